@@ -48,8 +48,12 @@ kills: ## kill backups, merges and prunes at a hundred random moments; VFORGE_KI
 capv: ## hold manifests of Cluster API against its schemas, by the code of an API server
 	$(DEV) capv
 
+.PHONY: awx
+awx: ## every flow as a job of AWX, the arguments of awx.awx, and what an execution environment installs
+	$(DEV) awx
+
 .PHONY: matrix
-matrix: ## sanity, units and integration on every ansible-core from 2.16 to 2.21
+matrix: ## sanity, units and integration on every ansible-core from 2.17 to 2.22
 	$(DEV) matrix $(ARGS)
 
 .PHONY: bench
@@ -65,13 +69,23 @@ soak: ## many processes at once, one call in a hundred fails: make soak SECONDS=
 	@VFORGE_SOAK_SECONDS=$(or $(SECONDS),1800) VFORGE_SOAK_PROCESSES=$(or $(PROCESSES),50) VFORGE_SOAK_VMS=$(or $(VMS),10000) \
 	  tests/tools/python.sh tests/tools/dev.py pytest tests/unit/plugins/modules/test_soak.py -q -s $(ARGS)
 
-.PHONY: docs
-docs: ## the reference of the modules as HTML
+.PHONY: docs diagrams pages
+docs: ## the guides and the reference as a site, looked at in Chromium where there is one
 	$(DEV) docs
+diagrams: ## draw the diagrams of the guides
+	$(DEV) diagrams
+pages: ## write the guides that are made of the code and of README
+	$(DEV) pages
 
-.PHONY: error-codes
-error-codes: ## write the guide of error codes, which is made of the code
-	$(DEV) error-codes
+.PHONY: simulator quickstart
+simulator: ## start a simulated vCenter until Ctrl-C: . .build/simulator.env points a shell at it
+	$(DEV) simulator $(ARGS)
+quickstart: ## run the commands of the quickstart, as they stand there; ARGS=tarball installs from a built tarball
+	$(DEV) quickstart $(ARGS)
+
+.PHONY: surveys
+surveys: ## write the surveys of AWX's job templates, which are made of the roles' arguments
+	$(DEV) surveys
 
 .PHONY: module
 module: ## write a new module, to be changed into what it is to become: make module NAME=vm_notes

@@ -12,7 +12,9 @@ from ansible_collections.vforge.vsphere.plugins.plugin_utils.module_action impor
 
 
 class ActionModule(ModuleAction):
-    """The scripts may hold secrets. A password of an NBD server stands in a file that its command names."""
+    """The scripts may hold secrets. A password of an NBD server stands in a
+    file that its command names.
+    """
 
     def meant(self) -> dict[str, t.Any]:
         """The task's arguments, with a line end after each script."""

@@ -19,7 +19,8 @@ attributes:
   idempotent:
     description: When run again with the same arguments, it changes nothing and says so.
   action_group:
-    description: Is part of an action group, so that C(module_defaults) can set the connection once for all modules.
+    description: Is part of an action group, so that C(module_defaults) can set the
+      connection once for all modules.
     support: full
     membership:
       - vforge.vsphere.all
@@ -38,7 +39,8 @@ attributes:
     description: When run again with the same arguments, it changes nothing and says so.
     support: full
   action_group:
-    description: Is part of an action group. It connects to no vCenter, so that there is nothing to set for it.
+    description: Is part of an action group. It connects to no vCenter, so that
+      there is nothing to set for it.
     support: none
     membership: []
 """

@@ -17,8 +17,9 @@ options:
     type: str
   wait_for_ip_address:
     description:
-      - Whether to wait until the guest of every clone reports an address of its own. Link-local addresses are not used,
-        nor does what an instant clone still has of its parent's when it begins.
+      - Whether to wait until the guest of every clone reports an address of its
+        own. Link-local addresses are not used, nor does what an instant clone still
+        has of its parent's when it begins.
     type: bool
     default: false
   ip_family:
@@ -43,8 +44,8 @@ options:
     default: 8
   on_error:
     description:
-      - What becomes of what this task made when something else failed. V(keep) leaves it, so that the next run makes only
-        what is missing. V(rollback) removes it.
+      - What becomes of what this task made when something else failed. V(keep) leaves it, so that
+        the next run makes only what is missing. V(rollback) removes it.
     type: str
     choices: [keep, rollback]
     default: keep

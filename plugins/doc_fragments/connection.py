@@ -14,9 +14,11 @@ options:
   hostname:
     description:
       - Host name or address of the vCenter, without a scheme and without a port.
-      - If unset, the environment variable E(VMWARE_HOST) is used. An empty variable is not set, here and everywhere.
-      - The environment is that of the machine on which the module runs. Where a task is delegated to another machine than the
-        controller, give it the variables by its keyword C(environment), or set the options.
+      - If unset, the environment variable E(VMWARE_HOST) is used. An empty variable
+        is not set, here and everywhere.
+      - The environment is that of the machine on which the module runs. Where a task is
+        delegated to another machine than the controller, give it the variables by its keyword
+        C(environment), or set the options.
     type: str
   port:
     description:
@@ -38,12 +40,12 @@ options:
     aliases: [pass, pwd]
   validate_certs:
     description:
-      - Whether the certificate of the vCenter is verified. Leave this on, and use O(ca_path) or O(thumbprint) where
-        the vCenter has a certificate of its own making.
-      - If unset, the environment variable E(VMWARE_VALIDATE_CERTS) is used. The credential of AWX sets it.
-        Its administrator has to switch the verification on there; it is off by default.
-      - With V(false) the certificate is verified all the same where O(ca_path) or O(thumbprint) is set, in the task or by
-        its environment variable. Where neither is, each task warns.
+      - Whether the certificate of the vCenter is verified. Leave this on, and use O(ca_path) or
+        O(thumbprint) where the vCenter has a certificate of its own making.
+      - If unset, the environment variable E(VMWARE_VALIDATE_CERTS) is used. The credential of AWX
+        sets it. Its administrator has to switch the verification on there; it is off by default.
+      - With V(false) the certificate is verified all the same where O(ca_path) or O(thumbprint) is
+        set, in the task or by its environment variable. Where neither is, each task warns.
     type: bool
     default: true
   ca_path:
@@ -53,8 +55,8 @@ options:
     type: path
   thumbprint:
     description:
-      - SHA-256 thumbprint of the certificate of the vCenter. Only this certificate is then accepted, whoever signed
-        it, on every connection of the task.
+      - SHA-256 thumbprint of the certificate of the vCenter. Only this certificate is then
+        accepted, whoever signed it, on every connection of the task.
       - If unset, the environment variable E(VMWARE_THUMBPRINT) is used.
     type: str
   proxy_host:
@@ -69,16 +71,20 @@ options:
     type: int
   connection_timeout:
     description:
-      - Seconds that one request to the vCenter may take, and never more than is left of the O(timeout) of the task.
-      - A question whose answer is late is asked again, over a new connection, as long as the task has time. What changes
-        something is not sent again where that could do it twice; the result then says that it is not known whether it was done.
-      - A vCenter that takes no new connection either is not waited for any longer. One that is starting (HTTP 503) is.
+      - Seconds that one request to the vCenter may take, and never more than is
+        left of the O(timeout) of the task.
+      - A question whose answer is late is asked again, over a new connection, as long as the task
+        has time. What changes something is not sent again where that could do it twice; the result
+        then says that it is not known whether it was done.
+      - A vCenter that takes no new connection either is not waited for any longer. One
+        that is starting (HTTP 503) is.
     type: int
     default: 60
   session_cache:
     description:
-      - Whether the session is kept for the next tasks, so that only the first one logs in. It is kept in a file that
-        only the user who runs the module can read. The file never holds the password.
+      - Whether the session is kept for the next tasks, so that only the first one logs
+        in. It is kept in a file that only the user who runs the module can read. The
+        file never holds the password.
       - If unset, the environment variable E(VMWARE_SESSION_CACHE) is used.
     type: bool
     default: true

@@ -13,13 +13,14 @@ class ModuleDocFragment:
 options:
   guest_username:
     description:
-      - User to be inside the guest, with the rights of an administrator, such as V(root). It is no user of the vCenter.
+      - User to be inside the guest, with the rights of an administrator, such as
+        V(root). It is no user of the vCenter.
       - If unset, the environment variable E(VFORGE_GUEST_USERNAME) is used.
     type: str
   guest_password:
     description:
-      - Password of O(guest_username). It goes to the guest through vCenter and VMware Tools, never as an argument of a
-        program, and is shown nowhere.
+      - Password of O(guest_username). It goes to the guest through vCenter and VMware Tools, never
+        as an argument of a program, and is shown nowhere.
       - If unset, the environment variable E(VFORGE_GUEST_PASSWORD) is used.
     type: str
 """

@@ -23,7 +23,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+            the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -32,7 +33,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -45,7 +47,8 @@ options:
         type: str
   parents:
     description:
-      - The VMs, when there is more than one. They are worked on at once, in one session, with one lookup and one wait.
+      - The VMs, when there is more than one. They are worked on at once, in one
+        session, with one lookup and one wait.
     type: list
     elements: dict
     suboptions: *vm

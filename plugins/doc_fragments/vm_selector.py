@@ -17,8 +17,8 @@ options:
     type: str
   path:
     description:
-      - Inventory path of the VM, such as V(/DC0/vm/web/golden), or its path below the VM folder of the datacenter
-        that the task names.
+      - Inventory path of the VM, such as V(/DC0/vm/web/golden), or its path below the VM folder of
+        the datacenter that the task names.
       - A slash within a name is written V(%2f).
     type: str
   uuid:

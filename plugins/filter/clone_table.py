@@ -18,9 +18,9 @@ name: clone_table
 short_description: Show what a clone task did as a table
 version_added: 0.1.0
 description:
-  - Turns the result of P(vforge.vsphere.instant_clone#module), or of another module that makes clones, into a text table, one
-    line a clone, with a line for each kind of failure and one of totals. Failures are of one kind where only the names of
-    the clones differ in their messages.
+  - Turns the result of P(vforge.vsphere.instant_clone#module), or of another module that makes
+    clones, into a text table, one line a clone, with a line for each kind of failure and one of
+    totals. Failures are of one kind where only the names of the clones differ in their messages.
 positional: _input
 options:
   _input:
@@ -29,7 +29,8 @@ options:
     required: true
   check_mode:
     description:
-      - Whether the result is that of a task in check mode. The line of totals then says that nothing was done.
+      - Whether the result is that of a task in check mode. The line of totals
+        then says that nothing was done.
       - A result does not say it itself, so give C(ansible_check_mode).
     type: bool
     default: false

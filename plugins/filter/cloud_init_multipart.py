@@ -14,15 +14,15 @@ name: cloud_init_multipart
 short_description: Several parts of user data as one
 version_added: 0.1.0
 description:
-  - Makes one MIME message of cloud-config, scripts and other parts, as cloud-init takes them. The same parts always make
-    the same message.
+  - Makes one MIME message of cloud-config, scripts and other parts, as cloud-init takes them. The
+    same parts always make the same message.
 positional: _input
 options:
   _input:
     description:
-      - The parts. Each is a text that begins with a header of cloud-init, a mapping of cloud-config, or a mapping with
-        C(content) and, if need be, C(type), C(filename) and C(merge), which says how cloud-init joins it with other
-        parts.
+      - The parts. Each is a text that begins with a header of cloud-init, a mapping of
+        cloud-config, or a mapping with C(content) and, if need be, C(type), C(filename) and
+        C(merge), which says how cloud-init joins it with other parts.
     type: list
     elements: raw
     required: true
@@ -48,7 +48,8 @@ def cloud_init_multipart(parts: t.Any) -> str:
 
     :raises AnsibleFilterError: when a part does not say what it is.
     """
-    # Imported here, since Ansible loads all filters of a collection in each task that uses one of them.
+    # Imported here, since Ansible loads all filters of a collection in
+    # each task that uses one of them.
     from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import multipart
     from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 

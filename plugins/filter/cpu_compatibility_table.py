@@ -18,9 +18,9 @@ name: cpu_compatibility_table
 short_description: Show which VM could move to which host and cluster as a table
 version_added: 0.1.0
 description:
-  - Turns the result of P(vforge.vsphere.cpu_features_info#module), asked with its option C(compare), into a text table.
-    There is a line for each group of VMs that require the same and each cluster, or host that is in none, with the features
-    that stand in the way.
+  - Turns the result of P(vforge.vsphere.cpu_features_info#module), asked with its option
+    C(compare), into a text table. There is a line for each group of VMs that require the same and
+    each cluster, or host that is in none, with the features that stand in the way.
 positional: _input
 options:
   _input:

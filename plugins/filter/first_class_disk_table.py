@@ -17,8 +17,9 @@ name: first_class_disk_table
 short_description: Show the first class disks and snapshots that nobody seems to use as a table
 version_added: 0.1.0
 description:
-  - Turns the result of P(vforge.vsphere.first_class_disk_info#module), asked with its option C(orphans), into a text table.
-    There is one line for each disk and each snapshot that nobody seems to use, those first that cannot be found.
+  - Turns the result of P(vforge.vsphere.first_class_disk_info#module), asked with its option
+    C(orphans), into a text table. There is one line for each disk and each snapshot that nobody
+    seems to use, those first that cannot be found.
 positional: _input
 options:
   _input:
@@ -49,7 +50,9 @@ _TITLES = ("WHAT", "ID", "NAME", "DATASTORE", "SIZE", "WHY", "KUBERNETES")
 
 
 def claim(cns: t.Mapping[str, str]) -> str:
-    """What CNS says of a disk in a few words: its claim and that one's namespace, where it says so."""
+    """What CNS says of a disk in a few words: its claim and that one's
+    namespace, where it says so.
+    """
     name = cns.get("cns.k8s.pvc.name", "")
     space = cns.get("cns.k8s.pvc.namespace", "")
     return f"{space}/{name}".strip("/") or (f"{len(cns)} keys" if cns else "")

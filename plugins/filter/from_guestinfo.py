@@ -14,11 +14,13 @@ name: from_guestinfo
 short_description: What cloud-init reads of keys of extraConfig
 version_added: 0.1.0
 description:
-  - Decodes metadata, user data and vendor data as cloud-init's VMware data source does, whichever encoding they have.
+  - Decodes metadata, user data and vendor data as cloud-init's VMware data source
+    does, whichever encoding they have.
 positional: _input
 options:
   _input:
-    description: A mapping of keys of extraConfig, with or without the prefix C(guestinfo.), to their values.
+    description: A mapping of keys of extraConfig, with or without the prefix
+      C(guestinfo.), to their values.
     type: dict
     required: true
 author:
@@ -33,7 +35,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(metadata), C(userdata) and C(vendordata) as texts, null for what is absent or redacted.
+  description: C(metadata), C(userdata) and C(vendordata) as texts, null
+    for what is absent or redacted.
   type: dict
 """
 
@@ -43,7 +46,8 @@ def from_guestinfo(pairs: t.Any) -> dict[str, str | None]:
 
     :raises AnsibleFilterError: when a value is not what its encoding says.
     """
-    # Imported here, since Ansible loads all filters of a collection in each task that uses one of them.
+    # Imported here, since Ansible loads all filters of a collection in
+    # each task that uses one of them.
     from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle
     from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 

@@ -14,14 +14,16 @@ name: option_errors
 short_description: What is wrong with the options of a task that is still to come
 version_added: 0.1.0
 description:
-  - Holds options against a module of this collection without running it, and without a vCenter. So a sequence of tasks refuses
-    what cannot be right in its last task before its first one changes anything.
+  - Holds options against a module of this collection without running it, and without a
+    vCenter. So a sequence of tasks refuses what cannot be right in its last task before
+    its first one changes anything.
   - What only the vCenter knows, such as whether a folder is there, is no matter of it.
 positional: _input, module
 options:
   _input:
     description:
-      - The options, as the task would have them. Those that are none, an empty text or an empty mapping are not set.
+      - The options, as the task would have them. Those that are none, an empty text
+        or an empty mapping are not set.
     type: dict
     required: true
   module:
@@ -72,7 +74,8 @@ def option_errors(options: t.Any, module: str) -> list[str]:
 
 
 def _errors(module: str, given: dict[str, t.Any]) -> list[str]:
-    # Imported here, since Ansible loads all filters of a collection in each task that uses one of them.
+    # Imported here, since Ansible loads all filters of a collection in
+    # each task that uses one of them.
     from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
     from ansible.module_utils.common.parameters import remove_values
 
@@ -110,7 +113,9 @@ def _typed(module: str) -> tuple[t.Any, t.Callable[[t.Mapping[str, t.Any]], obje
 
 
 def _fresh(value: t.Any) -> t.Any:
-    """A copy in which nothing is there twice, since checking writes defaults into it; what is none is left out."""
+    """A copy in which nothing is there twice, since checking writes defaults into
+    it; what is none is left out.
+    """
     if isinstance(value, dict):
         return {key: _fresh(item) for key, item in value.items() if item is not None}
     return [_fresh(item) for item in value] if isinstance(value, list) else value

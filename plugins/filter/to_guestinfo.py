@@ -14,15 +14,17 @@ name: to_guestinfo
 short_description: Data for cloud-init as keys of extraConfig
 version_added: 0.1.0
 description:
-  - Makes of metadata, user data and vendor data the keys that cloud-init's VMware data source reads, for C(extra_config)
-    of a module that makes VMs, so that they are there before the first boot.
-  - They are what P(vforge.vsphere.cloud_init_guestinfo#module) would write, so that this module finds nothing to change
-    later.
+  - Makes of metadata, user data and vendor data the keys that cloud-init's VMware
+    data source reads, for C(extra_config) of a module that makes VMs, so that they
+    are there before the first boot.
+  - They are what P(vforge.vsphere.cloud_init_guestinfo#module) would write, so that this module
+    finds nothing to change later.
 positional: _input
 options:
   _input:
     description:
-      - A mapping with C(metadata), C(userdata) and C(vendordata), each as in P(vforge.vsphere.cloud_init_guestinfo#module).
+      - A mapping with C(metadata), C(userdata) and C(vendordata), each as in
+        P(vforge.vsphere.cloud_init_guestinfo#module).
       - C(metadata) must have an C(instance_id).
     type: dict
     required: true
@@ -34,7 +36,8 @@ options:
     default: auto
   report:
     description:
-      - Whether the script goes with them that reports when cloud-init has finished, as with C(wait=finished) of the module.
+      - Whether the script goes with them that reports when cloud-init has finished, as with
+        C(wait=finished) of the module.
     type: bool
     default: false
   validate:
@@ -79,7 +82,8 @@ def to_guestinfo(
 
     :raises AnsibleFilterError: when cloud-init could not use the data.
     """
-    # Imported here, since Ansible loads all filters of a collection in each task that uses one of them.
+    # Imported here, since Ansible loads all filters of a collection in
+    # each task that uses one of them.
     from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, checks, documents
     from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.encoding import ENCODINGS
     from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError

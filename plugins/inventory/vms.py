@@ -51,9 +51,9 @@ options:
         V(config.hardware.numCPU), or a whole branch, such as V(guest). V(all) is every property,
         which takes long.
       - Options that use a property, such as O(keyed_groups), find it only when it is named here.
-      - C(config.guestId), C(summary.runtime.powerState), C(path) and C(moid) are always there. So is C(name) for
-        the options of this file; it becomes a variable of the hosts only where it is named here, since Ansible
-        warns of variables of this name.
+      - C(config.guestId), C(summary.runtime.powerState), C(path) and C(moid) are always there. So
+        is C(name) for the options of this file; it becomes a variable of the hosts only where it is
+        named here, since Ansible warns of variables of this name.
     type: list
     elements: str
     default:
@@ -112,9 +112,11 @@ options:
     default: false
   gather_tags:
     description:
-      - Whether hosts get the variables C(tags), names by ID, and C(tags_by_category), for each category a list of
-        such pairs. Tags come from the REST API, which wants a session of its own, and the Python library requests.
-      - It costs three calls, and one more for each tag and each category in use, however many VMs there are.
+      - Whether hosts get the variables C(tags), names by ID, and C(tags_by_category), for each
+        category a list of such pairs. Tags come from the REST API, which wants a session of its
+        own, and the Python library requests.
+      - It costs three calls, and one more for each tag and each category in
+        use, however many VMs there are.
     type: bool
     default: false
   group_by_origin:
@@ -124,8 +126,8 @@ options:
         groups C(vforge_fleet_NAME), C(vforge_fleet_NAME_clones) or C(vforge_fleet_NAME_parents),
         C(vforge_parent_NAME), C(vforge_template_NAME) and C(vforge_template_NAME_DIGEST), of which
         the last has the first digits of the digest of the package.
-      - A parent that O(search_paths) or filters leave out is named by its instance UUID, in the group and
-        in C(vforge.parent).
+      - A parent that O(search_paths) or filters leave out is named by its instance UUID, in the
+        group and in C(vforge.parent).
     type: bool
     default: true
   group_by_paths:
@@ -239,8 +241,9 @@ _OF_READING = ("properties", "property_filters", "search_paths", "gather_compute
 
 @contextlib.contextmanager
 def _without_collector() -> t.Iterator[None]:
-    """Let no garbage collector run: thousands of VMs are millions of values, which it would look through again and again,
-    and none of them is in a circle. It saves a tenth of the processor time.
+    """Let no garbage collector run: thousands of VMs are millions of values, which
+    it would look through again and again, and none of them is in a circle. It saves
+    a tenth of the processor time.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -273,8 +276,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError(f"{path}: {error.message}{hint} [{error.error_code}]") from None
 
     def _compose(self, template: t.Any, variables: dict[str, t.Any], *more: t.Any, **others: t.Any) -> t.Any:
-        """As Ansible does it. The commonest expressions, which only name a property, need no Jinja: with
-        thousands of VMs compiling them is most of what an inventory costs."""
+        """As Ansible does it. The commonest expressions, which only name a property, need no Jinja:
+        with thousands of VMs compiling them is most of what an inventory costs."""
         if not self.get_option("use_extra_vars"):
             found = model.named(variables, template)
             if found is not None:
@@ -284,7 +287,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _check(self, config: dict[str, t.Any], path: str) -> None:
         """Refuse what would quietly be ignored, and so list VMs that nobody asked for.
 
-        :raises AnsibleParserError: for an option that there is not, or a filter that is no expression.
+        :raises AnsibleParserError: for an option that there is not, or
+            a filter that is no expression.
         """
         known = {"plugin", *self._options}
         known |= {alias for option in _argspec.connection().values() for alias in option.get("aliases", ())}

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a module says on a Python that is too old for it.
 
-A module calls ``require`` before it imports anything else of the collection, which older Pythons could not even compile. So
-this file, and all of a module but its other imports, is kept to what Python 3.6 understands; a test holds them to that. It is
-Ansible itself that refuses Pythons that are older than these.
+A module calls ``require`` before it imports anything else of the collection, which older Pythons
+could not even compile. So this file, and all of a module but its other imports, is kept to what
+Python 3.6 understands; a test holds them to that. It is Ansible itself that refuses Pythons that
+are older than these.
 """
 
 import json
@@ -30,7 +31,9 @@ def require() -> None:
 
 
 def result() -> "dict[str, object]":
-    """The result of a module that cannot begin: which Python it is, and how to give it a newer one."""
+    """The result of a module that cannot begin: which Python it is, and
+    how to give it a newer one.
+    """
     minors = range(_NEWEST, OLDEST[1] - 1, -1)
     newer = next(filter(None, (shutil.which(f"python3.{minor}") for minor in minors)), None)
     use = newer or f"/path/to/python3.{OLDEST[1]}"

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Disks of this machine, as udev names them: waited for, and read.
 
-udev makes a link below ``/dev/disk/by-id`` for each SCSI disk that reports a UUID, which virtual disks do
-where the VM has ``disk.EnableUUID``. The kernel tells of such links by inotify(7), so that nothing is asked again and again.
+udev makes a link below ``/dev/disk/by-id`` for each SCSI disk that reports a UUID, which virtual
+disks do where the VM has ``disk.EnableUUID``. The kernel tells of such links by inotify(7), so that
+nothing is asked again and again.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class DeviceMissing(VforgeError):
 def names_of(uuid: str) -> tuple[str, ...]:
     """What udev may call the disk with a UUID.
 
-    :param uuid: of a virtual disk, as vSphere has it: its digits are those of the disk's NAA identifier.
+    :param uuid: of a virtual disk, as vSphere has it: its digits are
+        those of the disk's NAA identifier.
     """
     digits = uuid.replace("-", "").lower()
     return f"wwn-0x{digits}", f"scsi-3{digits}"
@@ -81,11 +83,13 @@ def wait(folder: str, uuid: str, what: str, deadline: float, go_on: t.Callable[[
 
 
 def wait_gone(folder: str, uuid: str, what: str, deadline: float, go_on: t.Callable[[], None]) -> None:
-    """Wait until no disk with a UUID shows: one that was detached a moment ago is taken away by udev later.
+    """Wait until no disk with a UUID shows: one that was detached a moment
+    ago is taken away by udev later.
 
     Parameters are those of ``wait``.
 
-    :raises DeviceMissing: there is one for all that time, which would be taken for the disk that is to be attached.
+    :raises DeviceMissing: there is one for all that time, which would be taken for
+        the disk that is to be attached.
     """
     if not _watch(folder, lambda: present(folder, uuid) is None, deadline, go_on):
         raise DeviceMissing(

@@ -246,8 +246,8 @@ class Task(t.Generic[I]):
 
     @contextlib.contextmanager
     def phase(self, name: str) -> t.Iterator[None]:
-        """Add the time that the block takes to a phase of the result's ``timing``, and the bytes that
-        come in it to that of its ``calls``.
+        """Add the time that the block takes to a phase of the result's ``timing``, and the bytes
+        that come in it to that of its ``calls``.
 
         In other threads than the main one, which work beside each other, their times add up, and
         nobody knows whose the bytes are.

@@ -155,7 +155,8 @@ def locked(
             yield
         finally:
             with explained(path, what):
-                # Programs that others of this process have started hold it, too, and may go on for hours.
+                # Programs that others of this process have started hold it,
+                # too, and may go on for hours.
                 fcntl.flock(handle, fcntl.LOCK_UN)
                 os.close(handle)
 
@@ -459,7 +460,9 @@ class Folder:
             os.close(handle)
 
     def made(self, name: str, flags: int) -> int:
-        """As ``open``, of a file that is made, empty and for this user alone, where there is none."""
+        """As ``open``, of a file that is made, empty and for this user
+        alone, where there is none.
+        """
         making = flags | os.O_CREAT | os.O_EXCL | _QUIET
         with explained(self.path_of(name), self._what), contextlib.suppress(FileExistsError):
             return os.open(name, making, 0o600, dir_fd=self.handle)
@@ -645,8 +648,8 @@ class DraftFolder:
             return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _QUIET, 0o600, dir_fd=self.folder.handle)
 
     def finish(self) -> None:
-        """Put it in the place of what is there, which is removed; see ``Folder.sweep_folders`` for a
-        run that is killed between the two.
+        """Put it in the place of what is there, which is removed; see ``Folder.sweep_folders`` for
+        a run that is killed between the two.
 
         :raises FileUnwritable: as the system says.
         """
@@ -664,7 +667,9 @@ class DraftFolder:
 
     @contextlib.contextmanager
     def _set_aside(self, old: str) -> t.Iterator[None]:
-        """Give the folder that is there, if one is, another name; its own again where the block fails."""
+        """Give the folder that is there, if one is, another name; its own
+        again where the block fails.
+        """
         handle = self._parent.handle
         try:
             held = os.open(self._name, _HOLDING, dir_fd=handle)

@@ -120,9 +120,9 @@ def _waking() -> t.Iterator[None]:
     """Have the main thread act on a signal wherever it waits.
 
     Python's handlers run in the main thread alone, when that one runs. A signal wakes it where the
-    system has it take the signal while it waits, and neither where another thread takes it nor where
-    it comes just before the wait begins. Then nothing would come of it until the wait is over.
-    https://docs.python.org/3/library/signal.html#signals-and-threads
+    system has it take the signal while it waits, and neither where another thread takes it nor
+    where it comes just before the wait begins. Then nothing would come of it until the wait is
+    over. https://docs.python.org/3/library/signal.html#signals-and-threads
     """
     noted, note = os.pipe()
     os.set_blocking(note, False)

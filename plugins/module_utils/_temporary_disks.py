@@ -1,12 +1,14 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Disks of other VMs that are attached, for a moment, to the VM that the module runs in: each is detached in every ending.
+"""Disks of other VMs that are attached, for a moment, to the VM that the module runs in:
+each is detached in every ending.
 
-They are attached as independent nonpersistent disks: nothing is ever written to their files. With the same call
-the proxy gets an owner mark in its extraConfig, which names the disk, the run and the process. A run that was killed leaves the
-disk attached; the next one that finds such a mark, whose run is certain to be over, detaches it. That comes
-before any snapshot is removed: while the disk is attached, its snapshot cannot be consolidated.
+They are attached as independent nonpersistent disks: nothing is ever written to their files. With
+the same call the proxy gets an owner mark in its extraConfig, which names the disk, the run and the
+process. A run that was killed leaves the disk attached; the next one that finds such a mark, whose
+run is certain to be over, detaches it. That comes before any snapshot is removed: while the disk is
+attached, its snapshot cannot be consolidated.
 """
 
 from __future__ import annotations
@@ -167,7 +169,8 @@ class Attachments:
         self._until = until.replace(microsecond=0)
         self._owner = Owner.this()
         self._free = list(known.proxy.slots)
-        # Places that a thread has, or that have a disk: from when they are taken until it is forgotten.
+        # Places that a thread has, or that have a disk: from when they are
+        # taken until it is forgotten.
         self._held: set[tuple[int, int]] = set()
         self._uuids: set[str] = set()
         self._changed = threading.Condition()
@@ -186,7 +189,8 @@ class Attachments:
         :param disk: as the snapshot has it.
         :param vm: instance UUID of its VM.
         :param what: it is, for messages.
-        :param before: is called when no other disk of this UUID is attached by this run; raises why this one must not be.
+        :param before: is called when no other disk of this UUID is attached by this run;
+            raises why this one must not be.
         :raises NotAttached: it is not there after all.
         :raises Fault: vCenter refuses.
         """
@@ -203,7 +207,9 @@ class Attachments:
 
     @contextlib.contextmanager
     def _alone(self, uuid: str) -> t.Iterator[None]:
-        """Have no other disk of a UUID attached meanwhile: VMs that share a disk, or were cloned, may have the same."""
+        """Have no other disk of a UUID attached meanwhile: VMs that share a disk, or
+        were cloned, may have the same.
+        """
         with self._changed:
             while uuid in self._uuids:
                 self._go_on()
@@ -220,7 +226,8 @@ class Attachments:
         """Detach what is still attached.
 
         :param vm: instance UUID of the VM whose disks are meant; all where it is empty.
-        :returns: why a disk could not be detached, by the instance UUID of its VM; the next run does it.
+        :returns: why a disk could not be detached, by the instance UUID
+            of its VM; the next run does it.
         """
         why = ""
         pause = tasks.Backoff(time.monotonic() + REMOVAL_SECONDS, first=0.2)
@@ -315,7 +322,8 @@ class Attachments:
     def _detach(self, slots: t.Sequence[tuple[int, int]]) -> None:
         """Detach what is at these places: a call to look, and one to detach.
 
-        Where the end of a change was not seen, it is waited for first: until then what it attaches is not there.
+        Where the end of a change was not seen, it is waited for first: until then
+        what it attaches is not there.
         """
         with self._turn:
             mine = {slot: self._ours[slot] for slot in slots if slot in self._ours}
@@ -343,7 +351,8 @@ class Attachments:
 
 
 def _carry_out(session: Session, start: t.Callable[[], t.Any], deadline: float) -> None:
-    """Make a call that changes the proxy, and wait for its task; again, where another task is under way.
+    """Make a call that changes the proxy, and wait for its task; again,
+    where another task is under way.
 
     :raises Fault: it was refused.
     :raises StillRunning: it has not ended in time.
@@ -367,7 +376,8 @@ def _wait(session: Session, task: t.Any, deadline: float) -> None:
 
 
 def _wait_for_all(session: Session, proxy: str, deadline: float) -> None:
-    """Wait until all that the proxy is changed by has ended, also what was begun by a call without an answer.
+    """Wait until all that the proxy is changed by has ended, also what was
+    begun by a call without an answer.
 
     :raises StillRunning: it has not ended in time.
     """

@@ -174,8 +174,8 @@ class Owner:
 class OwnerMark:
     """What a description says.
 
-    :ivar vm: what it belongs to: the instance UUID of a VM, the ID of a first class disk, or another
-        name that no other thing has.
+    :ivar vm: what it belongs to: the instance UUID of a VM, the ID of a first class disk, or
+        another name that no other thing has.
     :ivar run: random, one for each task.
     :ivar seconds: after which the run has ended in any case.
     """
@@ -201,7 +201,9 @@ class OwnerMark:
 
     @classmethod
     def read(cls, kind: Kind, description: str, vm: str) -> OwnerMark | None:
-        """The owner mark in a description, or None where it has none of this VM or first class disk."""
+        """The owner mark in a description, or None where it has none of
+        this VM or first class disk.
+        """
         _words, found, text = description.rpartition(f"\n{kind.mark}")
         return cls.from_text(text, vm) if found else None
 
@@ -240,8 +242,9 @@ def _place() -> str:
 def _began(pid: int) -> str | None:
     """When a process was started; None where there is none.
 
-    proc(5): it is field 22, and the second one may hold anything. The third is the state: one that has
-    ended and that nobody has waited for stays as a zombie, for ever in a container without an init.
+    proc(5): it is field 22, and the second one may hold anything. The third is the
+    state: one that has ended and that nobody has waited for stays as a zombie, for ever
+    in a container without an init.
     """
     path = pathlib.Path(f"/proc/{pid}/stat")
     try:
@@ -304,7 +307,8 @@ def with_snapshots(
     :param use: is called with VMs that have one now, at most ``parallel`` at a time.
     :param crash_consistent: what is made of the snapshot, such as ``backup``, where a guest that
         cannot be quiesced gets one that is not. Empty where that is an error.
-    :param making: lasts while the snapshots are made; of an item that fails in its beginning none is.
+    :param making: lasts while the snapshots are made; of an item that
+        fails in its beginning none is.
     :param ended: for a thread of its own: once it is set, the main thread removes what there is, by
         ``remove_left``.
     :raises Reason: why the task ended early; no snapshot is left then, either.

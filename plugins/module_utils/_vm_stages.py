@@ -51,7 +51,8 @@ ACTIONS = {
 class VmItem(Item):
     """A VM that a task makes, changes or removes.
 
-    :ivar wake: how its scripts for waking went; None where it has none, or they were not asked after.
+    :ivar wake: how its scripts for waking went; None where it has
+        none, or they were not asked after.
     :ivar parents_keys: whether it reports that its SSH host keys are its parent's.
     """
 
@@ -170,7 +171,8 @@ _DOING = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GuestWait(t.Generic[V]):
-    """Waits for guests, with one filter for all: for addresses, and for the ends of scripts for waking.
+    """Waits for guests, with one filter for all: for addresses, and for
+    the ends of scripts for waking.
 
     What has not come at the deadline is the failure of its VM, which stays.
 

@@ -8,12 +8,14 @@ module: backup_clone
 short_description: Back VMs up as clones, and remove backups that are old
 version_added: 0.1.0
 description:
-  - Makes a full clone of each VM as its backup, on the same datastore or another one, and removes backups by their number and
-    age. One VM or many in one task.
-  - A VM that is off is cloned as it is. Of one that runs a snapshot is made, cloned and removed, in every ending, signals
-    included. Where the module was killed, the next run on the same VM recognizes the snapshot and removes it.
-  - A backup is a VM that is off. It has a mark (C(vforge.backup) in extraConfig) with its source, its time and its consistency,
-    and counts only by that. A VM without the mark, or with another name than the mark has, is neither counted nor removed.
+  - Makes a full clone of each VM as its backup, on the same datastore or another one, and removes
+    backups by their number and age. One VM or many in one task.
+  - A VM that is off is cloned as it is. Of one that runs a snapshot is made, cloned and removed, in
+    every ending, signals included. Where the module was killed, the next run on the same VM
+    recognizes the snapshot and removes it.
+  - A backup is a VM that is off. It has a mark (C(vforge.backup) in extraConfig) with its source,
+    its time and its consistency, and counts only by that. A VM without the mark, or with another
+    name than the mark has, is neither counted nor removed.
   - To restore, clone the backup by M(vforge.vsphere.linked_clone) with C(disk_mode=full). The role
     P(vforge.vsphere.vm_clone_backup#role) does both.
 options:
@@ -29,7 +31,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+            the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -38,7 +41,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -61,7 +65,8 @@ options:
     type: str
   snapshot:
     description:
-      - The snapshot that is cloned, in the place of the VM as it is. It stays. Every VM must have it.
+      - The snapshot that is cloned, in the place of the VM as it
+        is. It stays. Every VM must have it.
       - A text is its name.
     type: dict
     suboptions:
@@ -85,14 +90,16 @@ options:
   mode:
     description:
       - V(full) copies the disks.
-      - V(linked) makes a clone that rests on the disks of its source, so it goes with them. It is quick and takes no room, and
-        is no backup against the loss of a datastore. Needs O(snapshot).
+      - V(linked) makes a clone that rests on the disks of its source, so it goes
+        with them. It is quick and takes no room, and is no backup against the loss
+        of a datastore. Needs O(snapshot).
     type: str
     choices: [full, linked]
     default: full
   folder:
     description:
-      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM folder of the datacenter (V(web)).
+      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM
+        folder of the datacenter (V(web)).
       - That of the source by default.
     type: str
   datastore:
@@ -102,7 +109,8 @@ options:
     type: str
   quiesce:
     description:
-      - Whether VMware Tools bring the file systems of a running guest to rest for the snapshot that is made of it.
+      - Whether VMware Tools bring the file systems of a running guest to rest for
+        the snapshot that is made of it.
       - V(try) does without where they do not run, or fail at it. A failure is a warning, and
         RV(vms[].backup.consistency) says what was reached.
       - V(require) fails such a VM and makes no backup of it. V(no) does not try.
@@ -111,19 +119,32 @@ options:
     default: "try"
   fresh_hours:
     description:
-      - A backup that is not older than so many hours is enough, so that a run that is repeated makes no second one.
+      - A backup that is not older than so many hours is enough, so that a run that
+        is repeated makes no second one.
       - With V(0) each run makes one.
     type: int
     default: 0
   keep_last:
     description:
-      - So many of the newest backups of each VM are kept. One that O(keep_days) keeps stays, too.
-      - Without this and O(keep_days) all are kept. The newest one is kept always, and nothing is removed of a VM whose backup
-        failed.
+      - So many of the newest backups of each VM are kept. One that another rule keeps stays, too.
+      - Without any rule all are kept. The newest one is kept always, and nothing is removed of a VM
+        whose backup failed.
     type: int
   keep_days:
     description:
       - Backups of each VM that are not older than so many days are kept.
+    type: int
+  keep_daily:
+    description:
+      - The newest backup of each of so many days that have one is kept. Days, weeks and months are those of UTC.
+    type: int
+  keep_weekly:
+    description:
+      - The newest backup of each of so many ISO weeks that have one is kept.
+    type: int
+  keep_monthly:
+    description:
+      - The newest backup of each of so many months that have one is kept.
     type: int
   parallel:
     description:
@@ -133,7 +154,8 @@ options:
     default: 8
   timeout:
     description:
-      - Seconds that the task may take, from its beginning. Removing its snapshots is not limited by it.
+      - Seconds that the task may take, from its beginning. Removing its
+        snapshots is not limited by it.
     type: int
     default: 3600
 extends_documentation_fragment:
@@ -151,16 +173,19 @@ attributes:
   action_group:
     support: full
 notes:
-  - Needs the privileges VirtualMachine.Provisioning.Clone on the VM, VirtualMachine.Inventory.CreateFromExisting on the folder,
-    Datastore.AllocateSpace and Resource.AssignVMToPool; for VMs that run VirtualMachine.State.CreateSnapshot and
+  - Needs the privileges VirtualMachine.Provisioning.Clone on the VM,
+    VirtualMachine.Inventory.CreateFromExisting on the folder, Datastore.AllocateSpace and
+    Resource.AssignVMToPool; for VMs that run VirtualMachine.State.CreateSnapshot and
     VirtualMachine.State.RemoveSnapshot; to remove backups VirtualMachine.Inventory.Delete.
-  - A clone has no memory of its source. Independent disks are in no snapshot, so a VM that has one must be off.
+  - A clone has no memory of its source. Independent disks are in no snapshot,
+    so a VM that has one must be off.
   - Proved on a simulator.
 seealso:
   - module: vforge.vsphere.vm_export
   - module: vforge.vsphere.linked_clone
-  - ref: vforge.vsphere.vm_clone_backup role <ansible_collections.vforge.vsphere.vm_clone_backup_role>
+  - name: Role vforge.vsphere.vm_clone_backup
     description: Calls it, and restores.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/vm_clone_backup/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -192,8 +217,8 @@ RETURN = r"""
 vms:
   description:
     - One entry for each VM, in the order of the options, also when the task fails.
-    - Of one of several that cannot be found it has its C(name), C(moid) and C(path), as far as the options say them, and its
-      C(error).
+    - Of one of several that cannot be found it has its C(name), C(moid) and C(path), as far as the
+      options say them, and its C(error).
   returned: when the VMs were found
   type: list
   elements: dict
@@ -218,7 +243,8 @@ vms:
       type: str
       sample: poweredOn
     actions:
-      description: What was done, or in check mode would be done, of V(cloned), V(pruned) and V(leftover_removed).
+      description: What was done, or in check mode would be done, of V(cloned),
+        V(pruned) and V(leftover_removed).
       type: list
       elements: str
     changed:
@@ -226,8 +252,8 @@ vms:
       type: bool
     backup:
       description:
-        - The backup that was made, or the one that is new enough. None where there is none, and in check mode for one that
-          would be made.
+        - The backup that was made, or the one that is new enough. None where there is none, and in
+          check mode for one that would be made.
       type: dict
       contains:
         name:
@@ -242,8 +268,8 @@ vms:
           type: str
         consistency:
           description:
-            - V(crash), the disks are as after a power failure; V(file_system), the guest had written all, since Tools had
-              quiesced it or it was shut down.
+            - V(crash), the disks are as after a power failure; V(file_system), the guest had
+              written all, since Tools had quiesced it or it was shut down.
           type: str
         independent:
           description: Whether it does without the disks of its source. None of one that was there.
@@ -281,13 +307,14 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
+    in the total) and C(by_method).
   returned: when a connection was tried
   type: dict
 error_code:
   description:
-    - A stable code for what went wrong, such as V(not_found), V(invalid_option) or V(partial_failure). In RV(vms[].error) it is
-      V(not_clonable), for example.
+    - A stable code for what went wrong, such as V(not_found), V(invalid_option) or
+      V(partial_failure). In RV(vms[].error) it is V(not_clonable), for example.
   returned: on failure
   type: str
 """
@@ -326,6 +353,9 @@ def argument_spec():
         "fresh_hours": {"type": "int", "default": 0},
         "keep_last": {"type": "int"},
         "keep_days": {"type": "int"},
+        "keep_daily": {"type": "int"},
+        "keep_weekly": {"type": "int"},
+        "keep_monthly": {"type": "int"},
         **_argspec.parallel(),
         **_argspec.timeout(3600),
     }

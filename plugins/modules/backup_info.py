@@ -8,7 +8,8 @@ module: backup_info
 short_description: List the backups of VMs in a repository
 version_added: 0.1.0
 description:
-  - Lists the VMs that have backups, and the points of each, with their disks and sizes. Nothing is read from the disks.
+  - Lists the VMs that have backups, and the points of each, with their disks and sizes.
+    Nothing is read from the disks.
   - It connects to no vCenter.
 options:
   repository:
@@ -69,11 +70,13 @@ vms:
       description: Its folder in the repository.
       type: str
     error:
-      description: Why not all of its backups can be listed, with C(error_code) and C(msg). Those of other VMs are.
+      description: Why not all of its backups can be listed, with C(error_code) and
+        C(msg). Those of other VMs are.
       returned: when a manifest is damaged
       type: dict
     damaged:
-      description: Points whose manifests are damaged or not there, each with its C(id) and its C(error).
+      description: Points whose manifests are damaged or not there, each
+        with its C(id) and its C(error).
       type: list
       elements: dict
     points:
@@ -88,7 +91,8 @@ vms:
           description: When it was made, in UTC.
           type: str
         kind:
-          description: V(full), or V(incremental) where an image of it has a backing file in another point.
+          description: V(full), or V(incremental) where an image of it has a
+            backing file in another point.
           type: str
         consistency:
           description: V(crash-consistent), V(file-system-consistent), or V(powered-off).
@@ -97,18 +101,21 @@ vms:
           description: Managed object ID of the snapshot that was read. It is gone by now.
           type: str
         disks:
-          description: Its disks, each with C(label), C(key), C(capacity), C(image), C(backing), C(change_id), C(transport),
-            C(tracking) (V(active) or V(not_active)), C(reason) (why it was read whole), C(read) and C(written).
+          description: Its disks, each with C(label), C(key), C(capacity), C(image), C(backing),
+            C(change_id), C(transport), C(tracking) (V(active) or V(not_active)), C(reason) (why it
+            was read whole), C(read) and C(written).
           type: list
           elements: dict
         stored:
           description: Bytes that its images take.
           type: int
         verified:
-          description: When it was verified last, in UTC. Null where it was not since its images were written.
+          description: When it was verified last, in UTC. Null where it was not
+            since its images were written.
           type: str
         restored:
-          description: When it was restored, the newest last, each with C(at) in UTC, C(to) and C(disks).
+          description: When it was restored, the newest last, each with
+            C(at) in UTC, C(to) and C(disks).
           type: list
           elements: dict
 """

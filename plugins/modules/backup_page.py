@@ -10,21 +10,24 @@ module: backup_page
 short_description: Write the backups of a repository as a page for people
 version_added: 0.1.0
 description:
-  - Makes one HTML file of what M(vforge.vsphere.backup_info) has found. It has the points by VM and day, their sizes, when
-    they were verified and when they were restored. It needs no network, and can be read on a phone.
+  - Makes one HTML file of what M(vforge.vsphere.backup_info) has found. It has the points by VM
+    and day, their sizes, when they were verified and when they were restored. It needs no
+    network, and can be read on a phone.
   - It connects to no vCenter, and does all of its work on the controller.
   - Names are shown as text, whatever they hold, and the page forbids browsers to run scripts.
 options:
   path:
     description:
-      - File for the page, on the controller. It must be a regular file of this user or of root that nobody else may write, in
-        folders for which the same holds, or not be there yet. It is written whole or not at all.
+      - File for the page, on the controller. It must be a regular file of this user or of root
+        that nobody else may write, in folders for which the same holds, or not be there yet. It
+        is written whole or not at all.
     type: path
     required: true
   result:
     description:
       - The registered result of a task of M(vforge.vsphere.backup_info).
-      - Without it it is only made sure that the page could be written, such as before anything else is done.
+      - Without it it is only made sure that the page could be written, such
+        as before anything else is done.
     type: dict
   vcenter:
     description: What the head of the page names as where the VMs are.

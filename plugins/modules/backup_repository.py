@@ -8,17 +8,20 @@ module: backup_repository
 short_description: Verify, prune or merge the backups of a repository
 version_added: 0.1.0
 description:
-  - Verifies backups, removes those that are kept no longer, or makes synthetic fulls. It takes the lock of each VM, and puts
-    right first what runs that died have left.
-  - With O(state=verified) each image is read whole and compared with the digest of each MiB, its chain is compared with the
-    manifest, and C(qemu-img check) looks at its tables. A point that is damaged fails the task, and is named; the others are
-    verified all the same. Room that an image takes for nothing, such as after a merge that was killed, is given back.
-  - With O(state=pruned) the points that no rule keeps are removed. What a later point needs of one is written into the image
-    that it stands on first, and compared with the digests, so every point that is kept still reads as before. It is safe to
-    end at any moment. Images that are damaged are not merged; nothing is changed then, and the task says which.
-  - With O(state=merged) a point becomes a synthetic full. What its images have from earlier points is written into them, with
-    no VM being read, so that it needs no other point. Later backups stand on it, and their chains are short. Safe to end at
-    any moment, too. It takes the room of a full backup.
+  - Verifies backups, removes those that are kept no longer, or makes synthetic fulls. It takes the
+    lock of each VM, and puts right first what runs that died have left.
+  - With O(state=verified) each image is read whole and compared with the digest of each MiB, its
+    chain is compared with the manifest, and C(qemu-img check) looks at its tables. A point that is
+    damaged fails the task, and is named; the others are verified all the same. Room that an image
+    takes for nothing, such as after a merge that was killed, is given back.
+  - With O(state=pruned) the points that no rule keeps are removed. What a later point needs of one
+    is written into the image that it stands on first, and compared with the digests, so every point
+    that is kept still reads as before. It is safe to end at any moment. Images that are damaged are
+    not merged; nothing is changed then, and the task says which.
+  - With O(state=merged) a point becomes a synthetic full. What its images have from earlier points
+    is written into them, with no VM being read, so that it needs no other point. Later backups
+    stand on it, and their chains are short. Safe to end at any moment, too. It takes the room of a
+    full backup.
 options:
   path:
     description:
@@ -37,25 +40,36 @@ options:
     type: str
   vms:
     description:
-      - Instance UUIDs of VMs. Those that have no backups are skipped, and an empty list means none. It excludes O(vm).
+      - Instance UUIDs of VMs. Those that have no backups are skipped, and an empty list
+        means none. It excludes O(vm).
     type: list
     elements: str
   point:
     description:
-      - With O(state=merged), the ID of the point that becomes a synthetic full, which needs O(vm); or V(newest).
+      - With O(state=merged), the ID of the point that becomes a synthetic full,
+        which needs O(vm); or V(newest).
     type: str
     default: newest
+  points:
+    description:
+      - With O(state=verified), which points of each VM are read. V(newest) is the newest alone, with what it needs of
+        earlier ones. A manifest that is damaged is named of every point.
+    type: str
+    choices: [all, newest]
+    default: all
   max_chain:
     description:
-      - With O(state=merged), a point is left as it is where none of its disks has more images than so many, one over the other.
-        V(1) makes every point a full one.
-      - Whoever reads an image has all that are below it open, so a chain of a thousand images cannot be read on most systems.
-        M(vforge.vsphere.vm_backup) has a limit of its own, O(vforge.vsphere.vm_backup#module:max_chain).
+      - With O(state=merged), a point is left as it is where none of its disks has more images than
+        so many, one over the other. V(1) makes every point a full one.
+      - Whoever reads an image has all that are below it open, so a chain of a thousand images
+        cannot be read on most systems. M(vforge.vsphere.vm_backup) has a limit of its own,
+        O(vforge.vsphere.vm_backup#module:max_chain).
     type: int
     default: 1
   keep_last:
     description:
-      - With O(state=pruned), keep so many of the newest points. At least one of the four numbers must be set.
+      - With O(state=pruned), keep so many of the newest points. At least
+        one of the four numbers must be set.
     type: int
     default: 0
   keep_daily:
@@ -88,7 +102,8 @@ attributes:
   idempotent:
     support: partial
     details:
-      - Pruning or merging twice changes nothing the second time. Verifying reads everything each time.
+      - Pruning or merging twice changes nothing the second time.
+        Verifying reads everything each time.
   action_group:
     support: none
     membership: []
@@ -148,11 +163,12 @@ vms:
       elements: str
     points:
       description:
-        - Each point with its C(id) and the C(action), one of V(verified), V(damaged), V(kept), V(removed), V(merged) and
-          V(unchanged). With O(state=merged) there is only the point that it is about.
-        - With C(read), bytes that were compared; C(leaked), bytes that its images took for nothing, and C(mended), whether they
-          were given back; C(kept_by), the rules that keep it; C(chain), how many images it had, one over the other; C(error),
-          what is wrong with it.
+        - Each point with its C(id) and the C(action), one of V(verified), V(damaged),
+          V(kept), V(removed), V(merged) and V(unchanged). With O(state=merged) there is
+          only the point that it is about.
+        - With C(read), bytes that were compared; C(leaked), bytes that its images took for nothing,
+          and C(mended), whether they were given back; C(kept_by), the rules that keep it; C(chain),
+          how many images it had, one over the other; C(error), what is wrong with it.
       type: list
       elements: dict
     error:
@@ -190,6 +206,7 @@ def argument_spec():
         "vm": {"type": "str"},
         "vms": {"type": "list", "elements": "str"},
         "point": {"type": "str", "default": "newest"},
+        "points": {"type": "str", "choices": ["all", "newest"], "default": "all"},
         "max_chain": {"type": "int", "default": 1},
         "keep_last": keep,
         "keep_daily": keep,

@@ -8,9 +8,9 @@ module: cached_ovf_template_info
 short_description: Tell which templates were made of OVF packages
 version_added: 0.1.0
 description:
-  - Lists the templates that M(vforge.vsphere.cached_ovf_template) has made, with the digest of the package that each was
-    made of, the versions of one name, and on request the VMs that depend on their disks. Those that are being made are
-    listed, too.
+  - Lists the templates that M(vforge.vsphere.cached_ovf_template) has made, with the digest of the
+    package that each was made of, the versions of one name, and on request the VMs that depend on
+    their disks. Those that are being made are listed, too.
 options:
   name:
     description:
@@ -22,13 +22,15 @@ options:
     type: str
   folder:
     description:
-      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM folder of the datacenter (V(web)).
-      - The folders below it are looked in too. Without it and O(datacenter) the whole inventory is searched, in one traversal.
+      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM
+        folder of the datacenter (V(web)).
+      - The folders below it are looked in too. Without it and O(datacenter) the whole inventory
+        is searched, in one traversal.
     type: str
   used_by:
     description:
-      - Whether the VMs are returned that depend on the disks of each template. For this the disks of all VMs on its datastores
-        are read, in one call.
+      - Whether the VMs are returned that depend on the disks of each template. For this the disks
+        of all VMs on its datastores are read, in one call.
     type: bool
     default: false
   timeout:
@@ -120,8 +122,9 @@ templates:
       type: str
     state:
       description:
-        - V(ready), V(importing) while its disks are carried or when the run that did so has died, V(unpublished) when it
-          only has to be marked as a template, or V(unknown) while vCenter has no configuration of it yet.
+        - V(ready), V(importing) while its disks are carried or when the run that did so has died,
+          V(unpublished) when it only has to be marked as a template, or V(unknown) while vCenter
+          has no configuration of it yet.
       type: str
       sample: ready
     owner:
@@ -137,8 +140,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total), C(by_method),
-    C(bytes_received) and, of these, C(bytes_by_phase).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:

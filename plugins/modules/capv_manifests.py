@@ -7,21 +7,24 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: capv_manifests
-short_description: Writes a workload cluster of Cluster API Provider vSphere into a Git working tree, for Argo CD
+short_description: Writes a workload cluster of Cluster API Provider vSphere
+  into a Git working tree, for Argo CD
 version_added: 0.1.0
 description:
-  - Writes all that makes a Kubernetes cluster of Cluster API Provider vSphere (CAPV) and that registers it with Argo CD as
-    manifests into a Git working tree. Argo CD of the management cluster applies them.
+  - Writes all that makes a Kubernetes cluster of Cluster API Provider vSphere (CAPV) and
+    that registers it with Argo CD as manifests into a Git working tree. Argo CD of the
+    management cluster applies them.
   - The same options write the same bytes. A second run changes nothing.
   - All files are written, or none. It makes no commit.
-  - Files say in their first lines which cluster they are of, and what their content was. What somebody has edited is
-    refused, see O(on_edited), and what others put beside them stays.
+  - Files say in their first lines which cluster they are of, and what their content was. What
+    somebody has edited is refused, see O(on_edited), and what others put beside them stays.
   - It connects to no vCenter and to no Kubernetes, and does all of its work on the controller.
 options:
   state:
     description:
-      - V(absent) removes the files of the cluster, all in one change. Sync waves have Argo CD remove what they have made in
-        the safe order. It is refused while Applications of others in the tree go into the cluster.
+      - V(absent) removes the files of the cluster, all in one change. Sync waves have Argo CD
+        remove what they have made in the safe order. It is refused while Applications of others
+        in the tree go into the cluster.
     type: str
     choices: [present, absent]
     default: present
@@ -29,8 +32,8 @@ options:
     description:
       - The Git working tree, or a folder in one.
       - It has C(capi-cluster/), C(management/) and C(app/), each with a folder for each cluster.
-        C(management/management-app.yaml) is the Application to apply by hand once. It is written where it is missing, and
-        left as it is from then on.
+        C(management/management-app.yaml) is the Application to apply by hand once. It is written
+        where it is missing, and left as it is from then on.
     type: path
     required: true
   name:
@@ -54,7 +57,8 @@ options:
     default: v1beta2
   infrastructure_version:
     description:
-      - Version of the API of CAPV that the management cluster serves. V(v1beta2) came with CAPV 1.17.
+      - Version of the API of CAPV that the management cluster serves.
+        V(v1beta2) came with CAPV 1.17.
     type: str
     choices: [v1beta1, v1beta2]
     default: v1beta1
@@ -73,13 +77,13 @@ options:
         required: true
       thumbprint:
         description:
-          - SHA-1 thumbprint of its certificate. It is what CAPV, the cloud provider and CSI compare; they know no other way
-            to verify it.
+          - SHA-1 thumbprint of its certificate. It is what CAPV, the cloud provider and CSI
+            compare; they know no other way to verify it.
         type: str
       insecure:
         description:
-          - Has CAPV, the cloud provider and CSI verify nothing. Without it a missing thumbprint is refused, since CAPV
-            takes one for this.
+          - Has CAPV, the cloud provider and CSI verify nothing. Without it a missing thumbprint is
+            refused, since CAPV takes one for this.
         type: bool
         default: false
   machines:
@@ -92,8 +96,8 @@ options:
         type: str
       clone_mode:
         description:
-          - How it is cloned. CAPV takes V(linkedClone) by default, and makes full clones without saying so where the
-            template has no snapshot.
+          - How it is cloned. CAPV takes V(linkedClone) by default, and makes full clones without
+            saying so where the template has no snapshot.
         type: str
         choices: [linkedClone, fullClone]
       snapshot:
@@ -109,7 +113,8 @@ options:
         description: Memory in MiB. By default 8192.
         type: int
       disk_gib:
-        description: Size of the first disk in GiB. For full clones alone; CAPV does nothing with it for linked ones.
+        description: Size of the first disk in GiB. For full clones alone; CAPV does
+          nothing with it for linked ones.
         type: int
       hardware_version:
         description: Hardware version to upgrade clones to, such as V(vmx-19).
@@ -136,7 +141,8 @@ options:
             type: str
             required: true
           dhcp4:
-            description: Whether DHCP gives an IPv4 address. By default so where nothing else gives one.
+            description: Whether DHCP gives an IPv4 address. By default
+              so where nothing else gives one.
             type: bool
           dhcp6:
             description: Whether DHCP gives an IPv6 address.
@@ -182,8 +188,8 @@ options:
   workers:
     description:
       - Pools of worker nodes. What is not set here is as O(machines) says.
-      - A pool of other machines gets templates of other names, since CAPV's are immutable. So its nodes are replaced, a few
-        at a time.
+      - A pool of other machines gets templates of other names, since CAPV's are immutable. So its
+        nodes are replaced, a few at a time.
     type: list
     elements: dict
     default: []
@@ -193,14 +199,16 @@ options:
         type: str
         required: true
       replicas:
-        description: How many nodes it has. Without it the number is not in Git, so that an autoscaler can set it.
+        description: How many nodes it has. Without it the number is not in Git, so
+          that an autoscaler can set it.
         type: int
       failure_domain:
         description: Failure domain of its machines, a VSphereDeploymentZone.
         type: str
       <<: *machines
   endpoint:
-    description: Where the API server of the workload cluster answers. Required with O(state=present).
+    description: Where the API server of the workload cluster answers.
+      Required with O(state=present).
     type: dict
     suboptions:
       host:
@@ -213,8 +221,8 @@ options:
         default: 6443
       load_balancer:
         description:
-          - V(kube_vip) runs kube-vip on the nodes of the control plane, which moves the address among them. With
-            V(external) the address is one that you provide.
+          - V(kube_vip) runs kube-vip on the nodes of the control plane, which moves the address
+            among them. With V(external) the address is one that you provide.
         type: str
         choices: [kube_vip, external]
         default: kube_vip
@@ -253,7 +261,8 @@ options:
     type: dict
     suboptions:
       repo_url:
-        description: Address of the repository, as Argo CD reads it. One with a password in it is refused.
+        description: Address of the repository, as Argo CD reads it. One
+          with a password in it is refused.
         type: str
         required: true
       revision:
@@ -270,8 +279,8 @@ options:
         default: default
   addons:
     description:
-      - What Argo CD brings into the workload cluster, each as an Application of its own, in the order network, cloud
-        provider, storage.
+      - What Argo CD brings into the workload cluster, each as an Application of its own, in the
+        order network, cloud provider, storage.
     type: dict
     suboptions:
       cni:
@@ -299,8 +308,8 @@ options:
             type: dict
       cloud_provider:
         description:
-          - The vSphere cloud provider, without which nodes stay uninitialized. By default its chart, which is given the
-            vCenter.
+          - The vSphere cloud provider, without which nodes stay uninitialized. By default its
+            chart, which is given the vCenter.
         type: dict
         suboptions: *addon
       csi:
@@ -309,22 +318,24 @@ options:
         suboptions: *addon
   credentials:
     description:
-      - How the user and the password of the vCenter come to the management cluster. They are never written as they are.
+      - How the user and the password of the vCenter come to the management cluster. They
+        are never written as they are.
       - Required with O(state=present).
     type: dict
     suboptions:
       method:
         description:
-          - With V(sealed) O(credentials.command) makes of each Secret what may be in Git. With V(referenced) nothing is
-            written, and you see to the Secrets that the guide names, such as by External Secrets.
+          - With V(sealed) O(credentials.command) makes of each Secret what may be in Git.
+            With V(referenced) nothing is written, and you see to the Secrets that the guide
+            names, such as by External Secrets.
         type: str
         choices: [sealed, referenced]
         default: sealed
       command:
         description:
-          - Command and its arguments, such as C([kubeseal, --format, yaml, --cert, /etc/seal.pem]). It is given one Secret
-            in YAML on its standard input, and prints one manifest. Output that holds the secret as it is, or in base64, is
-            refused.
+          - Command and its arguments, such as C([kubeseal, --format, yaml, --cert, /etc/seal.pem]).
+            It is given one Secret in YAML on its standard input, and prints one manifest. Output
+            that holds the secret as it is, or in base64, is refused.
         type: list
         elements: str
       username:
@@ -335,15 +346,16 @@ options:
         type: str
       revision:
         description:
-          - What you change with the user or the password, so that they are sealed again. Nothing in Git could tell
-            otherwise, since the same Secret is never sealed to the same text, and a digest of a password would give it
-            away.
+          - What you change with the user or the password, so that they are sealed again. Nothing in
+            Git could tell otherwise, since the same Secret is never sealed to the same text, and a
+            digest of a password would give it away.
         type: str
         default: "1"
   registration:
     description:
-      - How Argo CD logs in to the workload cluster. A Secret of Argo CD is sealed of it, as of O(credentials). Where it is
-        another login than before, such as since kubeadm has rotated the certificate, it is sealed again.
+      - How Argo CD logs in to the workload cluster. A Secret of Argo CD is sealed of it, as of
+        O(credentials). Where it is another login than before, such as since kubeadm has rotated the
+        certificate, it is sealed again.
       - Without it the Secret of an earlier run stays. Before the cluster is up there is none.
     type: dict
     suboptions:
@@ -362,8 +374,9 @@ options:
         type: str
   on_edited:
     description:
-      - What to do about a file that somebody has edited, or that no run has written. V(fail) changes nothing and names it.
-        V(overwrite) writes it. A file of another cluster is always refused.
+      - What to do about a file that somebody has edited, or that no run has
+        written. V(fail) changes nothing and names it. V(overwrite) writes it. A
+        file of another cluster is always refused.
     type: str
     choices: [fail, overwrite]
     default: fail
@@ -381,13 +394,16 @@ attributes:
 notes:
   - Needs git on the controller.
   - In check mode nothing is sealed. It is only made sure that the command is there.
-  - What is written is held against the schemas of cluster-api 1.14.2, of cluster-api-provider-vsphere (main branch of
-    August 2026, which serves both versions) and of Argo CD 3.6.1. No management cluster has applied it yet.
+  - What is written is held against the schemas of cluster-api 1.14.2, of
+    cluster-api-provider-vsphere (main branch of August 2026, which serves both versions) and of
+    Argo CD 3.6.1. No management cluster has applied it yet.
 seealso:
-  - ref: vforge.vsphere.capv_cluster role <ansible_collections.vforge.vsphere.capv_cluster_role>
+  - name: Role vforge.vsphere.capv_cluster
     description: Calls it.
-  - ref: Kubernetes nodes <ansible_collections.vforge.vsphere.docsite.guide_cluster_api>
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/capv_cluster/README.md
+  - name: Guide Kubernetes nodes
     description: From a node OVA to clusters that Argo CD keeps.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/docs/docsite/rst/guide_cluster_api.rst
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -449,16 +465,16 @@ files:
       type: str
 uncommitted:
   description:
-    - Files that this run and earlier ones have written or removed for the cluster, and that no commit has, by their paths in
-      the tree. Files that somebody has edited since are not among them. In check mode, those of earlier runs.
+    - Files that this run and earlier ones have written or removed for the cluster, and that no
+      commit has, by their paths in the tree. Files that somebody has edited since are not among
+      them. In check mode, those of earlier runs.
   returned: success
   type: list
   elements: str
 registration:
   description:
-    - V(written) where O(registration) is given, V(kept) where the Secret of an earlier run stays, V(pending) where there
-      is none yet, or
-      V(external) where it is not the task's.
+    - V(written) where O(registration) is given, V(kept) where the Secret of an earlier run stays,
+      V(pending) where there is none yet, or V(external) where it is not the task's.
   returned: success
   type: str
 edited:
@@ -472,8 +488,8 @@ applications:
   type: list
   elements: str
 error_code:
-  description: A stable code for what went wrong, such as V(files_edited), V(cluster_in_use), V(no_working_tree) or
-    V(sealing_failed).
+  description: A stable code for what went wrong, such as V(files_edited), V(cluster_in_use),
+    V(no_working_tree) or V(sealing_failed).
   returned: on failure
   type: str
 """

@@ -8,11 +8,13 @@ module: capv_template
 short_description: Make a template ready for nodes of Cluster API Provider vSphere
 version_added: 0.1.0
 description:
-  - Makes sure that a template has what the clone modes of Cluster API Provider vSphere (CAPV) need, and nothing that its clones
-    should not have.
+  - Makes sure that a template has what the clone modes of Cluster API Provider vSphere (CAPV) need,
+    and nothing that its clones should not have.
   - For linked clones that is a snapshot. Without one CAPV makes full clones, and does not say so.
-  - vApp properties, and what cloud-init and Ignition read of guestinfo, are removed. CAPV gives each clone its own.
-  - A template cannot be changed. So it is a VM for a moment, where anything has to be, and a template again whatever happens.
+  - vApp properties, and what cloud-init and Ignition read of guestinfo, are removed.
+    CAPV gives each clone its own.
+  - A template cannot be changed. So it is a VM for a moment, where anything has to be, and a
+    template again whatever happens.
   - It says in check mode what CAPV would miss.
 options:
   template:
@@ -28,7 +30,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+            the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -37,7 +40,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -60,12 +64,14 @@ options:
     default: linkedClone
   snapshot:
     description:
-      - Name of the snapshot for linked clones. It is made where it is not the current one, which is the one that CAPV takes.
+      - Name of the snapshot for linked clones. It is made where it is not the current one,
+        which is the one that CAPV takes.
     type: str
     default: capv
   hardware_version:
     description:
-      - Least hardware version, such as V(vmx-19). A template of an older one is upgraded. By default it is left as it is.
+      - Least hardware version, such as V(vmx-19). A template of an older one is upgraded.
+        By default it is left as it is.
     type: str
   timeout:
     description:
@@ -85,15 +91,19 @@ attributes:
   action_group:
     support: full
 notes:
-  - Needed privileges are VirtualMachine.Provisioning.MarkAsVM, VirtualMachine.Provisioning.MarkAsTemplate,
-    VirtualMachine.State.CreateSnapshot, VirtualMachine.Config.AdvancedConfig, VirtualMachine.Config.Settings,
-    VirtualMachine.Config.UpgradeVirtualHardware and, on the root resource pool of its cluster, Resource.AssignVMToPool.
-  - A snapshot that was made before the hardware was upgraded is not used again, since clones of it have the older hardware.
+  - Needed privileges are VirtualMachine.Provisioning.MarkAsVM,
+    VirtualMachine.Provisioning.MarkAsTemplate, VirtualMachine.State.CreateSnapshot,
+    VirtualMachine.Config.AdvancedConfig, VirtualMachine.Config.Settings,
+    VirtualMachine.Config.UpgradeVirtualHardware and, on the root resource pool of its cluster,
+    Resource.AssignVMToPool.
+  - A snapshot that was made before the hardware was upgraded is not used again, since
+    clones of it have the older hardware.
   - Proved on the simulator alone.
 seealso:
   - module: vforge.vsphere.cached_ovf_template
-  - ref: vforge.vsphere.capv_node_template role <ansible_collections.vforge.vsphere.capv_node_template_role>
+  - name: Role vforge.vsphere.capv_node_template
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/capv_node_template/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -128,7 +138,8 @@ template:
       description: Managed object ID.
       type: str
     path:
-      description: Inventory path. It is what a VSphereMachineTemplate names it by, since a name alone may be another one's too.
+      description: Inventory path. It is what a VSphereMachineTemplate names it by, since a name
+        alone may be another one's too.
       type: str
     instance_uuid:
       description: Instance UUID.
@@ -151,8 +162,8 @@ template:
       elements: str
     actions:
       description:
-        - What was done, or in check mode would be, of V(hardware_upgraded), V(cleaned), V(snapshot_created) and
-          V(made_template).
+        - What was done, or in check mode would be, of V(hardware_upgraded), V(cleaned),
+          V(snapshot_created) and V(made_template).
         - After a failure also V(started) where vCenter still worked on a step when the task ended.
       type: list
       elements: str
@@ -169,12 +180,13 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total), C(by_method),
-    C(bytes_received) and, of these, C(bytes_by_phase).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:
-  description: A stable code for what went wrong, such as V(not_found), V(invalid_option) or V(partial_failure).
+  description: A stable code for what went wrong, such as V(not_found),
+    V(invalid_option) or V(partial_failure).
   returned: on failure
   type: str
 """

@@ -10,30 +10,34 @@ module: capv_template_references
 short_description: Tells which templates Cluster API still refers to
 version_added: 0.1.0
 description:
-  - Looks in Git working trees and in objects of management clusters for what names a template, a VSphereMachineTemplate, a
-    VSphereMachine or a VSphereVM, and tells which templates nothing refers to.
-  - In doubt a template is used. Whatever ends in its name refers to it, and so does a file of a tree that has its name or its
-    instance UUID anywhere in its text, such as values of Helm, patches and variables of a ClusterClass. A file of
-    such objects that is no YAML is an error.
-  - It connects to no vCenter and to no Kubernetes, changes nothing, and does all of its work on the controller.
+  - Looks in Git working trees and in objects of management clusters for what names
+    a template, a VSphereMachineTemplate, a VSphereMachine or a VSphereVM, and tells
+    which templates nothing refers to.
+  - In doubt a template is used. Whatever ends in its name refers to it, and so does a file of a
+    tree that has its name or its instance UUID anywhere in its text, such as values of Helm,
+    patches and variables of a ClusterClass. A file of such objects that is no YAML is an error.
+  - It connects to no vCenter and to no Kubernetes, changes nothing, and does
+    all of its work on the controller.
 options:
   templates:
     description:
-      - The templates, as M(vforge.vsphere.cached_ovf_template_info) returns them. Each has at least C(name) and
-        C(instance_uuid).
+      - The templates, as M(vforge.vsphere.cached_ovf_template_info) returns them. Each has at
+        least C(name) and C(instance_uuid).
     type: list
     elements: dict
     required: true
   trees:
     description:
-      - Folders with manifests, such as Git working trees. All files C(.yaml), C(.yml) and C(.json) below them are read, but not
-        what is in C(.git). Files with templates of Jinja or Helm have to be left out by O(ignore).
+      - Folders with manifests, such as Git working trees. All files C(.yaml), C(.yml) and
+        C(.json) below them are read, but not what is in C(.git). Files with templates of Jinja
+        or Helm have to be left out by O(ignore).
     type: list
     elements: path
     default: []
   ignore:
     description:
-      - Folders and files, by their paths in the trees, that are not read, as patterns such as V(charts/*).
+      - Folders and files, by their paths in the trees, that are not read,
+        as patterns such as V(charts/*).
     type: list
     elements: str
     default: []
@@ -53,8 +57,9 @@ attributes:
   diff_mode:
     support: none
 seealso:
-  - ref: vforge.vsphere.capv_node_template role <ansible_collections.vforge.vsphere.capv_node_template_role>
+  - name: Role vforge.vsphere.capv_node_template
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/capv_node_template/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -74,7 +79,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 used:
-  description: The templates that something refers to, with C(name), C(path), C(instance_uuid) and C(referred_by).
+  description: The templates that something refers to, with C(name), C(path),
+    C(instance_uuid) and C(referred_by).
   returned: success
   type: list
   elements: dict
@@ -85,8 +91,8 @@ unused:
   elements: dict
 references:
   description:
-    - How many references to templates were found, those to templates that are not asked about included. With V(0) it is
-      likely that the wrong trees or clusters were looked in.
+    - How many references to templates were found, those to templates that are not asked about
+      included. With V(0) it is likely that the wrong trees or clusters were looked in.
   returned: success
   type: int
 error_code:

@@ -10,13 +10,13 @@ module: certificate_info
 short_description: Read the certificate and the thumbprints of a server
 version_added: 0.1.0
 description:
-  - Returns the certificate of a vCenter, an ESXi host or any other TLS server, with its thumbprints, and says whether this
-    machine trusts it.
-  - The certificate is read without trusting it, by a handshake behind which nothing is sent. There are no credentials that
-    could go to the wrong server. A second handshake shows whether the system's authorities, or those of O(ca_path), stand for
-    the server.
-  - A thumbprint that was read over an untrusted network proves nothing. Compare it with one from the server's own console
-    before you pin it.
+  - Returns the certificate of a vCenter, an ESXi host or any other TLS server, with its
+    thumbprints, and says whether this machine trusts it.
+  - The certificate is read without trusting it, by a handshake behind which nothing is sent. There
+    are no credentials that could go to the wrong server. A second handshake shows whether the
+    system's authorities, or those of O(ca_path), stand for the server.
+  - A thumbprint that was read over an untrusted network proves nothing. Compare it with one from
+    the server's own console before you pin it.
   - Works on the controller, and connects to no vCenter.
 options:
   host:
@@ -53,13 +53,15 @@ attributes:
     details:
       - Nothing is changed.
 notes:
-  - O(vforge.vsphere.linked_clone#module:thumbprint) and the same option of all modules take the SHA-256 one. vSphere names
-    hosts by SHA-1 before 8.0. From 9.0 on it refuses a SHA-1 where a thumbprint is a parameter, such as for adding a host, so
-    give it the SHA-256 or the certificate there.
+  - O(vforge.vsphere.linked_clone#module:thumbprint) and the same option of all modules take the
+    SHA-256 one. vSphere names hosts by SHA-1 before 8.0. From 9.0 on it refuses a SHA-1 where a
+    thumbprint is a parameter, such as for adding a host, so give it the SHA-256 or the certificate
+    there.
   - Needs the Python library cryptography on the controller.
 seealso:
-  - ref: vforge.vsphere docsite guide <ansible_collections.vforge.vsphere.docsite.guide_trust>
+  - name: Guide What is trusted, and what is not
     description: How connections are trusted.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/docs/docsite/rst/guide_trust.rst
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -129,7 +131,8 @@ distrust:
   returned: success
   type: dict
 error_code:
-  description: A stable code for what went wrong, such as V(unreachable), V(unknown_host) or V(tls_plain_port).
+  description: A stable code for what went wrong, such as V(unreachable),
+    V(unknown_host) or V(tls_plain_port).
   returned: on failure
   type: str
 """

@@ -10,22 +10,25 @@ module: changed_areas_page
 short_description: Write what changed on disks as a page for people
 version_added: 0.1.0
 description:
-  - Makes one HTML file, which needs no network, of what M(vforge.vsphere.cbt_changed_areas) has found. It shows how much
-    changed, where on the disks, and run by run.
+  - Makes one HTML file, which needs no network, of what M(vforge.vsphere.cbt_changed_areas) has
+    found. It shows how much changed, where on the disks, and run by run.
   - It connects to no vCenter, and does all of its work on the controller.
-  - Names of VMs and disks are shown as text, whatever they hold, and the page forbids browsers to run scripts.
+  - Names of VMs and disks are shown as text, whatever they hold, and the page
+    forbids browsers to run scripts.
 options:
   path:
     description:
-      - File for the page, on the controller. It must be a regular file of this user or of root that nobody else may write, in
-        folders for which the same holds, or not be there yet. It is written whole or not at all.
+      - File for the page, on the controller. It must be a regular file of this user or of root
+        that nobody else may write, in folders for which the same holds, or not be there yet. It
+        is written whole or not at all.
     type: path
     required: true
   result:
     description:
-      - The registered result of a task of M(vforge.vsphere.cbt_changed_areas) that has asked with its option
-        O(vforge.vsphere.cbt_changed_areas#module:runs).
-      - Without it it is only made sure that the page could be written, such as before anything else is done.
+      - The registered result of a task of M(vforge.vsphere.cbt_changed_areas) that has asked with
+        its option O(vforge.vsphere.cbt_changed_areas#module:runs).
+      - Without it it is only made sure that the page could be written, such
+        as before anything else is done.
     type: dict
   vcenter:
     description: What the head of the page names as where the VMs are.
@@ -47,8 +50,9 @@ attributes:
       - The same result makes the same page.
 seealso:
   - module: vforge.vsphere.cbt_changed_areas
-  - ref: vforge.vsphere.changed_areas_report role <ansible_collections.vforge.vsphere.changed_areas_report_role>
+  - name: Role vforge.vsphere.changed_areas_report
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/changed_areas_report/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -80,7 +84,8 @@ path:
   type: str
   sample: /var/www/html/changed-areas.html
 error_code:
-  description: A stable code for what went wrong, such as V(file_refused) where others may write the file.
+  description: A stable code for what went wrong, such as V(file_refused)
+    where others may write the file.
   returned: on failure
   type: str
 """

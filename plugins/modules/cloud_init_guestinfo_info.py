@@ -8,8 +8,8 @@ module: cloud_init_guestinfo_info
 short_description: Read back what VMs hold for cloud-init
 version_added: 0.1.0
 description:
-  - Tells what metadata, user data and vendor data VMs hold in guestinfo, decoded as cloud-init decodes them, and what
-    their guests have reported of cloud-init.
+  - Tells what metadata, user data and vendor data VMs hold in guestinfo, decoded as cloud-init
+    decodes them, and what their guests have reported of cloud-init.
   - The data themselves are shown only on request, since they often hold secrets.
 options:
   vm:
@@ -24,7 +24,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+            the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -33,7 +34,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -56,7 +58,8 @@ options:
     type: str
   show_content:
     description:
-      - Whether the data are in the result. Set C(no_log) for the task, unless there are no secrets in them.
+      - Whether the data are in the result. Set C(no_log) for the task,
+        unless there are no secrets in them.
     type: bool
     default: false
   timeout:
@@ -103,8 +106,8 @@ RETURN = r"""
 vms:
   description:
     - One entry for each VM, in the order of the options, also when the task fails.
-    - Of one of several that cannot be found it has its C(name), C(moid) and C(path), as far as the options say them, and its
-      C(error).
+    - Of one of several that cannot be found it has its C(name), C(moid) and C(path), as far as the
+      options say them, and its C(error).
   returned: when the VMs were found
   type: list
   elements: dict
@@ -133,8 +136,9 @@ vms:
       sample: poweredOn
     metadata:
       description:
-        - C(state) is V(present), V(absent), V(redacted) or V(broken); then there are C(reason), C(size) of the value, its
-          C(encoding), C(length) of what is in it, its C(instance_id), and with O(show_content) the C(content).
+        - C(state) is V(present), V(absent), V(redacted) or V(broken); then there are C(reason),
+          C(size) of the value, its C(encoding), C(length) of what is in it, its C(instance_id), and
+          with O(show_content) the C(content).
       type: dict
     userdata:
       description: The same, with the C(type) of the content in place of the instance-id.
@@ -144,7 +148,8 @@ vms:
       type: dict
     local_ipv4:
       description:
-        - The IPv4 address that cloud-init has reported, where it is known to be the VM's own; else null.
+        - The IPv4 address that cloud-init has reported, where it is known
+          to be the VM's own; else null.
         - That is, where VMware Tools report it for a card of the VM as well.
         - An address that another VM of the task says is its own is neither's.
       type: str
@@ -153,8 +158,9 @@ vms:
       type: str
     refused:
       description:
-        - What the guest reports and is not taken for true, with C(error_code), V(reported_address_refused) or
-          V(host_key_refused), and C(msg). Whoever has root in a guest decides what it reports.
+        - What the guest reports and is not taken for true, with C(error_code),
+          V(reported_address_refused) or V(host_key_refused), and C(msg). Whoever has root in a
+          guest decides what it reports.
       type: list
       elements: dict
     finished:
@@ -163,12 +169,14 @@ vms:
       type: str
     ssh_host_keys:
       description:
-        - Public SSH host keys, each with its type, which the script that reports the end reports, too. They are taken apart and
-          put together again; where one is not of the form of its type, none is returned.
+        - Public SSH host keys, each with its type, which the script that reports the end
+          reports, too. They are taken apart and put together again; where one is not of the
+          form of its type, none is returned.
       type: list
       elements: str
 failures:
-  description: Those of several that could not be found, in short, with C(name), C(error_code) and C(msg).
+  description: Those of several that could not be found, in short, with
+    C(name), C(error_code) and C(msg).
   returned: as RV(vms)
   type: list
   elements: dict
@@ -177,8 +185,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total), C(by_method),
-    C(bytes_received) and, of these, C(bytes_by_phase).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:

@@ -10,22 +10,24 @@ module: cpu_compatibility_page
 short_description: Write which VM could move to which host and cluster as a page for people
 version_added: 0.1.0
 description:
-  - Makes one HTML file, which needs no network, of what M(vforge.vsphere.cpu_features_info) has found with its option
-    O(vforge.vsphere.cpu_features_info#module:compare). It is a matrix of VMs that require the same, and of clusters and hosts,
-    with the features that stand in the way.
+  - Makes one HTML file, which needs no network, of what M(vforge.vsphere.cpu_features_info) has
+    found with its option O(vforge.vsphere.cpu_features_info#module:compare). It is a matrix of VMs
+    that require the same, and of clusters and hosts, with the features that stand in the way.
   - It connects to no vCenter, and does all of its work on the controller.
   - Names are shown as text, whatever they hold, and the page forbids browsers to run scripts.
 options:
   path:
     description:
-      - File for the page, on the controller. It must be a regular file of this user or of root that nobody else may write, in
-        folders for which the same holds, or not be there yet. It is written whole or not at all.
+      - File for the page, on the controller. It must be a regular file of this user or of root
+        that nobody else may write, in folders for which the same holds, or not be there yet. It
+        is written whole or not at all.
     type: path
     required: true
   result:
     description:
       - The registered result of a task of M(vforge.vsphere.cpu_features_info).
-      - Without it it is only made sure that the page could be written, such as before anything else is done.
+      - Without it it is only made sure that the page could be written, such
+        as before anything else is done.
     type: dict
   vcenter:
     description: What the head of the page names as where the VMs are.

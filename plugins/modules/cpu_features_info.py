@@ -1,25 +1,31 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tell which processors hosts have, what VMs require of processors, and which VM could move where."""
+"""Tell which processors hosts have, what VMs require of processors,
+and which VM could move where.
+"""
 
 DOCUMENTATION = r"""
 module: cpu_features_info
-short_description: Tell which processors hosts have, what VMs require of them, and which VM could move where
+short_description: Tell which processors hosts have, what VMs require of
+  them, and which VM could move where
 version_added: 0.1.0
 description:
-  - Tells vendor, family, model and stepping of the processors of hosts, decoded from the leaves of the CPUID instruction that
-    vCenter holds, with the highest EVC mode and the feature capabilities, and what the EVC mode of a cluster hides of these.
-  - Of VMs it tells the feature requirements, the masks, the least EVC mode that could admit them, and the processor that their
-    guests are to see.
-  - With O(compare) it says which VM could move to which host and cluster, and which features stand in the way. This takes a
-    handful of calls and their pages, however many VMs there are.
-  - With O(in_guest) it asks the guests themselves, and names what is another there than vCenter says.
+  - Tells vendor, family, model and stepping of the processors of hosts, decoded from the leaves of
+    the CPUID instruction that vCenter holds, with the highest EVC mode and the feature
+    capabilities, and what the EVC mode of a cluster hides of these.
+  - Of VMs it tells the feature requirements, the masks, the least EVC mode that could admit them,
+    and the processor that their guests are to see.
+  - With O(compare) it says which VM could move to which host and cluster, and which features stand
+    in the way. This takes a handful of calls and their pages, however many VMs there are.
+  - With O(in_guest) it asks the guests themselves, and names what is
+    another there than vCenter says.
   - Changes nothing.
 options:
   hosts:
     description:
-      - Hosts that are asked about, by their names, inventory paths or moids. All where neither O(hosts) nor O(clusters) is set.
+      - Hosts that are asked about, by their names, inventory paths or moids. All where neither
+        O(hosts) nor O(clusters) is set.
     type: list
     elements: str
   clusters:
@@ -39,8 +45,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/golden), or its path below the VM folder of the datacenter
-            that the task names.
+          - Inventory path of the VM, such as V(/DC0/vm/web/golden), or its path below the VM folder
+            of the datacenter that the task names.
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -49,7 +55,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether O(vms[].uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether O(vms[].uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -62,16 +69,18 @@ options:
         type: str
   compare:
     description:
-      - Whether to say which VM could move to which of the hosts and clusters, and which features stand in the way.
-      - What is compared are feature requirements and feature capabilities, behind the masks of EVC modes. Whether a VM can be
-        migrated depends on networks, datastores and devices, too.
+      - Whether to say which VM could move to which of the hosts and clusters, and
+        which features stand in the way.
+      - What is compared are feature requirements and feature capabilities, behind the masks of EVC
+        modes. Whether a VM can be migrated depends on networks, datastores and devices, too.
     type: bool
     default: false
   in_guest:
     description:
-      - Whether the Linux guests of O(vms) are asked what they see. It is C(/proc/cpuinfo) that is read, and what the program
-        C(cpuid) says where it is installed. This needs VMware Tools, O(guest_username) and O(guest_password), and puts a
-        temporary file into each guest for as long as it takes.
+      - Whether the Linux guests of O(vms) are asked what they see. It is C(/proc/cpuinfo) that is
+        read, and what the program C(cpuid) says where it is installed. This needs VMware Tools,
+        O(guest_username) and O(guest_password), and puts a temporary file into each guest for as
+        long as it takes.
     type: bool
     default: false
   datacenter:
@@ -105,9 +114,10 @@ attributes:
   action_group:
     support: full
 notes:
-  - Needs the privileges System.Read and System.View; for O(in_guest) C(VirtualMachine.GuestOperations.*) on the VMs, too.
-  - Proved on the simulator alone. The rules by which CPUID is decoded agree with Debian's C(cpuid) and with libcpuid on each of
-    two hundred real processors.
+  - Needs the privileges System.Read and System.View; for O(in_guest)
+    C(VirtualMachine.GuestOperations.*) on the VMs, too.
+  - Proved on the simulator alone. The rules by which CPUID is decoded agree with Debian's C(cpuid)
+    and with libcpuid on each of two hundred real processors.
 seealso:
   - plugin: vforge.vsphere.cpu_compatibility_table
     plugin_type: filter
@@ -179,7 +189,8 @@ hosts:
       type: dict
       contains:
         vendor:
-          description: V(intel), V(amd), V(hygon), V(zhaoxin) or V(via); others as the processor writes them.
+          description: V(intel), V(amd), V(hygon), V(zhaoxin) or V(via);
+            others as the processor writes them.
           type: str
         family:
           description: Family, with the extended family where it counts.
@@ -209,7 +220,8 @@ hosts:
       description: How many sockets it has.
       type: int
     cpuid:
-      description: The leaves that are the same on all of its processors, by level, with the registers whose bits are all known.
+      description: The leaves that are the same on all of its processors, by level, with the
+        registers whose bits are all known.
       type: dict
       sample: {"00000001": {"eax": "000806e9"}}
     max_evc_mode:
@@ -222,7 +234,8 @@ hosts:
       description: Its feature capabilities, by names in small letters.
       type: dict
     masked:
-      description: Those of which VMs get another value behind the masks of the EVC mode, with that value.
+      description: Those of which VMs get another value behind the masks of
+        the EVC mode, with that value.
       type: dict
 clusters:
   description: The clusters that are asked about, in the order of their paths.
@@ -284,7 +297,8 @@ vms:
       type: str
       sample: vmx-19
     min_evc_mode:
-      description: The least EVC mode that could admit it, with C(key) and C(label). Null where vCenter does not say.
+      description: The least EVC mode that could admit it, with C(key) and C(label).
+        Null where vCenter does not say.
       type: dict
     feature_requirements:
       description: What it requires while it runs or is suspended.
@@ -339,8 +353,8 @@ comparison:
   type: dict
   contains:
     hosts:
-      description: The hosts that are compared, with C(name), C(moid), C(cluster), C(cpu) in words, C(evc_mode), C(obstacle)
-        and, where nobody can say what it offers, C(why_unknown).
+      description: The hosts that are compared, with C(name), C(moid), C(cluster), C(cpu) in words,
+        C(evc_mode), C(obstacle) and, where nobody can say what it offers, C(why_unknown).
       type: list
       elements: dict
     clusters:
@@ -383,7 +397,8 @@ comparison:
           type: list
           elements: str
         clusters:
-          description: By path of the cluster whether V(all), V(some) or V(none) of its hosts have it, or V(unknown).
+          description: By path of the cluster whether V(all), V(some) or V(none) of
+            its hosts have it, or V(unknown).
           type: dict
         obstacles:
           description: >-
@@ -393,7 +408,8 @@ comparison:
           type: list
           elements: dict
 failures:
-  description: The VMs that could not be found or asked, in short, with C(name), C(error_code) and C(msg).
+  description: The VMs that could not be found or asked, in short, with
+    C(name), C(error_code) and C(msg).
   returned: as RV(hosts)
   type: list
   elements: dict
@@ -402,7 +418,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
+    in the total) and C(by_method).
   returned: when a connection was tried
   type: dict
 error_code:

@@ -8,23 +8,25 @@ module: disk_tool_info
 short_description: Say what is on a disk, what differs, and how fast it is read
 version_added: 0.2.0
 description:
-  - Answers one question about a disk, which is a file on the machine where the module runs in any format that C(qemu-img)
-    reads, a disk of a VM, or a first class disk. Nothing is changed.
-  - Bytes of a disk in vSphere are read over its datastore, so its VM has to be powered off and without snapshots. Where
-    they cannot be read, O(question=info) says why, and which other ways there are.
+  - Answers one question about a disk, which is a file on the machine where the module runs in any
+    format that C(qemu-img) reads, a disk of a VM, or a first class disk. Nothing is changed.
+  - Bytes of a disk in vSphere are read over its datastore, so its VM has to be
+    powered off and without snapshots. Where they cannot be read, O(question=info)
+    says why, and which other ways there are.
   - What VMware's disk library answers by its sample program, without that library.
 options:
   question:
     description:
       - What is asked.
-      - V(info), what the disk is, its chain, its descriptor, and by which ways it can be read, with a reason for each that is
-        none.
+      - V(info), what the disk is, its chain, its descriptor, and by which ways it can be read, with
+        a reason for each that is none.
       - V(dump), O(count) sectors from O(sector) on, in hexadecimal digits and text.
-      - V(allocated), which blocks of O(block_size) are in use. An image's own tables say it, for a VM's disk changed block
-        tracking; where nobody does, the whole disk is read.
+      - V(allocated), which blocks of O(block_size) are in use. An image's own tables say it, for a
+        VM's disk changed block tracking; where nobody does, the whole disk is read.
       - V(compare), whether the disk has the content of another, or of a map that was made earlier.
       - V(map), the SHA-256 of each block of O(block_size), to compare with later.
-      - V(read_benchmark), how fast the disk is read, with O(block_size), O(order), O(reads) and O(streams).
+      - V(read_benchmark), how fast the disk is read, with O(block_size),
+        O(order), O(reads) and O(streams).
       - V(metadata), the entries of a VMDK's disk database.
     type: str
     required: true
@@ -37,7 +39,8 @@ options:
   source_format: &source_format
     description:
       - Format of the file.
-      - V(auto) goes by the name and the first bytes. Give V(raw) for a raw image whose content is not to be trusted.
+      - V(auto) goes by the name and the first bytes. Give V(raw) for a raw image
+        whose content is not to be trusted.
     type: str
     choices: [auto, raw, vmdk, qcow2, vhdx, vpc, vdi]
     default: auto
@@ -53,7 +56,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+            the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -62,7 +66,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -75,12 +80,13 @@ options:
         type: str
   disk: &disk
     description:
-      - Which disk of the VM, by its label (V(Hard disk 1)), its place (V(scsi0:1)), its key (V(2000)) or its file. Not needed
-        where it has only one.
+      - Which disk of the VM, by its label (V(Hard disk 1)), its place (V(scsi0:1)), its key
+        (V(2000)) or its file. Not needed where it has only one.
     type: str
   first_class_disk: &first_class_disk
     description:
-      - The first class disk that is meant, by its ID or, where no other of its datastore has it, by its name.
+      - The first class disk that is meant, by its ID or, where no other of its
+        datastore has it, by its name.
     type: dict
     suboptions:
       id:
@@ -142,7 +148,8 @@ options:
     default: 65536
   order:
     description:
-      - For V(read_benchmark), whether one block is read after the other, or any; these are the same in each run.
+      - For V(read_benchmark), whether one block is read after the other, or any;
+        these are the same in each run.
     type: str
     choices: [sequential, random]
     default: sequential
@@ -167,7 +174,8 @@ options:
     default: 3600
 notes:
   - Proved on the simulator and with the formats' own programs; not on a real vCenter.
-  - A dump shows what is on the disk, secrets among it. Set C(no_log) for the task where that is not to be seen.
+  - A dump shows what is on the disk, secrets among it. Set C(no_log) for the
+    task where that is not to be seen.
 extends_documentation_fragment:
   - vforge.vsphere.connection
   - vforge.vsphere.attributes
@@ -234,12 +242,14 @@ capacity:
   type: int
 disk:
   description:
-    - What the disk is, with C(chain), C(uuid), C(adapter), C(hardware_version) and C(extents) as far as it has them, and
-      C(transports), the ways to its bytes, each with C(name), C(usable) and C(reason).
+    - What the disk is, with C(chain), C(uuid), C(adapter), C(hardware_version) and
+      C(extents) as far as it has them, and C(transports), the ways to its bytes, each with
+      C(name), C(usable) and C(reason).
   returned: for O(question=info)
   type: dict
 dump:
-  description: Rows of sixteen bytes, with the place of the first; rows that repeat the one before are one V(*).
+  description: Rows of sixteen bytes, with the place of the first; rows that
+    repeat the one before are one V(*).
   returned: for O(question=dump)
   type: list
   elements: str
@@ -274,7 +284,8 @@ compared:
       description: Whether nothing does. What one disk has more than the other has to be zeros.
       type: bool
     first_difference:
-      description: Place of the first byte that differs, with O(map) of its block; null where none does.
+      description: Place of the first byte that differs, with O(map) of
+        its block; null where none does.
       type: int
     different_sectors:
       description: How many sectors of 512 bytes differ. Of another disk.
@@ -328,11 +339,13 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
+    in the total) and C(by_method).
   returned: when a connection was tried
   type: dict
 error_code:
-  description: A stable code for what went wrong, such as V(disk_not_readable), V(invalid_disk) or V(file_locked).
+  description: A stable code for what went wrong, such as V(disk_not_readable),
+    V(invalid_disk) or V(file_locked).
   returned: on failure
   type: str
 """

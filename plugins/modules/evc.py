@@ -8,15 +8,19 @@ module: evc
 short_description: Set the EVC mode of a cluster, or of single VMs
 version_added: 0.1.0
 description:
-  - Sets or ends Enhanced vMotion Compatibility (EVC) of a cluster, by the key or the label of a mode. The modes are those that
-    this vCenter offers; a name that it does not offer is refused with a list of them.
-  - Before a cluster gets its mode, vCenter is asked to check it, in check mode too. What stands in the way is returned in
-    C(obstacles), with the hosts and the running VMs, and nothing is changed.
-  - VMs get a mode of their own (per-VM EVC) by O(vm) or O(vms). It can change only while a VM is off. With O(power_cycle) a
-    running VM is shut down, given the mode and started again, and it counts as done when VMware Tools run again. A mark
-    (C(vforge.evc) in extraConfig) is on it meanwhile, so that the next run starts it where this one is ended between.
-  - The role P(vforge.vsphere.evc_baseline#role) brings a whole cluster to a mode, with its running VMs.
-  - EVC changes what CPUID tells a guest. The name of the processor (C(model name) in C(/proc/cpuinfo)) stays that of the host.
+  - Sets or ends Enhanced vMotion Compatibility (EVC) of a cluster, by the key or the label
+    of a mode. The modes are those that this vCenter offers; a name that it does not offer
+    is refused with a list of them.
+  - Before a cluster gets its mode, vCenter is asked to check it, in check mode too. What stands in
+    the way is returned in C(obstacles), with the hosts and the running VMs, and nothing is changed.
+  - VMs get a mode of their own (per-VM EVC) by O(vm) or O(vms). It can change only while a VM is
+    off. With O(power_cycle) a running VM is shut down, given the mode and started again, and it
+    counts as done when VMware Tools run again. A mark (C(vforge.evc) in extraConfig) is on it
+    meanwhile, so that the next run starts it where this one is ended between.
+  - The role P(vforge.vsphere.evc_baseline#role) brings a whole cluster
+    to a mode, with its running VMs.
+  - EVC changes what CPUID tells a guest. The name of the processor (C(model name) in
+    C(/proc/cpuinfo)) stays that of the host.
 options:
   state:
     description:
@@ -27,18 +31,19 @@ options:
     default: present
   mode:
     description:
-      - Key of an EVC mode, such as V(intel-haswell), or its label, such as V(Intel Haswell Generation). Needed for
-        O(state=present).
+      - Key of an EVC mode, such as V(intel-haswell), or its label, such as V(Intel Haswell
+        Generation). Needed for O(state=present).
       - V(highest), with O(cluster), is the highest mode that every host of the cluster supports.
     type: str
   graphics_mode:
     description:
-      - Key or label of an EVC graphics mode of the cluster. The one that it has stays by default. They came with vSphere 7.0
-        Update 1.
+      - Key or label of an EVC graphics mode of the cluster. The one that it has stays by default.
+        They came with vSphere 7.0 Update 1.
     type: str
   cluster:
     description:
-      - The cluster, by its name, inventory path or managed object ID. One of this, O(vm) and O(vms) is required.
+      - The cluster, by its name, inventory path or managed object ID. One of
+        this, O(vm) and O(vms) is required.
     type: str
   vm:
     description:
@@ -52,7 +57,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+            the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -61,7 +67,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -84,28 +91,32 @@ options:
     type: str
   complete_masks:
     description:
-      - Whether features that the masks of the mode do not name are hidden from a VM, too. vCenter does not tell which of the
-        two a VM has, so that a change of this option alone is not seen.
+      - Whether features that the masks of the mode do not name are hidden from a VM, too. vCenter
+        does not tell which of the two a VM has, so that a change of this option alone is not seen.
     type: bool
     default: true
   power_cycle:
     description:
-      - Whether VMs that are on are shut down and started again. Without it a VM that is on and has another mode fails.
+      - Whether VMs that are on are shut down and started again. Without it a VM that is
+        on and has another mode fails.
     type: bool
     default: false
   force:
     description:
-      - Whether a VM is powered off in which VMware Tools do not run, or whose guest does not shut down in O(shutdown_timeout).
+      - Whether a VM is powered off in which VMware Tools do not run, or whose guest does not
+        shut down in O(shutdown_timeout).
     type: bool
     default: false
   shutdown_timeout:
     description:
-      - Seconds in which guests have to shut down. With O(power_cycle) it must be less than O(timeout).
+      - Seconds in which guests have to shut down. With O(power_cycle)
+        it must be less than O(timeout).
     type: int
     default: 300
   tools_timeout:
     description:
-      - Seconds after which a VM that was started again, and in which VMware Tools do not run, has not come back. It fails.
+      - Seconds after which a VM that was started again, and in which VMware Tools do not
+        run, has not come back. It fails.
     type: int
     default: 300
   parallel:
@@ -115,15 +126,17 @@ options:
     default: 8
   timeout:
     description:
-      - Seconds that the task may take, from its beginning. VMs that it has shut down, and that are off then, are started
-        again; that may take a minute more.
+      - Seconds that the task may take, from its beginning. VMs that it has shut down, and that are
+        off then, are started again; that may take a minute more.
     type: int
     default: 900
 notes:
-  - Setting the mode of a cluster needs the privilege Host.Inventory.EditCluster on it. Modes of VMs need
-    VirtualMachine.Config.Settings, and with O(power_cycle) VirtualMachine.Config.AdvancedConfig,
-    VirtualMachine.Interact.PowerOff and VirtualMachine.Interact.PowerOn.
-  - Proved against the simulator of this collection, whose rules have their sources in its README, not against a vCenter.
+  - Setting the mode of a cluster needs the privilege Host.Inventory.EditCluster on it. Modes of VMs
+    need VirtualMachine.Config.Settings, and with O(power_cycle)
+    VirtualMachine.Config.AdvancedConfig, VirtualMachine.Interact.PowerOff and
+    VirtualMachine.Interact.PowerOn.
+  - Proved against the simulator of this collection, whose rules have their sources in its
+    README, not against a vCenter.
 extends_documentation_fragment:
   - vforge.vsphere.connection
   - vforge.vsphere.attributes
@@ -204,10 +217,12 @@ cluster:
       description: Key of its graphics mode afterwards.
       type: str
     highest_mode:
-      description: Key of the highest mode that every host supports; null where there is none, or where nothing had to be done.
+      description: Key of the highest mode that every host supports; null where there is none,
+        or where nothing had to be done.
       type: str
     hosts:
-      description: Its hosts, with C(name), C(processor) and C(max_mode). Empty where nothing had to be done.
+      description: Its hosts, with C(name), C(processor) and C(max_mode).
+        Empty where nothing had to be done.
       type: list
       elements: dict
     obstacles:
@@ -226,13 +241,13 @@ cluster:
           type: list
           elements: str
         vms:
-          description: VMs on them that are on or suspended, with C(name), C(moid), C(host), C(power_state), C(needs_mode) and
-            C(features).
+          description: VMs on them that are on or suspended, with C(name), C(moid), C(host),
+            C(power_state), C(needs_mode) and C(features).
           type: list
           elements: dict
         vms_within_mode:
-          description: The same of VMs that could run in the mode as they are, on hosts of which vCenter names no VM. To restart
-            them changes nothing.
+          description: The same of VMs that could run in the mode as they are, on hosts of which
+            vCenter names no VM. To restart them changes nothing.
           type: list
           elements: dict
         hosts_without_named_vms:
@@ -240,13 +255,14 @@ cluster:
           type: list
           elements: str
     interrupted:
-      description: VMs of the cluster that an earlier run has shut down and not brought back, as in RV(cluster.obstacles[].vms).
-        Where the cluster has the mode already, those of them that are off.
+      description: VMs of the cluster that an earlier run has shut down and not
+        brought back, as in RV(cluster.obstacles[].vms). Where the cluster has the
+        mode already, those of them that are off.
       type: list
       elements: dict
     actions:
-      description: What was done, or in check mode would be, V(mode_set) or V(mode_removed). V(started) where vCenter still
-        worked on it when the task ended.
+      description: What was done, or in check mode would be, V(mode_set) or V(mode_removed).
+        V(started) where vCenter still worked on it when the task ended.
       type: list
       elements: str
     changed:
@@ -273,8 +289,12 @@ vms:
     path:
       description: Inventory path.
       type: str
+    instance_uuid:
+      description: Instance UUID.
+      type: str
     mode:
-      description: Key of the mode that it has of its own afterwards; null for none, V(custom) for masks that are no mode's.
+      description: Key of the mode that it has of its own afterwards; null for none,
+        V(custom) for masks that are no mode's.
       type: str
     previous_mode:
       description: Key of the mode that it had of its own.
@@ -286,8 +306,9 @@ vms:
       description: Its power state afterwards.
       type: str
     actions:
-      description: What was done, or in check mode would be; of V(shut_down), V(mode_set), V(mode_removed) and V(powered_on).
-        V(started) where vCenter still worked on it when the task ended.
+      description: What was done, or in check mode would be; of V(shut_down),
+        V(mode_set), V(mode_removed) and V(powered_on). V(started) where vCenter still
+        worked on it when the task ended.
       type: list
       elements: str
     changed:
@@ -309,12 +330,13 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total), C(by_method),
-    C(bytes_received) and, of these, C(bytes_by_phase).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:
-  description: A stable code for what went wrong, such as V(evc_blocked), V(not_found), V(invalid_option) or V(partial_failure).
+  description: A stable code for what went wrong, such as V(evc_blocked), V(not_found),
+    V(invalid_option) or V(partial_failure).
   returned: on failure
   type: str
 """

@@ -8,11 +8,12 @@ module: first_class_disk
 short_description: Make, change, attach and delete first class disks
 version_added: 0.1.0
 description:
-  - Brings first class disks (FCD) to what is asked for, all disks of a task at once. These are disks with an ID of their
-    own that need no VM, as Kubernetes uses them on vSphere.
-  - A disk is named by its ID or by its name. Names may repeat on vSphere. Where several disks have one, that disk fails and
-    the message lists their IDs; nothing is chosen.
-  - What an item does not name is left alone, such as other control flags, other keys of the metadata, and other tags.
+  - Brings first class disks (FCD) to what is asked for, all disks of a task at once. These are
+    disks with an ID of their own that need no VM, as Kubernetes uses them on vSphere.
+  - A disk is named by its ID or by its name. Names may repeat on vSphere. Where several disks have
+    one, that disk fails and the message lists their IDs; nothing is chosen.
+  - What an item does not name is left alone, such as other control flags, other
+    keys of the metadata, and other tags.
 options:
   disks:
     description:
@@ -30,21 +31,24 @@ options:
         type: str
       datastore:
         description:
-          - The datastore on which the disk is, or is to be made, by its name, its inventory path or its moid.
+          - The datastore on which the disk is, or is to be made, by its name,
+            its inventory path or its moid.
           - O(datastore) by default.
         type: str
       state:
         description:
-          - Whether the disk is to be there. With V(absent) it is deleted, with its snapshots and its files.
+          - Whether the disk is to be there. With V(absent) it is deleted,
+            with its snapshots and its files.
           - A disk that a VM has is not deleted unless O(disks[].detached) is set too.
         type: str
         choices: [present, absent]
         default: present
       size:
         description:
-          - Size, as a number and a unit, such as V(10 GiB) or V(512 MiB). A unit is a power of two, also when it is
-            written without its C(i). It must be a whole number of MiB.
-          - A disk that is smaller is grown. A disk is never made smaller; the message has both sizes.
+          - Size, as a number and a unit, such as V(10 GiB) or V(512 MiB). A unit is a power of two,
+            also when it is written without its C(i). It must be a whole number of MiB.
+          - A disk that is smaller is grown. A disk is never made
+            smaller; the message has both sizes.
           - Required for a disk that is made empty.
         type: str
       provisioning:
@@ -59,8 +63,10 @@ options:
         type: str
       clone_of:
         description:
-          - A disk of the same datastore that a new disk is a copy of, as it is now. No VM may have it.
-          - The copy, its name and its metadata are made by one call, which does all of it or nothing.
+          - A disk of the same datastore that a new disk is a copy of,
+            as it is now. No VM may have it.
+          - The copy, its name and its metadata are made by one call,
+            which does all of it or nothing.
         type: dict
         suboptions:
           id:
@@ -73,8 +79,8 @@ options:
             type: str
       register:
         description:
-          - A VMDK that is there, as V([datastore] folder/disk.vmdk), which becomes a first class disk. That disk is
-            recognized by its file from then on.
+          - A VMDK that is there, as V([datastore] folder/disk.vmdk), which becomes a first class
+            disk. That disk is recognized by its file from then on.
         type: str
       new_name:
         description:
@@ -91,7 +97,8 @@ options:
         default: false
       attached_to:
         description:
-          - The VM that is to have the disk. Where another one has it, the disk fails with that VM in the message.
+          - The VM that is to have the disk. Where another one has it, the disk
+            fails with that VM in the message.
         type: dict
         suboptions:
           name:
@@ -100,7 +107,8 @@ options:
             type: str
           path:
             description:
-              - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+              - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+                the VM folder of O(datacenter).
               - A slash within a name is written V(%2f).
             type: str
           uuid:
@@ -109,7 +117,8 @@ options:
             type: str
           use_instance_uuid:
             description:
-              - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+              - Whether C(uuid) is the instance UUID, which vCenter keeps
+                unique, rather than the BIOS UUID.
             type: bool
             default: false
           moid:
@@ -122,7 +131,8 @@ options:
             type: str
           controller_key:
             description:
-              - Key of the controller, such as V(1000). By default vCenter takes the first one that has a free place.
+              - Key of the controller, such as V(1000). By default vCenter takes the
+                first one that has a free place.
             type: int
           unit_number:
             description:
@@ -143,11 +153,13 @@ options:
         type: bool
       change_tracking:
         description:
-          - Control flag, whether changed blocks are tracked. See M(vforge.vsphere.cbt_changed_areas).
+          - Control flag, whether changed blocks are tracked. See
+            M(vforge.vsphere.cbt_changed_areas).
         type: bool
       metadata:
         description:
-          - Pairs of keys and texts to set. A value of V(null) removes its key. Other keys are left alone.
+          - Pairs of keys and texts to set. A value of V(null) removes its
+            key. Other keys are left alone.
           - Metadata of disks that are there can be changed from vSphere 7.0.2 on.
         type: dict
       tags:
@@ -182,8 +194,9 @@ options:
     type: str
   reconcile:
     description:
-      - Datastores whose list of first class disks is put right before anything else. Disks that are listed and whose files
-        are gone are listed no more. Their IDs are in RV(reconciled). O(disks) may be left out then.
+      - Datastores whose list of first class disks is put right before anything else. Disks that are
+        listed and whose files are gone are listed no more. Their IDs are in RV(reconciled).
+        O(disks) may be left out then.
     type: list
     elements: str
   timeout:
@@ -209,8 +222,9 @@ attributes:
   action_group:
     support: full
 notes:
-  - Needs vSphere 6.7 or later, and the privilege Datastore.FileManagement on the datastores; to attach a disk
-    VirtualMachine.Config.AddExistingDisk on the VM, and to detach one VirtualMachine.Config.RemoveDisk.
+  - Needs vSphere 6.7 or later, and the privilege Datastore.FileManagement on the datastores; to
+    attach a disk VirtualMachine.Config.AddExistingDisk on the VM, and to detach one
+    VirtualMachine.Config.RemoveDisk.
   - Proved on the simulator alone, whose rules are those of the API reference.
 seealso:
   - module: vforge.vsphere.first_class_disk_info
@@ -306,7 +320,8 @@ disks:
       description: When it was made, in ISO 8601.
       type: str
     flags:
-      description: Its control flags, with C(keep_after_delete_vm), C(relocation_disabled) and C(change_tracking).
+      description: Its control flags, with C(keep_after_delete_vm),
+        C(relocation_disabled) and C(change_tracking).
       type: dict
     metadata:
       description: Its metadata.
@@ -362,7 +377,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
+    in the total) and C(by_method).
   returned: when a connection was tried
   type: dict
 error_code:

@@ -8,9 +8,11 @@ module: first_class_disk_info
 short_description: List first class disks, and those that nobody seems to use
 version_added: 0.1.0
 description:
-  - Lists the first class disks of datastores from the global catalogue of vCenter, a thousand with each call, with the VMs
-    that have them, their snapshots and their metadata. Without that catalogue, before vSphere 6.7.2, each disk takes a call.
-  - Changes nothing. To put a list right that has disks that are gone, see O(vforge.vsphere.first_class_disk#module:reconcile).
+  - Lists the first class disks of datastores from the global catalogue of vCenter, a thousand with
+    each call, with the VMs that have them, their snapshots and their metadata. Without that
+    catalogue, before vSphere 6.7.2, each disk takes a call.
+  - Changes nothing. To put a list right that has disks that are gone, see
+    O(vforge.vsphere.first_class_disk#module:reconcile).
 options:
   datastores:
     description:
@@ -29,8 +31,8 @@ options:
     elements: str
   details:
     description:
-      - Whether to read what the catalogue does not have, which are provisioning, control flags and the times of snapshots.
-        This takes two calls for each disk.
+      - Whether to read what the catalogue does not have, which are provisioning, control flags and
+        the times of snapshots. This takes two calls for each disk.
     type: bool
     default: false
   tags:
@@ -40,8 +42,9 @@ options:
     default: false
   orphans:
     description:
-      - Whether to look for disks and snapshots that nobody seems to use. The files of the datastores are listed for it, with
-        one call for each folder, and each disk whose file is not listed is asked about by itself.
+      - Whether to look for disks and snapshots that nobody seems to use. The files of the
+        datastores are listed for it, with one call for each folder, and each disk whose file is not
+        listed is asked about by itself.
     type: bool
     default: false
   datacenter:
@@ -71,7 +74,8 @@ attributes:
   action_group:
     support: full
 notes:
-  - Needs the privileges System.Read and System.View; for O(orphans) Datastore.Browse on the datastores too.
+  - Needs the privileges System.Read and System.View; for O(orphans)
+    Datastore.Browse on the datastores too.
   - Proved on the simulator alone, whose rules are those of the API reference.
 seealso:
   - module: vforge.vsphere.first_class_disk
@@ -142,11 +146,13 @@ disks:
       description: What of the metadata the storage of Kubernetes on vSphere (CNS) has written.
       type: dict
     attached_to:
-      description: The VMs that have it, with the moid in C(vm), the C(name), and the C(key) of the device.
+      description: The VMs that have it, with the moid in C(vm), the
+        C(name), and the C(key) of the device.
       type: list
       elements: dict
     snapshots:
-      description: Its snapshots, with C(id), C(description), C(created) and C(path), as far as they were read.
+      description: Its snapshots, with C(id), C(description), C(created) and
+        C(path), as far as they were read.
       type: list
       elements: dict
     tags:
@@ -157,7 +163,8 @@ disks:
       description: For a disk whose details could not be read its C(error_code) and C(msg).
       type: dict
 datastores:
-  description: The datastores that were looked at, with C(name), C(moid), C(path) and how many C(disks) they list.
+  description: The datastores that were looked at, with C(name), C(moid), C(path)
+    and how many C(disks) they list.
   returned: as RV(disks)
   type: list
   elements: dict
@@ -189,7 +196,8 @@ orphans:
       type: list
       elements: str
     cns:
-      description: What CNS says of it. A disk of Kubernetes that no VM has may be one of a pod that does not run.
+      description: What CNS says of it. A disk of Kubernetes that no VM has may be
+        one of a pod that does not run.
       type: dict
 orphan_snapshots:
   description: >-
@@ -199,7 +207,8 @@ orphan_snapshots:
   type: list
   elements: dict
 failures:
-  description: The disks whose details could not be read, in short, with C(name), C(error_code) and C(msg).
+  description: The disks whose details could not be read, in short, with
+    C(name), C(error_code) and C(msg).
   returned: as RV(disks)
   type: list
   elements: dict
@@ -208,7 +217,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
+    in the total) and C(by_method).
   returned: when a connection was tried
   type: dict
 error_code:

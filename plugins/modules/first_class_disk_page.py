@@ -10,21 +10,23 @@ module: first_class_disk_page
 short_description: Write the first class disks that nobody seems to use as a page for people
 version_added: 0.1.0
 description:
-  - Makes one HTML file, which needs no network, of what M(vforge.vsphere.first_class_disk_info) has found with its option
-    O(vforge.vsphere.first_class_disk_info#module:orphans).
+  - Makes one HTML file, which needs no network, of what M(vforge.vsphere.first_class_disk_info) has
+    found with its option O(vforge.vsphere.first_class_disk_info#module:orphans).
   - It connects to no vCenter, and does all of its work on the controller.
   - Names are shown as text, whatever they hold, and the page forbids browsers to run scripts.
 options:
   path:
     description:
-      - File for the page, on the controller. It must be a regular file of this user or of root that nobody else may write, in
-        folders for which the same holds, or not be there yet. It is written whole or not at all.
+      - File for the page, on the controller. It must be a regular file of this user or of root
+        that nobody else may write, in folders for which the same holds, or not be there yet. It
+        is written whole or not at all.
     type: path
     required: true
   result:
     description:
       - The registered result of a task of M(vforge.vsphere.first_class_disk_info).
-      - Without it it is only made sure that the page could be written, such as before anything else is done.
+      - Without it it is only made sure that the page could be written, such
+        as before anything else is done.
     type: dict
   vcenter:
     description: What the head of the page names as where the disks are.
@@ -52,8 +54,9 @@ attributes:
     membership: []
 seealso:
   - module: vforge.vsphere.first_class_disk_info
-  - ref: vforge.vsphere.fcd_audit role <ansible_collections.vforge.vsphere.fcd_audit_role>
+  - name: Role vforge.vsphere.fcd_audit
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/fcd_audit/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """

@@ -8,14 +8,16 @@ module: first_class_disk_snapshot
 short_description: Snapshots of first class disks
 version_added: 0.1.0
 description:
-  - Makes and removes snapshots of first class disks, reverts disks to them, and makes disks of them, all of a task at once.
-  - A snapshot is named by its ID or by its description. Descriptions may repeat. Where several snapshots of a disk have one,
-    the message lists their IDs and nothing is done with them.
+  - Makes and removes snapshots of first class disks, reverts disks to them, and makes disks
+    of them, all of a task at once.
+  - A snapshot is named by its ID or by its description. Descriptions may repeat. Where several
+    snapshots of a disk have one, the message lists their IDs and nothing is done with them.
 options:
   snapshots:
     description:
       - The snapshots. One that fails does not stop the others.
-      - All new ones are made first, then disks are made of snapshots, then disks are reverted, then snapshots are removed.
+      - All new ones are made first, then disks are made of snapshots, then disks are
+        reverted, then snapshots are removed.
     type: list
     elements: dict
     required: true
@@ -36,13 +38,15 @@ options:
             type: str
       datastore:
         description:
-          - The datastore on which the disk is, by its name, its inventory path or its moid. O(datastore) by default.
+          - The datastore on which the disk is, by its name, its inventory path or its
+            moid. O(datastore) by default.
         type: str
       state:
         description:
           - Whether the snapshot is to be there.
-          - With V(reverted) the disk becomes what it was. Later snapshots are removed, this one stays. No VM may have the disk.
-            vCenter does not say whether a disk was written to since, so this is done each time.
+          - With V(reverted) the disk becomes what it was. Later snapshots are removed, this one
+            stays. No VM may have the disk. vCenter does not say whether a disk was written to
+            since, so this is done each time.
         type: str
         choices: [present, absent, reverted]
         default: present
@@ -52,12 +56,13 @@ options:
         type: str
       description:
         description:
-          - Description of the snapshot. With O(snapshots[].state=present), one that is not there is made.
+          - Description of the snapshot. With O(snapshots[].state=present),
+            one that is not there is made.
         type: str
       new_disk:
         description:
-          - Name of a first class disk that is made of the snapshot, on the same datastore. A disk of this name that is there
-            is left as it is.
+          - Name of a first class disk that is made of the snapshot, on the same datastore. A disk
+            of this name that is there is left as it is.
         type: str
   datastore:
     description:
@@ -200,7 +205,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
+    in the total) and C(by_method).
   returned: when a connection was tried
   type: dict
 error_code:

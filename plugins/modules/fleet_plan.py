@@ -8,12 +8,14 @@ module: fleet_plan
 short_description: Work out what a fleet of clones over many hosts needs
 version_added: 0.1.0
 description:
-  - Compares a fleet of N clones, named by a pattern and spread over hosts, with what there is, and says what is to be done.
-    Which hosts get a parent, which clones are made of it, which ones go, which are replaced because the golden VM has
-    changed, and which hosts are left out and why.
-  - Changes nothing. The lists that it returns are what M(vforge.vsphere.instant_clone) and the other modules take; the role
-    P(vforge.vsphere.instant_clone_fleet#role) carries them out, and P(vforge.vsphere.vmfork_fleet#role) with O(kind=vmfork).
-  - A clone stays where it is. Only what is missing is placed, always on the host that has the fewest clones of the fleet.
+  - Compares a fleet of N clones, named by a pattern and spread over hosts, with what there is, and
+    says what is to be done. Which hosts get a parent, which clones are made of it, which ones go,
+    which are replaced because the golden VM has changed, and which hosts are left out and why.
+  - Changes nothing. The lists that it returns are what M(vforge.vsphere.instant_clone) and the
+    other modules take; the role P(vforge.vsphere.instant_clone_fleet#role) carries them out, and
+    P(vforge.vsphere.vmfork_fleet#role) with O(kind=vmfork).
+  - A clone stays where it is. Only what is missing is placed, always on the host that has
+    the fewest clones of the fleet.
   - The number of calls depends neither on the size of the fleet nor on that of the inventory.
 options:
   kind:
@@ -30,9 +32,10 @@ options:
     default: present
   name:
     description:
-      - Pattern of the names. One run of C(#) stands for a number, from 1 on, of at least as many digits. V(web-###) means
-        V(web-001), V(web-002) and so on.
-      - The pattern without the number is what the fleet is called; its parents carry it in their names.
+      - Pattern of the names. One run of C(#) stands for a number, from 1 on, of at least as many
+        digits. V(web-###) means V(web-001), V(web-002) and so on.
+      - The pattern without the number is what the fleet is called; its
+        parents carry it in their names.
     type: str
     required: true
   count:
@@ -42,7 +45,8 @@ options:
     default: 1
   golden:
     description:
-      - The VM or template that parents are clones of. With O(state=absent) it may be left out, where O(folder) is a whole path.
+      - The VM or template that parents are clones of. With O(state=absent) it may be left out,
+        where O(folder) is a whole path.
     type: dict
     suboptions:
       name:
@@ -51,7 +55,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+            the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -60,7 +65,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -78,11 +84,12 @@ options:
     type: str
   golden_version:
     description:
-      - What this state of the golden VM is called, such as a build number. Parents carry it, and so do their clones. Where it
-        is another than theirs they are replaced.
-      - Without it, the name and time of O(golden_snapshot) are taken, or else C(config.changeVersion) of the golden VM. This
-        changes with every change of the VM's configuration, even of its notes, and it does not change with what is on its
-        disks. So set it wherever the golden VM is more than a template that is built again each time.
+      - What this state of the golden VM is called, such as a build number. Parents carry it, and so
+        do their clones. Where it is another than theirs they are replaced.
+      - Without it, the name and time of O(golden_snapshot) are taken, or else
+        C(config.changeVersion) of the golden VM. This changes with every change of the VM's
+        configuration, even of its notes, and it does not change with what is on its disks. So set
+        it wherever the golden VM is more than a template that is built again each time.
     type: str
   golden_snapshot:
     description:
@@ -90,15 +97,16 @@ options:
     type: str
   disk_mode:
     description:
-      - Whether parents have disks of their own, or share those of the golden VM. V(linked) where there is O(golden_snapshot),
-        by default, and else V(full).
-      - V(linked) without a snapshot is for templates that are made for linked clones, with an empty delta disk on top, such as
-        those of M(vforge.vsphere.cached_ovf_template).
+      - Whether parents have disks of their own, or share those of the golden VM. V(linked) where
+        there is O(golden_snapshot), by default, and else V(full).
+      - V(linked) without a snapshot is for templates that are made for linked clones, with an empty
+        delta disk on top, such as those of M(vforge.vsphere.cached_ovf_template).
     type: str
     choices: [full, linked]
   clusters:
     description:
-      - Names or inventory paths of the clusters on whose hosts the fleet may be. Either this or O(hosts) is required.
+      - Names or inventory paths of the clusters on whose hosts the fleet may be.
+        Either this or O(hosts) is required.
     type: list
     elements: str
   hosts:
@@ -108,7 +116,8 @@ options:
     elements: str
   folder:
     description:
-      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM folder of the datacenter (V(web)).
+      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM
+        folder of the datacenter (V(web)).
       - It is for the clones. That of the golden VM by default.
     type: str
   parents_folder:
@@ -117,26 +126,28 @@ options:
     type: str
   datastore:
     description:
-      - Name of the datastore of the parents, and so of their clones. By default that of the golden VM, or where a host does not
-        see it the one with the most free space. A host that does not see it is left out.
+      - Name of the datastore of the parents, and so of their clones. By default that of the
+        golden VM, or where a host does not see it the one with the most free space. A host
+        that does not see it is left out.
     type: str
   addresses:
     description:
-      - Fixed addresses with their prefixes, such as V(10.0.0.11/24). The n-th belongs to the clone with number n, which
-        gets it as C(guestinfo.ipv4). Without them clones use DHCP.
-      - A clone keeps the address that it was made with. Where the list has another one for it, there is a warning, and where
-        the list gives its address to another clone, the task fails.
+      - Fixed addresses with their prefixes, such as V(10.0.0.11/24). The n-th belongs to the clone
+        with number n, which gets it as C(guestinfo.ipv4). Without them clones use DHCP.
+      - A clone keeps the address that it was made with. Where the list has another one for it,
+        there is a warning, and where the list gives its address to another clone, the task fails.
     type: list
     elements: str
   clone_memory_mb:
     description:
-      - MiB of a host's memory to count for a clone. It shares its parent's memory until it writes, so what this is depends
-        on what the clones do. A parent always counts with its whole memory.
+      - MiB of a host's memory to count for a clone. It shares its parent's memory until it writes,
+        so what this is depends on what the clones do. A parent always counts with its whole memory.
     type: int
     default: 0
   clone_disk_mb:
     description:
-      - MiB of a datastore to count for a clone. As much as it has memory by default, for its swap file.
+      - MiB of a datastore to count for a clone. As much as it has
+        memory by default, for its swap file.
     type: int
   batch_size:
     description:
@@ -145,19 +156,23 @@ options:
     default: 10
   before_freeze:
     description:
-      - The script that runs in parents before they are frozen, as in M(vforge.vsphere.instant_clone_parent).
-      - Where any of O(before_freeze), O(freeze_command) and O(on_wake) is given, they are part of the version of the golden
-        VM. So a fleet whose scripts have changed gets new parents, and its clones are replaced as for a new version. The first
-        digits of a digest of the scripts are in the mark of each parent.
+      - The script that runs in parents before they are frozen, as in
+        M(vforge.vsphere.instant_clone_parent).
+      - Where any of O(before_freeze), O(freeze_command) and O(on_wake) is given, they are part of
+        the version of the golden VM. So a fleet whose scripts have changed gets new parents, and
+        its clones are replaced as for a new version. The first digits of a digest of the scripts
+        are in the mark of each parent.
       - With O(kind=vmfork) it is C(before_quiesce) of M(vforge.vsphere.fork_parent).
     type: str
   freeze_command:
     description:
-      - The command that freezes them, as in M(vforge.vsphere.instant_clone_parent). See O(before_freeze).
+      - The command that freezes them, as in
+        M(vforge.vsphere.instant_clone_parent). See O(before_freeze).
     type: str
   on_wake:
     description:
-      - What each clone runs when it wakes, as in M(vforge.vsphere.instant_clone_parent). See O(before_freeze).
+      - What each clone runs when it wakes, as in
+        M(vforge.vsphere.instant_clone_parent). See O(before_freeze).
     type: list
     elements: str
   timeout:
@@ -180,8 +195,8 @@ attributes:
   action_group:
     support: full
 notes:
-  - A parent belongs to the fleet by the mark C(vforge.fleet) in its configuration, which holds the fleet, the version of
-    the golden VM and the name of the parent. Its clones inherit the mark.
+  - A parent belongs to the fleet by the mark C(vforge.fleet) in its configuration, which holds the
+    fleet, the version of the golden VM and the name of the parent. Its clones inherit the mark.
   - Where a VM has a name of the fleet and no such mark, the task fails.
 seealso:
   - module: vforge.vsphere.linked_clone
@@ -237,7 +252,8 @@ parents_folder:
   returned: success
   type: str
 golden:
-  description: The golden VM with C(name), C(moid), C(path), C(instance_uuid), C(template) and C(version).
+  description: The golden VM with C(name), C(moid), C(path),
+    C(instance_uuid), C(template) and C(version).
   returned: success
   type: dict
 disk_mode:
@@ -277,7 +293,8 @@ clones:
   type: list
   elements: dict
 rolls:
-  description: Batches of clones to replace. Each has C(remove) and C(make), lists for M(vforge.vsphere.instant_clone).
+  description: Batches of clones to replace. Each has C(remove) and C(make), lists for
+    M(vforge.vsphere.instant_clone).
   returned: success
   type: list
   elements: dict
@@ -310,12 +327,13 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total), C(by_method),
-    C(bytes_received) and, of these, C(bytes_by_phase).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:
-  description: A stable code for what went wrong, such as V(not_found), V(invalid_option) or V(no_room).
+  description: A stable code for what went wrong, such as V(not_found),
+    V(invalid_option) or V(no_room).
   returned: on failure
   type: str
 """
@@ -381,7 +399,8 @@ def main():
     run(
         module,
         FleetOptions.from_params,
-        # Tasks that follow ask it here: the variable ansible_check_mode knows nothing of a check_mode of their role.
+        # Tasks that follow ask it here: the variable ansible_check_mode knows nothing
+        # of a check_mode of their role.
         lambda session, options: {**task.run(session, options), "check_mode": module.check_mode},
     )
 

@@ -8,31 +8,34 @@ module: fork_parent
 short_description: Fork running VMs on vSphere 6.0 and 6.5 (VMFork)
 version_added: 0.1.0
 description:
-  - Brings VMs to be parents of VMFork, the instant clone of vSphere 6.0 and 6.5, and makes, changes and removes their
-    children, all parents and all children of a task at once. The role P(vforge.vsphere.vmfork_fleet#role) makes fleets of
-    them over many hosts.
-  - The guest of a quiesced parent is halted in the middle of a command. Each child goes on behind it, with the memory and
-    the disks of the parent.
-  - A child is recognized as vCenter itself reports it, by the parent's list of children and by the fork group. A VM of the same
-    name that is no child of its parent is neither changed nor removed.
-  - VMFork was never part of a public SDK, and later releases do not have it. On vCenter 6.7 and later use
-    M(vforge.vsphere.instant_clone); this module says so there and changes nothing.
+  - Brings VMs to be parents of VMFork, the instant clone of vSphere 6.0 and 6.5, and makes, changes
+    and removes their children, all parents and all children of a task at once. The role
+    P(vforge.vsphere.vmfork_fleet#role) makes fleets of them over many hosts.
+  - The guest of a quiesced parent is halted in the middle of a command. Each child goes on behind
+    it, with the memory and the disks of the parent.
+  - A child is recognized as vCenter itself reports it, by the parent's list of children and by the
+    fork group. A VM of the same name that is no child of its parent is neither changed nor removed.
+  - VMFork was never part of a public SDK, and later releases do not have it. On vCenter 6.7 and
+    later use M(vforge.vsphere.instant_clone); this module says so there and changes nothing.
 options:
   state:
     description:
-      - V(quiesced) enables VMFork and brings the guest to a stand, through VMware Tools. A parent that is quiesced already is
-        not changed, and its scripts are not compared.
-      - V(enabled) enables VMFork on a VM that runs. A quiesced one runs again only by a reset. See O(allow_reset).
-      - V(disabled) switches VMFork off. Refused while non-persistent children run, since they live on the parent's memory. A
-        quiesced parent stays frozen unless O(allow_reset) is set.
+      - V(quiesced) enables VMFork and brings the guest to a stand, through VMware Tools. A parent
+        that is quiesced already is not changed, and its scripts are not compared.
+      - V(enabled) enables VMFork on a VM that runs. A quiesced one runs again only
+        by a reset. See O(allow_reset).
+      - V(disabled) switches VMFork off. Refused while non-persistent children run, since they live
+        on the parent's memory. A quiesced parent stays frozen unless O(allow_reset) is set.
       - Without this option a parent stays as it is, and only its children are worked on.
     type: str
     choices: [enabled, disabled, quiesced]
   persistent:
     description: &persistent
-      - Whether a child outlives its parent. A persistent child becomes a linked clone with its first start. It is made only
-        while the parent is quiesced, and rests on a snapshot of the parent. See O(create_snapshot).
-      - A child that is not persistent can be powered on only while its parent is quiesced, and is a new fork each time.
+      - Whether a child outlives its parent. A persistent child becomes a linked clone with its
+        first start. It is made only while the parent is quiesced, and rests on a snapshot of the
+        parent. See O(create_snapshot).
+      - A child that is not persistent can be powered on only while its parent is
+        quiesced, and is a new fork each time.
       - A child stays of the kind that it was made.
     type: bool
     default: false
@@ -44,13 +47,15 @@ options:
     default: true
   folder: &folder
     description:
-      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM folder of the datacenter (V(web)).
+      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM
+        folder of the datacenter (V(web)).
       - That of the parent by default, and in its datacenter.
     type: str
   resource_pool: &resource_pool
     description:
-      - Resource pool for children, by its name, its path in the cluster (V(Resources/web)) or its inventory path. A child
-        is on the host of its parent, so the pool must belong to the same cluster or host.
+      - Resource pool for children, by its name, its path in the cluster
+        (V(Resources/web)) or its inventory path. A child is on the host of its parent,
+        so the pool must belong to the same cluster or host.
       - The parent's pool by default.
     type: str
   datastore: &datastore
@@ -67,56 +72,64 @@ options:
     type: json
   create_snapshot:
     description:
-      - Whether a parent without a snapshot gets one (C(vforge-fork)) before it has its first persistent child. It is made
-        before the guest is quiesced. Without it the task is refused, since vSphere makes no persistent child then.
+      - Whether a parent without a snapshot gets one (C(vforge-fork)) before it has its first
+        persistent child. It is made before the guest is quiesced. Without it the task is refused,
+        since vSphere makes no persistent child then.
       - The snapshot is not removed by this module.
     type: bool
     default: false
   before_quiesce:
     description:
-      - Script for the parent before it is quiesced, such as one that stops what should not be forked. POSIX shell on Linux,
-        PowerShell on Windows. Where it ends with another exit code than 0 nothing is quiesced, and its output is in the result.
+      - Script for the parent before it is quiesced, such as one that stops what should not be
+        forked. POSIX shell on Linux, PowerShell on Windows. Where it ends with another exit code
+        than 0 nothing is quiesced, and its output is in the result.
       - Not shown at any verbosity, since a script may hold secrets.
     type: str
   quiesce_command:
     description:
-      - The command that quiesces, as a line of the guest's shell. It does not return in the parent, and returns 0 in each
-        child.
+      - The command that quiesces, as a line of the guest's shell. It does not return in the
+        parent, and returns 0 in each child.
       - By default C(vmtoolsd --cmd 'vmfork-begin -1 -1').
     type: str
   on_wake:
     description:
-      - What each child runs when it goes on, in this order. An item is the text of a script, in the language of
-        O(before_quiesce), or the name of a script that comes with the collection, V(networkmanager), V(netplan), V(ifcfg)
-        or V(windows). See M(vforge.vsphere.instant_clone_parent).
-      - These read C(hostname), C(ipv4), C(gateway) and C(dns) of O(config_params). The script V(cloud_init) finds nothing to
-        read in a child, as cloud-init looks for its data in other keys than those that VMFork sets.
+      - What each child runs when it goes on, in this order. An item is the text of a script, in the
+        language of O(before_quiesce), or the name of a script that comes with the collection,
+        V(networkmanager), V(netplan), V(ifcfg) or V(windows). See
+        M(vforge.vsphere.instant_clone_parent).
+      - These read C(hostname), C(ipv4), C(gateway) and C(dns) of O(config_params). The script
+        V(cloud_init) finds nothing to read in a child, as cloud-init looks for its data in other
+        keys than those that VMFork sets.
       - Not shown at any verbosity.
     type: list
     elements: str
   wake_output:
     description:
-      - Whether a child in which a script of O(on_wake) fails reports the end of its output, at most 1 KiB. It is kept in the
-        configuration of the child, as C(guestinfo.vforge.wake_log), where whoever may read that can read it.
+      - Whether a child in which a script of O(on_wake) fails reports the end of its output, at most
+        1 KiB. It is kept in the configuration of the child, as C(guestinfo.vforge.wake_log), where
+        whoever may read that can read it.
     type: bool
     default: true
   allow_reset:
     description:
-      - Whether a quiesced parent may be reset with O(state=enabled) and O(state=disabled), and with O(state=quiesced) where it
-        is quiesced with other scripts than those asked for (V(parent_out_of_date)). What is in its memory is lost by that. It
-        is never reset while non-persistent children run.
+      - Whether a quiesced parent may be reset with O(state=enabled) and O(state=disabled), and with
+        O(state=quiesced) where it is quiesced with other scripts than those asked for
+        (V(parent_out_of_date)). What is in its memory is lost by that. It is never reset while
+        non-persistent children run.
     type: bool
     default: false
   wait_for_ip_address:
     description:
-      - Whether to wait until the guest of every child that is powered on reports an address of its own. Link-local addresses
-        are not used, nor are those of cards that still have the parent's MAC.
+      - Whether to wait until the guest of every child that is powered on reports an
+        address of its own. Link-local addresses are not used, nor are those of cards
+        that still have the parent's MAC.
     type: bool
     default: false
   wait_for_wake:
     description:
-      - Whether to wait until every child that is powered on has reported how its scripts of O(on_wake) went. One in which a
-        script has failed fails with V(wake_failed), one that did not report the end in time with V(wake_timeout).
+      - Whether to wait until every child that is powered on has reported how its scripts of
+        O(on_wake) went. One in which a script has failed fails with V(wake_failed), one that did
+        not report the end in time with V(wake_timeout).
     type: bool
     default: true
   ip_family:
@@ -127,7 +140,8 @@ options:
     default: any
   timeout:
     description:
-      - Seconds that the task may take, from its beginning. Waiting for VMware Tools and addresses is part of it.
+      - Seconds that the task may take, from its beginning. Waiting for VMware
+        Tools and addresses is part of it.
     type: int
     default: 900
   parallel:
@@ -137,8 +151,9 @@ options:
     default: 8
   children:
     description:
-      - The children to make, change or remove. What an item leaves out is taken from the options of the task. The keys of
-        O(config_params) are joined, and an item's own come first. Children that are not listed are left alone.
+      - The children to make, change or remove. What an item leaves out is taken from the options of
+        the task. The keys of O(config_params) are joined, and an item's own come first. Children
+        that are not listed are left alone.
     type: list
     elements: dict
     suboptions:
@@ -164,7 +179,8 @@ options:
             type: str
           path:
             description:
-              - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+              - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+                the VM folder of O(datacenter).
               - A slash within a name is written V(%2f).
             type: str
           uuid:
@@ -173,7 +189,8 @@ options:
             type: str
           use_instance_uuid:
             description:
-              - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+              - Whether C(uuid) is the instance UUID, which vCenter keeps
+                unique, rather than the BIOS UUID.
             type: bool
             default: false
           moid:
@@ -203,8 +220,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - Looks everything up, and logs in to the guests to see whether they take the credentials. vCenter has no dry run for
-        forking a child.
+      - Looks everything up, and logs in to the guests to see whether they take the credentials.
+        vCenter has no dry run for forking a child.
   diff_mode:
     support: full
     details:
@@ -215,13 +232,15 @@ attributes:
     support: full
 notes:
   - O(guest_username) and O(guest_password) are needed only where a parent has to be quiesced.
-  - Needs the privileges VirtualMachine.Config.ToggleForkParent, VirtualMachine.GuestOperations.Execute,
-    VirtualMachine.GuestOperations.Modify and VirtualMachine.GuestOperations.Query on the parents; for children
-    VirtualMachine.Provisioning.Clone, VirtualMachine.Inventory.CreateFromExisting, Datastore.AllocateSpace,
-    Resource.AssignVMToPool and VirtualMachine.Interact.PowerOn; to remove them VirtualMachine.Interact.PowerOff and
-    VirtualMachine.Inventory.Delete; for O(allow_reset) VirtualMachine.Interact.Reset; for O(create_snapshot)
-    VirtualMachine.State.CreateSnapshot.
-  - How vSphere 6.0 and 6.5 answer was learned from what clients have been seen to do, and is proved on a simulator alone.
+  - Needs the privileges VirtualMachine.Config.ToggleForkParent,
+    VirtualMachine.GuestOperations.Execute, VirtualMachine.GuestOperations.Modify and
+    VirtualMachine.GuestOperations.Query on the parents; for children
+    VirtualMachine.Provisioning.Clone, VirtualMachine.Inventory.CreateFromExisting,
+    Datastore.AllocateSpace, Resource.AssignVMToPool and VirtualMachine.Interact.PowerOn; to remove
+    them VirtualMachine.Interact.PowerOff and VirtualMachine.Inventory.Delete; for O(allow_reset)
+    VirtualMachine.Interact.Reset; for O(create_snapshot) VirtualMachine.State.CreateSnapshot.
+  - How vSphere 6.0 and 6.5 answer was learned from what clients have been seen to do, and
+    is proved on a simulator alone.
 seealso:
   - module: vforge.vsphere.instant_clone
   - module: vforge.vsphere.instant_clone_parent
@@ -295,8 +314,8 @@ RETURN = r"""
 parents:
   description:
     - One entry for each parent, in the order of the options, also when the task fails.
-    - Of one of several that cannot be found it has its C(name), C(moid) and C(path), as far as the options say them, and its
-      C(error).
+    - Of one of several that cannot be found it has its C(name), C(moid) and C(path), as far as the
+      options say them, and its C(error).
   returned: when the parents were found
   type: list
   elements: dict
@@ -347,14 +366,16 @@ parents:
       type: dict
     children:
       description:
-        - Its children as vCenter lists them, with C(name), C(moid), C(path), C(host), C(power_state) and C(child_type).
+        - Its children as vCenter lists them, with C(name), C(moid), C(path), C(host),
+          C(power_state) and C(child_type).
       type: list
       elements: dict
     actions:
       description:
-        - What was done, or in check mode would be, of V(enabled), V(snapshot_created), V(quiesced), V(disabled) and V(reset).
-        - After a failure also V(scripts_left) where scripts are still in a guest that was not quiesced, and V(started) where
-          vCenter still worked on a step when the task ended.
+        - What was done, or in check mode would be, of V(enabled), V(snapshot_created),
+          V(quiesced), V(disabled) and V(reset).
+        - After a failure also V(scripts_left) where scripts are still in a guest that was not
+          quiesced, and V(started) where vCenter still worked on a step when the task ended.
       type: list
       elements: str
     changed:
@@ -368,7 +389,8 @@ parents:
       type: list
       elements: str
     error:
-      description: For a parent that failed its C(error_code) and C(msg). Where a script failed, C(exit_code) and C(output) too.
+      description: For a parent that failed its C(error_code) and C(msg). Where a script failed,
+        C(exit_code) and C(output) too.
       type: dict
 children:
   description: One entry for each child asked for, in the same order, also when the task fails.
@@ -386,10 +408,11 @@ children:
       sample: created
     actions:
       description:
-        - The steps that were done, in their order, or in check mode would be. An empty list where there was nothing to do.
+        - The steps that were done, in their order, or in check mode would be. An empty list
+          where there was nothing to do.
         - Some of V(created), V(updated), V(powered_on), V(powered_off) and V(removed).
-        - After a failure also V(powered_off) of a removal that did not come to its end, and V(started) where vCenter still
-          worked on a step when the task ended.
+        - After a failure also V(powered_off) of a removal that did not come to its end, and
+          V(started) where vCenter still worked on a step when the task ended.
       type: list
       elements: str
       sample: [created, powered_on]
@@ -439,14 +462,16 @@ children:
       description: Power state.
       type: str
     ip:
-      description: First address of the family asked for that others can reach, as the guest reports it.
+      description: First address of the family asked for that others can
+        reach, as the guest reports it.
       type: str
     ip_addresses:
       description: All such addresses. One that another VM of the task reports as well is left out.
       type: list
       elements: str
     refused:
-      description: What the child reports of itself and was not taken for true, with C(error_code) and C(msg).
+      description: What the child reports of itself and was not taken for true,
+        with C(error_code) and C(msg).
       type: list
       elements: dict
     wake:
@@ -460,20 +485,23 @@ children:
       type: list
       elements: str
     differences:
-      description: In what an existing child is not as asked, with C(what), C(actual), C(wanted), C(can_change) and C(why_not).
+      description: In what an existing child is not as asked, with C(what), C(actual),
+        C(wanted), C(can_change) and C(why_not).
       type: list
       elements: dict
     error:
       description: For a child that failed its C(error_code) and C(msg).
       type: dict
 failures:
-  description: The parents and children that failed, in short, with C(name), C(error_code) and C(msg). Parents come first.
+  description: The parents and children that failed, in short, with C(name), C(error_code)
+    and C(msg). Parents come first.
   returned: as RV(parents)
   type: list
   elements: dict
 refusals:
   description:
-    - What children report of themselves and was not taken for true, in short, with C(name), C(error_code) and C(msg).
+    - What children report of themselves and was not taken for true, in short, with
+      C(name), C(error_code) and C(msg).
     - Such a child does not fail. A warning says so.
   returned: as RV(parents)
   type: list
@@ -488,15 +516,15 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total), C(by_method),
-    C(bytes_received) and, of these, C(bytes_by_phase).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:
   description:
-    - A stable code for what went wrong, such as V(not_found), V(invalid_option), V(partial_failure), or V(not_supported) on a
-      release without VMFork. In RV(parents[].error) it is V(guest_wrong_credentials), V(quiesce_failed) or V(quiesce_timeout),
-      for example.
+    - A stable code for what went wrong, such as V(not_found), V(invalid_option),
+      V(partial_failure), or V(not_supported) on a release without VMFork. In RV(parents[].error) it
+      is V(guest_wrong_credentials), V(quiesce_failed) or V(quiesce_timeout), for example.
     - Where the task has only one parent or child, it is that one's own.
   returned: on failure
   type: str

@@ -7,25 +7,30 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: guest_documents
-short_description: Makes metadata and user data for cloud-init of many VMs from templates, and checks them
+short_description: Makes metadata and user data for cloud-init of many VMs
+  from templates, and checks them
 version_added: 0.1.0
 description:
-  - Renders a template of metadata and one of user data for each VM, with the variables of the play and the VM's own entry
-    as C(guest), and checks the results as M(vforge.vsphere.cloud_init_guestinfo) does.
+  - Renders a template of metadata and one of user data for each VM, with the variables of the play
+    and the VM's own entry as C(guest), and checks the results as
+    M(vforge.vsphere.cloud_init_guestinfo) does.
   - One task for all VMs. A loop over them costs as much for each VM as the play has variables.
   - It connects to no vCenter, changes nothing, and does all of its work on the controller.
-  - What is wrong is reported for all VMs at once, each with its name, the template and the line, and never with a value.
+  - What is wrong is reported for all VMs at once, each with its name, the template and
+    the line, and never with a value.
 options:
   guests:
     description:
-      - The VMs. Each has a C(name), which no other has, and at will C(metadata), which come over those of the template, key by
-        key at every depth, and C(userdata) in place of those of the template. A template sees all other keys too.
+      - The VMs. Each has a C(name), which no other has, and at will C(metadata), which come over
+        those of the template, key by key at every depth, and C(userdata) in place of those of the
+        template. A template sees all other keys too.
     type: list
     elements: dict
     required: true
   metadata_template:
     description:
-      - Template of the metadata, a mapping of YAML, looked for where M(ansible.builtin.template) looks.
+      - Template of the metadata, a mapping of YAML, looked for where
+        M(ansible.builtin.template) looks.
     type: str
     required: true
   userdata_template:
@@ -35,14 +40,15 @@ options:
     required: true
   in_advance:
     description:
-      - Whether the VMs are to be made with their data, as instant clones are. The C(instance_id) is then derived from the name
-        in place of the instance UUID, and RV(clone_options) is returned too.
+      - Whether the VMs are to be made with their data, as instant clones are. The
+        C(instance_id) is then derived from the name in place of the instance UUID, and
+        RV(clone_options) is returned too.
     type: bool
     default: false
   report:
     description:
-      - Whether the script goes with them that reports when cloud-init has finished, as with C(wait=finished) of
-        M(vforge.vsphere.cloud_init_guestinfo).
+      - Whether the script goes with them that reports when cloud-init has finished, as with
+        C(wait=finished) of M(vforge.vsphere.cloud_init_guestinfo).
     type: bool
     default: false
   validate:
@@ -61,11 +67,13 @@ attributes:
   diff_mode:
     support: none
 notes:
-  - The result holds secrets. It is shown at no verbosity, but a play that registers it can show it itself.
+  - The result holds secrets. It is shown at no verbosity, but a play that
+    registers it can show it itself.
 seealso:
   - module: vforge.vsphere.cloud_init_guestinfo
-  - ref: vforge.vsphere.guest_cloud_init role <ansible_collections.vforge.vsphere.guest_cloud_init_role>
+  - name: Role vforge.vsphere.guest_cloud_init
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/guest_cloud_init/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -96,8 +104,8 @@ documents:
   returned: success
   type: dict
 clone_options:
-  description: The same as C(extra_config) for an item of M(vforge.vsphere.instant_clone), by the name of the VM, with
-    O(in_advance=true).
+  description: The same as C(extra_config) for an item of M(vforge.vsphere.instant_clone), by the
+    name of the VM, with O(in_advance=true).
   returned: success
   type: dict
 failures:

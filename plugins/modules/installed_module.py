@@ -8,11 +8,13 @@ module: installed_module
 short_description: Starts a module of this collection where the collection is installed
 version_added: 0.1.0
 description:
-  - By this module the other modules of the collection start where ansible-playbook itself runs. It is not for playbooks.
-  - Ansible sends a module, and all that it imports, to where it runs, as one file that is made once a play and compiled at
-    each start. On the machine where the collection is installed there is nothing to send, and Python keeps what it has
-    compiled.
-  - Modules start in the usual way on other machines, as another user (C(become)), and in the background (C(async)).
+  - By this module the other modules of the collection start where ansible-playbook itself
+    runs. It is not for playbooks.
+  - Ansible sends a module, and all that it imports, to where it runs, as one file that is made once
+    a play and compiled at each start. On the machine where the collection is installed there is
+    nothing to send, and Python keeps what it has compiled.
+  - Modules start in the usual way on other machines, as another user (C(become)),
+    and in the background (C(async)).
 extends_documentation_fragment:
   - vforge.vsphere.attributes
 attributes:
@@ -37,7 +39,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 error_code:
-  description: V(invalid_option) where it was called by a playbook. All else is returned by the module that it starts.
+  description: V(invalid_option) where it was called by a playbook. All else is
+    returned by the module that it starts.
   returned: on failure
   type: str
 """
@@ -46,8 +49,8 @@ import importlib
 import os
 import sys
 
-# What the modules import of Ansible. Ansible looks for imports here, and only what it finds can be imported later; a test
-# holds this list to what they need.
+# What the modules import of Ansible. Ansible looks for imports here, and only what it finds can be
+# imported later; a test holds this list to what they need.
 from ansible.module_utils import basic, errors
 from ansible.module_utils.common import arg_spec
 

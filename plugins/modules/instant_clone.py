@@ -8,17 +8,18 @@ module: instant_clone
 short_description: Make instant clones of a running VM, one or thousands in one task
 version_added: 0.1.0
 description:
-  - Makes instant clones. A clone goes on from the memory and the disks of its running parent, so it is there in about
-    a second and needs no boot.
-  - All clones of a task share one session, one lookup, and one wait. The number of calls to the vCenter is the number
-    of clones and a few more, whatever the size of the inventory.
-  - A clone is recognized by a mark in its configuration (C(vforge.clone)) that holds the instance UUID of its parent
-    and the name of the clone. A VM without this mark is neither changed nor removed.
+  - Makes instant clones. A clone goes on from the memory and the disks of its running parent, so it
+    is there in about a second and needs no boot.
+  - All clones of a task share one session, one lookup, and one wait. The number of calls to the
+    vCenter is the number of clones and a few more, whatever the size of the inventory.
+  - A clone is recognized by a mark in its configuration (C(vforge.clone)) that
+    holds the instance UUID of its parent and the name of the clone. A VM without
+    this mark is neither changed nor removed.
 options:
   state:
     description:
-      - V(present) makes the clones that are missing, and brings existing ones to what is asked as far as vSphere
-        allows it on a running VM.
+      - V(present) makes the clones that are missing, and brings existing ones to what is asked as
+        far as vSphere allows it on a running VM.
       - V(absent) powers off and destroys the clones.
     type: str
     choices: [present, absent]
@@ -27,8 +28,9 @@ options:
     description:
       - The running VM to clone, named in exactly one way.
       - A text is its name, or its path where it begins with a slash.
-      - Required for O(state=present), unless every item of O(clones) names its own. With O(state=absent) it may be left
-        out, where O(folder) is a whole path. Clones of any parent are then removed.
+      - Required for O(state=present), unless every item of O(clones) names its own.
+        With O(state=absent) it may be left out, where O(folder) is a whole path. Clones
+        of any parent are then removed.
     type: dict
     suboptions: &vm
       name:
@@ -37,7 +39,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+            the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -46,7 +49,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -63,45 +67,51 @@ options:
     type: str
   folder: &folder
     description:
-      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM folder of the datacenter (V(web)).
+      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM
+        folder of the datacenter (V(web)).
       - That of the parent by default, and in its datacenter.
     type: str
   resource_pool: &resource_pool
     description:
-      - Resource pool for the clones, by its name, its path in the cluster (V(Resources/web)) or its inventory path. An
-        instant clone stays on the host of its parent, so the pool must belong to the same cluster or host.
+      - Resource pool for the clones, by its name, its path in the cluster (V(Resources/web)) or
+        its inventory path. An instant clone stays on the host of its parent, so the pool must
+        belong to the same cluster or host.
       - The parent's pool by default.
     type: str
   datastore: &datastore
     description:
       - Datastore for the deltas of the clones. The parent's host must see it.
-      - The parent's datastore by default. The documentation of vSphere is not of one mind on whether it may be
-        another one.
+      - The parent's datastore by default. The documentation of vSphere is not of one mind on
+        whether it may be another one.
     type: str
   force:
     description:
-      - With O(state=absent), removes a VM of this name even where it is no marked clone of the parent. Never the
-        parent itself.
+      - With O(state=absent), removes a VM of this name even where it is no marked clone of the
+        parent. Never the parent itself.
     type: bool
     default: false
   wait_for_wake:
     description:
-      - Whether to wait until each clone has reported how the scripts went that it runs when it wakes, where its parent was
-        frozen with some by M(vforge.vsphere.instant_clone_parent). The wait is the same as that for addresses.
-      - A clone in which a script has failed fails with V(wake_failed), with the end of the script's output, and does so with
-        each run until it is removed. One that did not report the end in time fails with V(wake_timeout).
+      - Whether to wait until each clone has reported how the scripts went that it runs when it
+        wakes, where its parent was frozen with some by M(vforge.vsphere.instant_clone_parent). The
+        wait is the same as that for addresses.
+      - A clone in which a script has failed fails with V(wake_failed), with the end of the script's
+        output, and does so with each run until it is removed. One that did not report the end in
+        time fails with V(wake_timeout).
       - A clone that has the SSH host keys of its parent when its scripts have ended is warned of.
     type: bool
     default: true
   networks: &networks
     description:
-      - NICs that are to be different in the clones. Those that are not listed keep their network and get a new MAC.
+      - NICs that are to be different in the clones. Those that are not listed keep
+        their network and get a new MAC.
     type: list
     elements: dict
     suboptions:
       label:
         description:
-          - Label of the NIC, such as V(Network adapter 1). Either this or O(networks[].index) is required.
+          - Label of the NIC, such as V(Network adapter 1). Either this or
+            O(networks[].index) is required.
         type: str
       index:
         description:
@@ -109,8 +119,9 @@ options:
         type: int
       network:
         description:
-          - Port group or network, by its name, its inventory path (or the last parts of it) or its moid. The host of the
-            clone must see it. A name that several networks have is refused, and the choices are listed.
+          - Port group or network, by its name, its inventory path (or the last parts of it) or
+            its moid. The host of the clone must see it. A name that several networks have is
+            refused, and the choices are listed.
         type: str
       mac:
         description:
@@ -122,10 +133,10 @@ options:
         type: bool
   guestinfo: &guestinfo
     description:
-      - Pairs that the guest can read with C(vmware-rpctool "info-get guestinfo.KEY"). The prefix C(guestinfo.) is
-        added where it is missing.
-      - Values are texts, numbers, or booleans, which become V(TRUE) and V(FALSE). Other data is passed as text, by the
-        filter P(ansible.builtin.to_json#filter) for instance.
+      - Pairs that the guest can read with C(vmware-rpctool "info-get guestinfo.KEY"). The prefix
+        C(guestinfo.) is added where it is missing.
+      - Values are texts, numbers, or booleans, which become V(TRUE) and V(FALSE). Other data is
+        passed as text, by the filter P(ansible.builtin.to_json#filter) for instance.
       - Values are never shown, in no result, no diff and at no verbosity.
     type: json
   extra_config: &extra_config
@@ -139,10 +150,10 @@ options:
     type: str
   customize: &customize
     description:
-      - What the guests of the clones are to become. V({}) is nothing but the host name. Without this option no guest is
-        customized.
-      - A clone whose guest was customized is marked by C(vforge.customized) in its configuration. It is not customized again,
-        and its settings are not compared.
+      - What the guests of the clones are to become. V({}) is nothing but the host name. Without
+        this option no guest is customized.
+      - A clone whose guest was customized is marked by C(vforge.customized) in its configuration.
+        It is not customized again, and its settings are not compared.
       - The notes of the module say how guests are customized, and what that needs.
     type: dict
     suboptions:
@@ -158,7 +169,8 @@ options:
         suboptions:
           ip:
             description:
-              - IPv4 address with its prefix, such as V(10.0.0.5/24), or V(dhcp), which is the default.
+              - IPv4 address with its prefix, such as V(10.0.0.5/24), or
+                V(dhcp), which is the default.
             type: str
           gateway:
             description:
@@ -190,7 +202,8 @@ options:
         suboptions:
           domain:
             description:
-              - Domain of the host. The first of the DNS suffixes by default, or else V(localdomain).
+              - Domain of the host. The first of the DNS suffixes by
+                default, or else V(localdomain).
             type: str
           timezone:
             description:
@@ -202,8 +215,9 @@ options:
             type: bool
           script:
             description:
-              - Script that is run before and after the customization, with C(precustomization) or C(postcustomization)
-                as its argument. VMware Tools run it only where C(enable-custom-scripts) is switched on in the guest.
+              - Script that is run before and after the customization, with C(precustomization) or
+                C(postcustomization) as its argument. VMware Tools run it only where
+                C(enable-custom-scripts) is switched on in the guest.
             type: str
       windows:
         description:
@@ -265,8 +279,9 @@ options:
             type: bool
   clones:
     description:
-      - The clones, when there is more than one. What an item leaves out is taken from the options of the task. The
-        keys of O(guestinfo) and O(extra_config) are joined, and an item's own come first. An empty list is nothing to do.
+      - The clones, when there is more than one. What an item leaves out is taken from the options
+        of the task. The keys of O(guestinfo) and O(extra_config) are joined, and an item's own come
+        first. An empty list is nothing to do.
     type: list
     elements: dict
     suboptions:
@@ -277,8 +292,8 @@ options:
         required: true
       parent:
         description:
-          - The parent of this clone, where it is another than O(parent). The clones of all parents are made at the same
-            time, and parents are looked up together.
+          - The parent of this clone, where it is another than O(parent). The clones of all parents
+            are made at the same time, and parents are looked up together.
         type: dict
         suboptions: *vm
       folder: *folder
@@ -298,7 +313,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - Looks everything up and asks vCenter to check each missing clone (C(CheckInstantClone_Task)).
+      - Looks everything up and asks vCenter to check each missing
+        clone (C(CheckInstantClone_Task)).
   diff_mode:
     support: full
     details:
@@ -309,17 +325,20 @@ attributes:
     support: full
 notes:
   - Needs a vCenter of version 6.7 or later; an ESXi host by itself cannot make instant clones.
-  - With O(customize) guests are customized through VMware Tools (C(CustomizeGuest_Task)), all at once, after they were made.
-    Their networks are started then. Where it fails in a guest it is aborted there, and reported for this clone; the next run
-    customizes a clone that is not marked yet. It needs vCenter 7.0, O(guest_username) and O(guest_password), and VMware
-    Tools that run in the clones.
-  - The user needs the privileges VirtualMachine.Provisioning.Clone, VirtualMachine.Interact.PowerOn,
-    VirtualMachine.Inventory.CreateFromExisting, Datastore.AllocateSpace and Resource.AssignVMToPool; for
-    a change of O(networks) Network.Assign on the network; for O(state=absent) VirtualMachine.Interact.PowerOff and
+  - With O(customize) guests are customized through VMware Tools (C(CustomizeGuest_Task)), all at
+    once, after they were made. Their networks are started then. Where it fails in a guest it is
+    aborted there, and reported for this clone; the next run customizes a clone that is not marked
+    yet. It needs vCenter 7.0, O(guest_username) and O(guest_password), and VMware Tools that run in
+    the clones.
+  - The user needs the privileges VirtualMachine.Provisioning.Clone,
+    VirtualMachine.Interact.PowerOn, VirtualMachine.Inventory.CreateFromExisting,
+    Datastore.AllocateSpace and Resource.AssignVMToPool; for a change of O(networks) Network.Assign
+    on the network; for O(state=absent) VirtualMachine.Interact.PowerOff and
     VirtualMachine.Inventory.Delete; for O(customize) VirtualMachine.Provisioning.Customize and
     VirtualMachine.Config.AdvancedConfig.
-  - A running parent that is not frozen gets one more delta disk with each clone. vSphere refuses clones at 255 of
-    them. Clones that would not all fit are refused before any is made, in check mode too. From 200 on there is a warning.
+  - A running parent that is not frozen gets one more delta disk with each clone. vSphere refuses
+    clones at 255 of them. Clones that would not all fit are refused before any is made, in check
+    mode too. From 200 on there is a warning.
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -432,16 +451,20 @@ clones:
       sample: web-1
     action:
       description:
-        - What was done, or in check mode would be done. Check mode returns all keys; what vCenter chooses is null.
-        - One of V(created), V(updated), V(unchanged), V(removed), V(absent), V(rolled_back) and V(failed).
+        - What was done, or in check mode would be done. Check mode returns all
+          keys; what vCenter chooses is null.
+        - One of V(created), V(updated), V(unchanged), V(removed),
+          V(absent), V(rolled_back) and V(failed).
       type: str
       sample: created
     actions:
       description:
-        - The steps that were done, in their order, or in check mode would be. An empty list where there was nothing to do.
+        - The steps that were done, in their order, or in check mode would be. An empty list
+          where there was nothing to do.
         - Some of V(created), V(updated), V(customized), V(powered_on), V(published) and V(removed).
-        - After a failure also what was done of a step that did not come to its end. V(powered_off) of a removal,
-          V(customization_started), V(started) where vCenter still worked on a step when the task ended.
+        - After a failure also what was done of a step that did not come to its end.
+          V(powered_off) of a removal, V(customization_started), V(started) where vCenter still
+          worked on a step when the task ended.
       type: list
       elements: str
       sample: [created]
@@ -449,11 +472,13 @@ clones:
       description: Whether this clone was changed.
       type: bool
     seconds:
-      description: Seconds between the beginning and the end of the vCenter task, by vCenter's clock.
+      description: Seconds between the beginning and the end of the
+        vCenter task, by vCenter's clock.
       type: float
       sample: 0.412
     calls:
-      description: SOAP calls that were made for this clone alone; what all clones share is in RV(calls).
+      description: SOAP calls that were made for this clone alone; what
+        all clones share is in RV(calls).
       type: int
       sample: 1
     moid:
@@ -495,7 +520,8 @@ clones:
       type: list
       elements: dict
     ip:
-      description: First address of the family and the NIC asked for that others can reach, as the guest reports it.
+      description: First address of the family and the NIC asked for that others can
+        reach, as the guest reports it.
       type: str
       sample: 10.20.0.17
     ip_addresses:
@@ -503,11 +529,13 @@ clones:
       type: list
       elements: str
     refused:
-      description: What the clone reports of itself and was not taken for true, with C(error_code) and C(msg).
+      description: What the clone reports of itself and was not taken for true,
+        with C(error_code) and C(msg).
       type: list
       elements: dict
     customized:
-      description: Whether the guest was customized. It is left out where that was not to be done, or not begun.
+      description: Whether the guest was customized. It is left out where that
+        was not to be done, or not begun.
       type: bool
     wake:
       description: >-
@@ -521,7 +549,8 @@ clones:
       elements: str
       sample: [guestinfo.hostname]
     differences:
-      description: In what an existing clone is not as asked, with C(what), C(actual), C(wanted), C(can_change) and C(why_not).
+      description: In what an existing clone is not as asked, with C(what), C(actual),
+        C(wanted), C(can_change) and C(why_not).
       type: list
       elements: dict
     warnings:
@@ -529,7 +558,8 @@ clones:
       type: list
       elements: str
     error:
-      description: For a failed clone its C(error_code) and C(msg), and more where the fault reports more.
+      description: For a failed clone its C(error_code) and C(msg), and
+        more where the fault reports more.
       type: dict
 failures:
   description: The clones that failed, in short, with C(name), C(error_code) and C(msg).
@@ -538,7 +568,8 @@ failures:
   elements: dict
 refusals:
   description:
-    - What clones report of themselves and was not taken for true, in short, with C(name), C(error_code) and C(msg).
+    - What clones report of themselves and was not taken for true, in short, with
+      C(name), C(error_code) and C(msg).
     - Such a clone does not fail. A warning says so.
   returned: as RV(clones)
   type: list
@@ -549,7 +580,8 @@ counts:
   type: dict
   sample: {"created": 11, "unchanged": 1}
 parent:
-  description: The parent, with C(name), C(moid), C(path), C(instance_uuid), C(host), C(frozen) and C(delta_levels).
+  description: The parent, with C(name), C(moid), C(path), C(instance_uuid), C(host),
+    C(frozen) and C(delta_levels).
   returned: as RV(clones), where exactly one parent was named
   type: dict
 parents:
@@ -558,17 +590,19 @@ parents:
   type: list
   elements: dict
 timing:
-  description: Seconds by phase, such as C(connect), C(lookup), C(clone), C(wait_for_ip) and C(total).
+  description: Seconds by phase, such as C(connect), C(lookup),
+    C(clone), C(wait_for_ip) and C(total).
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total), C(by_method),
-    C(bytes_received) and, of these, C(bytes_by_phase).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:
   description:
-    - A stable code for what went wrong, such as V(not_found), V(wrong_credentials) or V(partial_failure).
+    - A stable code for what went wrong, such as V(not_found),
+      V(wrong_credentials) or V(partial_failure).
     - Where the task has only one clone, it is that clone's own, and else V(partial_failure).
   returned: on failure
   type: str

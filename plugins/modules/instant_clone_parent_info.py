@@ -8,10 +8,10 @@ module: instant_clone_parent_info
 short_description: Tell what is known of the parents of instant clones
 version_added: 0.1.0
 description:
-  - Tells whether VMs are frozen, on which hosts they are, how many levels of delta disks they have, which clones they have,
-    and what would make vSphere refuse a clone of them.
-  - The clones are the VMs that M(vforge.vsphere.instant_clone) has marked as such. They are found by one traversal of the
-    inventory, whatever its size.
+  - Tells whether VMs are frozen, on which hosts they are, how many levels of delta disks they have,
+    which clones they have, and what would make vSphere refuse a clone of them.
+  - The clones are the VMs that M(vforge.vsphere.instant_clone) has marked as such. They are found
+    by one traversal of the inventory, whatever its size.
 options:
   children:
     description:
@@ -20,8 +20,8 @@ options:
     default: true
   ask_vcenter:
     description:
-      - Whether vCenter is asked for a dry run of a clone (C(CheckInstantClone_Task)), which knows more reasons than can be read
-        from the VM. It needs the privileges that a clone needs.
+      - Whether vCenter is asked for a dry run of a clone (C(CheckInstantClone_Task)), which knows
+        more reasons than can be read from the VM. It needs the privileges that a clone needs.
     type: bool
     default: true
   timeout:
@@ -71,8 +71,8 @@ RETURN = r"""
 parents:
   description:
     - One entry for each VM, in the order of the options, also when the task fails.
-    - Of one of several that cannot be found it has its C(name), C(moid) and C(path), as far as the options say them, and its
-      C(error).
+    - Of one of several that cannot be found it has its C(name), C(moid) and C(path), as far as the
+      options say them, and its C(error).
   returned: when the VMs were found
   type: list
   elements: dict
@@ -110,18 +110,21 @@ parents:
       description: Whether it is frozen.
       type: bool
     wake_scripts:
-      description: How many scripts clones run when they wake. Null where the VM is not frozen or does not show it.
+      description: How many scripts clones run when they wake. Null where the VM is
+        not frozen or does not show it.
       type: int
     delta_levels:
       description: Levels of delta disks above the base, of the disk that has most.
       type: int
       sample: 12
     collapsible_levels:
-      description: How many of them a collapse takes away; the rest belongs to the VM that this one is a linked clone of.
+      description: How many of them a collapse takes away; the rest belongs to the VM that
+        this one is a linked clone of.
       type: int
       sample: 12
     clones_left:
-      description: How many clones a running parent can still have. A frozen one does not use them up.
+      description: How many clones a running parent can still have. A
+        frozen one does not use them up.
       type: int
       sample: 243
     tools_running:
@@ -136,19 +139,23 @@ parents:
       type: list
       elements: dict
     children:
-      description: The VMs that are marked as its clones, with C(name), C(moid), C(path), C(power_state) and C(host).
+      description: The VMs that are marked as its clones, with C(name), C(moid),
+        C(path), C(power_state) and C(host).
       type: list
       elements: dict
     can_clone:
       description:
         - Whether nothing was found that would refuse a clone.
-        - It is null where nothing was found, but vCenter could not be asked; RV(parents[].not_asked) says why.
+        - It is null where nothing was found, but vCenter could not be asked;
+          RV(parents[].not_asked) says why.
       type: bool
     not_asked:
-      description: Why vCenter could not be asked, with C(error_code) and C(msg); null where it was, or was not to be.
+      description: Why vCenter could not be asked, with C(error_code) and C(msg); null
+        where it was, or was not to be.
       type: dict
     refusals:
-      description: What would refuse a clone, with a stable C(code), the C(reason), and the label of the C(device) in question.
+      description: What would refuse a clone, with a stable C(code), the C(reason), and the
+        label of the C(device) in question.
       type: list
       elements: dict
       sample:
@@ -156,7 +163,8 @@ parents:
           device: PCI device 0
           reason: "PCI device 0: a PCI device of the host is passed through to it."
 failures:
-  description: Those of several that could not be found, in short, with C(name), C(error_code) and C(msg).
+  description: Those of several that could not be found, in short, with
+    C(name), C(error_code) and C(msg).
   returned: as RV(parents)
   type: list
   elements: dict
@@ -165,8 +173,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total), C(by_method),
-    C(bytes_received) and, of these, C(bytes_by_phase).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:

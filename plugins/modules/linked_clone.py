@@ -5,23 +5,28 @@
 
 DOCUMENTATION = r"""
 module: linked_clone
-short_description: Make linked or full clones of a template, a VM or a snapshot, one or thousands in one task
+short_description: Make linked or full clones of a template, a VM or a
+  snapshot, one or thousands in one task
 version_added: 0.1.0
 description:
-  - Makes clones whose disks begin as empty delta disks on the disks of a template or of a snapshot, so that a clone takes
-    seconds and next to no space. With O(disk_mode=full) the disks are copied.
-  - All clones of a task share one session, one lookup, and one wait. The number of calls to the vCenter is the number
-    of clones and a few more, whatever the size of the inventory.
-  - A clone is recognized by a mark in its configuration (C(vforge.clone)) that holds the instance UUID of its source
-    and the name of the clone. A VM without this mark is neither changed nor removed.
+  - Makes clones whose disks begin as empty delta disks on the disks of a template or of a snapshot,
+    so that a clone takes seconds and next to no space. With O(disk_mode=full) the disks are copied.
+  - All clones of a task share one session, one lookup, and one wait. The number of calls to the
+    vCenter is the number of clones and a few more, whatever the size of the inventory.
+  - A clone is recognized by a mark in its configuration (C(vforge.clone)) that
+    holds the instance UUID of its source and the name of the clone. A VM without
+    this mark is neither changed nor removed.
 options:
   state:
     description:
-      - V(present) makes the clones that are missing, and brings existing ones to what is asked as far as vSphere
-        allows it in their power state. What would take a restart is reported and left.
-      - V(published) makes templates of clones that were made with O(as_template). Their guests are shut down, an empty delta
-        disk is put on each disk, and as the last thing they are marked as templates.
-      - V(absent) powers off and destroys the clones, and templates that were clones. One whose disks others use is left.
+      - V(present) makes the clones that are missing, and brings existing ones to
+        what is asked as far as vSphere allows it in their power state. What would
+        take a restart is reported and left.
+      - V(published) makes templates of clones that were made with O(as_template). Their
+        guests are shut down, an empty delta disk is put on each disk, and as the last
+        thing they are marked as templates.
+      - V(absent) powers off and destroys the clones, and templates that were clones. One
+        whose disks others use is left.
     type: str
     choices: [present, published, absent]
     default: present
@@ -29,8 +34,8 @@ options:
     description:
       - The template or VM to clone, named in exactly one way.
       - A text is its name, or its path where it begins with a slash.
-      - Required, but with O(state=absent) it may be left out where O(folder) is a whole path. Clones of any source are
-        then removed.
+      - Required, but with O(state=absent) it may be left out where O(folder) is a whole path.
+        Clones of any source are then removed.
     type: dict
     suboptions: &vm
       name:
@@ -39,7 +44,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+            the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -48,7 +54,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -61,20 +68,23 @@ options:
         type: str
   snapshot:
     description:
-      - The snapshot of the source to clone, named in exactly one way. Its disks are then what linked clones share.
+      - The snapshot of the source to clone, named in exactly one way. Its disks are
+        then what linked clones share.
       - A text is its name.
-      - Without it linked clones share all of the source's disk chains but the topmost disk, of which each clone has a copy.
-        A base disk alone has nothing to share; then the task fails and says what to do. Templates that are made for linked
-        clones have an empty delta disk on top.
+      - Without it linked clones share all of the source's disk chains but the topmost disk, of
+        which each clone has a copy. A base disk alone has nothing to share; then the task fails and
+        says what to do. Templates that are made for linked clones have an empty delta disk on top.
     type: dict
     suboptions:
       name:
         description:
-          - Name of the snapshot. When several have it, the task fails and lists their paths and moids.
+          - Name of the snapshot. When several have it, the task fails
+            and lists their paths and moids.
         type: str
       path:
         description:
-          - Names from the root of the snapshot tree down to it, joined by slashes, such as V(base/patched).
+          - Names from the root of the snapshot tree down to it, joined by
+            slashes, such as V(base/patched).
         type: str
       moid:
         description:
@@ -99,28 +109,31 @@ options:
     default: true
   add_delta_disks:
     description:
-      - Whether a VM that has nothing to share gets an empty delta disk on every disk before it is cloned. It must be off and
-        without snapshots. A template is never changed so.
+      - Whether a VM that has nothing to share gets an empty delta disk on every disk before it is
+        cloned. It must be off and without snapshots. A template is never changed so.
     type: bool
     default: false
   as_template:
     description:
-      - Whether the clone is to become a template for further clones. It is made once, whoever asks and however many ask at the
-        same time. The run that makes it (RV(clones[].ready) is false) fills it and then publishes it by O(state=published).
-        All other runs wait in this task until that is done.
+      - Whether the clone is to become a template for further clones. It is made once, whoever asks
+        and however many ask at the same time. The run that makes it (RV(clones[].ready) is false)
+        fills it and then publishes it by O(state=published). All other runs wait in this task until
+        that is done.
       - What holds the name is not changed by this, be it published or not.
     type: bool
     default: false
   owner:
     description:
-      - What this run calls itself when it makes a template with O(as_template), such as the number of a pipeline. A later run
-        of the same name goes on with a template that was not published, where another one waits.
+      - What this run calls itself when it makes a template with O(as_template), such as the
+        number of a pipeline. A later run of the same name goes on with a template that was not
+        published, where another one waits.
     type: str
   other_versions:
     description:
-      - Instance UUIDs of other versions of the source, such as older templates of the same name. Their clones count as clones
-        of the source. They are brought to what is asked and removed like these, and RV(clones[].differences) has an entry
-        C(source) for each that is of another version. Its disks stay those of that version.
+      - Instance UUIDs of other versions of the source, such as older templates of the same name.
+        Their clones count as clones of the source. They are brought to what is asked and removed
+        like these, and RV(clones[].differences) has an entry C(source) for each that is of another
+        version. Its disks stay those of that version.
     type: list
     elements: str
     default: []
@@ -130,20 +143,23 @@ options:
     type: str
   folder: &folder
     description:
-      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM folder of the datacenter (V(web)).
+      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM
+        folder of the datacenter (V(web)).
       - That of the source by default, and in its datacenter.
     type: str
   resource_pool: &resource_pool
     description:
-      - Resource pool for the clones, by its name, its path in the cluster (V(Resources/web)), with the cluster before it
-        (V(cluster/Resources/web)), or its inventory path. The name of a cluster alone is its root pool.
-      - The source's pool by default, or where a template has none, or O(host) is elsewhere, the root pool.
+      - Resource pool for the clones, by its name, its path in the cluster (V(Resources/web)), with
+        the cluster before it (V(cluster/Resources/web)), or its inventory path. The name of a
+        cluster alone is its root pool.
+      - The source's pool by default, or where a template has none, or
+        O(host) is elsewhere, the root pool.
     type: str
   host: &host
     description:
       - ESXi host for the clones, by its name or moid.
-      - By default the cluster chooses where DRS is fully automated. Elsewhere it is the source's host, or one that sees the
-        source's datastore.
+      - By default the cluster chooses where DRS is fully automated. Elsewhere it is the source's
+        host, or one that sees the source's datastore.
     type: str
   datastore: &datastore
     description:
@@ -170,7 +186,8 @@ options:
     suboptions:
       size_mb:
         description:
-          - Size in MiB, a multiple of 4. A running clone can get more where hot-add is switched on in it.
+          - Size in MiB, a multiple of 4. A running clone can get more
+            where hot-add is switched on in it.
         type: int
   annotation: &annotation
     description:
@@ -178,19 +195,21 @@ options:
     type: str
   force:
     description:
-      - With O(state=absent), removes a VM of this name even where it is no marked clone of the source. Never the
-        source itself.
+      - With O(state=absent), removes a VM of this name even where it is no marked clone of the
+        source. Never the source itself.
     type: bool
     default: false
   networks: &networks
     description:
-      - NICs that are to be different in the clones. Those that are not listed keep their network and get a new MAC.
+      - NICs that are to be different in the clones. Those that are not listed keep
+        their network and get a new MAC.
     type: list
     elements: dict
     suboptions:
       label:
         description:
-          - Label of the NIC, such as V(Network adapter 1). Either this or O(networks[].index) is required.
+          - Label of the NIC, such as V(Network adapter 1). Either this or
+            O(networks[].index) is required.
         type: str
       index:
         description:
@@ -198,8 +217,9 @@ options:
         type: int
       network:
         description:
-          - Port group or network, by its name, its inventory path (or the last parts of it) or its moid. The host of the
-            clone must see it. A name that several networks have is refused, and the choices are listed.
+          - Port group or network, by its name, its inventory path (or the last parts of it) or
+            its moid. The host of the clone must see it. A name that several networks have is
+            refused, and the choices are listed.
         type: str
       mac:
         description:
@@ -211,10 +231,10 @@ options:
         type: bool
   guestinfo: &guestinfo
     description:
-      - Pairs that the guest can read with C(vmware-rpctool "info-get guestinfo.KEY"). The prefix C(guestinfo.) is
-        added where it is missing.
-      - Values are texts, numbers, or booleans, which become V(TRUE) and V(FALSE). Other data is passed as text, by the
-        filter P(ansible.builtin.to_json#filter) for instance.
+      - Pairs that the guest can read with C(vmware-rpctool "info-get guestinfo.KEY"). The prefix
+        C(guestinfo.) is added where it is missing.
+      - Values are texts, numbers, or booleans, which become V(TRUE) and V(FALSE). Other data is
+        passed as text, by the filter P(ansible.builtin.to_json#filter) for instance.
       - Values are never shown, in no result, no diff and at no verbosity.
     type: json
   extra_config: &extra_config
@@ -228,10 +248,10 @@ options:
     type: str
   customize: &customize
     description:
-      - What the guests of the clones are to become. V({}) is nothing but the host name. Without this option no guest is
-        customized.
-      - A clone whose guest was customized is marked by C(vforge.customized) in its configuration. It is not customized again,
-        and its settings are not compared.
+      - What the guests of the clones are to become. V({}) is nothing but the host name. Without
+        this option no guest is customized.
+      - A clone whose guest was customized is marked by C(vforge.customized) in its configuration.
+        It is not customized again, and its settings are not compared.
       - The notes of the module say how guests are customized, and what that needs.
     type: dict
     suboptions:
@@ -247,7 +267,8 @@ options:
         suboptions:
           ip:
             description:
-              - IPv4 address with its prefix, such as V(10.0.0.5/24), or V(dhcp), which is the default.
+              - IPv4 address with its prefix, such as V(10.0.0.5/24), or
+                V(dhcp), which is the default.
             type: str
           gateway:
             description:
@@ -279,7 +300,8 @@ options:
         suboptions:
           domain:
             description:
-              - Domain of the host. The first of the DNS suffixes by default, or else V(localdomain).
+              - Domain of the host. The first of the DNS suffixes by
+                default, or else V(localdomain).
             type: str
           timezone:
             description:
@@ -291,8 +313,9 @@ options:
             type: bool
           script:
             description:
-              - Script that is run before and after the customization, with C(precustomization) or C(postcustomization)
-                as its argument. VMware Tools run it only where C(enable-custom-scripts) is switched on in the guest.
+              - Script that is run before and after the customization, with C(precustomization) or
+                C(postcustomization) as its argument. VMware Tools run it only where
+                C(enable-custom-scripts) is switched on in the guest.
             type: str
       windows:
         description:
@@ -354,8 +377,9 @@ options:
             type: bool
   clones:
     description:
-      - The clones, when there is more than one. What an item leaves out is taken from the options of the task. The
-        keys of O(guestinfo) and O(extra_config) are joined, and an item's own come first. An empty list is nothing to do.
+      - The clones, when there is more than one. What an item leaves out is taken from the options
+        of the task. The keys of O(guestinfo) and O(extra_config) are joined, and an item's own come
+        first. An empty list is nothing to do.
     type: list
     elements: dict
     suboptions:
@@ -397,12 +421,13 @@ attributes:
   action_group:
     support: full
 notes:
-  - With O(customize) vCenter customizes the guest of a new clone when it boots for the first time. The module does not wait for
-    the end of that. An existing clone is not customized.
+  - With O(customize) vCenter customizes the guest of a new clone when it boots for the first time.
+    The module does not wait for the end of that. An existing clone is not customized.
   - A NIC whose MAC address was set by hand in the source gets a new one in a clone.
-  - The user needs the privileges VirtualMachine.Provisioning.Clone (of a template VirtualMachine.Provisioning.DeployTemplate),
-    VirtualMachine.Inventory.CreateFromExisting, VirtualMachine.Interact.PowerOn, VirtualMachine.Config.AdvancedConfig,
-    Datastore.AllocateSpace and Resource.AssignVMToPool; for O(networks) Network.Assign on the network; for O(state=absent)
+  - The user needs the privileges VirtualMachine.Provisioning.Clone (of a template
+    VirtualMachine.Provisioning.DeployTemplate), VirtualMachine.Inventory.CreateFromExisting,
+    VirtualMachine.Interact.PowerOn, VirtualMachine.Config.AdvancedConfig, Datastore.AllocateSpace
+    and Resource.AssignVMToPool; for O(networks) Network.Assign on the network; for O(state=absent)
     VirtualMachine.Interact.PowerOff and VirtualMachine.Inventory.Delete; for O(customize)
     VirtualMachine.Provisioning.Customize.
 seealso:
@@ -507,17 +532,20 @@ clones:
       sample: web-1
     action:
       description:
-        - What was done, or in check mode would be done. Check mode returns all keys; what vCenter chooses is null.
-        - One of V(created), V(updated), V(unchanged), V(removed), V(absent), V(rolled_back) and V(failed).
+        - What was done, or in check mode would be done. Check mode returns all
+          keys; what vCenter chooses is null.
+        - One of V(created), V(updated), V(unchanged), V(removed),
+          V(absent), V(rolled_back) and V(failed).
       type: str
       sample: created
     actions:
       description:
-        - The steps that were done, in their order, or in check mode would be. An empty list where there was nothing to do.
+        - The steps that were done, in their order, or in check mode would be. An empty list
+          where there was nothing to do.
         - Some of V(created), V(updated), V(customized), V(powered_on), V(published) and V(removed).
-        - After a failure also what was done of a step that did not come to its end. V(powered_off) of a removal,
-          V(shut_down) (its guest was asked to) and V(delta_disks_added) of what was to be published, V(started) where
-          vCenter still worked on a step when the task ended.
+        - After a failure also what was done of a step that did not come to its end. V(powered_off)
+          of a removal, V(shut_down) (its guest was asked to) and V(delta_disks_added) of what was
+          to be published, V(started) where vCenter still worked on a step when the task ended.
       type: list
       elements: str
       sample: [created]
@@ -525,11 +553,13 @@ clones:
       description: Whether this clone was changed.
       type: bool
     seconds:
-      description: Seconds between the beginning and the end of the vCenter task, by vCenter's clock.
+      description: Seconds between the beginning and the end of the
+        vCenter task, by vCenter's clock.
       type: float
       sample: 0.412
     calls:
-      description: SOAP calls that were made for this clone alone; what all clones share is in RV(calls).
+      description: SOAP calls that were made for this clone alone; what
+        all clones share is in RV(calls).
       type: int
       sample: 1
     moid:
@@ -571,7 +601,8 @@ clones:
       type: list
       elements: dict
     ip:
-      description: First address of the family and the NIC asked for that others can reach, as the guest reports it.
+      description: First address of the family and the NIC asked for that others can
+        reach, as the guest reports it.
       type: str
       sample: 10.20.0.17
     ip_addresses:
@@ -579,14 +610,17 @@ clones:
       type: list
       elements: str
     refused:
-      description: What the clone reports of itself and was not taken for true, with C(error_code) and C(msg).
+      description: What the clone reports of itself and was not taken for true,
+        with C(error_code) and C(msg).
       type: list
       elements: dict
     customized:
-      description: Whether the guest was customized. It is left out where that was not to be done, or not begun.
+      description: Whether the guest was customized. It is left out where that
+        was not to be done, or not begun.
       type: bool
     ready:
-      description: With O(as_template), whether it is a template that can be cloned. If not, this run is to fill and publish it.
+      description: With O(as_template), whether it is a template that can be cloned. If not, this
+        run is to fill and publish it.
       type: bool
     guestinfo:
       description: Names of the guestinfo keys. Values are never returned.
@@ -594,7 +628,8 @@ clones:
       elements: str
       sample: [guestinfo.hostname]
     differences:
-      description: In what an existing clone is not as asked, with C(what), C(actual), C(wanted), C(can_change) and C(why_not).
+      description: In what an existing clone is not as asked, with C(what), C(actual),
+        C(wanted), C(can_change) and C(why_not).
       type: list
       elements: dict
     warnings:
@@ -602,7 +637,8 @@ clones:
       type: list
       elements: str
     error:
-      description: For a failed clone its C(error_code) and C(msg), and more where the fault reports more.
+      description: For a failed clone its C(error_code) and C(msg), and
+        more where the fault reports more.
       type: dict
 failures:
   description: The clones that failed, in short, with C(name), C(error_code) and C(msg).
@@ -611,7 +647,8 @@ failures:
   elements: dict
 refusals:
   description:
-    - What clones report of themselves and was not taken for true, in short, with C(name), C(error_code) and C(msg).
+    - What clones report of themselves and was not taken for true, in short, with
+      C(name), C(error_code) and C(msg).
     - Such a clone does not fail. A warning says so.
   returned: as RV(clones)
   type: list
@@ -623,24 +660,26 @@ counts:
   sample: {"created": 99, "unchanged": 1}
 source:
   description:
-    - What was cloned, with C(name), C(moid), C(path), C(instance_uuid), C(host), C(template), C(snapshot) (a moid, or null)
-      and C(disk_mode).
-    - C(changed) says whether it was changed itself, and C(actions) what was done, V(delta_disks_added) where
-      O(add_delta_disks) asks for it.
+    - What was cloned, with C(name), C(moid), C(path), C(instance_uuid), C(host), C(template),
+      C(snapshot) (a moid, or null) and C(disk_mode).
+    - C(changed) says whether it was changed itself, and C(actions) what was done,
+      V(delta_disks_added) where O(add_delta_disks) asks for it.
   returned: as RV(clones), where a source was named
   type: dict
 timing:
-  description: Seconds by phase, such as C(connect), C(lookup), C(clone), C(power_on), C(wait_for_ip) and C(total).
+  description: Seconds by phase, such as C(connect), C(lookup), C(clone),
+    C(power_on), C(wait_for_ip) and C(total).
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total), C(by_method),
-    C(bytes_received) and, of these, C(bytes_by_phase).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:
   description:
-    - A stable code for what went wrong, such as V(not_found), V(wrong_credentials) or V(partial_failure).
+    - A stable code for what went wrong, such as V(not_found),
+      V(wrong_credentials) or V(partial_failure).
     - Where the task has only one clone, it is that clone's own, and else V(partial_failure).
   returned: on failure
   type: str

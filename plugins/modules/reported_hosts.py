@@ -7,39 +7,43 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: reported_hosts
-short_description: Makes hosts for the inventory of what guests report, and writes their SSH host keys down
+short_description: Makes hosts for the inventory of what guests report, and
+  writes their SSH host keys down
 version_added: 0.1.0
 description:
-  - Whoever has root in a guest decides which address and which SSH host keys it reports. The modules of this collection
-    judge that beside the other VMs of their task. This one holds it against the rest, the inventory and the file of
-    known hosts.
+  - Whoever has root in a guest decides which address and which SSH host keys it reports. The
+    modules of this collection judge that beside the other VMs of their task. This one holds it
+    against the rest, the inventory and the file of known hosts.
   - It connects to no vCenter, and does all of its work on the controller.
   - It adds nothing to the inventory itself. Loop over RV(hosts) with M(ansible.builtin.add_host).
-  - A VM whose report does not fit is left out with an C(error_code), a warning says so, and the others go on.
-  - Lines of keys end with a mark that names the VM. A line for the address of a VM that has no such mark, or that of
-    another VM, is taken for somebody else's, unless it names the VM, or has the VM's key and the user gave the VM this
-    address.
-  - Of several VMs that report one address none is believed, whichever comes first, unless O(addresses) gives it to one of
-    them. Nor are VMs that have the same name.
-  - An address that another host of the inventory has is refused too. A host counts as the VM itself when its name is the
-    VM's, alone or before a dot or an underscore.
+  - A VM whose report does not fit is left out with an C(error_code), a warning
+    says so, and the others go on.
+  - Lines of keys end with a mark that names the VM. A line for the address of a VM that has no such
+    mark, or that of another VM, is taken for somebody else's, unless it names the VM, or has the
+    VM's key and the user gave the VM this address.
+  - Of several VMs that report one address none is believed, whichever comes first, unless
+    O(addresses) gives it to one of them. Nor are VMs that have the same name.
+  - An address that another host of the inventory has is refused too. A host counts as the VM itself
+    when its name is the VM's, alone or before a dot or an underscore.
 options:
   vms:
     description:
       - Entries of results, such as RV(vforge.vsphere.cloud_init_guestinfo#module:vms) or
-        RV(vforge.vsphere.linked_clone#module:clones). Of each are read C(name), C(instance_uuid), C(ip) or C(local_ipv4) or
-        C(local_ipv6), C(ssh_host_keys) and C(refused). Those without an address are passed over.
+        RV(vforge.vsphere.linked_clone#module:clones). Of each are read C(name), C(instance_uuid),
+        C(ip) or C(local_ipv4) or C(local_ipv6), C(ssh_host_keys) and C(refused). Those without an
+        address are passed over.
     type: list
     elements: dict
     required: true
   addresses:
     description:
-      - The addresses that you give to VMs, by their names, with or without prefix. Such a VM has this address or none, and
-        no other VM has it.
+      - The addresses that you give to VMs, by their names, with or without prefix. Such a VM has
+        this address or none, and no other VM has it.
     type: dict
   known_hosts:
     description:
-      - File of known hosts to write the keys to, such as V(~/.ssh/known_hosts). It and its folder must be yours alone to write.
+      - File of known hosts to write the keys to, such as V(~/.ssh/known_hosts). It and its
+        folder must be yours alone to write.
       - Beside it lies a file with C(.lock) at its end, by which two runs take turns.
     type: path
   replace_host_keys:
@@ -49,7 +53,8 @@ options:
     default: false
   timeout:
     description:
-      - Seconds that the task may take, from its beginning. It waits as long for another run that writes the same file.
+      - Seconds that the task may take, from its beginning. It waits as long for another
+        run that writes the same file.
     type: int
     default: 300
 extends_documentation_fragment:
@@ -59,8 +64,9 @@ attributes:
     support: full
 seealso:
   - module: vforge.vsphere.cloud_init_guestinfo
-  - ref: vforge.vsphere.guest_cloud_init role <ansible_collections.vforge.vsphere.guest_cloud_init_role>
+  - name: Role vforge.vsphere.guest_cloud_init
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/guest_cloud_init/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -124,7 +130,8 @@ refused:
       description: Why.
       type: str
 error_code:
-  description: A stable code for what went wrong, such as V(file_refused) where others may write the file of known hosts.
+  description: A stable code for what went wrong, such as V(file_refused) where others may
+    write the file of known hosts.
   returned: on failure
   type: str
 """

@@ -8,10 +8,10 @@ module: vm_from_disks
 short_description: Make a VM around disks that are there
 version_added: 0.2.0
 description:
-  - Makes a VM with disks that lie on datastores already, such as M(vforge.vsphere.vmdk) has imported, with CPUs, memory,
-    firmware, a controller and network cards.
-  - A VM of the name that is there is never changed. Where it has other disks or other hardware, the task fails and says
-    which.
+  - Makes a VM with disks that lie on datastores already, such as M(vforge.vsphere.vmdk) has
+    imported, with CPUs, memory, firmware, a controller and network cards.
+  - A VM of the name that is there is never changed. Where it has other disks or other hardware,
+    the task fails and says which.
 options:
   name:
     description:
@@ -31,15 +31,18 @@ options:
     type: str
   folder:
     description:
-      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM folder of the datacenter (V(web)).
+      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM
+        folder of the datacenter (V(web)).
     type: str
   host:
     description:
-      - ESXi host. By default the first that can be used, has the datastores of the disks, and sees the networks.
+      - ESXi host. By default the first that can be used, has the datastores of
+        the disks, and sees the networks.
     type: str
   disks:
     description:
-      - The disks, as V([datastore1] web/web.vmdk), in their order on the controller. Required with O(state=present).
+      - The disks, as V([datastore1] web/web.vmdk), in their order on the controller.
+        Required with O(state=present).
       - The files of the VM are made beside the first.
     type: list
     elements: str
@@ -105,7 +108,8 @@ options:
     default: false
   wait_for_tools:
     description:
-      - Whether VMware Tools are waited for, which shows that the guest has started. With O(powered_on=true).
+      - Whether VMware Tools are waited for, which shows that the guest has
+        started. With O(powered_on=true).
     type: bool
     default: false
   timeout:
@@ -115,8 +119,8 @@ options:
     default: 900
 notes:
   - Needed privileges are VirtualMachine.Inventory.Create, VirtualMachine.Config.AddExistingDisk,
-    VirtualMachine.Config.AddRemoveDevice, Resource.AssignVMToPool, Datastore.AllocateSpace, Network.Assign and
-    VirtualMachine.Interact.PowerOn, or VirtualMachine.Inventory.Delete.
+    VirtualMachine.Config.AddRemoveDevice, Resource.AssignVMToPool, Datastore.AllocateSpace,
+    Network.Assign and VirtualMachine.Interact.PowerOn, or VirtualMachine.Inventory.Delete.
   - Proved on the simulator alone.
 extends_documentation_fragment:
   - vforge.vsphere.connection
@@ -191,7 +195,8 @@ vms:
       type: list
       elements: str
     actions:
-      description: What was done, or in check mode would be, of V(created), V(powered_on) and V(removed).
+      description: What was done, or in check mode would be, of
+        V(created), V(powered_on) and V(removed).
       type: list
       elements: str
     changed:
@@ -213,11 +218,13 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
+    in the total) and C(by_method).
   returned: when a connection was tried
   type: dict
 error_code:
-  description: A stable code for what went wrong, such as V(exists), V(invalid_option), V(not_found) or V(timeout).
+  description: A stable code for what went wrong, such as V(exists),
+    V(invalid_option), V(not_found) or V(timeout).
   returned: on failure
   type: str
 """

@@ -8,9 +8,11 @@ module: vm_guest_check
 short_description: Wait until the guest of a VM answers, and run a command in it
 version_added: 0.2.0
 description:
-  - Waits until VMware Tools run in the guest of a VM and take guest operations. With O(command) it then runs a program in
-    the guest, waits for its end, and fails where that is not one of O(exit_codes).
-  - No network of the guest is used, so it works in an isolated one, too. The role C(restore_drill) checks restored VMs by it.
+  - Waits until VMware Tools run in the guest of a VM and take guest operations. With
+    O(command) it then runs a program in the guest, waits for its end, and fails where
+    that is not one of O(exit_codes).
+  - No network of the guest is used, so it works in an isolated one, too. The role
+    C(restore_drill) checks restored VMs by it.
 options:
   vm:
     description:
@@ -25,7 +27,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+            the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -34,7 +37,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether O(vm.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether O(vm.uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -51,8 +55,8 @@ options:
     type: str
   command:
     description:
-      - A program by its path in the guest, and its arguments, with no shell between. It needs O(guest_username) and
-        O(guest_password).
+      - A program by its path in the guest, and its arguments, with no shell between. It needs
+        O(guest_username) and O(guest_password).
       - Everybody in the guest can see arguments, so no secret belongs there.
       - It is taken for a program that only looks; the task is never changed.
     type: list
@@ -86,8 +90,8 @@ attributes:
   action_group:
     support: full
 notes:
-  - With O(command) it needs the privileges VirtualMachine.GuestOperations.Execute, VirtualMachine.GuestOperations.Modify and
-    VirtualMachine.GuestOperations.Query on the VM.
+  - With O(command) it needs the privileges VirtualMachine.GuestOperations.Execute,
+    VirtualMachine.GuestOperations.Modify and VirtualMachine.GuestOperations.Query on the VM.
   - Proved on a simulator alone.
 seealso:
   - module: vforge.vsphere.vm_restore
@@ -151,14 +155,14 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total), C(by_method),
-    C(bytes_received) and, of these, C(bytes_by_phase).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:
   description:
-    - A stable code for what went wrong, such as V(not_found), V(guest_powered_off), V(timeout), V(guest_wrong_credentials) or
-      V(guest_check_failed).
+    - A stable code for what went wrong, such as V(not_found), V(guest_powered_off), V(timeout),
+      V(guest_wrong_credentials) or V(guest_check_failed).
   returned: on failure
   type: str
 """

@@ -8,17 +8,21 @@ module: vm_restore
 short_description: Restore a backup into a VM, to image files, or to an OVF package
 version_added: 0.1.0
 description:
-  - With O(into) it puts disks as they were at any point of a repository into a VM that is there, all or some of them.
-    Each is brought in beside the disk that it replaces and read back where its datastore allows that. Only when all have
-    come, one call exchanges them, and the old ones are deleted last. A VM that is to be powered off runs until then.
-  - A run that ends in the middle, also by a kill, leaves the VM with all of its old disks or with all of the restored
-    ones. The next run into the same VM goes on with what has come, and removes what is not needed.
-  - With O(dest) alone it writes disks into files of this machine, and compares every MiB with the digest of the
-    backup. A file is there when that is done, and not before. No vCenter is asked.
+  - With O(into) it puts disks as they were at any point of a repository into a VM that is there,
+    all or some of them. Each is brought in beside the disk that it replaces and read back where its
+    datastore allows that. Only when all have come, one call exchanges them, and the old ones are
+    deleted last. A VM that is to be powered off runs until then.
+  - A run that ends in the middle, also by a kill, leaves the VM with all of its old disks
+    or with all of the restored ones. The next run into the same VM goes on with what has
+    come, and removes what is not needed.
+  - With O(dest) alone it writes disks into files of this machine, and compares every MiB with the
+    digest of the backup. A file is there when that is done, and not before. No vCenter is asked.
   - Disks of a VM that is off, and files, which already have what the point has are left alone.
-  - With O(format=ovf) it writes an OVF package of the whole VM, with its hardware, firmware and networks, of which
-    M(vforge.vsphere.cached_ovf_template) and other importers make a VM again. The role C(vm_restore) makes a new VM so.
-  - Single files are read by C(guestmount) or C(qemu-nbd), straight from the image of a point.
+  - With O(format=ovf) it writes an OVF package of the whole VM, with its hardware, firmware and
+    networks, of which M(vforge.vsphere.cached_ovf_template) and other importers make a VM again.
+    The role C(vm_restore) makes a new VM so.
+  - Single files are read straight from the image of a point, by programs that the guide
+    C(Backup and restore) names.
 options:
   repository:
     description:
@@ -32,27 +36,29 @@ options:
     required: true
   point:
     description:
-      - Which backup, by its C(id) as M(vforge.vsphere.backup_info) lists it, or V(newest). V(latest) means the same.
+      - Which backup, by its C(id) as M(vforge.vsphere.backup_info) lists it, or
+        V(newest). V(latest) means the same.
     type: str
     default: newest
   before:
     description:
-      - A time of ISO 8601, such as V(2026-11-28T06:00:00+01:00). Of the backups that were made until then the newest is
-        restored. Without a zone it is UTC.
+      - A time of ISO 8601, such as V(2026-11-28T06:00:00+01:00). Of the backups that were made
+        until then the newest is restored. Without a zone it is UTC.
     type: str
   disks:
     description:
-      - Disks by their labels, such as V(Hard disk 1), their places (V(scsi0:1)), their device keys (V(2000)) or
-        the UUIDs of their backings, as they were at the point. All disks by default.
+      - Disks by their labels, such as V(Hard disk 1), their places (V(scsi0:1)), their device keys
+        (V(2000)) or the UUIDs of their backings, as they were at the point. All disks by default.
     type: list
     elements: str
     default: []
   into:
     description:
-      - The VM whose disks are replaced, named in exactly one way. It may be the VM that was backed up, or another one with
-        controllers of the same names.
+      - The VM whose disks are replaced, named in exactly one way. It may be the VM that was backed
+        up, or another one with controllers of the same names.
       - A text is its name, or its path where it begins with a slash.
-      - A disk takes the place that it had at the point. What else is on the VM stays, and so does its configuration.
+      - A disk takes the place that it had at the point. What else is on the VM stays,
+        and so does its configuration.
     type: dict
     suboptions:
       name:
@@ -61,7 +67,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+            the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -70,7 +77,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether O(into.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether O(into.uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -88,8 +96,8 @@ options:
     type: str
   power_off:
     description:
-      - Whether a VM that is not powered off is powered off (not shut down) when the disks have come. Without it
-        such a VM is refused.
+      - Whether a VM that is not powered off is powered off (not shut down) when the disks have
+        come. Without it such a VM is refused.
     type: bool
     default: false
   powered_on:
@@ -99,7 +107,8 @@ options:
     default: false
   snapshots:
     description:
-      - What becomes of a VM that has snapshots, which belong to the disks that it has now. V(refuse) fails.
+      - What becomes of a VM that has snapshots, which belong to the disks
+        that it has now. V(refuse) fails.
       - V(remove) removes them all when the restored disks have come.
     type: str
     choices: [refuse, remove]
@@ -113,27 +122,51 @@ options:
   verify:
     description:
       - How a restored disk is proved before anything is exchanged.
-      - V(content) reads it from its datastore and compares every MiB with the digests of the backup. This is not
-        possible on vSAN.
+      - V(content) reads it from its datastore and compares every MiB with the digests of the
+        backup. This is not possible on vSAN.
       - V(manifest) compares the size and the digest of the upload as the host reports them.
-      - V(auto) does the first where it is possible, else the second. RV(disks[].compared) says which it was.
+      - V(auto) does the first where it is possible, else the second.
+        RV(disks[].compared) says which it was.
     type: str
     choices: [auto, content, manifest]
     default: auto
+  storage_policy:
+    description:
+      - Name of the storage policy that restored disks are made with. It has to allow the datastores
+        of the disks that they replace.
+      - By default a disk gets the policy of the one that it replaces, and where it replaces none,
+        that which it had at the backup, with a warning where that is not possible.
+      - With O(into).
+    type: str
+  settings:
+    description:
+      - What is put back besides the content of the disks. Nothing by default, since the VM may have
+        been changed for good reason.
+      - V(storage_policies) has disks that are restored made with the policies that they had at the
+        backup.
+      - V(nvram) puts the settings of the firmware back, such as its boot order, of backups that have
+        them. The VM has to be off, see O(power_off).
+      - V(tags) attaches the tags that the VM had. Others that it has by now stay.
+      - With O(into).
+    type: list
+    elements: str
+    choices: [storage_policies, nvram, tags]
+    default: []
   dest:
     description:
-      - Folder for the files, which must be there. They are named after the keys of the disks, such as
-        C(disk-2000.qcow2). The descriptor of a package is C(vm.ovf), its manifest C(vm.mf), and its disks are
-        C(vm-disk-2000.vmdk) and so on.
-      - With O(into) it is where one disk at a time is made ready for its upload, by default in the repository.
-        There has to be room for what is used of the largest disk.
+      - Folder for the files, which must be there. They are named after the keys of the disks, such
+        as C(disk-2000.qcow2). The descriptor of a package is C(vm.ovf), its manifest C(vm.mf), and
+        its disks are C(vm-disk-2000.vmdk) and so on.
+      - With O(into) it is where one disk at a time is made ready for its upload, by default in the
+        repository. There has to be room for what is used of the largest disk.
     type: path
   format:
     description:
       - Format of the files, V(qcow2) by default. Not with O(into).
-      - V(ovf) is a package, with all disks as streamOptimized VMDKs, a descriptor and a manifest (SHA-256). What may be a
-        secret is not in a backup, so it is not in the package either, nor are the MAC addresses and UUIDs of the VM. Its
-        NVRAM is C(vm.nvram), where the backup has it.
+      - V(ovf) is a package, with all disks as streamOptimized VMDKs, a descriptor and a manifest
+        (SHA-256). What may be a secret is not in a backup, so it is not in the package either, nor
+        are the MAC addresses and UUIDs of the VM. Its NVRAM is C(vm.nvram), where the backup has
+        it.
     type: str
     choices: [qcow2, raw, vmdk, ovf]
   timeout:
@@ -148,7 +181,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - Disks that can be read are compared in check mode, too. So it tells whether a VM has what a point has.
+      - Disks that can be read are compared in check mode, too. So it tells
+        whether a VM has what a point has.
   diff_mode:
     support: partial
     details:
@@ -156,22 +190,27 @@ attributes:
   idempotent:
     support: full
     details:
-      - Files, and disks of a VM that is off, are read and compared, and written only where they differ. Disks of
-        a VM that runs, and those on vSAN, cannot be read, so they are restored again.
+      - Files, and disks of a VM that is off, are read and compared, and written
+        only where they differ. Disks of a VM that runs, and those on vSAN, cannot
+        be read, so they are restored again.
   action_group:
     support: full
 requirements:
   - qemu-img and qemu-nbd 6.1 or later
   - python3-libnbd 1.14 or later, for the Python that runs the module
 notes:
-  - A restored disk is another disk to changed block tracking. So the next backup of it is a full one, and says so.
-  - A disk that is a delta disk of another one, or that another VM has too, stays when it is replaced, and
-    RV(disks[].replaced) says why. Raw devices, first class disks and encrypted VMs are refused.
-  - A restored disk gets the storage policy of the disk that it replaces, for which the privilege StorageProfile.View is
-    needed. Without it a warning says that the disk has the default policy of its datastore.
-  - With O(into) it needs the privileges VApp.Import, Resource.AssignVMToPool, Datastore.AllocateSpace,
-    Datastore.FileManagement, VirtualMachine.Inventory.Create and VirtualMachine.Inventory.Delete for the import, and
-    VirtualMachine.Config.AddExistingDisk and VirtualMachine.Config.RemoveDisk on the VM.
+  - A restored disk is another disk to changed block tracking. So the next backup of
+    it is a full one, and says so.
+  - A disk that is a delta disk of another one, or that another VM has too, stays when
+    it is replaced, and RV(disks[].replaced) says why. Raw devices, first class disks
+    and encrypted VMs are refused.
+  - For storage policies the privilege StorageProfile.View is needed. Without it a warning says that
+    a restored disk has the default policy of its datastore. It is made with its policy, not changed
+    to it later.
+  - With O(into) it needs the privileges VApp.Import, Resource.AssignVMToPool,
+    Datastore.AllocateSpace, Datastore.FileManagement, VirtualMachine.Inventory.Create and
+    VirtualMachine.Inventory.Delete for the import, and VirtualMachine.Config.AddExistingDisk and
+    VirtualMachine.Config.RemoveDisk on the VM.
   - What is restored is noted in the file C(restore-UUID.json) beside the points until it is done.
   - Proved by qemu-img, and on a simulator alone.
 seealso:
@@ -247,8 +286,8 @@ point:
   type: str
 package:
   description:
-    - The package, with the C(path) of its descriptor and the C(action), V(restored) or V(unchanged). Null for other
-      formats.
+    - The package, with the C(path) of its descriptor and the C(action), V(restored) or
+      V(unchanged). Null for other formats.
   returned: as RV(repository)
   type: dict
 into:
@@ -270,8 +309,9 @@ into:
       type: str
     actions:
       description:
-        - What was done, of V(leftover_removed), V(disks_brought_in), V(powered_off), V(snapshots_removed),
-          V(disks_replaced), V(replaced_disks_deleted) and V(powered_on).
+        - What was done, of V(leftover_removed), V(disks_brought_in), V(powered_off),
+          V(snapshots_removed), V(disks_replaced), V(replaced_disks_deleted), V(nvram_put_back),
+          V(tags_attached) and V(powered_on).
       type: list
       elements: str
     changed:
@@ -284,8 +324,13 @@ into:
       description: What nobody should overlook.
       type: list
       elements: str
+put_back:
+  description: What was put back besides the disks, C(nvram) (whether) and C(tags) (their names).
+  returned: with O(into)
+  type: dict
 left:
-  description: Labels of the VM's disks that were left alone, since they are not among those that are restored.
+  description: Labels of the VM's disks that were left alone, since they are not
+    among those that are restored.
   returned: with O(into)
   type: list
   elements: str
@@ -313,21 +358,27 @@ disks:
       type: str
     action:
       description:
-        - V(restored), or V(unchanged) where the file or the VM had it already. V(none) where it was not
-          restored, since the task failed.
+        - V(restored), or V(unchanged) where the file or the VM had it already. V(none) where it was
+          not restored, since the task failed.
       type: str
     compared:
-      description: How it was proved, by its V(content) or by the V(manifest) of the host. Null where it was not.
+      description: How it was proved, by its V(content) or by the V(manifest) of
+        the host. Null where it was not.
       returned: with O(into)
       type: str
     not_read:
       description: Why the content could not be compared. Empty where it was.
       returned: with O(into)
       type: str
+    storage_policies:
+      description: IDs of the storage policies that the restored disk was made with. Empty for the default of its datastore.
+      returned: with O(into)
+      type: list
+      elements: str
     replaced:
       description:
-        - The disk that was there before, with its C(path), whether it was C(deleted), and the C(reason) why
-          not. Null where there was none, or nothing was replaced.
+        - The disk that was there before, with its C(path), whether it was C(deleted), and the
+          C(reason) why not. Null where there was none, or nothing was replaced.
       returned: with O(into)
       type: dict
 timing:
@@ -335,13 +386,14 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
+    in the total) and C(by_method).
   returned: when a connection was tried
   type: dict
 error_code:
   description:
-    - A stable code for what went wrong, such as V(not_found), V(not_powered_off), V(snapshots), V(no_controller),
-      V(read_back_failed), V(concurrent_access) or V(backup_damaged).
+    - A stable code for what went wrong, such as V(not_found), V(not_powered_off), V(snapshots),
+      V(no_controller), V(read_back_failed), V(concurrent_access) or V(backup_damaged).
   returned: on failure
   type: str
 """
@@ -376,6 +428,13 @@ def argument_spec():
         "snapshots": {"type": "str", "choices": ["refuse", "remove"], "default": "refuse"},
         "keep_replaced": {"type": "bool", "default": False},
         "verify": {"type": "str", "choices": ["auto", "content", "manifest"], "default": "auto"},
+        "storage_policy": {"type": "str"},
+        "settings": {
+            "type": "list",
+            "elements": "str",
+            "choices": ["storage_policies", "nvram", "tags"],
+            "default": [],
+        },
         **_argspec.timeout(3600),
     }
 

@@ -8,25 +8,29 @@ module: vmdk
 short_description: Export, import, copy, convert and delete VMDKs
 version_added: 0.2.0
 description:
-  - Gets a disk of a VM as a file, makes a disk on a datastore of a file, copies disks on datastores, and converts files.
-  - What was made is proved. A streamOptimized VMDK is read to its end, and every grain of it is decompressed. All else
-    is compared with what it was made of. Sizes and digests are compared with what hosts report.
-  - Nothing half-made is ever in the place of a disk. It is made in a folder beside it, and moved when it is whole.
-  - Formats are read and written by C(qemu-img), which has to be on the PATH of the machine where the module runs. An
-    image may name no files outside of its own folder.
+  - Gets a disk of a VM as a file, makes a disk on a datastore of a file, copies disks on
+    datastores, and converts files.
+  - What was made is proved. A streamOptimized VMDK is read to its end, and every grain of
+    it is decompressed. All else is compared with what it was made of. Sizes and digests are
+    compared with what hosts report.
+  - Nothing half-made is ever in the place of a disk. It is made in a folder beside
+    it, and moved when it is whole.
+  - Formats are read and written by C(qemu-img), which has to be on the PATH of the machine where
+    the module runs. An image may name no files outside of its own folder.
 options:
   state:
     description:
       - V(exported) gets a disk of O(vm) into the file O(path).
-      - V(imported) makes the disk O(datastore_path) of the file O(path), by a lease. Never is a disk written to the
-        path of a datastore, since such a disk cannot be used on vSAN.
+      - V(imported) makes the disk O(datastore_path) of the file O(path), by a lease. Never is a
+        disk written to the path of a datastore, since such a disk cannot be used on vSAN.
       - V(copied) copies the disk O(datastore_path) to O(destination), within one datacenter.
       - V(converted) makes the file O(destination) of the file O(path). It needs no vCenter.
-      - V(described) sets O(metadata) in the file O(path), which needs no vCenter and no C(qemu-img), in the disk
-        O(datastore_path), or in a disk of O(vm), which has to be powered off. The descriptor has to be a text file of
-        its own.
-      - V(absent) deletes the disk O(datastore_path), or the file O(path) with all that its descriptor names. A disk that a
-        VM has, on or off, or that a snapshot or a linked clone builds on, is refused.
+      - V(described) sets O(metadata) in the file O(path), which needs no vCenter and no
+        C(qemu-img), in the disk O(datastore_path), or in a disk of O(vm), which has to be powered
+        off. The descriptor has to be a text file of its own.
+      - V(absent) deletes the disk O(datastore_path), or the file O(path) with all that
+        its descriptor names. A disk that a VM has, on or off, or that a snapshot or a
+        linked clone builds on, is refused.
     type: str
     choices: [exported, imported, copied, converted, described, absent]
     required: true
@@ -36,11 +40,13 @@ options:
     type: path
   datastore_path:
     description:
-      - A disk on a datastore, as vSphere names it, such as V([datastore1] web/web.vmdk), without C(-flat).
+      - A disk on a datastore, as vSphere names it, such as V([datastore1]
+        web/web.vmdk), without C(-flat).
     type: str
   destination:
     description:
-      - For O(state=converted) the file that is made. For O(state=copied) the disk that is made, as O(datastore_path).
+      - For O(state=converted) the file that is made. For O(state=copied) the disk that
+        is made, as O(datastore_path).
     type: str
   vm:
     description:
@@ -54,7 +60,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+            the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -63,7 +70,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether O(vm.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether O(vm.uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -76,8 +84,8 @@ options:
         type: str
   disk:
     description:
-      - Which disk of O(vm), by its label (V(Hard disk 1)), its place (V(scsi0:1)), its key (V(2000)) or its file. Not
-        needed where it has only one.
+      - Which disk of O(vm), by its label (V(Hard disk 1)), its place (V(scsi0:1)), its key
+        (V(2000)) or its file. Not needed where it has only one.
     type: str
   snapshot:
     description:
@@ -86,11 +94,13 @@ options:
     type: dict
     suboptions:
       name:
-        description: Name of the snapshot. When several have it, the task fails and lists their paths and moids.
+        description: Name of the snapshot. When several have it, the task fails
+          and lists their paths and moids.
         type: str
       path:
         description:
-          - Names from the root of the snapshot tree down to it, joined by slashes, such as V(base/patched).
+          - Names from the root of the snapshot tree down to it, joined by
+            slashes, such as V(base/patched).
           - A slash within a name is written V(%2f).
         type: str
       moid:
@@ -103,12 +113,12 @@ options:
   transport:
     description:
       - How a disk is exported.
-      - V(datastore) reads the file with its content over the path of its datastore. This takes a VM that is powered off
-        and has no snapshots, on a datastore with files, so not on vSAN. Areas that were never written are not
-        transferred where changed block tracking knows them. A run that was interrupted is gone on with where it came
-        to.
-      - V(lease) gets the disk by an export lease, streamOptimized, whole and from its start each time. Of a running VM
-        a snapshot is made for it, and removed.
+      - V(datastore) reads the file with its content over the path of its datastore. This takes a VM
+        that is powered off and has no snapshots, on a datastore with files, so not on vSAN. Areas
+        that were never written are not transferred where changed block tracking knows them. A run
+        that was interrupted is gone on with where it came to.
+      - V(lease) gets the disk by an export lease, streamOptimized, whole and from its start each
+        time. Of a running VM a snapshot is made for it, and removed.
       - V(auto) takes V(datastore) where that is possible, and otherwise V(lease).
     type: str
     choices: [auto, datastore, lease]
@@ -116,9 +126,9 @@ options:
   source_format:
     description:
       - Format of O(path) where it is read.
-      - V(auto) goes by the name and the first bytes. Give V(raw) for a raw image whose content is not to be trusted,
-        since who writes it may write there what looks like another format. Names that end in C(-flat.vmdk), C(.raw) or
-        C(.img) are raw.
+      - V(auto) goes by the name and the first bytes. Give V(raw) for a raw image whose content is
+        not to be trusted, since who writes it may write there what looks like another format. Names
+        that end in C(-flat.vmdk), C(.raw) or C(.img) are raw.
     type: str
     choices: [auto, raw, vmdk, qcow2, vhdx, vpc, vdi]
     default: auto
@@ -130,13 +140,14 @@ options:
     default: vmdk
   subformat:
     description:
-      - Kind of the VMDK that is made. V(streamOptimized), which is the default, is compressed, and what hosts import.
+      - Kind of the VMDK that is made. V(streamOptimized), which is the default, is
+        compressed, and what hosts import.
     type: str
     choices: [streamOptimized, monolithicSparse, monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat]
   adapter:
     description:
-      - The adapter in the descriptor of the disk, V(lsilogic) by default. V(legacyESX) is for O(state=converted) alone.
-        For pvSCSI and NVMe VMware's products write V(lsilogic).
+      - The adapter in the descriptor of the disk, V(lsilogic) by default. V(legacyESX) is for
+        O(state=converted) alone. For pvSCSI and NVMe VMware's products write V(lsilogic).
     type: str
     choices: [lsilogic, buslogic, ide, legacyESX]
   hardware_version:
@@ -151,29 +162,32 @@ options:
     default: thin
   checksum:
     description:
-      - C(sha256:) and the SHA-256 of the file O(path), in hexadecimal digits. A file that has another one is not read.
-        Of an image that was cut short nothing else shows it in every format.
+      - C(sha256:) and the SHA-256 of the file O(path), in hexadecimal digits. A
+        file that has another one is not read. Of an image that was cut short
+        nothing else shows it in every format.
     type: str
   verify:
     description:
       - How an imported disk is proved.
-      - V(manifest) compares the size and the digest that the host reports of the file with what was sent.
-      - V(content) reads the disk back from its datastore besides, and compares its content. This is not possible on
-        vSAN.
+      - V(manifest) compares the size and the digest that the host reports
+        of the file with what was sent.
+      - V(content) reads the disk back from its datastore besides, and compares its
+        content. This is not possible on vSAN.
     type: str
     choices: [manifest, content]
     default: manifest
   metadata:
     description:
-      - Entries of the disk database of a VMDK, which are the lines C(ddb.*) of its descriptor, by name without C(ddb.),
-        such as V(toolsVersion). An empty value removes one. What is not named stays as it is.
-      - Upper and lower case of names are the same. C(geometry.*), C(longContentID) and C(thinProvisioned) describe the
-        disk itself, and are refused.
-      - A sparse or streamOptimized VMDK has its descriptor inside of it, and is refused; O(state=converted) with
-        O(subformat=monolithicFlat) makes one that has not.
-      - Of a disk on a datastore the descriptor is read and replaced over its path, and read back; its content is not
-        touched, nor its CID. A disk that a VM has which is not powered off, on which delta disks build, or which is on
-        vSAN or vVols is refused.
+      - Entries of the disk database of a VMDK, which are the lines C(ddb.*) of its
+        descriptor, by name without C(ddb.), such as V(toolsVersion). An empty value removes
+        one. What is not named stays as it is.
+      - Upper and lower case of names are the same. C(geometry.*), C(longContentID) and
+        C(thinProvisioned) describe the disk itself, and are refused.
+      - A sparse or streamOptimized VMDK has its descriptor inside of it, and is refused;
+        O(state=converted) with O(subformat=monolithicFlat) makes one that has not.
+      - Of a disk on a datastore the descriptor is read and replaced over its path, and read back;
+        its content is not touched, nor its CID. A disk that a VM has which is not powered off, on
+        which delta disks build, or which is on vSAN or vVols is refused.
     type: dict
   datacenter:
     description:
@@ -196,20 +210,24 @@ options:
     type: int
     default: 3600
 notes:
-  - Beside a file that is made, its name with a dot before it and C(.vforge) behind it notes what it was made of. Beside
-    a disk that is imported or copied, C(NAME.vmdk.vforge) does, and
-    C(NAME.vmdk.vforge-begun) while it is copied. By these the next run knows that nothing is to be done,
-    without reading a disk.
-  - A file is made in the folder C(.NAME.vforge-part) beside it, which needs the room for it, and for
-    O(transport=datastore) for the content, too. There it stays after an interruption, and the next run goes on with it. The
-    folder of an import is C(.NAME.stream.vforge-part), beside O(path).
-  - An import makes a VM C(vforge-import-...) in the VM folder of the datacenter for the disk, and removes it. One that
-    a killed run has left is removed by the next run to the same O(datastore_path).
-  - Needed privileges are Datastore.FileManagement for O(transport=datastore), O(state=copied), O(state=described) and
-    O(state=absent); Datastore.Config for O(state=imported) and O(state=copied) into a new folder of vSAN or vVols;
-    VApp.Export, and VirtualMachine.State.CreateSnapshot and VirtualMachine.State.RemoveSnapshot of running VMs, for
-    O(transport=lease); VApp.Import, Resource.AssignVMToPool, Datastore.AllocateSpace, VirtualMachine.Inventory.Create,
-    VirtualMachine.Inventory.Delete, VirtualMachine.Config.RemoveDisk and Datastore.FileManagement for O(state=imported).
+  - Beside a file that is made, its name with a dot before it and C(.vforge) behind it notes what it
+    was made of. Beside a disk that is imported or copied, C(NAME.vmdk.vforge) does, and
+    C(NAME.vmdk.vforge-begun) while it is copied. By these the next run knows that nothing is to be
+    done, without reading a disk.
+  - A file is made in the folder C(.NAME.vforge-part) beside it, which needs the room for it, and
+    for O(transport=datastore) for the content, too. There it stays after an interruption, and the
+    next run goes on with it. The folder of an import is C(.NAME.stream.vforge-part), beside
+    O(path).
+  - An import makes a VM C(vforge-import-...) in the VM folder of the datacenter for
+    the disk, and removes it. One that a killed run has left is removed by the next
+    run to the same O(datastore_path).
+  - Needed privileges are Datastore.FileManagement for O(transport=datastore), O(state=copied),
+    O(state=described) and O(state=absent); Datastore.Config for O(state=imported) and
+    O(state=copied) into a new folder of vSAN or vVols; VApp.Export, and
+    VirtualMachine.State.CreateSnapshot and VirtualMachine.State.RemoveSnapshot of running VMs, for
+    O(transport=lease); VApp.Import, Resource.AssignVMToPool, Datastore.AllocateSpace,
+    VirtualMachine.Inventory.Create, VirtualMachine.Inventory.Delete,
+    VirtualMachine.Config.RemoveDisk and Datastore.FileManagement for O(state=imported).
   - Proved on the simulator and with the formats' own programs; not on a real vCenter.
 extends_documentation_fragment:
   - vforge.vsphere.connection
@@ -222,8 +240,8 @@ attributes:
   idempotent:
     support: full
     details:
-      - An exported disk of a VM that is off is exported again when it was changed. Of a running VM a later state is
-        exported only with O(force=true).
+      - An exported disk of a VM that is off is exported again when it was changed. Of a running VM
+        a later state is exported only with O(force=true).
   action_group:
     support: full
 requirements:
@@ -324,7 +342,8 @@ disks:
       type: list
       elements: str
     adapter:
-      description: Of a VMDK, the adapter in its descriptor. VMware's products write V(lsilogic) for pvSCSI, too.
+      description: Of a VMDK, the adapter in its descriptor. VMware's products
+        write V(lsilogic) for pvSCSI, too.
       type: str
     hardware_version:
       description: Of a VMDK, the version of the virtual hardware in its descriptor.
@@ -337,11 +356,13 @@ disks:
       returned: with O(state=described), for a disk on a datastore
       type: str
     metadata:
-      description: Entries of the disk database after the task, by their names in lower case, without C(ddb.).
+      description: Entries of the disk database after the task, by their names
+        in lower case, without C(ddb.).
       returned: with O(state=described)
       type: dict
     content_sha256:
-      description: SHA-256 of the content from its first byte to its last one, which is the same in every format.
+      description: SHA-256 of the content from its first byte to its last one,
+        which is the same in every format.
       type: str
     vm:
       description: Name of the VM whose disk was exported.
@@ -374,8 +395,8 @@ disks:
       type: int
     actions:
       description:
-        - What was done, or in check mode would be, of V(exported), V(imported), V(copied), V(converted), V(described) and
-          V(deleted).
+        - What was done, or in check mode would be, of V(exported), V(imported), V(copied),
+          V(converted), V(described) and V(deleted).
       type: list
       elements: str
     changed:
@@ -402,14 +423,15 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
+    in the total) and C(by_method).
   returned: when a connection was tried
   type: dict
 error_code:
   description:
-    - A stable code for what went wrong, such as V(invalid_disk) for an image that is damaged or not whole, V(exists),
-      V(file_locked), V(metadata_not_writable), V(descriptor_not_written), V(export_incomplete), V(incomplete_upload),
-      V(in_use), V(missing_program) or V(not_found).
+    - A stable code for what went wrong, such as V(invalid_disk) for an image that is damaged or not
+      whole, V(exists), V(file_locked), V(metadata_not_writable), V(descriptor_not_written),
+      V(export_incomplete), V(incomplete_upload), V(in_use), V(missing_program) or V(not_found).
   returned: on failure
   type: str
 """

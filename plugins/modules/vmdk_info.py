@@ -8,10 +8,10 @@ module: vmdk_info
 short_description: Say what a VMDK is
 version_added: 0.2.0
 description:
-  - Reads the descriptor of a disk, its extents, its parent, its capacity and its adapter, and on request makes the
-    digest of its content.
-  - The disk is a file on the machine where the module runs, in any format that C(qemu-img) reads; a disk on a
-    datastore; or a disk of a VM. A file that is not whole is refused.
+  - Reads the descriptor of a disk, its extents, its parent, its capacity and its adapter, and on
+    request makes the digest of its content.
+  - The disk is a file on the machine where the module runs, in any format that C(qemu-img) reads; a
+    disk on a datastore; or a disk of a VM. A file that is not whole is refused.
 options:
   path:
     description:
@@ -20,7 +20,8 @@ options:
     type: path
   datastore_path:
     description:
-      - A disk on a datastore, as vSphere names it, such as V([datastore1] web/web.vmdk), without C(-flat).
+      - A disk on a datastore, as vSphere names it, such as V([datastore1]
+        web/web.vmdk), without C(-flat).
     type: str
   vm:
     description:
@@ -34,7 +35,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+            the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -43,7 +45,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether O(vm.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether O(vm.uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -56,22 +59,22 @@ options:
         type: str
   disk:
     description:
-      - Which disk of O(vm), by its label (V(Hard disk 1)), its place (V(scsi0:1)), its key (V(2000)) or its file. Not
-        needed where it has only one.
+      - Which disk of O(vm), by its label (V(Hard disk 1)), its place (V(scsi0:1)), its key
+        (V(2000)) or its file. Not needed where it has only one.
     type: str
   source_format:
     description:
       - Format of O(path).
-      - V(auto) goes by the name and the first bytes. Give V(raw) for a raw image whose content is not to be trusted,
-        since who writes it may write there what looks like another format. Names that end in C(-flat.vmdk), C(.raw) or
-        C(.img) are raw.
+      - V(auto) goes by the name and the first bytes. Give V(raw) for a raw image whose content is
+        not to be trusted, since who writes it may write there what looks like another format. Names
+        that end in C(-flat.vmdk), C(.raw) or C(.img) are raw.
     type: str
     choices: [auto, raw, vmdk, qcow2, vhdx, vpc, vdi]
     default: auto
   digest:
     description:
-      - Whether the digest of the content is made, for which all of it is read. In vSphere that is possible for disks of
-        VMs that are powered off and have no snapshots.
+      - Whether the digest of the content is made, for which all of it is read. In vSphere that is
+        possible for disks of VMs that are powered off and have no snapshots.
     type: bool
     default: false
   datacenter:
@@ -84,6 +87,7 @@ options:
     type: int
     default: 3600
 notes:
+  - Needs the privilege Datastore.FileManagement on the datastore, from which it reads the descriptor.
   - Proved on the simulator and with the formats' own programs; not on a real vCenter.
 extends_documentation_fragment:
   - vforge.vsphere.connection
@@ -159,7 +163,8 @@ disk:
       type: list
       elements: str
     adapter:
-      description: Of a VMDK, the adapter in its descriptor. VMware's products write V(lsilogic) for pvSCSI, too.
+      description: Of a VMDK, the adapter in its descriptor. VMware's products
+        write V(lsilogic) for pvSCSI, too.
       type: str
     hardware_version:
       description: Of a VMDK, the version of the virtual hardware in its descriptor.
@@ -168,7 +173,8 @@ disk:
       description: Of a VMDK, the UUID in its descriptor.
       type: str
     content_sha256:
-      description: SHA-256 of the content from its first byte to its last one, which is the same in every format.
+      description: SHA-256 of the content from its first byte to its last one,
+        which is the same in every format.
       type: str
     backing:
       description: Of a file, the image that it has only the changes of; empty where there is none.
@@ -189,14 +195,16 @@ disk:
       description: Of a VMDK, whether its descriptor says that it takes only the space that is used.
       type: bool
     extents:
-      description: Of a VMDK, the parts that its descriptor names, with C(access), C(size) in bytes, C(type) and C(file).
+      description: Of a VMDK, the parts that its descriptor names, with C(access), C(size)
+        in bytes, C(type) and C(file).
       type: list
       elements: dict
     datastore_path:
       description: The disk on its datastore.
       type: str
     sizes:
-      description: Of a disk on a datastore, the sizes of the files of its extents; null for one that is locked.
+      description: Of a disk on a datastore, the sizes of the files of its
+        extents; null for one that is locked.
       type: dict
     vm:
       description: Name of the VM.
@@ -248,11 +256,13 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
+    in the total) and C(by_method).
   returned: when a connection was tried
   type: dict
 error_code:
-  description: A stable code for what went wrong, such as V(invalid_disk), V(file_locked), V(missing_program) or V(not_found).
+  description: A stable code for what went wrong, such as V(invalid_disk), V(file_locked),
+    V(missing_program) or V(not_found).
   returned: on failure
   type: str
 """

@@ -20,9 +20,10 @@ Spec = dict[str, t.Any]
 def argument_spec(name: str) -> Spec:
     """The options that a module takes.
 
-    Only the functions of the module's file are compiled. To import the file would import pyVmomi and all of a domain with it:
-    hundreds of milliseconds in every task, and a library that the controller need not have. So an ``argument_spec`` may use
-    ``_argspec`` and the functions beside it, and nothing else; a test holds all modules to that.
+    Only the functions of the module's file are compiled. To import the file would import pyVmomi
+    and all of a domain with it: hundreds of milliseconds in every task, and a library that the
+    controller need not have. So an ``argument_spec`` may use ``_argspec`` and the functions beside
+    it, and nothing else; a test holds all modules to that.
 
     :param name: of the module, without its collection.
     """

@@ -1,10 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page of a repository of backups: one HTML file that needs no network, made of the result of backup_info.
+"""The page of a repository of backups: one HTML file that needs no network,
+made of the result of backup_info.
 
-Jinja2 does the writing; here is what it writes of. All names in a result come from tenants and administrators: the
-template escapes whatever it is given, and the page allows no scripts.
+Jinja2 does the writing; here is what it writes of. All names in a result come from tenants and
+administrators: the template escapes whatever it is given, and the page allows no scripts.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ _UNFOLDED = 3
 
 @dataclasses.dataclass(frozen=True)
 class PointView:
-    """One point. ``disks`` has a text for each disk, ``restored`` when and where it was restored."""
+    """One point. ``disks`` has a text for each disk, ``restored``
+    when and where it was restored.
+    """
 
     id: str
     at: str
@@ -48,7 +51,9 @@ class PointView:
 
 @dataclasses.dataclass(frozen=True)
 class DayView:
-    """A day in the calendar of a VM: ``mark`` is the class of its cell, ``text`` what it says to who cannot see it."""
+    """A day in the calendar of a VM: ``mark`` is the class of its cell, ``text`` what
+    it says to who cannot see it.
+    """
 
     day: str
     mark: str
@@ -78,7 +83,8 @@ def render(result: Entry, vcenter: str = "") -> str:
     """The page of a result. It is the same whenever it is made of the same one.
 
     :param result: as backup_info returns it.
-    :param vcenter: what the head names as where the VMs are; the folder of the repository where it is empty.
+    :param vcenter: what the head names as where the VMs are; the folder of
+        the repository where it is empty.
     :raises InvalidOption: it is no such result.
     """
     check(result)

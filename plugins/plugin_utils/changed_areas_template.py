@@ -40,49 +40,68 @@ TEMPLATE = """\
   }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 70rem; padding: 1.5rem 1rem 3rem; background: var(--page); color: var(--ink);
+body { margin: 0 auto; max-width: 70rem; padding: 1.5rem 1rem 3rem; background: var(--page);
+  color: var(--ink);
   font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; } h3 { font-size: 1rem; margin: 0; }
-p { margin: .3rem 0; } .soft { color: var(--soft); } .bad { color: var(--bad); } .full-text { color: var(--full); }
+h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
+h3 { font-size: 1rem; margin: 0; }
+p { margin: .3rem 0; } .soft { color: var(--soft); } .bad { color: var(--bad); }
+.full-text { color: var(--full); }
 .file { overflow-wrap: anywhere; font-size: .85rem; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem; margin: 1.2rem 0; }
-.tile { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem;
+  margin: 1.2rem 0; }
+.tile { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
+  padding: .6rem .8rem; }
 .tile b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
-.legend { display: flex; flex-wrap: wrap; gap: .3rem .9rem; font-size: .85rem; color: var(--soft); margin: .4rem 0; }
+.legend { display: flex; flex-wrap: wrap; gap: .3rem .9rem; font-size: .85rem; color: var(--soft);
+  margin: .4rem 0; }
 .legend span { display: inline-flex; align-items: center; gap: .35rem; }
 .legend i { width: 1rem; height: .8rem; border-radius: .15rem; display: inline-block; }
 i.h0 { background: var(--h0); } i.h1 { background: var(--h1); } i.h2 { background: var(--h2); }
 i.h3 { background: var(--h3); } i.h4 { background: var(--h4); } i.h5 { background: var(--h5); }
 i.full { background: var(--full); }
-path.h1 { fill: var(--h1); } path.h2 { fill: var(--h2); } path.h3 { fill: var(--h3); } path.h4 { fill: var(--h4); }
+path.h1 { fill: var(--h1); } path.h2 { fill: var(--h2); } path.h3 { fill: var(--h3); }
+path.h4 { fill: var(--h4); }
 path.h5 { fill: var(--h5); } .strip .full, .bar .full { fill: var(--full); opacity: .75; }
-details.vm { border: 1px solid var(--line); border-radius: .5rem; margin: .7rem 0; padding: 0 .8rem; }
-details.vm > summary { cursor: pointer; padding: .6rem 0; display: flex; flex-wrap: wrap; gap: .2rem .8rem;
+details.vm { border: 1px solid var(--line); border-radius: .5rem; margin: .7rem 0;
+  padding: 0 .8rem; }
+details.vm > summary { cursor: pointer; padding: .6rem 0; display: flex; flex-wrap: wrap;
+  gap: .2rem .8rem;
   align-items: baseline; }
 details.vm > summary::before { content: "\\25b8"; color: var(--soft); }
 details.vm[open] > summary::before { content: "\\25be"; }
 details.vm > summary b { overflow-wrap: anywhere; } details.vm > summary .soft { font-size: .9rem; }
 .disk { border-top: 1px solid var(--line); padding: .7rem 0 .9rem; }
-.row { display: grid; grid-template-columns: 9.2rem 1fr 6.5rem; gap: .1rem .7rem; align-items: center; font-size: .85rem;
+.row { display: grid; grid-template-columns: 9.2rem 1fr 6.5rem; gap: .1rem .7rem;
+  align-items: center; font-size: .85rem;
   font-variant-numeric: tabular-nums; margin: .15rem 0; }
 .row .amount { text-align: right; }
-.strip { width: 100%; height: .75rem; display: block; background: var(--h0); border-radius: .15rem; }
+.strip { width: 100%; height: .75rem; display: block; background: var(--h0);
+  border-radius: .15rem; }
 .latest .strip { height: 1.5rem; } .latest { font-weight: 600; }
-.axis { display: flex; justify-content: space-between; font-size: .8rem; color: var(--soft); margin: 0 7.2rem 0 9.9rem; }
+.axis { display: flex; justify-content: space-between; font-size: .8rem; color: var(--soft);
+  margin: 0 7.2rem 0 9.9rem; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { color: var(--soft); font-weight: 600; white-space: nowrap; } td.n, th.n { text-align: right; white-space: nowrap; }
+table { border-collapse: collapse; width: 100%; font-size: .9rem;
+  font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line);
+  vertical-align: top; }
+th { color: var(--soft); font-weight: 600; white-space: nowrap; }
+td.n, th.n { text-align: right; white-space: nowrap; }
 td .full-text { white-space: nowrap; } td.name { overflow-wrap: anywhere; min-width: 8rem; }
-.bar { width: 100%; min-width: 5rem; height: .8rem; display: block; background: var(--h0); border-radius: .15rem; }
+.bar { width: 100%; min-width: 5rem; height: .8rem; display: block; background: var(--h0);
+  border-radius: .15rem; }
 .bar rect { fill: var(--h3); }
 .run { grid-template-columns: 9.2rem 1fr 6.5rem 16rem; } .run .bar { height: 1rem; }
 .run .soft { font-weight: 400; }
-footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6rem; font-size: .85rem; color: var(--soft); }
+footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6rem;
+  font-size: .85rem; color: var(--soft); }
 .narrow { display: none; font-size: .85rem; }
-.tables { margin-top: .5rem; font-size: .9rem; } .tables summary { cursor: pointer; color: var(--soft); }
+.tables { margin-top: .5rem; font-size: .9rem; }
+.tables summary { cursor: pointer; color: var(--soft); }
 @media (max-width: 40rem) {
-  .row { grid-template-columns: 1fr auto; } .row svg { grid-column: 1 / -1; grid-row: 2; } .axis { margin: 0; }
+  .row { grid-template-columns: 1fr auto; } .row svg { grid-column: 1 / -1; grid-row: 2; }
+  .axis { margin: 0; }
   .run .soft { grid-column: 1 / -1; }
   .wide { display: none; } .narrow { display: inline; }
 }
@@ -92,7 +111,8 @@ footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6r
 <body>
 <header>
 <h1>Changed areas</h1>
-<p class="soft">{% if at %}{{ at }} UTC{% endif %}{% if at and vcenter %}, {% endif %}{{ vcenter }}</p>
+<p class="soft">{% if at %}{{ at }} UTC{% endif %}{% if at and vcenter %},
+{% endif %}{{ vcenter }}</p>
 {% if stopped %}<p class="bad">The run ended early: {{ stopped }}</p>{% endif %}
 </header>
 <main>
@@ -114,12 +134,14 @@ footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6r
 <h2>Which VMs change most</h2>
 <div class="scroll">
 <table>
-<thead><tr><th>VM</th><th class="n">To read</th><th class="wide" aria-hidden="true"></th><th class="n wide">Changed</th>
+<thead><tr><th>VM</th><th class="n">To read</th><th class="wide" aria-hidden="true"></th>
+<th class="n wide">Changed</th>
 <th class="n">Capacity</th><th class="wide">Remarks</th></tr></thead>
 <tbody>
 {% for vm in vms %}
 <tr><td class="name">{{ vm.name }}{% if vm.error %} <span class="bad narrow">failed</span>{% endif %}
-{% if vm.full_disks %} <span class="full-text narrow">{{ vm.full_disks }} to read whole</span>{% endif %}</td>
+{% if vm.full_disks %} <span class="full-text narrow">{{ vm.full_disks }}
+to read whole</span>{% endif %}</td>
 <td class="n">{{ vm.to_read }}</td>
 <td class="wide"><svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">
 <rect x="0" y="0" width="{{ vm.share }}" height="1"/>
@@ -141,13 +163,15 @@ footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6r
 <svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">
 <rect x="0" y="0" width="{{ run.share }}" height="1"/></svg>
 <span class="amount">{{ run.changed }}</span>
-<span class="soft">{{ run.disks }} disk{{ "" if run.disks == 1 else "s" }}{% if run.full_disks %}, <span class="full-text">
+<span class="soft">{{ run.disks }} disk{{ "" if run.disks == 1 else "s" }}{% if run.full_disks %},
+<span class="full-text">
 {{ run.full_disks }} to read whole ({{ run.full }})</span>{% endif %}</span></div>
 {% endfor %}
 {% endif %}
 
 <h2>Where they change</h2>
-<p class="soft">Each strip is the address space of a disk, from its first byte on the left to its last one on the right; the
+<p class="soft">Each strip is the address space of a disk,
+from its first byte on the left to its last one on the right; the
 darker, or in the dark the brighter, the more of a region changed. The newest run is on top.</p>
 <div class="legend">
 {% for level, text in legend %}<span><i class="h{{ level }}"></i>{{ text }}</span>
@@ -168,7 +192,8 @@ darker, or in the dark the brighter, the more of a region changed. The newest ru
 {% elif disk.full %}
 <p class="full-text">To be read whole: {{ disk.full }}</p>
 {% else %}
-<p>{{ disk.changed }} changed ({{ disk.percent }}), in {{ disk.areas }} area{{ "" if disk.areas == "1" else "s" }}.</p>
+<p>{{ disk.changed }} changed ({{ disk.percent }}), in {{ disk.areas }}
+area{{ "" if disk.areas == "1" else "s" }}.</p>
 {% endif %}
 {% for item in disk.strips %}
 <div class="row{% if item.latest %} latest{% endif %}">
@@ -203,12 +228,14 @@ darker, or in the dark the brighter, the more of a region changed. The newest ru
 </section>
 {% endfor %}
 {% for label, reason in vm.excluded %}
-<section class="disk"><h3>{{ label }}</h3><p class="soft">Nothing is known of it. {{ reason }}</p></section>
+<section class="disk"><h3>{{ label }}</h3><p class="soft">Nothing is known of it.
+{{ reason }}</p></section>
 {% endfor %}
 </details>
 {% endfor %}
 </main>
-<footer>Tracking may report more than what changed, never less. Times are UTC; 1 GiB is 1,073,741,824 bytes.</footer>
+<footer>Tracking may report more than what changed, never less. Times are UTC;
+1 GiB is 1,073,741,824 bytes.</footer>
 </body>
 </html>
 """

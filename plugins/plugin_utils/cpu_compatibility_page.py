@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The page that says which VM could move where: a matrix in one HTML file that needs no network.
 
-The rows are groups of VMs that require the same, however many VMs there are; the columns are clusters, and hosts that are in
-none. All names in a result come from tenants and administrators: the template escapes whatever it is given, and the page allows
-no scripts.
+The rows are groups of VMs that require the same, however many VMs there are; the columns are
+clusters, and hosts that are in none. All names in a result come from tenants and administrators:
+the template escapes whatever it is given, and the page allows no scripts.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def render(result: t.Any, vcenter: str) -> str:
     check(result)
     places = places_of(result)
     cpu_of = {host["name"]: host["cpu"] for host in result["comparison"]["hosts"]}
-    # What it took to find out differs from run to run, and is no news: the same VMs make the same page.
+    # What it took to find out differs from run to run, and is no news: the
+    # same VMs make the same page.
     said = summary({**result, "calls": {}, "timing": {}}).partition(":")[0]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_TEMPLATE).render(

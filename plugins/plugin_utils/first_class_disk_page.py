@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The page of first class disks that nobody seems to use: one HTML file that needs no network.
 
-All names in a result come from tenants and administrators: the template escapes whatever it is given,
-and the page allows no scripts.
+All names in a result come from tenants and administrators: the template escapes whatever it is
+given, and the page allows no scripts.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def render(result: t.Any, vcenter: str) -> str:
     :raises AnsibleFilterError: the result is no such one.
     """
     check(result)
-    # What it took to find out differs from run to run, and is no news: the same disks make the same page.
+    # What it took to find out differs from run to run, and is no news: the
+    # same disks make the same page.
     quiet = {**result, "calls": {}, "timing": {}}
     said = summary(quiet).partition(":")[0]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)

@@ -1,7 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Metadata and user data of many VMs, from templates and from what is given for each VM, checked for all of them.
+"""Metadata and user data of many VMs, from templates and from what is given for
+each VM, checked for all of them.
 
 No message quotes the data.
 """
@@ -25,8 +26,8 @@ _MOST = 10
 class Options:
     """What the user says of all VMs.
 
-    :ivar in_advance: whether VMs are made with their data, before anything is known of them: the instance-id is then derived
-        from the name, and the data come as pairs of extraConfig.
+    :ivar in_advance: whether VMs are made with their data, before anything is known of them: the
+        instance-id is then derived from the name, and the data come as pairs of extraConfig.
     :ivar report: whether the script goes with them that reports when cloud-init has finished.
     """
 
@@ -39,9 +40,11 @@ class Made:
     """What the VMs are given, by name. It holds secrets.
 
     :ivar documents: metadata and user data, as options of ``cloud_init_guestinfo``.
-    :ivar clone_options: the same as pairs of extraConfig, where they are wanted in advance: options of a clone.
+    :ivar clone_options: the same as pairs of extraConfig, where they are wanted
+        in advance: options of a clone.
     :ivar failures: entries with ``name``, ``error_code`` and ``msg``.
-    :ivar warnings: of what is delivered in advance; of anything else the module of the delivery warns.
+    :ivar warnings: of what is delivered in advance; of anything else
+        the module of the delivery warns.
     """
 
     documents: dict[str, dict[str, t.Any]] = dataclasses.field(default_factory=dict, repr=False)
@@ -66,7 +69,8 @@ def make(
 ) -> Made:
     """The data of all VMs, checked as the module of the delivery will check them.
 
-    :param guests: each with ``name``, and at will ``metadata``, over those of the template, and ``userdata``, in their place.
+    :param guests: each with ``name``, and at will ``metadata``, over those of the template,
+        and ``userdata``, in their place.
     """
     made = Made()
     for guest in guests:

@@ -1,8 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the action plugins of all modules do: hold the arguments against the shapes that the module wants, seal the secrets,
-run the module of the same name, show its progress, and end it when its task ends in another way than by its result."""
+"""What the action plugins of all modules do: hold the arguments against the shapes that the module
+wants, seal the secrets, run the module of the same name, show its progress, and end it when its
+task ends in another way than by its result."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ class ModuleAction(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Run the module; its result is the task's.
 
-        :raises AnsibleActionFail: the task's ``timeout`` has passed, or ansible-playbook is gone. The module has ended.
+        :raises AnsibleActionFail: the task's ``timeout`` has passed, or
+            ansible-playbook is gone. The module has ended.
         """
         self._supports_async = True
         self._refuse_without_playbook()
@@ -83,7 +85,9 @@ class ModuleAction(ActionBase):
         return sealed_texts(sealed(self.meant(), self.SECRET, self.LISTS), address=self.ADDRESS)
 
     def _saying_where_to_set_it(self, result: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """The result; where a module on another machine misses what a variable would give it, with the place to set that."""
+        """The result; where a module on another machine misses what a variable would give it,
+        with the place to set that.
+        """
         variable = VARIABLES.get(result.get("option", ""))
         if result.get("error_code") != "invalid_option" or variable is None or self._connection.transport == "local":
             return result
@@ -97,7 +101,8 @@ class ModuleAction(ActionBase):
 
     @contextlib.contextmanager
     def _lifeline(self, task_vars: dict[str, t.Any]) -> t.Iterator[Lifeline | None]:
-        """Tie the module to this task, where it can reach us: on this machine, and not in the background.
+        """Tie the module to this task, where it can reach us: on this
+        machine, and not in the background.
 
         However the context is left, the module has ended then.
         """
@@ -122,7 +127,8 @@ class ModuleAction(ActionBase):
 
     @contextlib.contextmanager
     def _started(self) -> t.Iterator[str | None]:
-        """Have the module start where the collection is installed, if it can: on this machine, and as this user.
+        """Have the module start where the collection is installed, if it can: on
+        this machine, and as this user.
 
         It then costs less than half: see modules/installed_module.py.
 
@@ -146,11 +152,13 @@ class ModuleAction(ActionBase):
             self._task.environment = before
 
     def _update_module_args(self, *args: t.Any, **more: t.Any) -> None:
-        # The first is the name by which the module writes to the system's log: the task's, whatever starts it.
+        # The first is the name by which the module writes to the system's log:
+        # the task's, whatever starts it.
         super()._update_module_args(self._task.action, *args[1:], **more)
 
     def _too_late(self, result: dict[str, t.Any], *, killed: bool) -> AnsibleActionFail:
-        """The failure of a task whose ``timeout`` has passed: what the module says of its end, and what Ansible would.
+        """The failure of a task whose ``timeout`` has passed: what the module says of
+        its end, and what Ansible would.
 
         An exception, not a result: Ansible does not try such a task again.
         """
@@ -163,7 +171,8 @@ class ModuleAction(ActionBase):
         return failure
 
     def _refuse_without_playbook(self) -> None:
-        """Without ansible-playbook nobody reads a result, and the next round of a loop is not to begin.
+        """Without ansible-playbook nobody reads a result, and the next
+        round of a loop is not to begin.
 
         :raises AnsibleActionFail: it is gone.
         """
@@ -175,7 +184,8 @@ class ModuleAction(ActionBase):
 def _timeout_cuts(line: Lifeline | None) -> t.Iterator[list[int]]:
     """Let the task's ``timeout`` end the module, whose result then comes as always.
 
-    Ansible's own way, an exception, would lose it. That way is left to a module that has not come yet, or does not end.
+    Ansible's own way, an exception, would lose it. That way is left to a module that has
+    not come yet, or does not end.
 
     :returns: a list that is no longer empty when the timeout has passed.
     """
@@ -203,7 +213,8 @@ def _timeout_cuts(line: Lifeline | None) -> t.Iterator[list[int]]:
 
 
 class ScriptsAction(ModuleAction):
-    """For a module with scripts for guests. It has no files of its own, so those of the collection are read on the controller.
+    """For a module with scripts for guests. It has no files of its own, so those of the
+    collection are read on the controller.
 
     :cvar BEFORE: option for the script that runs before a guest is frozen.
     """

@@ -32,7 +32,9 @@ def script(name: str) -> str:
 
 
 def resolved(scripts: t.Any) -> t.Any:
-    """The scripts with each name of a ready-made one replaced by its text; anything else is left to the module to judge."""
+    """The scripts with each name of a ready-made one replaced by its text; anything else is
+    left to the module to judge.
+    """
     if not isinstance(scripts, (list, tuple)):
         return scripts
     return [script(item) if isinstance(item, str) and item in _PARTS else ended(item) for item in scripts]
@@ -41,7 +43,7 @@ def resolved(scripts: t.Any) -> t.Any:
 def ended(text: t.Any) -> t.Any:
     """A script with a line end after its last line.
 
-    Ansible stars out the text of a secret option wherever else it appears: of ``true`` that would be every "true" of the
-    result, of ``true`` with a line end it is nothing.
+    Ansible stars out the text of a secret option wherever else it appears: of ``true`` that would
+    be every "true" of the result, of ``true`` with a line end it is nothing.
     """
     return f"{text}\n" if isinstance(text, str) and text and not text.endswith("\n") else text

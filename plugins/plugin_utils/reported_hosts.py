@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which VMs become hosts of the inventory, by which address, and with which keys. Pure.
 
-What comes in are entries of results, in which a module has judged what the guests of one task report.
-Here they are held against what that task could not know: the other hosts of the inventory, and the
-file of known hosts.
+What comes in are entries of results, in which a module has judged what the guests of one task
+report. Here they are held against what that task could not know: the other hosts of the
+inventory, and the file of known hosts.
 """
 
 from __future__ import annotations
@@ -68,9 +68,11 @@ class Found:
         return [{"name": guest.name, "address": guest.address} for guest in self.guests]
 
     def write_down(self, text: str, options: Options) -> str:
-        """The text of the file with their keys; those whose address it holds for others are refused.
+        """The text of the file with their keys; those whose address
+        it holds for others are refused.
 
-        A VM whose keys were refused is none of the hosts any more, since nobody could know that it is the one that answers.
+        A VM whose keys were refused is none of the hosts any more, since nobody could know
+        that it is the one that answers.
         """
         bad = {entry["name"] for entry in self.refused if entry["error_code"] == HOST_KEY_REFUSED}
         self.guests = [guest for guest in self.guests if guest.name not in bad]
@@ -88,7 +90,9 @@ class Found:
 
 
 class _Claims:
-    """What the VMs of a task claim, all of them, before any is believed: so their order decides nothing."""
+    """What the VMs of a task claim, all of them, before any is believed: so
+    their order decides nothing.
+    """
 
     def __init__(self) -> None:
         self._by_address: dict[str, list[tuple[str, str]]] = {}
@@ -188,7 +192,9 @@ def _objection(guest: known_hosts.Guest, given: t.Mapping[str, str], claims: _Cl
 
 
 def _is_host_of(host: str, name: str) -> bool:
-    """Whether a host of the inventory is this VM, by its name; inventories add a domain or a UUID to it."""
+    """Whether a host of the inventory is this VM, by its name; inventories
+    add a domain or a UUID to it.
+    """
     host, name = host.casefold(), name.casefold()
     return host == name or host.startswith((f"{name}.", f"{name}_"))
 

@@ -3,15 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The shapes of a task's arguments, looked at before Ansible does: a mapping, a list or one value.
 
-Of a text where a mapping is wanted Ansible says "dictionary requested, could not parse JSON or key=value", and some releases
-end with a traceback. Neither names the option. Where an option is secret, its value is starred out of that message besides,
-letter by letter. So what has another shape than the argument spec wants is refused here, or read as what it plainly means:
+Of a text where a mapping is wanted Ansible says "dictionary requested, could not parse JSON or
+key=value", and some releases end with a traceback. Neither names the option. Where an option is
+secret, its value is starred out of that message besides, letter by letter. So what has another
+shape than the argument spec wants is refused here, or read as what it plainly means:
 
-- a text in place of a mapping that has a ``name`` is that name, and a path where it begins with a slash;
+- a text in place of a mapping that has a ``name`` is that name, and a
+    path where it begins with a slash;
 - one mapping, or one such text, in place of a list of mappings is a list of one;
 - an empty text in place of a mapping is "not set".
 
-Pure. Types of single values, such as "five" for a number, are left to Ansible, which names the option there.
+Pure. Types of single values, such as "five" for a number, are left to
+Ansible, which names the option there.
 """
 
 from __future__ import annotations
@@ -67,14 +70,17 @@ _WANTED = {
 
 _MOST_CHARACTERS = 40
 
-# What needs no quotes in YAML, wherever it stands. A number, or a word that means true or false, does.
+# What needs no quotes in YAML, wherever it stands. A number, or a word
+# that means true or false, does.
 _PLAIN = re.compile(r"(?!(?:true|false|yes|no|on|off|null)$)[A-Za-z/][A-Za-z0-9 ./_-]*", re.IGNORECASE)
 
 
 def fitted(args: t.Mapping[str, t.Any], spec: Spec, where: str = "") -> dict[str, t.Any]:
-    """The arguments in the shapes that the argument spec wants, at every depth; those that it does not know stay.
+    """The arguments in the shapes that the argument spec wants, at every depth;
+    those that it does not know stay.
 
-    :param where: what the options belong to, for messages, such as "clones, item 2"; empty for those of the task.
+    :param where: what the options belong to, for messages, such as "clones, item
+        2"; empty for those of the task.
     :raises InvalidOption: naming the option, what was given, and an example of what is wanted.
     """
     known = {alias: item for item in spec.values() for alias in item.get("aliases", ())} | dict(spec)
@@ -115,7 +121,9 @@ class _Option:
         return self._as_secret(value) if self._is_secret else value
 
     def _as_secret(self, value: t.Any) -> t.Any:
-        """A secret text. Ansible would make one of a number later, when it is too late to seal it."""
+        """A secret text. Ansible would make one of a number later,
+        when it is too late to seal it.
+        """
         if isinstance(value, bool):
             return self._refuse(value)
         return str(value) if isinstance(value, (int, float)) else value
@@ -222,7 +230,9 @@ def example_of(name: str, accepted: Spec, given: t.Any = None) -> t.Any:
 
 
 def _has_options(accepted: Spec, sample: t.Any) -> bool:
-    """Whether an option has the suboptions of a sample: two modules may have one of the same name."""
+    """Whether an option has the suboptions of a sample: two modules
+    may have one of the same name.
+    """
     known = accepted.get("options")
     parts = sample if isinstance(sample, list) else [sample]
     return known is None or all(set(part) <= set(known) for part in parts)

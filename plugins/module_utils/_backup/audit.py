@@ -1,11 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An audit: a disk is read whole and compared with its newest backup. What differs and is not among the changes that
-tracking reports is what tracking has missed.
+"""An audit: a disk is read whole and compared with its newest backup. What differs and is not among
+the changes that tracking reports is what tracking has missed.
 
-What differs is written into the new point, so that this one is right, whatever tracking says. Tracking itself may go
-on missing changes: it has to be reset.
+What differs is written into the new point, so that this one is right, whatever tracking says.
+Tracking itself may go on missing changes: it has to be reset.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def differing(data: bytes | bytearray, earlier: bytes | bytearray, size: int) ->
 
 @dataclasses.dataclass
 class Auditing:
-    """Reads all of a disk, and writes what differs from the image below. Takes the place of ``Copying``.
+    """Reads all of a disk, and writes what differs from the image below.
+    Takes the place of ``Copying``.
 
     :ivar tracked: the changes since the image below, as tracking reports them.
     :ivar open_stream, streams, go_on, report: as of ``Copying``.
@@ -121,7 +122,8 @@ class Auditing:
         """Compare, and write what differs.
 
         :param areas: the whole disk.
-        :param images: connections to the image, which reads as the disk was at the earlier point; one for each stream.
+        :param images: connections to the image, which reads as the disk was at the
+            earlier point; one for each stream.
         :raises BackupDamaged: the earlier image is not what its digests say.
         """
         copied, begun = Copied(digests.count), time.monotonic()

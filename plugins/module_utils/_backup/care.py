@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The care of a repository: its points verified, pruned, merged. No vCenter is needed for it, and none is asked."""
+"""The care of a repository: its points verified, pruned, merged. No vCenter is
+needed for it, and none is asked.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +26,9 @@ from .selecting import PointSelector
 
 VERIFIED, PRUNED, MERGED = "verified", "pruned", "merged"
 
+# Which points of a VM are verified; the other choice is all of them.
+NEWEST = "newest"
+
 # The options that say how many points are kept.
 KEEP = ("keep_last", "keep_daily", "keep_weekly", "keep_monthly")
 
@@ -34,12 +39,13 @@ Entry: t.TypeAlias = dict[str, t.Any]
 class CareOptions:
     """What is to be done with a repository.
 
-    :ivar vm: an instance UUID or a name; ``vms`` instance UUIDs, of which those without backups are skipped. All VMs
-        where both are None.
+    :ivar vm: an instance UUID or a name; ``vms`` instance UUIDs, of which those without backups are
+        skipped. All VMs where both are None.
     :ivar retention: for ``pruned``.
     :ivar point: for ``merged``.
-    :ivar max_chain: for ``merged``: a point whose images are not more than so many, one over the other, is left as
-        it is.
+    :ivar newest: for ``verified``: whether of each VM the newest point alone is read.
+    :ivar max_chain: for ``merged``: a point whose images are not more than so many, one
+        over the other, is left as it is.
     """
 
     path: str
@@ -50,6 +56,7 @@ class CareOptions:
     point: PointSelector
     max_chain: int
     timeout: int
+    newest: bool = False
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> CareOptions:
@@ -83,6 +90,7 @@ class CareOptions:
             point=point,
             max_chain=params["max_chain"],
             timeout=params["timeout"],
+            newest=params["points"] == NEWEST,
         )
 
 
@@ -139,7 +147,9 @@ def care(options: CareOptions, show: t.Callable[[str], None], *, check: bool) ->
 
 
 def _put_right(machine: Machine, options: CareOptions, entry: Entry, deadline: float) -> None:
-    """Finish what runs that died have begun. Where that cannot be, points can be verified all the same."""
+    """Finish what runs that died have begun. Where that cannot be, points
+    can be verified all the same.
+    """
     try:
         entry["put_right"] = machine.put_right(deadline)
     except VforgeError as error:
@@ -180,12 +190,12 @@ def _is_changed(point: Entry) -> bool:
 # Verifying
 
 
-def _verify(machine: Machine, _options: CareOptions, entry: Entry, deadline: float, check: bool) -> None:
+def _verify(machine: Machine, options: CareOptions, entry: Entry, deadline: float, check: bool) -> None:
     known = machine.known()
     errors = list(known.damaged.values())
     for name, error in known.damaged.items():
         entry["points"].append({"id": name, "action": "damaged", "read": 0, "error": error.as_result()})
-    for point in known.points:
+    for point in known.points[-1:] if options.newest else known.points:
         found: Entry = {"id": point.id, "action": "verified", "read": 0, "leaked": 0, "mended": False}
         if not check:
             try:

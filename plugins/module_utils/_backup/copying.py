@@ -203,7 +203,8 @@ def at_once(
 def read_back(copied: Copied, images: t.Sequence[Nbd], digests: BlockMap, go_on: t.Callable[[], None]) -> None:
     """Read what was copied from the image again, compare it, and note the digests of its blocks.
 
-    :param images: connections to it; it was opened again, so that what is read is what the file has.
+    :param images: connections to it; it was opened again, so that
+        what is read is what the file has.
     :param go_on: is called between two blocks, by any thread; raises why it is to end.
     :raises ReadBackFailed: where it is something else.
     """

@@ -223,8 +223,8 @@ def check_backing(path: str, expected: str | None, deadline: float, go_on: GoOn 
 def check(path: str, deadline: float, *, mend: bool = False, go_on: GoOn = to_the_end) -> int:
     """Let qemu-img look for damage of an image's tables.
 
-    Clusters that nothing refers to are no damage: they take room, and nothing else. A ``qemu-img commit`` that
-    was killed may leave some.
+    Clusters that nothing refers to are no damage: they take room, and nothing else. A ``qemu-img
+    commit`` that was killed may leave some.
 
     :param mend: whether they are given back; for who has the lock, of an image without damage.
     :returns: how many bytes such clusters take, or took.
@@ -268,8 +268,8 @@ class Server:
     It dies with the thread that has begun it: a run that is killed leaves none. Its socket has no
     name by the time it starts, so nobody else can connect.
 
-    :param ends_itself: whether it ends with its client, as qemu-nbd does; others, such as nbdkit, wait
-        for the next one.
+    :param ends_itself: whether it ends with its client, as qemu-nbd does; others, such as
+        nbdkit, wait for the next one.
     :param kept: descriptors that it has under the same numbers.
     :param count: of its clients.
     :ivar clients: sockets that are connected to it; whoever uses one detaches it.
@@ -328,8 +328,8 @@ class Nbd:
 
     :param connect: begins a connection.
     :param server: that says what went wrong; it ends with this connection where that ``owns`` it.
-    :param go_on: is called while a server is waited for that may never answer, and when something failed; raises
-        why that is to end, or has.
+    :param go_on: is called while a server is waited for that may never answer, and when something
+        failed; raises why that is to end, or has.
     :ivar size: in bytes, as the server says. It may be rounded up: the size of a disk is known from
         vSphere.
     """
@@ -384,7 +384,8 @@ class Nbd:
     def command(
         cls, arguments: t.Sequence[str], what: str, kept: t.Sequence[int] = (), go_on: t.Callable[[], None] = lambda: None
     ) -> Nbd:
-        """What a program serves that takes its socket as systemd gives one, as qemu-nbd and nbdkit do.
+        """What a program serves that takes its socket as systemd gives
+        one, as qemu-nbd and nbdkit do.
 
         It ends with this connection, and with the thread that has begun it.
 
@@ -414,7 +415,8 @@ class Nbd:
         """Bytes of the disk; those behind its end are zeros."""
         there = max(0, min(length, self.size - offset))
         with self._explained():
-            # Not aio_pread, whose buffers are never freed (libnbd 1.14.2): ``break_off`` ends it where nothing comes.
+            # Not aio_pread, whose buffers are never freed (libnbd 1.14.2): ``break_off``
+            # ends it where nothing comes.
             data: bytes | bytearray = self._handle.pread(there, offset) if there else b""
         return data if there == length else bytes(data) + bytes(length - there)
 

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done with a repository alone: listed, and restored to files. No vCenter is needed for it, and none is
-asked.
+"""What is done with a repository alone: listed, and restored to files. No vCenter is
+needed for it, and none is asked.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def chosen(repository: Repository, wanted: str | None) -> list[str]:
 
 
 def newest_name(machine: Machine) -> str:
-    """The name that a VM had at its newest backup; empty where there is none that can be read: one damaged VM must
-    not hide the others.
+    """The name that a VM had at its newest backup; empty where there is none that can be read: one
+    damaged VM must not hide the others.
     """
     try:
         points = machine.known().points
@@ -155,6 +155,13 @@ class RestoreOptions:
         """
         if not params.get("dest"):
             raise InvalidOption("Neither dest nor into is set.", hint="Set one of them.", option="dest")
+        for option in ("settings", "storage_policy"):
+            if params.get(option):
+                raise InvalidOption(
+                    f"The option {option} is for a VM that is restored into.",
+                    hint="Set into, or leave it out.",
+                    option=option,
+                )
         if params.get("format") == _PACKAGE and params.get("disks"):
             raise InvalidOption(
                 "A package has all disks of the VM.", hint="Leave disks out, or choose another format.", option="disks"
@@ -209,7 +216,9 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
 def _package(
     about: hardware.Machine, nvram: bytes, point: Point, entries: t.Sequence[dict[str, t.Any]], folder: str, *, check: bool
 ) -> dict[str, t.Any]:
-    """Write the descriptor and the manifest of a package whose disks are there, where they are not."""
+    """Write the descriptor and the manifest of a package whose disks
+    are there, where they are not.
+    """
     path = os.path.join(folder, _DESCRIPTOR)
     found = {
         "path": path,

@@ -64,9 +64,10 @@ class DiskBackup:
     :ivar identity: what stays the same as long as it is the same disk: ``diskObjectId``, or the
         UUID of its backing.
     :ivar read: bytes read from vSphere; ``written`` bytes that are no zeros.
-    :ivar tracking: ``active`` where the snapshot had a changeId of it, else ``not_active``; empty, as the
-        next one, in points of earlier releases.
-    :ivar reason: the code of why it was read whole, such as ``tracking_restarted``; empty for an increment.
+    :ivar tracking: ``active`` where the snapshot had a changeId of it, else ``not_active``; empty,
+        as the next one, in points of earlier releases.
+    :ivar reason: the code of why it was read whole, such as
+        ``tracking_restarted``; empty for an increment.
     """
 
     key: int
@@ -109,8 +110,8 @@ class Point:
     :ivar created: ISO 8601, in UTC.
     :ivar instance_uuid: of the VM.
     :ivar consistency: ``crash-consistent``, ``file-system-consistent`` and so on.
-    :ivar machine: SHA-256 of the file that says what the VM is made of; empty where there is none, as in
-        points of earlier releases.
+    :ivar machine: SHA-256 of the file that says what the VM is made of; empty where there is none,
+        as in points of earlier releases.
     :ivar nvram: SHA-256 of the file with the settings of its firmware; empty where there is none.
     :ivar snapshot: moid of the snapshot that was read, and is gone by now.
     """

@@ -25,7 +25,8 @@ AUTO, FULL, INCREMENTAL, AUDIT = "auto", "full", "incremental", "audit"
 # Whether Tools are to quiesce the guest's file systems for the snapshot.
 TRY, REQUIRE, NO = "try", "require", "no"
 
-# What becomes of a VM with disks that no snapshot has, or with a script that fails; the other choice is to go on.
+# What becomes of a VM with disks that no snapshot has, or with a script that fails;
+# the other choice is to go on.
 FAIL = "fail"
 
 
@@ -40,7 +41,8 @@ class Vm(vm.Vm):
     :ivar host: moid of the host that it is on; empty where this user may not see it.
     :ivar pool: name of its resource pool.
     :ivar attributes: its custom attributes.
-    :ivar nvram: path of the settings of its firmware, ``[datastore] folder/name.nvram``; empty where it is not known.
+    :ivar nvram: path of the settings of its firmware, ``[datastore]
+        folder/name.nvram``; empty where it is not known.
     :ivar stores: the datastores of its files, by their names.
     :ivar encrypted: whether its home is.
     """
@@ -164,7 +166,8 @@ PLACEHOLDERS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScriptOptions:
-    """Scripts for the guest around its snapshot; none of the texts is in ``repr``, as they may hold secrets.
+    """Scripts for the guest around its snapshot; none of the texts is in
+    ``repr``, as they may hold secrets.
 
     :ivar timeout: seconds for each.
     :ivar fails: whether one that fails ends the backup of its VM; else it is made without them.
@@ -226,10 +229,11 @@ class BackupOptions:
     :ivar mode: ``auto``, ``full``, ``incremental`` or ``audit``.
     :ivar gap: areas with at most so many unchanged bytes between them are read at once.
     :ivar streams: connections to each disk.
-    :ivar max_chain: before a chain of images would have more than so many, its newest point is made a full one.
+    :ivar max_chain: before a chain of images would have more than so many, its
+        newest point is made a full one.
     :ivar excluded: ``report`` or ``fail``: what becomes of disks that snapshots leave out.
-    :ivar per_host: VMs of one host that are backed up at the same time, ``per_datastore`` those with a
-        disk on one datastore; 0 is for any number.
+    :ivar per_host: VMs of one host that are backed up at the same time, ``per_datastore`` those
+        with a disk on one datastore; 0 is for any number.
     """
 
     repository: str

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: each function is one call for any number of VMs or snapshots."""
+"""What there is, read from vCenter: each function is one call for any
+number of VMs or snapshots.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ if t.TYPE_CHECKING:
     from .._errors import VforgeError
 
 # Where its extraConfig names the file with the settings of its firmware, beside the configuration.
-_NVRAM = "nvram"
+NVRAM = config_path("nvram")
 
 _VM: dict[type, tuple[str, ...]] = {
     **ABOVE,
@@ -58,7 +60,7 @@ _VM: dict[type, tuple[str, ...]] = {
         "resourcePool",
         "customValue",
         "config.files.vmPathName",
-        config_path(_NVRAM),
+        NVRAM,
     ),
 }
 
@@ -97,10 +99,12 @@ def _custom_fields(session: Session) -> dict[int, str]:
     return {field.key: field.name for row in rows for field in row.get("field") or ()}
 
 
-def _nvram(row: Row) -> str:
-    """The file with the settings of a VM's firmware; its name is that of the configuration where nothing else is said."""
+def nvram_of(row: Row) -> str:
+    """The file with the settings of a VM's firmware; its name is that of the configuration
+    where nothing else is said.
+    """
     home, _slash, name = (row.get("config.files.vmPathName") or "").rpartition("/")
-    said = config_in(row.values).get(_NVRAM) or f"{name.removesuffix('.vmx')}.nvram"
+    said = config_in(row.values).get("nvram") or f"{name.removesuffix('.vmx')}.nvram"
     return f"{home}/{said}" if home and "/" not in said else ""
 
 
@@ -118,7 +122,7 @@ def _vm(rows: t.Mapping[str, Row], row: Row, networks: t.Mapping[str, str], fiel
         host=moid_of(row.get("runtime.host")),
         pool=name_of(row_of(rows, row.get("resourcePool"))),
         attributes={fields.get(each.key, str(each.key)): str(each.value) for each in row.get("customValue") or ()},
-        nvram=_nvram(row),
+        nvram=nvram_of(row),
         datacenter=path_in(rows, above.moid) if above is not None else "",
         stores=stores_in(own),
         encrypted=row.get("config.keyId") is not None,
@@ -134,7 +138,8 @@ class Snapshotted:
 
 
 def read_snapshots(session: Session, vms: t.Mapping[str, Vm]) -> dict[str, Snapshotted]:
-    """What VMs were when snapshots of them were made, by moid of the snapshot; what is gone is left out.
+    """What VMs were when snapshots of them were made, by moid of the
+    snapshot; what is gone is left out.
 
     :param vms: by the moids of the snapshots.
     """

@@ -1,10 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was done with points, noted beside them: when each was verified last, and when it was restored.
+"""What was done with points, noted beside them: when each was verified
+last, and when it was restored.
 
-The notes are for people, and nothing is decided by them: one that is damaged, or cannot be written into a repository
-that is only to be read, is no error of the point.
+The notes are for people, and nothing is decided by them: one that is damaged, or cannot be written
+into a repository that is only to be read, is no error of the point.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def note_restored(machine: Machine, point: Point, to: str, disks: t.Sequence[str
 
     :param to: where, in words for people, such as ``/srv/restored`` or ``the VM web-1``.
     :param disks: labels of the disks.
-    :returns: a warning where it could not be noted, else an empty text: the restore is good all the same.
+    :returns: a warning where it could not be noted, else an empty text:
+        the restore is good all the same.
     """
     known = restored(machine, point)
     entry = {"at": _now(), "to": to[:_LONGEST], "disks": [label[:_LONGEST] for label in disks[:_KEPT]]}

@@ -7,8 +7,9 @@ The order makes it safe to end at any moment; the next run goes on where it ende
 
 1. What the heir has itself is proved, so that nothing is begun with images that are damaged.
 2. A file in the point says that it goes, and who its heir is. From here on it is no point any more.
-3. What the heir has is written into the point's image (``qemu-img commit``), and proved again. Meanwhile the
-   heir reads as ever: what it has itself is read from it, and the rest does not change.
+3. What the heir has is written into the point's image (``qemu-img commit``), and
+   proved again. Meanwhile the heir reads as ever: what it has itself is read from
+   it, and the rest does not change.
 4. That image takes the place of the heir's, by one rename; then the heir's manifest is written.
 5. The point's folder gets another name, and is removed.
 """
@@ -75,7 +76,8 @@ def finish(machine: Machine, name: str, deadline: float) -> None:
         heirs = [_heir(machine, word) for word in words]
         point = machine.read(name)
     except NotFound as error:
-        # What was taken out of a point before may be all that its heir needed; nobody can tell here.
+        # What was taken out of a point before may be all that its heir
+        # needed; nobody can tell here.
         raise BackupDamaged(
             f"The removal of {name} cannot be finished: {error.message}",
             hint=f"Restore the folder of the VM from another copy of the repository. Where no other point has a backing "

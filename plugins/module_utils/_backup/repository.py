@@ -16,8 +16,8 @@
             .staging-<run>/                 a point that is being written
     vm-<instance UUID>.lock
 
-A point appears by one rename. What a run that died has left is removed, or finished, by the next one
-that takes the lock.
+A point appears by one rename. What a run that died has left is removed, or finished, by
+the next one that takes the lock.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ from .storage import WHAT, discard, explained, names, sync, write
 
 MANIFEST = "manifest.json"
 _VM, _POINTS, _STAGING = "vm-", "points", ".staging-"
+
+X = t.TypeVar("X")
 
 _MOST_MANIFEST = 16 * 2**20
 _MOST_MACHINE = 4 * 2**20
@@ -81,9 +83,10 @@ class Repository:
 
         :param deadline: of ``time.monotonic()``, for others to finish.
         :param show: called with one sentence when there is something to wait for.
-        :param put_right: False for who only reads: what cannot be put right must not keep whole points
-            from being restored.
-        :param go_on: is called each second while the lock, a program or an image is waited for; raises why that is to end.
+        :param put_right: False for who only reads: what cannot be put right must not keep
+            whole points from being restored.
+        :param go_on: is called each second while the lock, a program or an image is waited
+            for; raises why that is to end.
         :raises TimedOut: when others hold it until the deadline.
         """
         folder = self.folder(instance_uuid)
@@ -137,7 +140,8 @@ class Machine:
     """The points of one VM.
 
     :ivar folder: of the VM.
-    :ivar go_on: is called each second while a program or an image is waited for; raises why that is to end.
+    :ivar go_on: is called each second while a program or an image is waited
+        for; raises why that is to end.
     """
 
     def __init__(self, folder: str, go_on: GoOn = to_the_end) -> None:
@@ -258,16 +262,26 @@ class Machine:
         :raises NotFound: the point does not say it.
         :raises BackupDamaged: when it is not what was written.
         """
-        path = os.path.join(self.at(point.id), MACHINE_FILE)
         if not point.machine:
             raise NotFound(
                 f"The backup {point.id} does not say what its VM was made of: an earlier release has made it.",
                 hint="Restore its disks, and make a VM around them with vm_from_disks.",
             )
+        return self._said_of(point, hardware.from_json)
+
+    def about_of(self, point: Point) -> dict[str, t.Any]:
+        """What else the point says of its VM, such as its tags; empty where it says nothing.
+
+        :raises BackupDamaged: when it is not what was written.
+        """
+        return self._said_of(point, hardware.about_from_json) if point.machine else {}
+
+    def _said_of(self, point: Point, parsed: t.Callable[[bytes], X]) -> X:
+        path = os.path.join(self.at(point.id), MACHINE_FILE)
         try:
             data = _files.read(path, _MOST_MACHINE, what=WHAT)
             if hashlib.sha256(data).hexdigest() == point.machine:
-                return hardware.from_json(data)
+                return parsed(data)
         except (ValueError, _files.FileMissing):
             pass  # a newer release has written it, with what this one does not know
         raise BackupDamaged(
@@ -299,7 +313,9 @@ class Machine:
     # A new point
 
     def stage(self, run: str) -> str:
-        """An empty folder for a new point. Images in it find those of other points at ``../<id>/``."""
+        """An empty folder for a new point. Images in it find those of
+        other points at ``../<id>/``.
+        """
         folder = os.path.join(self.place, f"{_STAGING}{run}")
         with explained(folder):
             os.makedirs(self.place, mode=0o700, exist_ok=True)

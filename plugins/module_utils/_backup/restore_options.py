@@ -15,6 +15,9 @@ from .selecting import PointSelector
 # What becomes of the snapshots of the VM.
 REFUSE, REMOVE = "refuse", "remove"
 
+# What is put back besides the disks.
+POLICIES, NVRAM, TAGS = "storage_policies", "nvram", "tags"
+
 # How a restored disk is proved.
 AUTO, CONTENT, MANIFEST = "auto", "content", "manifest"
 
@@ -29,7 +32,11 @@ class IntoOptions:
     :ivar power_off: whether a VM that is not powered off is powered off for it.
     :ivar snapshots: ``refuse`` or ``remove``.
     :ivar keep_replaced: whether the disks that were replaced stay on their datastores.
-    :ivar folder: on this machine, where disks are made ready; empty for the folder of the VM's backups.
+    :ivar settings: what is put back besides the disks: ``storage_policies``, ``nvram``, ``tags``.
+    :ivar storage_policy: name of the one that restored disks get; empty for those of the disks
+        in whose place they come.
+    :ivar folder: on this machine, where disks are made ready; empty for
+        the folder of the VM's backups.
     """
 
     repository: str
@@ -43,6 +50,8 @@ class IntoOptions:
     snapshots: str
     keep_replaced: bool
     verify: str
+    settings: tuple[str, ...]
+    storage_policy: str
     folder: str
     timeout: int
 
@@ -56,6 +65,13 @@ class IntoOptions:
             raise InvalidOption(
                 "format is for files of this machine, and into is set.", hint="Leave one of them out.", option="format"
             )
+        settings = tuple(params.get("settings") or ())
+        if params.get("storage_policy") and POLICIES in settings:
+            raise InvalidOption(
+                "storage_policy names one for all disks, and settings has storage_policies.",
+                hint="Leave one of them out.",
+                option="storage_policy",
+            )
         return cls(
             repository=params["repository"],
             vm=params["vm"],
@@ -68,6 +84,8 @@ class IntoOptions:
             snapshots=params["snapshots"],
             keep_replaced=params["keep_replaced"],
             verify=params["verify"],
+            settings=settings,
+            storage_policy=params.get("storage_policy") or "",
             folder=params.get("dest") or "",
             timeout=params["timeout"],
         )

@@ -23,7 +23,8 @@ if t.TYPE_CHECKING:
 
 # The steps, in their order.
 REMOVE_LEFTOVERS, BRING_IN, POWER_OFF = "remove_leftovers", "bring_in", "power_off"
-REMOVE_SNAPSHOTS, EXCHANGE, DELETE_REPLACED, POWER_ON = "remove_snapshots", "exchange", "delete_replaced", "power_on"
+REMOVE_SNAPSHOTS, EXCHANGE, DELETE_REPLACED = "remove_snapshots", "exchange", "delete_replaced"
+PUT_NVRAM_BACK, ATTACH_TAGS, POWER_ON = "put_nvram_back", "attach_tags", "power_on"
 
 # What the result calls them.
 DONE = {
@@ -33,6 +34,8 @@ DONE = {
     REMOVE_SNAPSHOTS: "snapshots_removed",
     EXCHANGE: "disks_replaced",
     DELETE_REPLACED: "replaced_disks_deleted",
+    PUT_NVRAM_BACK: "nvram_put_back",
+    ATTACH_TAGS: "tags_attached",
     POWER_ON: "powered_on",
 }
 
@@ -164,7 +167,9 @@ def check_verify(target: Target, options: IntoOptions, due: t.Sequence[Place]) -
 
 
 def same_disks(before: Target, now: Target) -> bool:
-    """Whether a VM has the disks that it had, at the same places; what its snapshots had put on them may be gone."""
+    """Whether a VM has the disks that it had, at the same places; what its snapshots
+    had put on them may be gone.
+    """
     if [disk.unit for disk in before.disks] != [disk.unit for disk in now.disks]:
         return False
     if not before.snapshots:
@@ -173,17 +178,20 @@ def same_disks(before: Target, now: Target) -> bool:
 
 
 def _of_base(then: Disk, now: Disk) -> bool:
-    """Whether a disk is what is left of another one whose snapshots went: it has the same base, or is named after it, where
-    a linked clone stands on that.
+    """Whether a disk is what is left of another one whose snapshots went: it has the same base, or
+    is named after it, where a linked clone stands on that.
     """
     stem = "".join(then.files[-1:]).removesuffix(".vmdk")
     return then.files[-1:] == now.files[-1:] or re.fullmatch(rf"{re.escape(stem)}-\d{{6}}\.vmdk", now.file) is not None
 
 
-def steps(target: Target, options: IntoOptions, due: t.Sequence[Place], *, leftovers: bool) -> tuple[str, ...]:
+def steps(
+    target: Target, options: IntoOptions, due: t.Sequence[Place], *, nvram: bool, tags: bool, leftovers: bool
+) -> tuple[str, ...]:
     """What is done, in its order.
 
     :param due: the disks that are to be restored.
+    :param nvram: whether the settings of the firmware are put back; ``tags`` whether tags are attached.
     :param leftovers: whether runs that were killed have left anything.
     """
     found = [REMOVE_LEFTOVERS] if leftovers else []
@@ -193,7 +201,11 @@ def steps(target: Target, options: IntoOptions, due: t.Sequence[Place], *, lefto
         found += [REMOVE_SNAPSHOTS] if target.snapshots else []
         found += [EXCHANGE]
         found += [DELETE_REPLACED] if any(place.old for place in due) and not options.keep_replaced else []
-    if options.powered_on and (due or target.powered_off):
+    elif nvram and not target.powered_off:
+        found += [POWER_OFF]
+    found += [PUT_NVRAM_BACK] if nvram else []
+    found += [ATTACH_TAGS] if tags else []
+    if options.powered_on and (due or nvram or target.powered_off):
         found += [POWER_ON]
     return tuple(found)
 
@@ -203,9 +215,10 @@ class Leftovers:
     """What runs that were killed have left.
 
     :ivar deletable: disks that belong to no VM as far as the record knows.
-    :ivar settled: disks of the record that need no care: the VM has them, or somebody else has taken
-        the place of both.
-    :ivar unclear: disks that were taken off the VM, in whose place is another one than the restored.
+    :ivar settled: disks of the record that need no care: the VM has them, or somebody
+        else has taken the place of both.
+    :ivar unclear: disks that were taken off the VM, in whose place is
+        another one than the restored.
     """
 
     deletable: tuple[str, ...]
@@ -216,7 +229,8 @@ class Leftovers:
 def leftovers(target: Target, record: Record, wanted: t.Collection[str]) -> Leftovers:
     """What is to become of the disks of the record.
 
-    :param wanted: digests of the disks that are restored now: what was brought in for them is of use.
+    :param wanted: digests of the disks that are restored now: what was
+        brought in for them is of use.
     """
     attached = {file for disk in target.disks for file in disk.files}
     settled = [file for file in record.made if file in attached]
@@ -237,14 +251,17 @@ def leftovers(target: Target, record: Record, wanted: t.Collection[str]) -> Left
 
 
 def beside(target: Target, place: Place) -> DatastorePath:
-    """A file in whose folder the new disk is made: the old one, or that of the VM's configuration where the place is free."""
+    """A file in whose folder the new disk is made: the old one, or that of the VM's
+    configuration where the place is free.
+    """
     return DatastorePath.parse(place.old.file if place.old is not None else target.vmx, "disk")
 
 
 def new_file(place: Place, point: Point, near: DatastorePath, taken: t.Callable[[str], bool]) -> str:
     """The path of a new disk, with a name that nobody has.
 
-    :param near: a file of its folder, see ``beside``; on NFS and VMFS it may lie at the top of its datastore.
+    :param near: a file of its folder, see ``beside``; on NFS and VMFS it may
+        lie at the top of its datastore.
     """
     stem = f"restored-{point.id}-{place.backup.unit.replace(':', '-')}"
     number = 1

@@ -4,8 +4,8 @@
 """What a restore has made and replaced, noted beside the points before it is done.
 
 A run that is killed leaves disks that belong to no VM. By this record the next run knows which they
-are. It lies in the repository, into which nobody else may write, so its paths can be trusted; a pair
-of the VM's configuration could not, since tenants may write there.
+are. It lies in the repository, into which nobody else may write, so its paths can be trusted; a
+pair of the VM's configuration could not, since tenants may write there.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Replaced:
 
 
 class Record:
-    """What runs have done to one VM and not ended yet. It is on the file system before anything is begun.
+    """What runs have done to one VM and not ended yet. It is on the file
+    system before anything is begun.
 
     :param folder: with the backups of the VM that was backed up, whose lock is held.
     :param vm: instance UUID of the VM that is restored over.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .._engine import UNTOUCHED, diff
-from .restore_plan import DONE, EXCHANGE
+from .restore_plan import ATTACH_TAGS, DONE, EXCHANGE, PUT_NVRAM_BACK
 
 if t.TYPE_CHECKING:
     from .restoring import RestoredDisk, RestoreItem, RestoreTask
@@ -17,7 +17,8 @@ if t.TYPE_CHECKING:
 def result(job: RestoreTask) -> dict[str, t.Any]:
     """``changed``, the point, the VM as ``into``, its ``disks`` and the ``diff``."""
     item = job.item
-    before, after = _lines(item), _lines(item, point=job.point.id)
+    before = [*_lines(item), *_settings(job, done=False)]
+    after = [*_lines(item, point=job.point.id), *_settings(job, done=True)]
     return {
         "changed": item.changed,
         "repository": job.options.repository,
@@ -37,6 +38,10 @@ def result(job: RestoreTask) -> dict[str, t.Any]:
             "warnings": item.warnings,
         },
         "disks": [_disk(item, disk) for disk in item.disks],
+        "put_back": {
+            "nvram": PUT_NVRAM_BACK in item.done,
+            "tags": _tags(job),
+        },
         "left": [disk.label for disk in item.target.disks if disk.unit not in {each.place.backup.unit for each in item.disks}],
         "diff": diff(before, after),
     }
@@ -52,6 +57,22 @@ def _lines(item: RestoreItem, point: str = "") -> list[str]:
     return lines
 
 
+def _settings(job: RestoreTask, *, done: bool) -> list[str]:
+    """What was put back besides the disks, before or after it was."""
+    lines = []
+    if PUT_NVRAM_BACK in job.item.done:
+        lines.append(f"nvram: {f'that of the backup {job.point.id}' if done else 'another one'}\n")
+    if done:
+        lines += [f"tag: {name}\n" for name in _tags(job)]
+    return lines
+
+
+def _tags(job: RestoreTask) -> list[str]:
+    """The tags that were attached, or in check mode would be."""
+    foreseen = job.task.check and ATTACH_TAGS in job.item.done
+    return sorted(job.settings.tags.values()) if foreseen else job.settings.attached
+
+
 def _disk(item: RestoreItem, disk: RestoredDisk) -> dict[str, t.Any]:
     backup, old = disk.place.backup, disk.place.old
     restored = EXCHANGE in item.done and not disk.unchanged
@@ -64,6 +85,7 @@ def _disk(item: RestoreItem, disk: RestoredDisk) -> dict[str, t.Any]:
         "action": "unchanged" if disk.unchanged else "restored" if restored else "none",
         "compared": disk.compared or ("content" if disk.unchanged else None),
         "not_read": disk.not_read,
+        "storage_policies": list(disk.policies) if restored else [],
         "replaced": _replaced(disk) if restored and old is not None else None,
     }
 

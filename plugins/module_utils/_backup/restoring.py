@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Restore disks into a VM that is there.
 
-Each disk is brought in beside the one that it replaces and proved. Only then, and only if all of them
-have come, is the VM changed, by one call. The disks that were replaced are deleted last. Until then a
-run may end at any moment: the VM has all old disks, or all restored ones, and what belongs to no VM is
-known from the record of ``restore_record``.
+Each disk is brought in beside the one that it replaces and proved. Only then, and only if all of
+them have come, is the VM changed, by one call. The disks that were replaced are deleted last. Until
+then a run may end at any moment: the VM has all old disks, or all restored ones, and what belongs
+to no VM is known from the record of ``restore_record``.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from .._disk_import import apply as disk_calls
 from .._disk_import import importing
 from .._disk_import import places as homes
 from .._engine import Item, Part, Task
-from .._errors import Fault, InvalidOption, NotFound, VforgeError
+from .._errors import Fault, InvalidOption, NotFound
 from .._progress import Meter
 from .._vsphere import snapshots
 from .._vsphere.disks import users_of
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
-from .._vsphere.policies import policies_of
 from .._vsphere.vm import start_power_off, start_power_on
 from . import disk as disks
-from . import images, records, restore_plan, restore_report, targets
+from . import images, records, restore_plan, restore_report, settings, targets
 from .local import chosen, chosen_point
 from .proving import first_difference
 from .repository import Machine, Repository
 from .restore_options import CONTENT, MANIFEST, IntoOptions
 from .restore_plan import (
+    ATTACH_TAGS,
     BRING_IN,
     DELETE_REPLACED,
     EXCHANGE,
     POWER_OFF,
     POWER_ON,
+    PUT_NVRAM_BACK,
     REMOVE_LEFTOVERS,
     REMOVE_SNAPSHOTS,
     NotRestored,
@@ -67,10 +68,12 @@ class RestoredDisk:
 
     :ivar file: path of the restored disk; empty until it is there.
     :ivar compared: how it was proved: ``content`` or ``manifest``; empty where it was not.
-    :ivar not_read: why it was not proved by its content; empty where it was, or nobody asked for it.
+    :ivar not_read: why it was not proved by its content; empty
+        where it was, or nobody asked for it.
     :ivar unchanged: whether the VM's disk has what the point has, and was left alone.
     :ivar keeps: why the disk that it replaces stays; empty where it is deleted.
     :ivar deleted: whether that disk is deleted.
+    :ivar policies: IDs of the storage policies that the restored disk has from its beginning.
     """
 
     place: Place
@@ -80,6 +83,7 @@ class RestoredDisk:
     unchanged: bool = False
     keeps: str = ""
     deleted: bool = False
+    policies: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -110,6 +114,7 @@ class RestoreTask:
     """A restore of one point into one VM.
 
     :ivar machine: the points of the VM that was backed up; its lock is held.
+    :ivar settings: what is put back besides the disks.
     """
 
     session: Session
@@ -120,6 +125,7 @@ class RestoreTask:
     point: Point
     record: Record
     files: DatastoreFiles
+    settings: settings.Settings = dataclasses.field(default_factory=settings.Settings)
     _homes: dict[str, homes.Home] = dataclasses.field(default_factory=dict)
 
     def home(self, path: DatastorePath) -> homes.Home:
@@ -157,7 +163,8 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
-        # Read after the wait: who held the lock may have exchanged the disks of this VM, or had a snapshot of it.
+        # Read after the wait: who held the lock may have exchanged the disks of this
+        # VM, or had a snapshot of it.
         target = targets.again(session, found)
         point = chosen_point(machine, options.point)
         wanted = chosen_disks(point, options.disks)
@@ -179,11 +186,21 @@ def _carry_out(job: RestoreTask) -> None:
         for disk in item.disks:
             disk.unchanged = _has_it(job, disk)
     due = [disk.place for disk in item.due_disks]
-    if due:
+    job.settings = settings.missing(job)
+    if due or job.settings.nvram:
         restore_plan.check_power(job.target, job.options)
+    if due:
         restore_plan.check_verify(job.target, job.options, due)
+        settings.choose_policies(job, item.due_disks)
     left = restore_plan.leftovers(job.target, job.record, {place.backup.digests for place in due})
-    item.steps = restore_plan.steps(job.target, job.options, due, leftovers=bool(left.deletable))
+    item.steps = restore_plan.steps(
+        job.target,
+        job.options,
+        due,
+        nvram=bool(job.settings.nvram),
+        tags=bool(job.settings.tags),
+        leftovers=bool(left.deletable),
+    )
     if job.task.check:
         item.done += item.left
         return
@@ -193,7 +210,19 @@ def _carry_out(job: RestoreTask) -> None:
         _exchange(job)
         _delete_replaced(job)
         _note_restored(job, due)
+    _put_settings_back(job)
     job.task.stage(POWER_ON, lambda item: start_power_on(job.session, item.target.moid), "VMs powered on")
+
+
+def _put_settings_back(job: RestoreTask) -> None:
+    """Put back what was asked for besides the disks, which are there by now."""
+    if job.settings.nvram:
+        _power_off(job)
+        settings.put_nvram_back(job)
+        job.item.done.append(PUT_NVRAM_BACK)
+    if job.settings.tags:
+        settings.attach_tags(job)
+        job.item.done.append(ATTACH_TAGS)
 
 
 def _note_restored(job: RestoreTask, places: t.Sequence[restore_plan.Place]) -> None:
@@ -225,7 +254,9 @@ def _has_it(job: RestoreTask, disk: RestoredDisk) -> bool:
 
 
 def _obstacle(job: RestoreTask, old: Disk) -> str:
-    """Why a disk of the VM cannot be read, so that nobody knows whether it has what the point has; empty where it can."""
+    """Why a disk of the VM cannot be read, so that nobody knows whether it has what the
+    point has; empty where it can.
+    """
     if not job.target.powered_off:
         return "the VM is not powered off, and its host has locked the file"
     if old.levels:
@@ -268,7 +299,9 @@ def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
 
 
 def _remove_left(job: RestoreTask, file: str) -> bool:
-    """Remove a disk that a run has left that was killed, with the VM of its import; whether it is gone."""
+    """Remove a disk that a run has left that was killed, with the VM of its
+    import; whether it is gone.
+    """
     made = job.record.made.get(file)
     if made is not None and not made.compared:
         path = _path(file)
@@ -288,12 +321,16 @@ def _folder(job: RestoreTask) -> str:
 
 
 def _ready_name(job: RestoreTask) -> str:
-    """What begins the names of files that are made ready: of the VM that was backed up, whose lock is held, for this one."""
+    """What begins the names of files that are made ready: of the VM that was backed up, whose
+    lock is held, for this one.
+    """
     return f"{_READY}{job.point.instance_uuid}-{job.target.instance_uuid}-"
 
 
 def _remove_ready(job: RestoreTask) -> None:
-    """Remove what runs that were killed have made ready for this VM, and begun to make; the lock is held."""
+    """Remove what runs that were killed have made ready for this VM, and
+    begun to make; the lock is held.
+    """
     with _files.open_folder(_folder(job), what=_WHAT) as folder:
         for name in folder.names():
             if name.startswith(_ready_name(job)) and name.endswith(".vmdk"):
@@ -302,7 +339,9 @@ def _remove_ready(job: RestoreTask) -> None:
 
 
 def _delete(job: RestoreTask, file: str) -> bool:
-    """Delete a disk that belongs to no VM; whether it is gone. What cannot be deleted stays in the record."""
+    """Delete a disk that belongs to no VM; whether it is gone. What cannot be
+    deleted stays in the record.
+    """
     used = _owners(job, file)
     if used:
         job.item.warnings.append(f"{file} was left alone, since {', '.join(used)} has it now.")
@@ -320,7 +359,9 @@ def _delete(job: RestoreTask, file: str) -> bool:
 
 
 def _owners(job: RestoreTask, file: str) -> list[str]:
-    """The VMs that have a disk at this moment, the target among them: two calls, or four where there are many VMs."""
+    """The VMs that have a disk at this moment, the target among them: two calls, or
+    four where there are many VMs.
+    """
     now = targets.again(job.session, job.target)
     # Its devices are asked first: what layoutEx says of its disks may be older than an exchange.
     if any(file in disk.files for disk in now.disks):
@@ -339,7 +380,9 @@ def _bring_all_in(job: RestoreTask) -> None:
 
 
 def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
-    """Have a disk beside the old one, proved; one that a run has brought in that was killed is used."""
+    """Have a disk beside the old one, proved; one that a run has
+    brought in that was killed is used.
+    """
     place = disk.place
     for made in _brought_in(job, place):
         if _use(job, disk, made.file):
@@ -361,6 +404,7 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
             provisioning=place.provisioning,
             replace=False,
             timeout=job.options.timeout,
+            policies=disk.policies,
         )
         importing.bring_in(job.task, job.item, job.home(new.target), new)
     disk.file = file
@@ -372,7 +416,9 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
 
 
 def _use(job: RestoreTask, disk: RestoredDisk, file: str) -> bool:
-    """Take a disk that an earlier run has brought in; False where it is gone, is not as it was, or a VM has it."""
+    """Take a disk that an earlier run has brought in; False where it is gone, is
+    not as it was, or a VM has it.
+    """
     if _owners(job, file):
         return False
     try:
@@ -385,7 +431,9 @@ def _use(job: RestoreTask, disk: RestoredDisk, file: str) -> bool:
 
 
 def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
-    """Disks of the right content that a run has brought in that was killed, and that no other place takes."""
+    """Disks of the right content that a run has brought in that was killed,
+    and that no other place takes.
+    """
     near = restore_plan.beside(job.target, place)
     used = {disk.file for disk in job.item.disks}
     return [
@@ -400,7 +448,9 @@ def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
 
 @contextlib.contextmanager
 def _ready(job: RestoreTask, place: Place) -> t.Iterator[str]:
-    """The disk of the point as a file that a host takes, compared with its digests; it goes at the end."""
+    """The disk of the point as a file that a host takes, compared with its
+    digests; it goes at the end.
+    """
     path = os.path.join(_folder(job), f"{_ready_name(job)}{place.backup.key}.vmdk")
     job.session.show_progress(f"preparing {place.backup.label} of {job.point.id}")
     try:
@@ -428,9 +478,11 @@ def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
 
 
 def _compare(job: RestoreTask, disk: RestoredDisk, file: str, what: str) -> int | None:
-    """Compare a disk that has come with the digests of the point, where that is asked for and its datastore allows it.
+    """Compare a disk that has come with the digests of the point, where that is asked
+    for and its datastore allows it.
 
-    :returns: the byte where they differ; None where they do not, as far as ``disk`` says then how it was compared.
+    :returns: the byte where they differ; None where they do not, as far as ``disk``
+        says then how it was compared.
     :raises FileLocked, FileDenied: it cannot be read, and has to be.
     :raises NoSuchFile, NotWhole: it is not there, or not whole.
     """
@@ -452,14 +504,20 @@ def _compare(job: RestoreTask, disk: RestoredDisk, file: str, what: str) -> int 
 # They take the place of others
 
 
-def _exchange(job: RestoreTask) -> None:
-    session, item = job.session, job.item
+def _power_off(job: RestoreTask) -> None:
     job.task.stage(
         POWER_OFF,
-        lambda item: start_power_off(session, item.target.moid),
+        lambda item: start_power_off(job.session, item.target.moid),
         "VMs powered off",
         done_already="InvalidPowerState",
     )
+    if job.item.error is not None:
+        raise job.item.error
+
+
+def _exchange(job: RestoreTask) -> None:
+    session, item = job.session, job.item
+    _power_off(job)
     job.task.stage(REMOVE_SNAPSHOTS, lambda item: snapshots.start_remove_all(session, item.target.moid), "snapshots removed")
     if item.error is not None:
         raise item.error
@@ -476,8 +534,7 @@ def _exchange(job: RestoreTask) -> None:
     job.record.note_replaced(
         Replaced(disk.place.old.file, disk.file) for disk in item.due_disks if disk.place.old is not None and not disk.keeps
     )
-    policies = _policies(job)
-    exchanges = [_exchange_of(disk, policies) for disk in item.due_disks]
+    exchanges = [_exchange_of(disk) for disk in item.due_disks]
     job.task.stage(EXCHANGE, lambda item: targets.start_exchange(session, item.target, exchanges), "disks replaced")
     if item.error is not None:
         raise item.error
@@ -485,23 +542,10 @@ def _exchange(job: RestoreTask) -> None:
     item.target = targets.again(session, before)
 
 
-def _policies(job: RestoreTask) -> dict[int, tuple[str, ...]]:
-    """The storage policies of the disks that are replaced, by their keys; a warning where they cannot be read."""
-    keys = [disk.place.old.key for disk in job.item.due_disks if disk.place.old is not None]
-    try:
-        return policies_of(job.session, job.target.moid, keys) if keys else {}
-    except VforgeError as error:
-        job.item.warnings.append(
-            f"The storage policies of the replaced disks cannot be read: {error} "
-            "The restored ones get the default policies of their datastores: set others again."
-        )
-        return {}
-
-
-def _exchange_of(disk: RestoredDisk, policies: t.Mapping[int, tuple[str, ...]]) -> targets.Exchange:
+def _exchange_of(disk: RestoredDisk) -> targets.Exchange:
     place = disk.place
     old = place.old.key if place.old is not None else None
-    return targets.Exchange(place.controller, place.unit, disk.file, old, policies.get(old, ()) if old is not None else ())
+    return targets.Exchange(place.controller, place.unit, disk.file, old, disk.policies)
 
 
 def _choose_what_stays(job: RestoreTask) -> None:

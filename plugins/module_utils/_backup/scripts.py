@@ -1,12 +1,13 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scripts of the user's in a guest, before and after its snapshot: what makes a backup application-consistent.
+"""Scripts of the user's in a guest, before and after its snapshot: what makes a
+backup application-consistent.
 
-The script after the snapshot runs in every ending of the one before it: also where that failed, where
-there is no snapshot, after a signal, and when the time is over. Where a run is killed between the two,
-a file in the VM's folder of the repository says so, and the next run on the VM begins with the script
-after. The file has no text of a script, since that may hold secrets.
+The script after the snapshot runs in every ending of the one before it: also where that failed,
+where there is no snapshot, after a signal, and when the time is over. Where a run is killed between
+the two, a file in the VM's folder of the repository says so, and the next run on the VM begins with
+the script after. The file has no text of a script, since that may hold secrets.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Ran:
     """What became of the scripts of one VM.
 
     :ivar open: whether the script before has begun, and the one after has not been tried since.
-    :ivar failure: of the script after: by then the snapshot is made, and its backup is as good as any.
+    :ivar failure: of the script after: by then the snapshot is made,
+        and its backup is as good as any.
     """
 
     before: str = NOT_RUN
@@ -98,7 +100,8 @@ def _begin(job: BackupTask, item: BackupItem, scripts: ScriptOptions, ran: Ran) 
 
 
 def finish(job: BackupTask, item: BackupItem, *, last: bool = False) -> None:
-    """Run the script after, where it is due; it has its own time, also when that of the task is over.
+    """Run the script after, where it is due; it has its own time, also
+    when that of the task is over.
 
     :param last: whether nobody else will run it, where it cannot be run.
     """
@@ -189,7 +192,8 @@ def _run(
 
     :param which: ``before`` or ``after``.
     :param clear: end and remove first what is left in the guest of scripts whose end was not seen.
-    :raises VforgeError: it could not be run, did not end in time, or ended with another exit code than 0.
+    :raises VforgeError: it could not be run, did not end in time, or ended
+        with another exit code than 0.
     """
     text = scripts.before if which == "before" else scripts.after
     guest = _guest(job, item, scripts)

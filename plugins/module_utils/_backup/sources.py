@@ -1,10 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The transports of a task: what each says of a VM before its snapshot is made, and the readers that it makes after that.
+"""The transports of a task: what each says of a VM before its snapshot is made, and the
+readers that it makes after that.
 
-There is one of them for a task. It looks for the VM that the module runs in at most once, and has all that is
-attached to that.
+There is one of them for a task. It looks for the VM that the module runs in at most once, and
+has all that is attached to that.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ SourceOf = t.Callable[["Disk"], t.ContextManager["Reader"]]
 class Sources:
     """The transports of one task.
 
-    :ivar detached: files of disks that dead runs had left attached, and that were detached; in check mode would be.
+    :ivar detached: files of disks that dead runs had left attached, and that were
+        detached; in check mode would be.
     """
 
     def __init__(self, job: BackupTask) -> None:
@@ -60,7 +62,8 @@ class Sources:
     # Before anything is changed
 
     def look(self) -> None:
-        """Find the VM that the module runs in, where it may be needed, and detach what dead runs have left on it.
+        """Find the VM that the module runs in, where it may be needed, and detach
+        what dead runs have left on it.
 
         :raises NotFound: the VM that is named as the proxy is not there.
         """
@@ -80,7 +83,8 @@ class Sources:
     def ways(self, vm: Vm) -> list[Way]:
         """What each transport says of a VM.
 
-        Files of datastores are looked at: that is no SOAP call, and three HTTP requests for each disk.
+        Files of datastores are looked at: that is no SOAP call, and
+        three HTTP requests for each disk.
         """
         disks = plan.kept(vm.disks)
         return [
@@ -203,8 +207,8 @@ class Sources:
         return source
 
     def _areas_in_use(self, item: BackupItem, snapshot: str, disk: Disk) -> t.Callable[[], list[tuple[int, int]]]:
-        """Asks which areas of a disk are in use: those that tracking knows, else all of it. Who asks for a full backup may
-        do so because tracking is not to be trusted.
+        """Asks which areas of a disk are in use: those that tracking knows, else all of it. Who
+        asks for a full backup may do so because tracking is not to be trusted.
         """
 
         def ask() -> list[tuple[int, int]]:

@@ -1,13 +1,15 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Synthetic fulls: a point whose images get all that they have from earlier points, without a VM being read.
+"""Synthetic fulls: a point whose images get all that they have from earlier
+points, without a VM being read.
 
-It is what keeps chains short: each image below another one costs whoever reads it an open file. The order makes
-it safe to end at any moment:
+It is what keeps chains short: each image below another one costs whoever reads it an open file. The
+order makes it safe to end at any moment:
 
 1. The content of each image is written into a new one beside it, and proved by the digests.
-2. A file in the point says that all of them are whole. Without it, the next run removes them; with it, it goes on.
+2. A file in the point says that all of them are whole. Without it, the next run
+    removes them; with it, it goes on.
 3. They take the places of the old ones, which read the same; then the manifest is written.
 
 Points that stand on this one find its images under the names that they had.
@@ -57,7 +59,8 @@ def put_right(machine: Machine, name: str, deadline: float) -> bool:
     """Go on with what was whole, remove what was not.
 
     :returns: whether there was anything.
-    :raises BackupDamaged, ToolFailed: when an image that was to be replaced cannot be read, or stands on another one.
+    :raises BackupDamaged, ToolFailed: when an image that was to be replaced cannot be
+        read, or stands on another one.
     """
     found = names(machine.at(name))
     if _MARK in found:
@@ -99,8 +102,8 @@ def _finish(machine: Machine, point: Point, deadline: float) -> Point:
 
 
 def _as_it_is(machine: Machine, point: Point, disk: DiskBackup, deadline: float) -> DiskBackup:
-    """A disk as its image is now. An image whose new one was lost still needs what it stands on: a manifest that denied
-    that would have the next prune remove it.
+    """A disk as its image is now. An image whose new one was lost still needs what it stands on: a
+    manifest that denied that would have the next prune remove it.
     """
     image = machine.image_of(point, disk)
     with images.damage_of(f"{disk.label} of the backup {point.id}"):
@@ -111,7 +114,9 @@ def _as_it_is(machine: Machine, point: Point, disk: DiskBackup, deadline: float)
 
 
 def _abandon(machine: Machine, name: str) -> None:
-    """Remove what is not whole; first the file that says that it is, which may be there when writing it failed late."""
+    """Remove what is not whole; first the file that says that it is, which may be there
+    when writing it failed late.
+    """
     folder = machine.at(name)
     with explained(folder):
         if os.path.lexists(os.path.join(folder, _MARK)):

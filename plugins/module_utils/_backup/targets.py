@@ -16,6 +16,7 @@ from .._vsphere import compute, vm
 from .._vsphere.disks import Disk, controllers_in, disk_devices, disks_in
 from .._vsphere.snapshots import Snapshot, snapshots_in
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, datacenter_of, is_readable, name_of, reference
+from .read import NVRAM, nvram_of
 
 if t.TYPE_CHECKING:
     from .._connector.find import Selector
@@ -31,6 +32,7 @@ _TARGET: dict[type, tuple[str, ...]] = {
         "config.changeVersion",
         "config.keyId",
         "runtime.consolidationNeeded",
+        NVRAM,
     ),
     vim.Datastore: ("name", "summary.type"),
 }
@@ -48,6 +50,7 @@ class Target(vm.Vm):
     :ivar encrypted: whether its home is.
     :ivar version: of its configuration (``changeVersion``).
     :ivar vmx: path of its configuration file; it may lie at the top of its datastore.
+    :ivar nvram: path of the settings of its firmware; empty where it is not known.
     :ivar datacenter: inventory path.
     :ivar stores: kinds of its datastores by their names.
     :ivar devices: its disks, as vSphere's own objects.
@@ -62,6 +65,7 @@ class Target(vm.Vm):
     encrypted: bool = False
     version: str = ""
     vmx: str = ""
+    nvram: str = ""
     datacenter: str = ""
     stores: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     devices: tuple[t.Any, ...] = dataclasses.field(default=(), repr=False, compare=False)
@@ -114,6 +118,7 @@ def read(session: Session, ref: t.Any) -> Target | None:
         encrypted=row.get("config.keyId") is not None,
         version=row.get("config.changeVersion") or "",
         vmx=path,
+        nvram=nvram_of(row),
         datacenter=path_in(rows, above.moid) if above is not None else "",
         stores={
             name_of(store): str(store.get("summary.type") or "")
@@ -139,7 +144,8 @@ class Exchange:
     :ivar unit: number of its place there.
     :ivar file: path of the disk that comes.
     :ivar old: key of the disk that goes; None where the place is free.
-    :ivar policies: IDs of the storage policies that the disk gets; empty for the default of its datastore.
+    :ivar policies: IDs of the storage policies that the disk gets; empty
+        for the default of its datastore.
     """
 
     controller: int
@@ -152,8 +158,8 @@ class Exchange:
 def start_exchange(session: Session, target: Target, exchanges: t.Sequence[Exchange]) -> t.Any:
     """``ReconfigVM_Task`` that takes disks off and puts others on, all or none.
 
-    The disks that go keep their files. What the place has of its own (mode, shares, sharing) stays. A
-    VM that was changed since it was read refuses it (ConcurrentAccess).
+    The disks that go keep their files. What the place has of its own (mode, shares, sharing) stays.
+    A VM that was changed since it was read refuses it (ConcurrentAccess).
     """
     known = {device.key: device for device in target.devices}
     removed = [known[each.old] for each in exchanges if each.old is not None]

@@ -4,9 +4,10 @@
 """Backups of VMs from the options to the result.
 
 The order of each VM is: lock its folder in the repository, put right what dead runs have left, read
-it as it is now, refuse what cannot be, run the script before in its guest, snapshot, run the script after,
-read device data from the snapshot, ask what changed, read it in parallel, remove the snapshot, read back
-what was written, commit. A point is there when all of that is done, and not before. VMs do not wait for each other.
+it as it is now, refuse what cannot be, run the script before in its guest, snapshot, run the script
+after, read device data from the snapshot, ask what changed, read it in parallel, remove the
+snapshot, read back what was written, commit. A point is there when all of that is done, and not
+before. VMs do not wait for each other.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ if t.TYPE_CHECKING:
     from .._vsphere.disks import Disk
     from .._vsphere.transports import Way
     from .readers import Reader
+    from .turns import Turn
 
 KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.backup ")
 
@@ -72,7 +74,8 @@ class BackupItem(SnapshotItem):
     """A VM of the task.
 
     :ivar machine: its points; None until its folder is locked.
-    :ivar ways: what each transport said of it before its snapshot; ``transport`` the one that reads it.
+    :ivar ways: what each transport said of it before its snapshot;
+        ``transport`` the one that reads it.
     :ivar hardware: what the VM is made of, as its snapshot has it.
     :ivar readings: what is read of its disks.
     :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
@@ -117,7 +120,7 @@ class BackupTask:
     """A task whose VMs were found.
 
     :ivar run: names this run in the owner marks of its snapshots, and in its points.
-    :ivar tags: of all VMs, by moid; None where they are not known.
+    :ivar around: tags and storage policies of the VMs that are due.
     :ivar lock: for what is made once for all VMs.
     """
 
@@ -125,7 +128,7 @@ class BackupTask:
     options: BackupOptions
     task: Task[t.Any]
     repository: Repository
-    tags: dict[str, dict[str, t.Any]] | None = None
+    around: about.Around = dataclasses.field(default_factory=about.Around)
     end: Stops = dataclasses.field(default_factory=Stops)
     run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
@@ -194,11 +197,12 @@ def _carry_out(job: BackupTask) -> None:
         _foresee(job)
         return
     due = [item for item in job.vms if item.leftovers or item.left]
-    if any(item.due(BACK_UP) for item in due):
+    vms = [item.vm for item in due if item.due(BACK_UP)]
+    if vms:
         with job.task.phase("lookup"):
-            job.tags = about.tags(job.session, job.task.deadline)
+            job.around = about.Around(about.tags(job.session, job.task.deadline), about.policies(job.session, vms))
     try:
-        lanes.work(job, due, lambda item: _back_up(job, item))
+        lanes.work(job, due, lambda turn: _back_up(job, turn))
     finally:
         _wind_up(job, due)
 
@@ -236,11 +240,12 @@ def _points(job: BackupTask, item: BackupItem) -> t.Sequence[Point]:
 # One VM, in a thread
 
 
-def _back_up(job: BackupTask, item: BackupItem) -> None:
+def _back_up(job: BackupTask, turn: Turn[BackupItem]) -> None:
     """All that is due of one VM, in the order that the head of this file says.
 
     :raises VforgeError: why it has no new point.
     """
+    item = turn.each
     begun = time.monotonic()
     try:
         show = job.session.show_progress
@@ -248,6 +253,9 @@ def _back_up(job: BackupTask, item: BackupItem) -> None:
         item.machine = item.held.enter_context(lock)
         remove_leftovers(job.snapshots, [item])
         _read_again(job, item)
+        # It may have moved to another host or datastore, where others are read already.
+        turn.look_again()
+        job.go_on()
         if item.due(BACK_UP):
             plan.check(item.vm, job.options)
             _choose_transport(job, item)
@@ -269,7 +277,8 @@ def _back_up(job: BackupTask, item: BackupItem) -> None:
 
 
 def _read_again(job: BackupTask, item: BackupItem) -> None:
-    """Read a VM in its turn, which may come hours after the task began: it may be on by now, or off.
+    """Read a VM in its turn, which may come hours after the task
+    began: it may be on by now, or off.
 
     Without a snapshot that a dead run had left, its disks are others, too.
 
@@ -323,7 +332,9 @@ def _copy(job: BackupTask, item: BackupItem) -> None:
 
 
 def _copy_and_detach(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
-    """Copy disks; in every ending nothing of them stays attached, so that their snapshots can be removed."""
+    """Copy disks; in every ending nothing of them stays attached, so that
+    their snapshots can be removed.
+    """
     try:
         _copy_snapshots(job, ready)
     finally:
@@ -371,8 +382,8 @@ def _detach(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
 
 
 def _leave(item: BackupItem) -> None:
-    """The end of a VM: what was staged and is no point goes, and the folder is free. What cannot be removed, the next run
-    removes.
+    """The end of a VM: what was staged and is no point goes, and the folder is free. What cannot be
+    removed, the next run removes.
     """
     if item.staged is not None and item.machine is not None:
         try:
@@ -529,7 +540,7 @@ def _describe(job: BackupTask, item: BackupItem, staged: str) -> tuple[str, str]
     :returns: the SHA-256 of each; empty where there is none.
     """
     nvram, why = about.nvram(job.session, item.vm, job.task.deadline)
-    machine = hardware.as_json(item.hardware, about.as_json(item.vm, job.tags, why)) if item.hardware is not None else b""
+    machine = hardware.as_json(item.hardware, about.as_json(item.vm, job.around, why)) if item.hardware is not None else b""
     written = []
     for name, data in ((MACHINE_FILE, machine), (NVRAM_FILE, nvram)):
         if data:
@@ -541,8 +552,8 @@ def _describe(job: BackupTask, item: BackupItem, staged: str) -> tuple[str, str]
 def consistency(job: BackupTask, item: BackupItem) -> str:
     """What the disks of a backup are like.
 
-    The script before alone does not make them application-consistent where the file systems were to be
-    quiesced, and could not: what applications have written may not be on the disks then.
+    The script before alone does not make them application-consistent where the file systems were to
+    be quiesced, and could not: what applications have written may not be on the disks then.
     """
     if item.vm.power_state == "poweredOff":
         return POWERED_OFF

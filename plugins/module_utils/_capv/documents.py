@@ -1,10 +1,12 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Manifests as text: YAML that every reader takes for the same, and a first line that says whose it is.
+"""Manifests as text: YAML that every reader takes for the same, and a
+first line that says whose it is.
 
-Kubernetes reads YAML as version 1.1 has it, where a network named ``n`` is false and 1_000 is a number; PyYAML leaves some of
-these without quotes. So every text is quoted but those that nobody can take for anything else.
+Kubernetes reads YAML as version 1.1 has it, where a network named ``n`` is false and 1_000 is a
+number; PyYAML leaves some of these without quotes. So every text is quoted but those that
+nobody can take for anything else.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from .._errors import InvalidOption, MissingLibrary
 
 Document: t.TypeAlias = dict[str, t.Any]
 
-# A letter first: nothing that is a number, a date or a time. Of words, those that YAML 1.1 has for other things are left out.
+# A letter first: nothing that is a number, a date or a time. Of words, those that YAML 1.1 has
+# for other things are left out.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 
@@ -40,7 +43,9 @@ def _yaml() -> t.Any:
 
 
 def dump(documents: t.Iterable[Document]) -> str:
-    """The documents as YAML, always the same text for the same documents, in the order of their keys."""
+    """The documents as YAML, always the same text for the same documents,
+    in the order of their keys.
+    """
     yaml = _yaml()
     dumper = _dumper(yaml)
     return t.cast(
@@ -75,7 +80,9 @@ def _dumper(yaml: t.Any) -> t.Any:
 
 
 def plain(value: t.Any) -> t.Any:
-    """The same in plain types: Ansible's own subclasses of texts and numbers are none that PyYAML writes."""
+    """The same in plain types: Ansible's own subclasses of texts and numbers
+    are none that PyYAML writes.
+    """
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -104,7 +111,9 @@ def load(text: str, where: str) -> list[t.Any]:
 
 
 def at(document: t.Any, *keys: str) -> t.Any:
-    """What a document of somebody else has at a path of keys; None where there is no such thing, whatever its form."""
+    """What a document of somebody else has at a path of keys; None where there is no
+    such thing, whatever its form.
+    """
     for key in keys:
         document = document.get(key) if isinstance(document, dict) else None
     return document
@@ -113,10 +122,9 @@ def at(document: t.Any, *keys: str) -> t.Any:
 @functools.cache
 def _loader(yaml: t.Any) -> t.Any:
     """A safe one that leaves times as texts: JSON, which Kubernetes speaks, has none."""
-    found = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    found = {}
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():
+        found[first] = [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
     base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return type("Loader", (base,), {"yaml_implicit_resolvers": found})
 
@@ -126,7 +134,8 @@ class Head:
     """What the first lines of a file of ours say.
 
     :ivar owner: namespace and name of the cluster.
-    :ivar source: what a sealed Secret was made of, as a text that gives nothing away; empty for all other files.
+    :ivar source: what a sealed Secret was made of, as a text that gives nothing
+        away; empty for all other files.
     :ivar edited: whether somebody has changed the file since.
     """
 

@@ -3,14 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The objects of Cluster API that make a workload cluster, in the forms v1beta1 and v1beta2. Pure.
 
-They are those of CAPV's own ``clusterctl generate cluster`` (templates/cluster-template.yaml), with two differences:
+They are those of CAPV's own ``clusterctl generate cluster``
+(templates/cluster-template.yaml), with two differences:
 
-- A VSphereMachineTemplate is immutable (CAPV's webhook), and a change of a KubeadmConfigTemplate rolls nothing out. So
-  both have
-  a digest of their content in their names: a change is a new object, which rolls the machines.
-- Sync waves of Argo CD, which removes the highest wave first and waits until it is gone (controller/sort_delete.go). The
-  Cluster
-  and its machines are in a higher wave than what they need to go: the VSphereCluster, the templates and the credentials.
+- A VSphereMachineTemplate is immutable (CAPV's webhook), and a change of a KubeadmConfigTemplate
+  rolls nothing out. So both have a digest of their content in their names: a change is a new
+  object, which rolls the machines.
+- Sync waves of Argo CD, which removes the highest wave first and waits until it is gone
+  (controller/sort_delete.go). The Cluster and its machines are in a higher wave than what they need
+  to go: the VSphereCluster, the templates and the credentials.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ _COMMANDS = (
     f'echo "{_HOSTS}" >>/etc/hosts',
 )
 
-# Before a cluster has its first member, admin.conf has no rights (kubeadm 1.29 and later): kube-vip begins with
-# super-admin.conf.
+# Before a cluster has its first member, admin.conf has no rights (kubeadm 1.29 and later): kube-vip
+# begins with super-admin.conf.
 _PREPARE = """\
 #!/bin/sh
 set -eu
@@ -71,7 +72,9 @@ def cluster_documents(cluster: Cluster) -> list[Document]:
 
 
 def credentials_name(cluster: Cluster) -> str:
-    """The Secret of the VSphereCluster's identity. CAPV adds a finalizer to it, so each cluster has one of its own."""
+    """The Secret of the VSphereCluster's identity. CAPV adds a finalizer to it, so each
+    cluster has one of its own.
+    """
     return f"{cluster.name}-vcenter"
 
 
@@ -128,7 +131,9 @@ def _infrastructure(cluster: Cluster) -> Document:
 
 
 def _machine_spec(cluster: Cluster, machine: Machine) -> Document:
-    """A machine. CAPV takes the thumbprint of the VSphereCluster, so that a new certificate rolls nothing (vimmachine.go)."""
+    """A machine. CAPV takes the thumbprint of the VSphereCluster, so that a new certificate
+    rolls nothing (vimmachine.go).
+    """
     optional = {
         "snapshot": machine.snapshot,
         "numCoresPerSocket": machine.cores_per_socket,
@@ -274,7 +279,9 @@ def _machine_deployment(cluster: Cluster, workers: Workers) -> Document:
 
 
 def _resource_sets(cluster: Cluster) -> list[Document]:
-    """What Cluster API itself puts into the workload cluster: the credentials that the addons find there."""
+    """What Cluster API itself puts into the workload cluster: the credentials
+    that the addons find there.
+    """
     names = [resource_secret(cluster, addon) for addon in ("cloud_provider", "csi") if addon in cluster.addons]
     if not names:
         return []

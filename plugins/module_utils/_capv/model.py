@@ -1,11 +1,12 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a workload cluster is to be, as typed values. What cannot be right is refused here, by the option's name.
+"""What a workload cluster is to be, as typed values. What cannot be right is
+refused here, by the option's name.
 
-The rules are those of Cluster API's and CAPV's own webhooks and schemas (cluster-api 1.14, cluster-api-provider-vsphere
-1.14 and
-its v1beta2 types), so that a mistake shows before anything is committed. Pure.
+The rules are those of Cluster API's and CAPV's own webhooks and schemas (cluster-api
+1.14, cluster-api-provider-vsphere 1.14 and its v1beta2 types), so that a mistake shows
+before anything is committed. Pure.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ SEALED, REFERENCED = "sealed", "referenced"
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _MOST_OF_A_LABEL = 63
 
-# What Cluster API puts after the name of a pool for a Machine: the MachineSet's and the Machine's own five or ten characters.
+# What Cluster API puts after the name of a pool for a Machine: the MachineSet's and the
+# Machine's own five or ten characters.
 _MACHINE_SUFFIX = len("-0123456789-01234")
 
 # What Cluster API takes for a version of Kubernetes.
@@ -37,7 +39,8 @@ _VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-+][0-9A-Za-z
 # CAPV's webhook: "should be a valid VM hardware version, example vmx-17".
 HARDWARE_VERSION = re.compile(r"vmx-[1-9][0-9]?")
 
-# CAPV compares the SHA-1 of the vCenter's certificate, in capitals with colons between (govmomi's soap.ThumbprintSHA1).
+# CAPV compares the SHA-1 of the vCenter's certificate, in capitals with colons between
+# (govmomi's soap.ThumbprintSHA1).
 _THUMBPRINT = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){19}")
 
 _SSH_KEY = re.compile(r"(ssh-|ecdsa-|sk-)\S+ \S+( .*)?")
@@ -114,7 +117,9 @@ class Endpoint:
 
 @dataclasses.dataclass(frozen=True)
 class Addon:
-    """What Argo CD brings into the workload cluster: a Helm chart, or a folder of a Git repository."""
+    """What Argo CD brings into the workload cluster: a Helm chart, or a
+    folder of a Git repository.
+    """
 
     repo_url: str
     chart: str
@@ -138,7 +143,8 @@ class ArgoCd:
 class Credentials:
     """Of the vCenter. The texts are secrets.
 
-    :ivar command: what seals a Secret: it is given one on its standard input, and prints what may be in Git.
+    :ivar command: what seals a Secret: it is given one on its standard input,
+        and prints what may be in Git.
     :ivar revision: changed by the user with the password, so that it is sealed again.
     """
 
@@ -151,7 +157,9 @@ class Credentials:
 
 @dataclasses.dataclass(frozen=True)
 class Registration:
-    """How Argo CD logs in to the workload cluster; PEM texts, or a token. All but ``ca`` and the certificate is secret."""
+    """How Argo CD logs in to the workload cluster; PEM texts, or a token. All but ``ca``
+    and the certificate is secret.
+    """
 
     ca: str
     certificate: str
@@ -188,7 +196,8 @@ class Cluster:
     def from_params(cls, params: Params) -> Cluster:
         """Take it out of a task's parameters.
 
-        :raises InvalidOption: what Cluster API, CAPV or Argo CD would refuse, or would take and do something else.
+        :raises InvalidOption: what Cluster API, CAPV or Argo CD would refuse, or
+            would take and do something else.
         """
         name = label(params["name"], "name")
         common = given(params.get("machines") or {})
@@ -271,7 +280,9 @@ def _server(text: str) -> str:
 
 
 def _thumbprint(vcenter: Params) -> str:
-    """The SHA-1 that CAPV compares; empty only where the user says that nothing is to be verified."""
+    """The SHA-1 that CAPV compares; empty only where the user says
+    that nothing is to be verified.
+    """
     text = (vcenter.get("thumbprint") or "").upper()
     if text and vcenter.get("insecure"):
         raise InvalidOption("vcenter has both thumbprint and insecure.", hint="Leave insecure out.", option="vcenter")
@@ -441,7 +452,8 @@ def _addons(params: Params) -> dict[str, Addon]:
     return {name: _addon(name, given(options)) for name, options in params.items() if options}
 
 
-# Where the charts are that their makers keep. CSI has none: its manifests are a folder of its repository.
+# Where the charts are that their makers keep. CSI has none: its manifests
+# are a folder of its repository.
 _WHERE_FROM: dict[str, dict[str, str]] = {
     "cni": {
         "repo_url": "https://docs.tigera.io/calico/charts",

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is to be done in a Git working tree, from a cluster and from the files that are there. Pure.
 
-Files of ours say in their first lines whose they are, and what their content was. So a file that somebody has edited, one that
-belongs to another cluster and one that is none of ours are known without any record beside the tree.
+Files of ours say in their first lines whose they are, and what their content was. So a file that
+somebody has edited, one that belongs to another cluster and one that is none of ours are known
+without any record beside the tree.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ def present(cluster: Cluster, files: t.Mapping[str, str], prefix: str, on_edited
 
 
 def absent(namespace: str, name: str, files: t.Mapping[str, str], apps: t.Mapping[str, str], on_edited: str) -> Plan:
-    """The changes that remove a cluster. Everything goes in one commit: sync waves have Argo CD keep the order.
+    """The changes that remove a cluster. Everything goes in one commit: sync
+    waves have Argo CD keep the order.
 
     :param files: by path in the tree: all of the cluster's folders.
     :param apps: files by path in which Applications may be, of all clusters.
@@ -131,7 +133,8 @@ def absent(namespace: str, name: str, files: t.Mapping[str, str], apps: t.Mappin
 def uncommitted(
     owner: str, cluster: Cluster | None, files: t.Mapping[str, str], gone: t.Mapping[str, str], prefix: str
 ) -> list[str]:
-    """Of files that are not committed, those that runs have written or removed for a cluster. An edited one is not theirs.
+    """Of files that are not committed, those that runs have written or removed for a
+    cluster. An edited one is not theirs.
 
     :param cluster: as it is to be; None where it is to be absent.
     :param files: that are there, by path.
@@ -154,8 +157,8 @@ def _sorted(changes: t.Iterable[Change]) -> tuple[Change, ...]:
 def _open_files(cluster: Cluster, files: t.Mapping[str, str], prefix: str) -> dict[str, list[Document]]:
     """All files without secrets.
 
-    The app of apps is there as long as its folder has anything: when it goes, Argo CD removes all Applications that it has
-    made, those of others included.
+    The app of apps is there as long as its folder has anything: when it goes, Argo CD removes all
+    Applications that it has made, those of others included.
     """
     capi, management, app = folders(cluster.name)
     found = {
@@ -203,7 +206,9 @@ def _is_sealed(text: str | None, owner: str, source: str) -> bool:
 
 
 def _obsolete(files: t.Mapping[str, str], owner: str, wanted: t.Collection[str]) -> list[Change]:
-    """Files that a run has written for the cluster, and that are wanted no more. What others put beside them stays."""
+    """Files that a run has written for the cluster, and that are wanted no more. What
+    others put beside them stays.
+    """
     found = []
     for path, text in files.items():
         head = head_of(text) if path not in wanted else None
@@ -247,7 +252,9 @@ def _management_app(cluster: Cluster, files: t.Mapping[str, str], prefix: str) -
 
 
 def _server(name: str, files: t.Mapping[str, str]) -> str:
-    """The address of the workload cluster, as its own file has it; empty where that is gone or does not say."""
+    """The address of the workload cluster, as its own file has it; empty where
+    that is gone or does not say.
+    """
     path = f"capi-cluster/{name}/cluster.yaml"
     for document in load(files.get(path, ""), path):
         endpoint = at(document, "spec", "controlPlaneEndpoint")

@@ -3,9 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which templates something of Cluster API still refers to. Pure.
 
-In doubt a template is used: CAPV takes a name, a path or an instance UUID (pkg/services/govmomi/template), and which template a
-name means depends on the datacenter. So whatever ends in the name of a template refers to it. In files a template is named by
-values of Helm, patches and variables of a ClusterClass, too, whose form nobody knows: there its name as a text is enough.
+In doubt a template is used: CAPV takes a name, a path or an instance UUID
+(pkg/services/govmomi/template), and which template a name means depends on the datacenter. So
+whatever ends in the name of a template refers to it. In files a template is named by values of
+Helm, patches and variables of a ClusterClass, too, whose form nobody knows: there its name as a
+text is enough.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from .._connector import names
 from .._errors import InvalidOption
 from .documents import at
 
-# What names a template: the first for machines that are to come, the others for those that there are.
+# What names a template: the first for machines that are to come, the
+# others for those that there are.
 _KINDS = ("VSphereMachineTemplate", "VSphereMachine", "VSphereVM")
 _GROUP = "infrastructure.cluster.x-k8s.io/"
 
@@ -64,16 +67,18 @@ def _template(document: dict[str, t.Any]) -> str:
 def mentions(text: str, templates: t.Iterable[t.Mapping[str, t.Any]], found_in: str) -> list[Reference]:
     """The templates whose name or instance UUID a text has, in any case of letters.
 
-    A longer name is another one: ``node-1.34`` and ``my-node-1.3`` do not have ``node-1.3`` in them.
+    A longer name is another one: ``node-1.34`` and ``my-node-1.3`` do
+    not have ``node-1.3`` in them.
 
     :param found_in: the file that the text is in.
     """
     folded = text.casefold()
-    return [
-        Reference(str(template["instance_uuid"]), f"the text of {found_in}")
-        for template in templates
-        if any(_occurs(word, folded) for word in _words(template))
-    ]
+    named = [each for each in templates if _is_in(each, folded)]
+    return [Reference(str(each["instance_uuid"]), f"the text of {found_in}") for each in named]
+
+
+def _is_in(template: t.Mapping[str, t.Any], folded: str) -> bool:
+    return any(_occurs(word, folded) for word in _words(template))
 
 
 def _words(template: t.Mapping[str, t.Any]) -> set[str]:
@@ -88,7 +93,8 @@ def _occurs(word: str, folded: str) -> bool:
 def users(template: t.Mapping[str, t.Any], references: t.Iterable[Reference]) -> list[str]:
     """What refers to a template.
 
-    :param template: with ``name`` and ``instance_uuid``, as ``cached_ovf_template_info`` returns it.
+    :param template: with ``name`` and ``instance_uuid``, as
+        ``cached_ovf_template_info`` returns it.
     """
     return [each.where for each in references if _means(each.template, template)]
 

@@ -1,10 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Secrets of a cluster: what the vCenter and Argo CD are logged in with. None of them is ever written as it is.
+"""The Secrets of a cluster: what the vCenter and Argo CD are logged in with. None of
+them is ever written as it is.
 
-They are sealed by a command that the user chose, such as kubeseal or sops, or left to who keeps them elsewhere. Pure but
-for that.
+They are sealed by a command that the user chose, such as kubeseal or sops, or left to who keeps
+them elsewhere. Pure but for that.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class SealingFailed(VforgeError):
 class SecretFile:
     """Secrets that go into one file together.
 
-    :ivar source: what they were made of, as a text that may be in Git: they are sealed again when it changes.
+    :ivar source: what they were made of, as a text that may be in Git: they
+        are sealed again when it changes.
     :ivar values: those texts of them that must not be in what the command prints.
     """
 
@@ -73,7 +75,8 @@ def _vcenter_documents(cluster: Cluster) -> list[Document]:
 def registration_secret(cluster: Cluster, registration: Registration) -> SecretFile:
     """The cluster for Argo CD: a Secret of its own, with a login that was made for it.
 
-    A Secret with a kubeconfig, as Cluster API keeps one, is none that Argo CD reads (argo-cd issue 4651).
+    A Secret with a kubeconfig, as Cluster API keeps one, is none that Argo
+    CD reads (argo-cd issue 4651).
     """
     tls = {"caData": _base64(registration.ca)}
     if registration.token:
@@ -139,7 +142,8 @@ def sealed(file: SecretFile, seal: t.Callable[[str], str], where: str) -> str:
 
     :param seal: one Secret in YAML to what stands for it.
     :param where: the file, for messages.
-    :raises SealingFailed: the command printed something that no Secret can be, or that holds a secret as it is.
+    :raises SealingFailed: the command printed something that no Secret can be,
+        or that holds a secret as it is.
     """
     return "".join(_sealed_one(document, file.values, seal, where) for document in file.documents)
 
@@ -162,7 +166,9 @@ def _sealed_one(document: Document, values: t.Sequence[str], seal: t.Callable[[s
 
 
 def _searched(manifest: Document) -> list[str]:
-    """The texts of a manifest in which a secret may be: all but its names, which may look like a weak password."""
+    """The texts of a manifest in which a secret may be: all but its names, which
+    may look like a weak password.
+    """
     metadata = manifest.get("metadata")
     rest = (
         {key: item for key, item in metadata.items() if key not in ("name", "namespace")}

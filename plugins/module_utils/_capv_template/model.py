@@ -18,8 +18,8 @@ LINKED, FULL = "linkedClone", "fullClone"
 
 _VERSION = re.compile(r"vmx-([1-9][0-9]?)")
 
-# What cloud-init and Ignition read of guestinfo. CAPV gives clones some of these keys, and a clone has what its template has of
-# the others: data of whoever tried the template out.
+# What cloud-init and Ignition read of guestinfo. CAPV gives clones some of these keys, and a clone
+# has what its template has of the others: data of whoever tried the template out.
 GUEST_KEYS = tuple(
     f"guestinfo.{name}{suffix}"
     for name in ("userdata", "metadata", "vendordata", "ignition.config.data")
@@ -34,7 +34,8 @@ class NodeTemplate(Vm):
     :ivar hardware: version of its virtual hardware, as a number; 0 where it is not known.
     :ivar vapp: whether it has vApp properties or products.
     :ivar guest_keys: those of ``GUEST_KEYS`` that have a value.
-    :ivar host: moid of the host that it is registered on; ``pool`` that of the root resource pool there.
+    :ivar host: moid of the host that it is registered on; ``pool`` that
+        of the root resource pool there.
     :ivar disks: how many it has.
     """
 

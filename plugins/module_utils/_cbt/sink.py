@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where areas go: into the result while they are few, into files of JSON lines when they are many."""
+"""Where areas go: into the result while they are few, into files of
+JSON lines when they are many.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from .. import _files
 from .._errors import MissingLibrary
 from .._vsphere.areas import Area
 
-# Areas in the result of one task, of all disks together: some 70 MB, where Ansible holds the result several times.
+# Areas in the result of one task, of all disks together: some 70 MB, where Ansible
+# holds the result several times.
 MOST_IN_RESULT = 100_000
 
 # Areas that are reserved in the result at a time.
@@ -67,7 +70,9 @@ class AreaFiles:
         return self._temporary is not None
 
     def take(self, count: int) -> int:
-        """Reserve room for so many areas in the result, or for as many as there is room for; returns for how many."""
+        """Reserve room for so many areas in the result, or for as many as there is
+        room for; returns for how many.
+        """
         with self._lock:
             taken = min(count, self._room)
             self._room -= taken
@@ -97,7 +102,8 @@ class AreaFiles:
     def close(self, *, keep: bool) -> None:
         """The end of the task.
 
-        :param keep: whether files in a folder that was made for them stay. Those in a folder that was given always do.
+        :param keep: whether files in a folder that was made for them stay. Those in a
+            folder that was given always do.
         """
         folder, self._folder = self._folder, None
         temporary, self._temporary = self._temporary, None
@@ -126,7 +132,8 @@ class AreaFiles:
 
 
 class _Temporary:
-    """A folder in the temporary one. Its lock tells that its task is at work; without the lock, it is what is left of one.
+    """A folder in the temporary one. Its lock tells that its task is at work; without the
+    lock, it is what is left of one.
 
     :ivar final: the path that it has when the task is over.
     """
@@ -168,7 +175,9 @@ class _Temporary:
 
 
 def _remove_left(parent: _files.Folder, name: str) -> None:
-    """Remove the folder of a run that was killed; one that is at work, or somebody else's, stays."""
+    """Remove the folder of a run that was killed; one that is at
+    work, or somebody else's, stays.
+    """
     with contextlib.suppress(FileNotFoundError):
         status = os.stat(name, dir_fd=parent.handle, follow_symlinks=False)
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
@@ -212,7 +221,8 @@ class AreaSink:
 
     :param files: of the task.
     :param name: of the file, without its ending.
-    :param most: areas in the result; with one more, or where the result has no room left, all of them go into the file.
+    :param most: areas in the result; with one more, or where the result has no room
+        left, all of them go into the file.
     :ivar path: the file, when it is finished; None where there is none.
     """
 
@@ -254,8 +264,8 @@ class AreaSink:
     def finish(self) -> None:
         """Put the file in its place, if there is one; it was not there before it was whole.
 
-        It is on the disk then, since a state file that goes on from here is written next. Where there is none, that of an
-        earlier run goes, which nobody shall take for this one's.
+        It is on the disk then, since a state file that goes on from here is written next. Where
+        there is none, that of an earlier run goes, which nobody shall take for this one's.
 
         :raises InvalidOption: when the file cannot be written.
         """

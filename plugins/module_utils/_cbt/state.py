@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The state file: from where each disk is asked next, and what was found run by run.
 
-Two steps. A question writes down where it came to as *pending*; from where the next one asks is moved on only when the
-question is *committed*, which who has used the answer does. Until then the next question asks from the same point again,
-so that an answer that was lost on its way is returned again.
+Two steps. A question writes down where it came to as *pending*; from where the next one asks is
+moved on only when the question is *committed*, which who has used the answer does. Until then the
+next question asks from the same point again, so that an answer that was lost on its way is returned
+again.
 
-JSON, keyed by the VM's instance UUID and the disk's identity. It is written whole or not at all, under a lock, and what
-other tasks have written meanwhile stays.
+JSON, keyed by the VM's instance UUID and the disk's identity. It is written whole or not at all,
+under a lock, and what other tasks have written meanwhile stays.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Run:
     """What one question found of one disk.
 
     :ivar at: when, in UTC, as ``2026-05-01T02:00:00.000+00:00``.
-    :ivar changed_bytes: None where the whole disk has to be read, and ``full_required`` says the code of the reason.
+    :ivar changed_bytes: None where the whole disk has to be read, and
+        ``full_required`` says the code of the reason.
     :ivar regions: changed bytes by region of the disk.
     """
 
@@ -114,10 +116,11 @@ class Record:
     runs: tuple[Run, ...] = ()
 
     def committed(self, question: str) -> Record:
-        """The record after a question was committed; the same one where there is nothing to move on.
+        """The record after a question was committed; the same one
+        where there is nothing to move on.
 
-        A question that was asked later asked from no later point, and may still be committed. One that was asked earlier
-        would only lead back.
+        A question that was asked later asked from no later point, and may still be committed. One
+        that was asked earlier would only lead back.
         """
         for place, pending in enumerate(self.pending):
             if pending.question == question:
@@ -161,7 +164,9 @@ class State:
         self.questions = dict(questions or {})
 
     def kept(self, vm: Vm, disk: Disk) -> Kept | None:
-        """What to compare a disk with. Where another disk was in its place, that one's: it is then seen as replaced."""
+        """What to compare a disk with. Where another disk was in its place, that one's:
+        it is then seen as replaced.
+        """
         record = self.records.get((vm.instance_uuid, disk.identity))
         if record is None or record.confirmed is None:
             record = self._in_place_of(vm, disk)
@@ -170,7 +175,9 @@ class State:
         return Kept(record.confirmed.change_id, record.identity, record.confirmed.capacity)
 
     def runs(self, vm: Vm, disk: Disk) -> tuple[Run, ...]:
-        """The earlier runs of a disk, the oldest first; the last question counts, committed or not."""
+        """The earlier runs of a disk, the oldest first; the last
+        question counts, committed or not.
+        """
         record = self.records.get((vm.instance_uuid, disk.identity))
         if record is None:
             return ()
@@ -182,7 +189,9 @@ class State:
         return record.runs if record is not None else ()
 
     def uncommitted(self, vm: Vm, disk: Disk) -> dict[str, str]:
-        """The questions about a disk that were never committed: when they were asked, by their ID."""
+        """The questions about a disk that were never committed: when
+        they were asked, by their ID.
+        """
         record = self.records.get((vm.instance_uuid, disk.identity))
         return {pending.question: pending.run.at for pending in record.pending} if record else {}
 
@@ -219,7 +228,8 @@ class State:
         return after
 
     def moves(self, question: str, chosen: t.Callable[[Record], bool] = lambda _record: True, *, path: str = "") -> list[Move]:
-        """What committing a question would do; nothing where it was committed before, or a later one was.
+        """What committing a question would do; nothing where it was
+        committed before, or a later one was.
 
         :param chosen: which of its disks are meant.
         :param path: of the state file, for messages.
@@ -235,7 +245,9 @@ class State:
         return [move for move in pairs if move.after is not move.before]
 
     def moved(self, moves: t.Sequence[Move]) -> State:
-        """The state after these moves. A disk in the place of another one takes over its place in the file too."""
+        """The state after these moves. A disk in the place of another one takes
+        over its place in the file too.
+        """
         after = State(self.records, self.questions)
         for record in (move.after for move in moves):
             after.records[record.vm_uuid, record.identity] = record
@@ -288,7 +300,8 @@ def locked(path: str, deadline: float, show: t.Callable[[str], None]) -> t.Itera
 
 
 def save(path: str, state: State) -> None:
-    """Write a file, under the lock of ``locked``. Where it would be too large, the oldest runs of each disk go.
+    """Write a file, under the lock of ``locked``. Where it would be too large,
+    the oldest runs of each disk go.
 
     :raises InvalidOption: when it cannot be written; it is then as it was.
     """

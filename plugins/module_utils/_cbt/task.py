@@ -139,7 +139,8 @@ class AreaTask:
     :ivar session_key: of the session in vCenter; None where this user may not read it.
     :ivar unwritten: whether files of areas are not where the result says.
     :ivar stop: is set when the task ends early, so that a query does so between two pages.
-    :ivar run: names this run in the owner marks of its snapshots, and its question in the state file.
+    :ivar run: names this run in the owner marks of its snapshots, and
+        its question in the state file.
     """
 
     session: Session
@@ -191,7 +192,8 @@ def prepare(options: AreaOptions) -> None:
 def run(session: Session, options: AreaOptions, *, check: bool) -> dict[str, t.Any]:
     """Do what the options ask for, or in check mode find out what that would be.
 
-    :returns: the module's result: ``changed``, ``vms``, ``totals``, ``question``, ``diff`` and so on.
+    :returns: the module's result: ``changed``, ``vms``, ``totals``,
+        ``question``, ``diff`` and so on.
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when something of it failed; it holds the whole result.
     """
@@ -304,7 +306,9 @@ def _switch(job: AreaTask) -> None:
 
 
 def _deactivate(job: AreaTask, items: t.Sequence[VmItem]) -> None:
-    """Make and remove a snapshot of VMs whose tracking was switched off: only then it has stopped."""
+    """Make and remove a snapshot of VMs whose tracking was switched
+    off: only then it has stopped.
+    """
     with_snapshots(job.snapshots, items, lambda _ready: None)
     for item in items:
         if item.error is None:
@@ -398,7 +402,9 @@ def _prove(job: AreaTask, items: t.Sequence[VmItem]) -> None:
 
 
 def _going_on(item: VmItem) -> list[str]:
-    """The disks whose tracking has not begun again: the first half of their changeIds is the same."""
+    """The disks whose tracking has not begun again: the first half of
+    their changeIds is the same.
+    """
     before = {disk.key: _tracking(disk) for disk in item.before.disks}
     return [disk.label for disk in item.vm.disks if _tracking(disk) and _tracking(disk) == before.get(disk.key)]
 
@@ -537,12 +543,13 @@ def ask_disk(
 
     :param vm: moid of the VM.
     :param snapshot: that of the snapshot, None for a VM that is powered off.
-    :param answer: with the disk as the snapshot has it, and in ``since`` the changeId to compare with.
+    :param answer: with the disk as the snapshot has it, and in
+        ``since`` the changeId to compare with.
     :param sink: is given the areas, as they come.
     :param stop: breaks off between two pages.
     :raises InconsistentAreas: an answer that cannot be trusted.
-    :raises Fault: as vCenter does, but for those that mean that the whole disk has to be read: these
-        are in the answer.
+    :raises Fault: as vCenter does, but for those that mean that the whole disk has to be
+        read: these are in the answer.
     """
     ask = tracking.pages(session, vm, snapshot, answer.disk.key, answer.since or "")
     read_areas(ask, answer, sink, stop)
@@ -590,7 +597,9 @@ def read_areas(
 
 
 def _judge(job: AreaTask) -> None:
-    """Make failures of what the options call failures, and warnings of what nobody should overlook."""
+    """Make failures of what the options call failures, and warnings of
+    what nobody should overlook.
+    """
     for item in job.vms if job.options.state == QUERIED else ():
         full = [answer for answer in item.answers.values() if answer.full is not None]
         if full and job.options.on_full_required == FAIL:
@@ -615,7 +624,9 @@ def _full_required(item: VmItem, full: t.Sequence[Answer]) -> FullRequiredError:
 
 
 def close_files(job: AreaTask) -> None:
-    """Put the files of areas where the result says; of a run that was broken off nobody reads them."""
+    """Put the files of areas where the result says; of a run that was
+    broken off nobody reads them.
+    """
     keep = not job.interrupted
     gone = job.files.temporary and not keep
     try:

@@ -50,7 +50,9 @@ class InstantClones(task.Way[InstantOptions]):
             read.require_customization(self.session)
 
     def read(self) -> Found:
-        """Look everything up, in at most six calls whatever the number of parents, clones and VMs."""
+        """Look everything up, in at most six calls whatever the number
+        of parents, clones and VMs.
+        """
         known = self._read_parents()
         asked = []
         for request in self.options.requests:
@@ -99,7 +101,9 @@ class InstantClones(task.Way[InstantOptions]):
         return plan.absent(wanted.request, wanted.existing, wanted.parent, force=self.options.force)
 
     def look_over(self, plans: t.Sequence[Plan]) -> tuple[Plan, ...]:
-        """Refuse the clones of a parent whose disks would get too deep, and warn where that is near."""
+        """Refuse the clones of a parent whose disks would get too deep,
+        and warn where that is near.
+        """
         missing = [each for each in plans if isinstance(each, Create)]
         parents = {each.parent.moid: each.parent for each in missing}
         counts = collections.Counter(each.parent.moid for each in missing)

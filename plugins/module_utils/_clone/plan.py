@@ -505,7 +505,9 @@ def _labels(nics: t.Iterable[Nic]) -> str:
 
 
 def _needed(edit: NicEdit, existing: Existing) -> tuple[NicEdit, list[Difference]]:
-    """Of an edit, what an existing clone still needs and may get in its power state, and every difference."""
+    """Of an edit, what an existing clone still needs and may get in its power
+    state, and every difference.
+    """
     nic, found = edit.nic, []
     needed = NicEdit(nic)
     if edit.network and edit.network.backing_id != nic.backing_id:
@@ -537,7 +539,9 @@ def _other_datastore(
 
 
 def _settings(wanted: Settings, existing: Existing) -> tuple[Settings, list[Difference]]:
-    """Of the values asked for, those that the VM still needs and may get in its power state, and every difference."""
+    """Of the values asked for, those that the VM still needs and may get in its power
+    state, and every difference.
+    """
     changes, found = {}, []
     for setting in SETTINGS:
         asked, actual = wanted.get(setting), existing.settings.get(setting)

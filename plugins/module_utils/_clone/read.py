@@ -125,7 +125,8 @@ def read_parents(
     named: t.Sequence[tuple[t.Any, str]],
     kind: type[P],
 ) -> list[P | NotFound]:
-    """What is cloned, with its host, the networks and datastores of that, the pools around it and its ancestors.
+    """What is cloned, with its host, the networks and datastores of that, the
+    pools around it and its ancestors.
 
     One call for any number of them.
 
@@ -182,7 +183,9 @@ def _running(vm: Row) -> bool:
 
 
 def read_compute(session: Session, datacenter: str) -> tuple[compute.Compute, ...]:
-    """The clusters of a datacenter, and the hosts that are in none, with their hosts and pools, by name: one call."""
+    """The clusters of a datacenter, and the hosts that are in none, with their hosts
+    and pools, by name: one call.
+    """
     root = session.reference(vim.Datacenter, datacenter)
     rows = {row.moid: row for row in collect(session, [root], _COMPUTE, _TO_COMPUTE)}
     return compute.computes_in(rows)
@@ -316,7 +319,8 @@ def read_made(session: Session, owned: _Owned) -> dict[str, Existing]:
 
     Their extraConfig and other devices.
     """
-    keys = {tuple(nic.key for nic in parent.nics) for _ref, parent in owned if parent}
+    parents = [parent for _ref, parent in owned if parent]
+    keys = {tuple(nic.key for nic in parent.nics) for parent in parents}
     try:
         # By their keys only where all have the same: a card that a VM lacks would be a wrong
         # property of it.

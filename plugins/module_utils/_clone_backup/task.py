@@ -104,7 +104,8 @@ class BackupTask:
 def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t.Any]:
     """Back up what the options ask for, or in check mode find out what that would be.
 
-    :returns: the module's result: ``changed``, ``vms``, ``counts``, ``failures``, ``diff`` and so on.
+    :returns: the module's result: ``changed``, ``vms``, ``counts``,
+        ``failures``, ``diff`` and so on.
     :raises VforgeError: before anything was made.
     :raises PartialFailure: when a VM failed; it holds the whole result.
     """

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What VMs are given for cloud-init's VMware data source, brought to what is asked and read back.
 
-``encoding``, ``multipart``, ``payload``, ``networks``, ``documents`` and ``report_script`` make and judge the data, and know
-nothing of vSphere; the filters use them too. ``task`` and ``info`` are the tasks.
+``encoding``, ``multipart``, ``payload``, ``networks``, ``documents`` and
+``report_script`` make and judge the data, and know nothing of vSphere; the filters use
+them too. ``task`` and ``info`` are the tasks.
 """

@@ -1,7 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is looked at before data are sent: whether cloud-init can read them, and whether they fit. Pure.
+"""What is looked at before data are sent: whether cloud-init can read
+them, and whether they fit. Pure.
 
 No message says what is in the data.
 """
@@ -24,7 +25,8 @@ _SOME_ID = "00000000-0000-0000-0000-000000000000-00000000"
 
 
 class Content:
-    """Looks at cloud-config and networks as strictly as is asked for; the same text for a hundred VMs is looked at once.
+    """Looks at cloud-config and networks as strictly as is asked for; the same text for a
+    hundred VMs is looked at once.
 
     :param level: one of ``documents.LEVELS``.
     :param schema_path: where cloud-init's schema is; None to look where packages put it.

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Values of guestinfo as cloud-init's VMware data source reads them. Pure.
 
-What is read how is the data source's own code (``cloudinit/sources/DataSourceVMware.py``): an encoding is compared letter by
-letter, anything unknown means plain text, and ``---`` and blank mean that there is nothing.
+What is read how is the data source's own code (``cloudinit/sources/DataSourceVMware.py``):
+an encoding is compared letter by letter, anything unknown means plain text, and ``---`` and
+blank mean that there is nothing.
 """
 
 from __future__ import annotations
@@ -111,7 +112,9 @@ def _unpacked(data: bytes) -> bytes:
 
 
 def same_text(left: str | None, right: str | None) -> bool:
-    """Whether cloud-init would read the same: line ends and what is blank at the end are not used."""
+    """Whether cloud-init would read the same: line ends and what is
+    blank at the end are not used.
+    """
     return (left is None) == (right is None) and _normal(left) == _normal(right)
 
 
@@ -127,9 +130,10 @@ _MOST_DERIVED = 10_000
 def fingerprint(salt: str, texts: t.Iterable[str]) -> str:
     """What tells later whether texts were the same, and does not say what they were.
 
-    It is kept where others can read it, and user data may hold a password that is easily guessed, so a key is derived of the
-    texts, slowly. That is done once for the same texts: the salt, which is a VM's own, comes in afterwards, so that
-    nobody sees which VMs have the same. Each guess costs the slow step.
+    It is kept where others can read it, and user data may hold a password that is easily guessed,
+    so a key is derived of the texts, slowly. That is done once for the same texts: the salt, which
+    is a VM's own, comes in afterwards, so that nobody sees which VMs have the same. Each guess
+    costs the slow step.
     """
     total = "\0".join(_normal(text) for text in texts).encode()
     known = hashlib.sha256(total).digest()

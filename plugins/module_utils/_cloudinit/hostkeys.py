@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The SSH host keys that a guest reports: taken apart, and put together again. Pure.
 
-What comes out was made here of bytes that were looked at. No text of the guest reaches a file of known hosts.
+What comes out was made here of bytes that were looked at. No text of the guest
+reaches a file of known hosts.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ class NoHostKey(ValueError):
 def parse(value: str | None) -> list[str]:
     """The keys of a report, each as ``TYPE BASE64``, as in a file of known hosts.
 
-    The report is what the guest's files of public keys hold, with commas for line ends. A comment may
-    have commas too, and so leave pieces without a key. Keys of types that OpenSSH uses no longer, or
-    not yet, are left out.
+    The report is what the guest's files of public keys hold, with commas for line ends. A comment
+    may have commas too, and so leave pieces without a key. Keys of types that OpenSSH uses no
+    longer, or not yet, are left out.
 
     :raises NoHostKey: anything in it is not what such files hold; then none of its keys is used.
     """
@@ -82,7 +83,9 @@ def _decoded(text: str) -> bytes | None:
 
 
 def _fields(blob: bytes) -> list[bytes] | None:
-    """The strings that a key consists of, each behind its length (RFC 4251); None where they do not fill it exactly."""
+    """The strings that a key consists of, each behind its length (RFC 4251); None where
+    they do not fill it exactly.
+    """
     fields, place = [], 0
     while place < len(blob):
         end = place + 4 + int.from_bytes(blob[place : place + 4], "big")

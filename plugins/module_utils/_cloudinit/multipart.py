@@ -49,7 +49,9 @@ _KEYS = {"content", "type", "filename", "merge"}
 
 
 def type_of(text: str) -> str | None:
-    """The content type that cloud-init gives a text by its header, or None for a text that it would ignore."""
+    """The content type that cloud-init gives a text by its header, or None for
+    a text that it would ignore.
+    """
     beginning = text.lstrip()[:40].lower()
     kind = next((kind for start, kind in _TYPES if beginning.startswith(start)), None)
     return kind if kind in _AFTER_BLANKS or not text[:1].isspace() else None
@@ -58,7 +60,8 @@ def type_of(text: str) -> str | None:
 def message(parts: t.Sequence[t.Any]) -> str:
     """Parts as one MIME message.
 
-    :param parts: each a text, a mapping of cloud-config, or one with ``content`` and at will ``type``, ``filename``, ``merge``.
+    :param parts: each a text, a mapping of cloud-config, or one with ``content`` and at will
+        ``type``, ``filename``, ``merge``.
 
     :raises InvalidOption: naming the part.
     """

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The network of a guest, in version 1 or 2 of cloud-init's network configuration. Pure.
 
-Version 2 is netplan's, and a guest with netplan gets it as it is. On every other guest cloud-init takes it apart for its own
-renderers (``cloudinit/net/network_state.py``), which know less: what they drop, or stumble over, is warned of.
+Version 2 is netplan's, and a guest with netplan gets it as it is. On every other guest cloud-init
+takes it apart for its own renderers (``cloudinit/net/network_state.py``), which know less: what
+they drop, or stumble over, is warned of.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import copy
 import dataclasses
 import difflib
 import ipaddress
+import itertools
 import re
 import typing as t
 
@@ -128,7 +130,10 @@ _Part = tuple[list[t.Any], set[int]]
 def _devices(inner: t.Mapping[str, t.Any]) -> t.Iterator[_Part]:
     """Of each device of version 2 its addresses, and the families in which it may get others."""
     kinds = [inner.get(kind) for kind in (*_DEVICES, *_MORE_DEVICES)]
-    for device in (device for kind in kinds if isinstance(kind, dict) for device in kind.values() if isinstance(device, dict)):
+    devices = itertools.chain.from_iterable(kind.values() for kind in kinds if isinstance(kind, dict))
+    for device in devices:
+        if not isinstance(device, dict):
+            continue
         texts = device.get("addresses") if isinstance(device.get("addresses"), list) else []
         # A guest takes what routers announce unless that is switched off.
         by_router = device.get("accept-ra") is not False
@@ -159,7 +164,8 @@ def _without_prefix(text: t.Any) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
 
 
 def checked(network: t.Mapping[str, t.Any], where: str) -> tuple[dict[str, t.Any], list[str]]:
-    """The network as it is delivered, and warnings. One in the form of a netplan file loses its outer key.
+    """The network as it is delivered, and warnings. One in the form of a
+    netplan file loses its outer key.
 
     MAC addresses are brought to the form that cloud-init compares.
 
@@ -197,7 +203,9 @@ class Card:
 
 
 def names_macs(network: t.Any) -> bool:
-    """Whether a checked network finds a card by its MAC address, or by the label that stands for it."""
+    """Whether a checked network finds a card by its MAC address, or by
+    the label that stands for it.
+    """
     return any(True for _place in _mac_places(network))
 
 
@@ -321,7 +329,9 @@ def _check_kinds_of_values(device: t.Mapping[str, t.Any], where: str) -> None:
 
 
 def _unknown_keys(device: t.Mapping[str, t.Any], where: str) -> list[str]:
-    """netplan refuses the whole network for a key that it does not know; cloud-init's other renderers pass over the key."""
+    """netplan refuses the whole network for a key that it does not know; cloud-init's other
+    renderers pass over the key.
+    """
     warnings = []
     for key in sorted(str(key) for key in set(device) - _KEYS):
         instead = _INSTEAD.get(key) or next(iter(difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.8)), "")
@@ -335,7 +345,9 @@ def _unknown_keys(device: t.Mapping[str, t.Any], where: str) -> list[str]:
 
 
 def _match(name: str, device: dict[str, t.Any], where: str) -> list[str]:
-    """How a card is found. Outside netplan cloud-init takes a device's name in the configuration for its interface's."""
+    """How a card is found. Outside netplan cloud-init takes a device's name in the
+    configuration for its interface's.
+    """
     match, new_name = device.get("match"), device.get("set-name")
     if new_name is not None and (not isinstance(new_name, str) or not new_name):
         raise _wrong(f"{where}.set-name", "is no name. Write it in quotes")
@@ -526,7 +538,9 @@ def _own_mac(value: t.Any, where: str) -> str:
 
 
 def _interface(text: t.Any) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface | None:
-    """An address with or without its prefix; None for what is none. A number is none, whatever Python makes of it."""
+    """An address with or without its prefix; None for what is none. A number is none,
+    whatever Python makes of it.
+    """
     if not isinstance(text, str):
         return None
     try:

@@ -32,8 +32,8 @@ class Metadata:
     """Metadata: a mapping in cloud-init's spelling.
 
     :ivar raw: the text that it was given as, and is delivered as; None where it was a mapping.
-    :ivar seed: what the instance-id is to be derived from, besides the data; empty for the VM's instance UUID, None where it is
-        given.
+    :ivar seed: what the instance-id is to be derived from, besides the data; empty for the VM's
+        instance UUID, None where it is given.
     """
 
     mapping: dict[str, t.Any] = dataclasses.field(repr=False)
@@ -48,12 +48,16 @@ class Metadata:
 
     @property
     def instance_id(self) -> str | None:
-        """The instance-id that was given; None where it is to be derived, or where there is none."""
+        """The instance-id that was given; None where it is to be
+        derived, or where there is none.
+        """
         given = None if self.seed is not None else self.mapping.get("instance-id")
         return None if given is None else str(given)
 
     def derived_id(self, instance_uuid: str, *texts: str | None) -> str:
-        """An instance-id that is the VM's own, or that of the seed, and another one for other texts or another network."""
+        """An instance-id that is the VM's own, or that of the seed, and another one for
+        other texts or another network.
+        """
         seed = self.seed or instance_uuid
         # The network is another one for each VM, and no secret: it takes no slow step of its own.
         made = fingerprint(f"{seed}\0{self.network}", [text or "" for text in texts])
@@ -66,7 +70,9 @@ class Metadata:
 
     @property
     def network_given(self) -> t.Any:
-        """The network, taken out of its encoding; None where there is none, or nobody can read it."""
+        """The network, taken out of its encoding; None where there is
+        none, or nobody can read it.
+        """
         network = self.mapping.get("network")
         if not isinstance(network, str):
             return network
@@ -76,7 +82,8 @@ class Metadata:
             return None  # what cannot be read here gives no address, and cloud-init says the rest
 
     def with_cards(self, cards: t.Sequence[networks.Card], where: str) -> Metadata:
-        """The metadata for a VM that has these cards: their labels in the network become MAC addresses.
+        """The metadata for a VM that has these cards: their labels in
+        the network become MAC addresses.
 
         :raises InvalidOption: for a label that no card has.
         """
@@ -98,7 +105,8 @@ class Metadata:
 class Data:
     """What one VM is to be given; None leaves what it has.
 
-    :ivar vendordata_plain: the vendor data without the script that reports the end; the two count as the same.
+    :ivar vendordata_plain: the vendor data without the script that reports the
+        end; the two count as the same.
     """
 
     metadata: Metadata | None = None
@@ -128,7 +136,9 @@ class Data:
 
 
 def unsealed(given: t.Any) -> t.Any:
-    """An option as it was written. The action plugin has made JSON of it, so that it is one secret and not many."""
+    """An option as it was written. The action plugin has made JSON of it, so that
+    it is one secret and not many.
+    """
     if not isinstance(given, str):
         return given
     try:
@@ -181,7 +191,8 @@ def _unsealed_text(params: t.Mapping[str, t.Any], kind: str, where: str) -> t.An
 
 
 def user_text(value: t.Any, where: str, *, mend: bool = False) -> str | None:
-    """User data or vendor data as one text: of a mapping, of a list of parts, or a text whose first line says what it is.
+    """User data or vendor data as one text: of a mapping, of a list of parts, or a text
+    whose first line says what it is.
 
     :raises InvalidOption: where cloud-init would ignore it.
     """
@@ -218,9 +229,11 @@ def _checked_header(text: str, where: str, *, mend: bool) -> str:
 
 def _text_warnings(texts: t.Mapping[str, str | None], metadata: Metadata | None, where: str) -> tuple[str, ...]:
     known = metadata.mapping if metadata is not None else None
-    return tuple(
-        word for kind, text in texts.items() if text is not None for word in advice.looked_at(text, f"{where}: {kind}", known)
-    )
+    words: list[str] = []
+    for kind, text in texts.items():
+        if text is not None:
+            words += advice.looked_at(text, f"{where}: {kind}", known)
+    return tuple(words)
 
 
 def _metadata(own: t.Any, common: t.Any, where: str) -> Metadata | None:

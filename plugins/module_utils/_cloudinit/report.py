@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a task tells of its VMs, and the diff. Pure.
 
-Of the data only their kinds, sizes, encodings and digests are shown. A digest holds for one result alone: it shows whether two
-texts are the same, and nobody can guess a text by it.
+Of the data only their kinds, sizes, encodings and digests are shown. A digest holds for one result
+alone: it shows whether two texts are the same, and nobody can guess a text by it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ _DONE = {
 def result(task: Task[VmItem], options: CloudOptions) -> dict[str, t.Any]:
     """``changed``, ``vms`` (one entry each), ``refusals`` and ``diff``.
 
-    In check mode a change that would be made is listed as if it had been, as Ansible's other modules do.
+    In check mode a change that would be made is listed as if it had been,
+    as Ansible's other modules do.
     """
     secret = secrets.token_bytes(16)
     all_used = vet([item.reported for item in task.items])

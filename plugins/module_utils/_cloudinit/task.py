@@ -1,7 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A task that delivers data for cloud-init, from its options to its result: the steps of its VMs, then what guests report.
+"""A task that delivers data for cloud-init, from its options to its result: the steps of
+its VMs, then what guests report.
 
 Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
 """
@@ -41,7 +42,8 @@ if t.TYPE_CHECKING:
 class VmItem(Item):
     """A VM of the task.
 
-    :ivar called: its title: its name, or its path and moid where two VMs of the task have that name.
+    :ivar called: its title: its name, or its path and moid where two
+        VMs of the task have that name.
     :ivar config: its pairs of extraConfig as they were last known; never in ``repr``.
     :ivar fixed: the addresses that the user gives it.
     :ivar addresses: that VMware Tools report for its own cards, as they were last known.
@@ -92,7 +94,8 @@ class VmItem(Item):
 def run(session: Session, options: CloudOptions, *, check: bool) -> dict[str, t.Any]:
     """Do what the options ask for, or in check mode find out what that would be.
 
-    :returns: the module's result: ``changed``, ``vms``, ``failures``, ``refusals``, ``diff`` and ``timing``.
+    :returns: the module's result: ``changed``, ``vms``, ``failures``,
+        ``refusals``, ``diff`` and ``timing``.
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when a VM could not be brought to the state; it holds the whole result.
     """
@@ -124,7 +127,9 @@ def _planned(task: Task[VmItem], options: CloudOptions) -> list[VmItem]:
 
 
 def _titles(found: t.Sequence[Machine]) -> dict[str, str]:
-    """What messages call each VM, by moid. A path alone may be cut: of folders that the user may not see."""
+    """What messages call each VM, by moid. A path alone may be cut: of
+    folders that the user may not see.
+    """
     counts = collections.Counter(machine.name for machine in found)
     return {
         machine.moid: machine.name if counts[machine.name] == 1 else f"{machine.path} ({machine.moid})" for machine in found
@@ -225,7 +230,9 @@ _TOOLS_SECONDS = 60.0
 
 
 def _wait_for_guests(task: Task[VmItem], options: CloudOptions) -> None:
-    """Wait until what is asked for has come from every VM; those where it has not at the deadline fail, and stay there."""
+    """Wait until what is asked for has come from every VM; those where it has not at the
+    deadline fail, and stay there.
+    """
     asked = [item for item in task.items if item.error is None and item.plan.wait != NOTHING]
     waiting = {item.machine.moid: item for item in asked if not _settled(item, options)}
     paths = (
@@ -245,7 +252,8 @@ def _wait_for_guests(task: Task[VmItem], options: CloudOptions) -> None:
 
 
 def _wait_for_tools(task: Task[VmItem], asked: t.Iterable[VmItem]) -> None:
-    """Give VMware Tools a little time to report the addresses that cloud-init has reported: they look only twice a minute.
+    """Give VMware Tools a little time to report the addresses that cloud-init has reported:
+    they look only twice a minute.
 
     Where they do not, the address is refused, and nothing else becomes of it.
     """

@@ -125,7 +125,8 @@ def run_batch(
     together.
 
     :param deadline: of ``time.monotonic()``.
-    :param doing: for the progress: "12 of 40 " and this; empty for items that say themselves how far they are.
+    :param doing: for the progress: "12 of 40 " and this; empty for items that
+        say themselves how far they are.
     :param stop: is set when no further item is to be begun, so that an item of many calls can end
     early, too. Raises nothing: what goes wrong is in the result.
     """
@@ -269,7 +270,9 @@ class _Batch:
             outcome.calls += 1
 
     def _tell_sent(self, name: str) -> None:
-        """Say how far the sending is; until the first task ends there is nothing else to be seen."""
+        """Say how far the sending is; until the first task ends there
+        is nothing else to be seen.
+        """
         if not self._doing:
             return
         with self._lock:

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What certificate a server shows: read without trusting it, where nothing is sent but the handshake, or checked first."""
+"""What certificate a server shows: read without trusting it, where nothing is sent but the
+handshake, or checked first.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,8 @@ def shown(options: ConnectionOptions, deadline: float) -> Shown:
 
 
 def thumbprints(options: ConnectionOptions) -> dict[str, str]:
-    """The thumbprints of the vCenter's certificate, as ``AA:BB:...``, by the name of the algorithm: one HTTPS request.
+    """The thumbprints of the vCenter's certificate, as ``AA:BB:...``, by the name of
+    the algorithm: one HTTPS request.
 
     The certificate is checked as these options say, before it counts.
 

@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Answers of the PropertyCollector as plain texts, for reads of very much.
 
-pyVmomi makes an object of each element of an answer, by functions of Python: some 20 microseconds for each pair of a name and a
-value. The feature requirements of 10,000 VMs are half a million of these, which is ten seconds; the standard library's own
-parser, in C, takes less than a tenth of that. So a read of long lists of pairs may ask for texts instead. Everything else is
-pyVmomi's: how calls are written, sent, bounded, repeated and counted, and what faults become.
+pyVmomi makes an object of each element of an answer, by functions of Python: some 20 microseconds
+for each pair of a name and a value. The feature requirements of 10,000 VMs are half a million of
+these, which is ten seconds; the standard library's own parser, in C, takes less than a tenth of
+that. So a read of long lists of pairs may ask for texts instead. Everything else is pyVmomi's: how
+calls are written, sent, bounded, repeated and counted, and what faults become.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from .pyvmomi import vmodl
 if t.TYPE_CHECKING:
     from .soap import Stub
 
-# A property as text: numbers, truth values and names of enumerations as XML has them, a reference as its moid, and an array of
-# data objects as the texts of their fields, in the order that the API gives them. What is nested deeper is left out.
+# A property as text: numbers, truth values and names of enumerations as XML has them, a reference
+# as its moid, and an array of data objects as the texts of their fields, in the order that the API
+# gives them. What is nested deeper is left out.
 Items: t.TypeAlias = "tuple[tuple[str, ...], ...]"
 Plain: t.TypeAlias = "str | Items"
 
@@ -81,7 +83,9 @@ def parse(document: bytes) -> tuple[list[PlainRow], str]:
 
 @contextlib.contextmanager
 def _no_collecting() -> t.Iterator[None]:
-    """A tree of a hundred thousand elements has no circles: to look for some again and again takes as long as to make it."""
+    """A tree of a hundred thousand elements has no circles: to look for some again and again
+    takes as long as to make it.
+    """
     before = gc.isenabled()
     gc.disable()
     try:

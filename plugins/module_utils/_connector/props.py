@@ -127,7 +127,8 @@ def collect_plainly(
     routes: t.Sequence[Route],
     shape: t.Callable[[plain.PlainRow], T],
 ) -> list[T]:
-    """As ``collect``, for long lists of pairs of thousands of objects, which come as texts (``plain``).
+    """As ``collect``, for long lists of pairs of thousands of objects,
+    which come as texts (``plain``).
 
     :param shape: is called with each row as its page comes; what it returns is kept in its place.
     """
@@ -189,19 +190,13 @@ def filter_spec(refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str]) -> 
     return _filter_spec(refs, {kind: paths}, ())
 
 
-def _filter_spec(roots: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[str]], routes: t.Sequence[Route]) -> t.Any:
-    by_name = [vmodl.query.PropertyCollector.SelectionSpec(name=route.name) for route in routes]
-    known = {spec.name: spec for spec in by_name}
-    steps = [
-        _Spec.TraversalSpec(
-            name=route.name,
-            type=route.kind,
-            path=route.path,
-            skip=False,
-            selectSet=[known[name] for name in route.then if name in known],
-        )
-        for route in routes
-    ]
+def _filter_spec(
+    roots: t.Sequence[t.Any],
+    wanted: t.Mapping[type, t.Sequence[str]],
+    routes: t.Sequence[Route],
+) -> t.Any:
+    named = {route.name: _Spec.SelectionSpec(name=route.name) for route in routes}
+    steps = [_step(route, named) for route in routes]
     return _Spec.FilterSpec(
         objectSet=[_Spec.ObjectSpec(obj=root, skip=False, selectSet=steps) for root in roots],
         propSet=[_Spec.PropertySpec(type=kind, pathSet=list(paths), all=False) for kind, paths in wanted.items()],
@@ -209,7 +204,19 @@ def _filter_spec(roots: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[st
     )
 
 
-# Asks for a page: the session, the method, its arguments -> what is kept of the rows, and the token of the next page.
+def _step(route: Route, named: t.Mapping[str, t.Any]) -> t.Any:
+    """A route as vSphere has it; of its followers, those that are among the named ones."""
+    return _Spec.TraversalSpec(
+        name=route.name,
+        type=route.kind,
+        path=route.path,
+        skip=False,
+        selectSet=[named[name] for name in route.then if name in named],
+    )
+
+
+# Asks for a page: the session, the method, its arguments -> what is kept of the rows,
+# and the token of the next page.
 _Ask: t.TypeAlias = "t.Callable[..., tuple[list[T], str]]"
 
 

@@ -56,8 +56,8 @@ _TASK_PATHS = ("info.state", "info.result", "info.error", "info.queueTime", "inf
 class Pace:
     """Spaces rounds so that no second has more than four.
 
-    After a quiet second two rounds may follow each other at once, and a third soon: a short task, or
-    a batch of them, waits two or three times, and these waits are to cost it next to nothing. No
+    After a quiet second two rounds may follow each other at once, and a third soon: a short task,
+    or a batch of them, waits two or three times, and these waits are to cost it next to nothing. No
     change is seen late by more than half a second. Safe for many threads.
 
     This costs an operation nothing that takes longer than that: the round then waits in vCenter for
@@ -86,7 +86,8 @@ class Pace:
         if len(recent) == 2:
             begin = max(begin, recent[-1] + _SOON)
         elif len(recent) > 2:
-            # What the third was early by, the fourth is late by, so that the fifth waits no longer than any.
+            # What the third was early by, the fourth is late by, so that the
+            # fifth waits no longer than any.
             gap = max(1 / _ROUNDS_A_SECOND, 2 / _ROUNDS_A_SECOND - (recent[-1] - recent[-3]))
             begin = max(begin, recent[-1] + gap)
         if len(self._begun) == _ROUNDS_A_SECOND:
@@ -136,7 +137,9 @@ class Backoff:
         return min(step, left)
 
     def begin(self) -> bool:
-        """Let the time pass until the next question; False, at once, when the deadline has passed."""
+        """Let the time pass until the next question; False, at once,
+        when the deadline has passed.
+        """
         rest = self.pause(time.monotonic())
         if rest is None:
             return False

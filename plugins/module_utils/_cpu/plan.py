@@ -4,12 +4,13 @@
 """Which VM could move where, and which processor a guest is to see. Pure.
 
 What is compared is what vCenter itself compares: the feature requirements of a VM with the feature
-capabilities of a host behind its masks (API reference, ``VirtualMachineRuntimeInfo.featureRequirement``).
-A VM that runs has those that its guest found when it was powered on. One that is off has only what it
-needs to be powered on: it may be moved anywhere and then sees another processor.
+capabilities of a host behind its masks (API reference,
+``VirtualMachineRuntimeInfo.featureRequirement``). A VM that runs has those that its guest found
+when it was powered on. One that is off has only what it needs to be powered on: it may be moved
+anywhere and then sees another processor.
 
-Thousands of VMs have a few sets of requirements between them, and hosts a few sets of capabilities. So
-each requirement is held against each set once, whatever the number of VMs and hosts.
+Thousands of VMs have a few sets of requirements between them, and hosts a few sets of capabilities.
+So each requirement is held against each set once, whatever the number of VMs and hosts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ ALL, SOME, NONE = "all", "some", "none"
 # Since no mask makes one vendor's processor the other's, a VM that runs never moves between them.
 _VENDOR = "vendor"
 
-# Of virtual hardware 8 and older vCenter has no feature requirements (API reference, HostCpuIdInfo: masks of CPUID bits).
+# Of virtual hardware 8 and older vCenter has no feature requirements (API reference,
+# HostCpuIdInfo: masks of CPUID bits).
 _OLD = 8
 _OLD_HARDWARE = (
     "it has no feature requirements, as VMs of hardware version 8 or older; only vCenter's own check at a migration tells"
@@ -99,12 +101,15 @@ def groups_of(vms: t.Iterable[CpuVm], hosts: t.Iterable[CpuHost]) -> list[Group]
 
 
 def _basis(vm: CpuVm) -> tuple[str, str, Values]:
-    """What there is to compare of a VM: which kind of it, why there is nothing, and its requirements."""
+    """What there is to compare of a VM: which kind of it, why there is
+    nothing, and its requirements.
+    """
     needs = vm.needs
-    hardware = hardware_number(needs.hardware)
+    hardware = needs.hardware_number
     if vm.powered_off:
         values = needs.requirements or {**needs.offline, **_demanded(needs.masks)}
-        # One that is off may really require nothing. Of old hardware, or of a configuration that is not shown, nobody knows.
+        # One that is off may really require nothing. Of old hardware, or of a configuration
+        # that is not shown, nobody knows.
         if values or hardware > _OLD:
             return OFF, "", values
     elif needs.requirements:
@@ -115,18 +120,13 @@ def _basis(vm: CpuVm) -> tuple[str, str, Values]:
 def _demanded(masks: Values) -> Values:
     """What the masks of a VM's own EVC mode demand of the host where it is powered on.
 
-    A mask makes no feature that the processor does not have. The numbers of a processor are shown as a mask sets them.
+    A mask makes no feature that the processor does not have. The numbers of a processor
+    are shown as a mask sets them.
     """
     demands = (Demand.parse(key, text) for key, text in masks.items())
     return {
         each.key: "Bool:Min:1" for each in demands if each.operation == "val" and each.number == 1 and each.key not in _NUMBERS
     }
-
-
-def hardware_number(version: str) -> int:
-    """The number of a virtual hardware version (``vmx-08``); 0 where it is none."""
-    digits = version.removeprefix("vmx-")
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 5 else 0
 
 
 class Comparison:
@@ -212,10 +212,12 @@ class Expected:
 
 
 def expected_of(vm: CpuVm, host: CpuHost | None, places: Places) -> Expected | None:
-    """The processor that the guest of a VM is to see when it is powered on now; None where its host does not say.
+    """The processor that the guest of a VM is to see when it is powered on now;
+    None where its host does not say.
 
-    The masks of an EVC mode set family, model and stepping (``cpuid.MODEL`` = ``Val:0x3f``); what they do
-    not set is the host's. The name of the model, such as "Intel(R) Core(TM) i3-7100U", stays the host's in every mode.
+    The masks of an EVC mode set family, model and stepping (``cpuid.MODEL`` = ``Val:0x3f``); what
+    they do not set is the host's. The name of the model, such as "Intel(R) Core(TM) i3-7100U",
+    stays the host's in every mode.
     """
     real = host.processor.identity if host is not None else None
     if host is None or real is None:
@@ -249,7 +251,9 @@ def hidden(host: CpuHost) -> Values:
 
 
 def disagreement(host: CpuHost) -> str:
-    """Where vCenter's own family, model and stepping are others than those of the leaves, one sentence; else empty."""
+    """Where vCenter's own family, model and stepping are others than those of the
+    leaves, one sentence; else empty.
+    """
     identity, stated = host.processor.identity, host.processor.stated
     if identity is None or stated is None or stated == (identity.family, identity.model, identity.stepping):
         return ""

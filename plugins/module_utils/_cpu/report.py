@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .._vsphere import cpuid
-from .._vsphere.cpuid import Identity
+from .._vsphere.cpuid import Identity, Leaf
 from .._vsphere.processors import Processor
 from .guests import Difference, Seen
 from .model import CpuCluster, CpuHost, CpuVm, Places
@@ -58,10 +58,12 @@ def of_host(host: CpuHost, places: Places, cluster: CpuCluster | None) -> Entry:
 
 def _leaves(processor: Processor) -> dict[str, dict[str, str]]:
     """Leaves by level, as hexadecimal numbers; a register with unknown bits is left out."""
-    return {
-        f"{level:08x}": {name: f"{getattr(leaf, name).value:08x}" for name in cpuid.REGISTERS if getattr(leaf, name).whole}
-        for level, leaf in sorted(processor.leaves.items())
-    }
+    return {f"{level:08x}": _registers(leaf) for level, leaf in sorted(processor.leaves.items())}
+
+
+def _registers(leaf: Leaf) -> dict[str, str]:
+    bits = {name: getattr(leaf, name) for name in cpuid.REGISTERS}
+    return {name: f"{each.value:08x}" for name, each in bits.items() if each.whole}
 
 
 def of_cluster(cluster: CpuCluster, places: Places) -> Entry:

@@ -84,7 +84,8 @@ def convert(tool: QemuImg, found: Image, target: str, output: Output, tell: t.Ca
 
 
 def prove(tool: QemuImg, found: Image, made: Image, tell: t.Callable[[str], None], content: str) -> str:
-    """Make sure that an image has the content of another; returns the SHA-256 of it where that was made.
+    """Make sure that an image has the content of another; returns the
+    SHA-256 of it where that was made.
 
     A disk has whole sectors, so that a source of another size is filled up with zeros.
 
@@ -107,7 +108,8 @@ def prove(tool: QemuImg, found: Image, made: Image, tell: t.Callable[[str], None
 
 
 def read_stream(path: str, tell: t.Callable[[str], None]) -> tuple[vmdk.Verified, str]:
-    """Verify a streamOptimized VMDK, grain by grain; returns what it has and the SHA-256 of its content.
+    """Verify a streamOptimized VMDK, grain by grain; returns what it has
+    and the SHA-256 of its content.
 
     :raises NotStreamOptimized: it is damaged, or something else.
     """

@@ -1,7 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The disk database of a disk on a datastore: its descriptor, a small text file, is read and written by its path.
+"""The disk database of a disk on a datastore: its descriptor, a small text
+file, is read and written by its path.
 
 There is no call for it in the API but that for the UUID. A file that is sent to a datastore is
 replaced in place, so what was there before is kept in a file beside it until the new text has been
@@ -115,8 +116,8 @@ def check_unused(session: Session, datacenter: t.Any, path: DatastorePath) -> t.
 
 
 def check_nobodys(session: Session, datacenter: t.Any, path: DatastorePath) -> None:
-    """Make sure that no VM has a disk, also none that is off: vCenter deletes and replaces such a disk without a
-    word. Two calls, four where its datastore holds many VMs.
+    """Make sure that no VM has a disk, also none that is off: vCenter deletes and replaces such a
+    disk without a word. Two calls, four where its datastore holds many VMs.
 
     :raises InUse: naming the VMs.
     """
@@ -141,7 +142,9 @@ def _check_users(path: DatastorePath, users: t.Sequence[DiskUser]) -> None:
 
 
 def started_meanwhile(session: Session, store: t.Any, path: DatastorePath) -> str:
-    """The VM that was powered on with a disk while it was written; empty where none was. One call."""
+    """The VM that was powered on with a disk while it was written;
+    empty where none was. One call.
+    """
     running = [user.name for user in users_of_file(session, store, str(path)) if user.power_state != "poweredOff"]
     return ", ".join(running)
 

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files of disks on this machine: where they are made, what is noted of them, and their digests.
 
-A disk is made in a folder beside the place where it is to be, and moved when it is whole. The folder
-is locked as long as somebody works in it, and stays after an interruption: what can be gone on with
-is gone on with by the next run.
+A disk is made in a folder beside the place where it is to be, and moved when it is whole. The
+folder is locked as long as somebody works in it, and stays after an interruption: what can be gone
+on with is gone on with by the next run.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class Workplace:
         self.publish([self.name])
 
     def publish(self, names: t.Iterable[str]) -> None:
-        """Move files to where they are to be, the disk's own last; its name then means all of it."""
+        """Move files to where they are to be, the disk's own last;
+        its name then means all of it.
+        """
         ordered = sorted(names, key=lambda name: name == self.name)
         for name in ordered:
             _sync(self.of(name))
@@ -109,8 +111,8 @@ def workplace(target: str, deadline: float, tell: t.Callable[[str], None]) -> t.
 
 @contextlib.contextmanager
 def scratch(target: str, deadline: float, tell: t.Callable[[str], None]) -> t.Iterator[Workplace]:
-    """A folder as of ``workplace``, for what no later run could go on with: it is empty at the beginning, and
-    at the end, whatever that is.
+    """A folder as of ``workplace``, for what no later run could go on with: it is empty at the
+    beginning, and at the end, whatever that is.
     """
     with workplace(target, deadline, tell) as place:
         place.clear()
@@ -177,7 +179,9 @@ def _sync(path: str) -> None:
 
 
 def identity(path: str) -> dict[str, t.Any]:
-    """What changes when a file does, as far as it shows without reading it; empty where there is none."""
+    """What changes when a file does, as far as it shows without reading
+    it; empty where there is none.
+    """
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -242,7 +246,8 @@ def file_digest(path: str, progress: t.Callable[[int], None]) -> str:
 
 
 def content_digest(found: Image, tool: QemuImg, scratch: str, progress: t.Callable[[int], None]) -> str:
-    """SHA-256 of the content of a disk, from its first byte to its last one: the same in every format.
+    """SHA-256 of the content of a disk, from its first byte to its last
+    one: the same in every format.
 
     :param scratch: path of a file that may be written meanwhile, for formats that only qemu-img
         reads.

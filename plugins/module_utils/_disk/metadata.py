@@ -93,8 +93,8 @@ def check(data: bytes, label: str) -> None:
 def changed(data: bytes, asked: t.Mapping[str, str]) -> bytes:
     """A descriptor with these entries; all else stays, byte by byte.
 
-    qemu-img fills the last sector of a descriptor up with zeros, and readers take the first zero for
-    the end. So what is added goes before them, and the sector is filled up again.
+    qemu-img fills the last sector of a descriptor up with zeros, and readers take the first zero
+    for the end. So what is added goes before them, and the sector is filled up again.
 
     :param data: what ``check`` has accepted.
     :param asked: as ``wanted`` returns it.

@@ -320,7 +320,8 @@ def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     item.called = f"{disk.label} of {vm.path}"
     item.place = options.path
     job: SnapshotTask[DiskItem] = SnapshotTask(task, KIND, uuid.uuid4().hex, options.timeout)
-    # Also where the disk is there: the run that made it may not have come to the end of its snapshot.
+    # Also where the disk is there: the run that made it may not have
+    # come to the end of its snapshot.
     find_leftovers(job)
     remove_leftovers(job)
     vm = item.vm
@@ -365,7 +366,9 @@ def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
 
 
 def _made_of(vm: DiskVm, disk: Disk, options: DiskOptions) -> dict[str, t.Any]:
-    """What an export is made of, and into what: a later run makes it again where one of these is another."""
+    """What an export is made of, and into what: a later run makes it again
+    where one of these is another.
+    """
     return {
         "kind": EXPORTED,
         "vm": vm.instance_uuid,
@@ -531,8 +534,8 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         with local.scratch(f"{options.path}.stream", task.deadline, session.show_progress) as place:
             path, capacity, content = _stream(task, tool, found, place)
             if known:
-                # It is of the disk that goes. Were it there beside the new one, a run that ends before the
-                # proof would leave that one with a proof of another.
+                # It is of the disk that goes. Were it there beside the new one, a run that ends
+                # before the proof would leave that one with a proof of another.
                 notes.note(files, target, {})
             new = importing.NewDisk(
                 path=path,
@@ -590,7 +593,9 @@ def _same_content(
 
 
 def _stream(task: Task[DiskItem], tool: QemuImg, found: Image, place: Workplace) -> tuple[str, int, str]:
-    """The streamOptimized form of an image, verified; its path, capacity, and the digest of its content."""
+    """The streamOptimized form of an image, verified; its path, capacity,
+    and the digest of its content.
+    """
     tell = task.session.show_progress
     if found.format == image.VMDK and found.subformat == STREAM:
         verified, content = converting.read_stream(found.path, tell)

@@ -24,16 +24,25 @@ _CONTROLLER, _DISK = -100, -101
 _MEBIBYTES = 32
 
 
-def import_spec(name: str, datastore: str, capacity: int, adapter: str, provisioning: str, marks: t.Mapping[str, str]) -> t.Any:
+def import_spec(
+    name: str,
+    datastore: str,
+    capacity: int,
+    adapter: str,
+    provisioning: str,
+    marks: t.Mapping[str, str],
+    policies: t.Sequence[str] = (),
+) -> t.Any:
     """What is imported: a VM with one disk. It is never powered on.
 
-    It is the same as vCenter makes of a package with ``CreateImportSpec``, which is not asked: that is
-    a call, and OpenStack's compute service has imported disks so for many years.
+    It is the same as vCenter makes of a package with ``CreateImportSpec``, which is not asked: that
+    is a call, and OpenStack's compute service has imported disks so for many years.
 
     :param datastore: name of that on which it is made.
     :param capacity: of the disk, in bytes.
     :param adapter: as a VMDK's descriptor names it.
     :param marks: pairs of its extraConfig.
+    :param policies: IDs of the storage policies that the disk is made with; the default of the datastore where there are none.
     """
     where = f"[{datastore}]"
     config = vim.vm.ConfigSpec(
@@ -42,7 +51,10 @@ def import_spec(name: str, datastore: str, capacity: int, adapter: str, provisio
         numCPUs=1,
         memoryMB=_MEBIBYTES,
         files=vim.vm.FileInfo(vmPathName=where),
-        deviceChange=[_added(_controller(adapter)), _added(_disk(where, capacity, provisioning), new_file=True)],
+        deviceChange=[
+            _added(_controller(adapter)),
+            _added(_disk(where, capacity, provisioning), new_file=True, policies=policies),
+        ],
         extraConfig=option_values(marks),
     )
     return vim.vm.VmImportSpec(configSpec=config)
@@ -72,8 +84,13 @@ def _disk(where: str, capacity: int, provisioning: str) -> t.Any:
     )
 
 
-def _added(device: t.Any, *, new_file: bool = False) -> t.Any:
-    return vim.vm.device.VirtualDeviceSpec(operation="add", fileOperation="create" if new_file else None, device=device)
+def _added(device: t.Any, *, new_file: bool = False, policies: t.Sequence[str] = ()) -> t.Any:
+    return vim.vm.device.VirtualDeviceSpec(
+        operation="add",
+        fileOperation="create" if new_file else None,
+        device=device,
+        profile=[vim.vm.DefinedProfileSpec(profileId=policy) for policy in policies],
+    )
 
 
 def import_vapp(home: Home, host: str, spec: t.Any) -> t.Any:

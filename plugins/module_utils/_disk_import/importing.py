@@ -1,10 +1,12 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a file on this machine to a disk in vSphere: by an import lease, never by writing to a datastore.
+"""From a file on this machine to a disk in vSphere: by an import lease,
+never by writing to a datastore.
 
-vSphere imports VMs, so a VM is made for the one disk. When the disk has come, it is taken off that
-VM, moved to its place, and the VM is removed. What a run that ended has left is removed by the next.
+vSphere imports VMs, so a VM is made for the one disk. When the disk has come, it is
+taken off that VM, moved to its place, and the VM is removed. What a run that ended
+has left is removed by the next.
 """
 
 from __future__ import annotations
@@ -106,6 +108,7 @@ class NewDisk:
     :ivar provisioning: ``thin``, ``thick`` or ``eager_zeroed_thick``.
     :ivar replace: whether a disk that is in the place is replaced.
     :ivar timeout: seconds that the task may take, after which others may clean up behind it.
+    :ivar policies: IDs of the storage policies that it is made with; empty for the default of its datastore.
     """
 
     path: str
@@ -115,6 +118,7 @@ class NewDisk:
     provisioning: str
     replace: bool
     timeout: int
+    policies: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +151,7 @@ def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Importe
     seconds = new.timeout + 2 * int(_SECONDS_TO_CLEAN_UP)
     owner = OwnerMark(mark, uuid.uuid4().hex, Owner.this(), seconds)
     marks = {MARK: mark, _OWNER: owner.as_text()}
-    spec = apply.import_spec(name, new.target.datastore, new.capacity, new.adapter, new.provisioning, marks)
+    spec = apply.import_spec(name, new.target.datastore, new.capacity, new.adapter, new.provisioning, marks, new.policies)
     moid = _sent(task, item, home, host, spec, owner, source)
     try:
         backing = _keep(task, item, home, moid, new)
@@ -256,7 +260,9 @@ def _compare(lease: leases.Lease, device: leases.Device, source: _Source, sent: 
 
 
 def _give_up(task: Task[t.Any], item: Item, lease: leases.Lease, entity: str) -> None:
-    """vCenter removes what was imported by a lease that is aborted; what is complete is removed here."""
+    """vCenter removes what was imported by a lease that is aborted;
+    what is complete is removed here.
+    """
     session = task.session
     if session.unreachable():
         return
@@ -272,7 +278,9 @@ def _give_up(task: Task[t.Any], item: Item, lease: leases.Lease, entity: str) ->
 
 
 def _keep(task: Task[t.Any], item: Item, home: Home, moid: str, new: NewDisk) -> str:
-    """Take the disk off the VM that was made for it, and put it into its place; returns its UUID."""
+    """Take the disk off the VM that was made for it, and put it into
+    its place; returns its UUID.
+    """
     session, target = task.session, new.target
     found = places.carrier(session, reference(session, moid))
     if found is None or not found.file:
@@ -351,8 +359,8 @@ def _destroy(task: Task[t.Any], item: Item, moid: str) -> bool:
 
 
 def clear(task: Task[t.Any], item: Item, home: Home, target: DatastorePath) -> None:
-    """Remove what a run to the same place has left that was killed between the move of its disk and the
-    end of its VM.
+    """Remove what a run to the same place has left that was killed between the move of
+    its disk and the end of its VM.
 
     :raises Busy: it cannot be removed, since somebody still works with it, or it is none of ours.
     """
@@ -398,7 +406,9 @@ def _remove_left(task: Task[t.Any], item: Item, home: Home, mark: str, taken: Fa
 
 
 def _goes_by_itself(task: Task[t.Any], moid: str, refused: Fault) -> bool:
-    """Wait until a VM is gone that only the lease of a run holds that was killed; vCenter ends that lease."""
+    """Wait until a VM is gone that only the lease of a run holds that was
+    killed; vCenter ends that lease.
+    """
     if refused.fault not in _HELD_BY_A_LEASE:
         return False
     task.session.show_progress("waiting for the lease of a run that was killed")

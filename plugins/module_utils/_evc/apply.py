@@ -12,7 +12,7 @@ from .._vsphere.vm import reference
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
-    from .model import Mask
+    from .._vsphere.processors import Mode
 
 
 def manager(session: Session, cluster: str) -> t.Any:
@@ -38,7 +38,8 @@ def start_disable(evc: t.Any) -> t.Any:
     return evc.DisableEvcMode_Task()
 
 
-def start_apply(session: Session, moid: str, masks: t.Sequence[Mask], complete: bool) -> t.Any:
-    """``ApplyEvcModeVM_Task``; no masks end the VM's own mode."""
-    sent = [vim.host.FeatureMask(key=mask.key, featureName=mask.key, value=mask.value) for mask in masks]
+def start_apply(session: Session, moid: str, mode: Mode | None, complete: bool) -> t.Any:
+    """``ApplyEvcModeVM_Task`` with the masks of a mode; None ends the VM's own mode."""
+    masks = mode.written_masks if mode is not None else ()
+    sent = [vim.host.FeatureMask(key=key, featureName=key, value=value) for key, value in masks]
     return reference(session, moid).ApplyEvcModeVM_Task(sent, complete)

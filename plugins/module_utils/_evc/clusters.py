@@ -11,13 +11,14 @@ import typing as t
 from .._connector import names
 from .._engine import Item, Task, diff, note_failure
 from . import apply, plan, read
-from .model import HIGHEST, PRESENT, ActiveVm, Cluster, HostCpu, Mode, Obstacle, Options, Release
+from .model import HIGHEST, PRESENT, ActiveVm, Cluster, HostCpu, Obstacle, Options, Release
 from .plan import DISABLE, SET, ClusterPlan
 
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.props import Row
     from .._connector.session import Session
+    from .._vsphere.processors import Mode
 
 _ACTIONS = {SET: "mode_set", DISABLE: "mode_removed"}
 
@@ -26,13 +27,15 @@ _ACTIONS = {SET: "mode_set", DISABLE: "mode_removed"}
 class ClusterItem(Item):
     """The cluster of the task, as it was found.
 
-    :ivar hosts: where they had to be read, as ``release``.
+    :ivar hosts: where they had to be read, as ``release`` and ``rows``.
+    :ivar rows: its hosts and VMs, as ``read_in_way`` returns them.
     """
 
     cluster: Cluster
     decided: ClusterPlan
     release: Release = dataclasses.field(default_factory=lambda: Release(()))
     hosts: tuple[HostCpu, ...] = ()
+    rows: t.Mapping[str, Row] = dataclasses.field(default_factory=dict)
     obstacles: tuple[Obstacle, ...] = ()
     interrupted: tuple[ActiveVm, ...] = ()
 
@@ -71,7 +74,7 @@ def _item(session: Session, options: Options) -> ClusterItem:
         return ClusterItem(cluster=cluster, decided=decided, steps=decided.steps)
     release, hosts, rows = read.read_hosts(session, cluster)
     decided = plan.decide_cluster(cluster, options, release, hosts)
-    item = ClusterItem(cluster=cluster, decided=decided, steps=decided.steps, release=release, hosts=hosts)
+    item = ClusterItem(cluster=cluster, decided=decided, steps=decided.steps, release=release, hosts=hosts, rows=rows)
     if not item.steps:
         _note_left_off(item, rows)
     return item
@@ -114,7 +117,7 @@ def _ask(task: Task[ClusterItem], item: ClusterItem, evc: t.Any, mode: Mode) -> 
         note,
         repeatable=True,
     )
-    rows = read.read_in_way(task.session, item.cluster)
+    rows = item.rows if read.are_known(item.rows, found) else read.read_in_way(task.session, item.cluster)
     _note_interrupted(item, read.interrupted(rows))
     item.obstacles = read.obstacles(rows, found, lambda vm: plan.is_within(vm, mode, item.release))
     if item.obstacles:
@@ -122,12 +125,16 @@ def _ask(task: Task[ClusterItem], item: ClusterItem, evc: t.Any, mode: Mode) -> 
 
 
 def _note_left_off(item: ClusterItem, rows: t.Mapping[str, Row]) -> None:
-    """Of a cluster with which nothing is to be done, the VMs that a run left off are all that is of interest."""
+    """Of a cluster with which nothing is to be done, the VMs that a run left off
+    are all that is of interest.
+    """
     _note_interrupted(item, [vm for vm in read.interrupted(rows) if vm.power_state == "poweredOff"])
 
 
 def _note_interrupted(item: ClusterItem, found: t.Sequence[ActiveVm]) -> None:
-    """Tell of the VMs that a run has shut down and not brought back, whatever is to be done with the cluster."""
+    """Tell of the VMs that a run has shut down and not brought back, whatever
+    is to be done with the cluster.
+    """
     item.interrupted = tuple(found)
     off = [vm.name for vm in found if vm.power_state == "poweredOff"]
     if off:
@@ -156,7 +163,7 @@ def _result(item: ClusterItem, options: Options) -> dict[str, t.Any]:
         "requested_mode": decided.mode.key if decided.mode is not None else options.mode or None,
         "graphics_mode": graphics,
         "highest_mode": best.key if best is not None else None,
-        "hosts": [{"name": host.name, "processor": host.processor, "max_mode": host.max_mode} for host in item.hosts],
+        "hosts": [_host(host) for host in item.hosts],
         "obstacles": [_obstacle(obstacle, item) for obstacle in item.obstacles],
         "interrupted": [vm.as_result() for vm in item.interrupted],
         "actions": item.actions(_ACTIONS),
@@ -166,6 +173,10 @@ def _result(item: ClusterItem, options: Options) -> dict[str, t.Any]:
     if item.error is not None:
         entry["error"] = item.error.as_result()
     return {"changed": item.changed, "cluster": entry, "diff": diff(before if done else [], after if done else [])}
+
+
+def _host(host: HostCpu) -> dict[str, t.Any]:
+    return {"name": host.name, "processor": host.processor.description, "max_mode": host.max_mode}
 
 
 def _obstacle(obstacle: Obstacle, item: ClusterItem) -> dict[str, t.Any]:

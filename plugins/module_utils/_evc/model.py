@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""EVC modes, clusters and VMs that have one, and what a task is asked to do. Pure."""
+"""The modes of a release, clusters and VMs that have one, and what a task is asked to do. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import typing as t
 from .._connector import names
 from .._connector.find import Selector
 from .._errors import InvalidOption, VforgeError
+from .._vsphere.features import Values, same_values
+from .._vsphere.processors import Mode, Needs, Processor
 from .._vsphere.vm import Vm
 
 PRESENT, ABSENT = "present", "absent"
@@ -23,8 +25,9 @@ HIGHEST = "highest"
 OLDEST_HARDWARE = 14
 
 
-# Kept in the extraConfig of a VM from before it is shut down until it is back: "<tools or plain> <name of the VM>". By it the
-# next run starts the VM again, where this one is ended between. A clone inherits the pair, with a name that is not its own.
+# Kept in the extraConfig of a VM from before it is shut down until it is back: "<tools or plain>
+# <name of the VM>". By it the next run starts the VM again, where this one is ended between. A
+# clone inherits the pair, with a name that is not its own.
 MARK_KEY = "vforge.evc"
 WITH_TOOLS, WITHOUT_TOOLS = "tools", "plain"
 
@@ -36,42 +39,6 @@ class Blocked(VforgeError):
     """Hosts or running VMs stand in the way of a mode."""
 
     error_code = "evc_blocked"
-
-
-@dataclasses.dataclass(frozen=True)
-class Mask:
-    """What a host or a VM shows of one feature: ``cpuid.avx2``, ``Val:1``.
-
-    Releases write the feature in capitals or not, and so two masks are compared without regard to that.
-    """
-
-    key: str
-    value: str
-
-    @property
-    def normal(self) -> tuple[str, str]:
-        """For comparing."""
-        return self.key.lower(), self.value.lower()
-
-
-@dataclasses.dataclass(frozen=True)
-class Mode:
-    """An EVC mode as the release has it.
-
-    :ivar track: groups of features that are at least partly in it; with ``tier``, the place in the vendor's order, it
-        says whether one mode has all that another has (API reference, EVCMode).
-    """
-
-    key: str
-    label: str
-    vendor: str = ""
-    tier: int = 0
-    track: frozenset[str] = frozenset()
-    masks: tuple[Mask, ...] = ()
-
-    def includes(self, other: Mode) -> bool:
-        """Whether what another mode guarantees is in this one."""
-        return self.vendor == other.vendor and self.tier >= other.tier and self.track >= other.track
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,14 +72,15 @@ class Release:
         """The mode with a key; None where it has none."""
         return next((mode for mode in self.modes if mode.key == key), None)
 
-    def of_masks(self, masks: t.Iterable[Mask]) -> Mode | None:
+    def of_masks(self, masks: Values) -> Mode | None:
         """The mode whose masks these are."""
-        wanted = {mask.normal for mask in masks}
-        return next((mode for mode in self.modes if wanted and {mask.normal for mask in mode.masks} == wanted), None)
+        return next((mode for mode in self.modes if masks and same_values(masks, mode.masks)), None)
 
 
 def plain(label: str) -> str:
-    """A label without its marks and quotation marks, for comparing: ``Intel® "Haswell" Generation``."""
+    """A label without its marks and quotation marks, for comparing:
+    ``Intel® "Haswell" Generation``.
+    """
     return " ".join(re.sub(r"[®™\"\u201c\u201d']", "", label).split()).casefold()
 
 
@@ -149,14 +117,18 @@ class Cluster:
 class HostCpu:
     """A host of the cluster.
 
-    :ivar max_mode: key of the highest mode that it supports; None where it supports none, or is disconnected.
+    :ivar processor: its name and the highest mode that it supports; empty where it
+        supports none, or is disconnected.
     """
 
     moid: str
     name: str
-    processor: str = ""
-    max_mode: str | None = None
-    connected: bool = True
+    processor: Processor = dataclasses.field(default_factory=Processor)
+
+    @property
+    def max_mode(self) -> str | None:
+        """Key of the highest mode that it supports; None for none."""
+        return self.processor.max_mode or None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +158,8 @@ class Obstacle:
     :ivar code: the fault in snake case.
     :ivar hosts: names of those that cause it.
     :ivar vms: that use more than the mode has, or of which nobody knows.
-    :ivar within: VMs that are on such hosts and could run in the mode as they are, where vCenter names no VM.
+    :ivar within: VMs that are on such hosts and could run in the mode as they
+        are, where vCenter names no VM.
     :ivar unnamed: the names of these hosts.
     """
 
@@ -201,20 +174,22 @@ class Obstacle:
 class EvcVm(Vm):
     """A VM and the mode that it has of its own.
 
-    :ivar hardware: its hardware version, as 21; 0 where it is unknown.
-    :ivar supported: whether vCenter says that it can have a mode of its own; None where it says nothing.
-    :ivar masks: those of its own mode; none where it has no such mode.
-    :ivar needs_mode: key of the lowest mode in which it could run.
+    :ivar needs: its hardware version, the masks of its own mode, and the
+        lowest mode in which it could run.
+    :ivar supported: whether vCenter says that it can have a mode of its
+        own; None where it says nothing.
     :ivar tools: whether VMware Tools run.
     :ivar mark: what an earlier run has left, which had shut it down: ``tools``, ``plain`` or empty.
     """
 
-    hardware: int = 0
+    needs: Needs = dataclasses.field(default_factory=Needs)
     supported: bool | None = None
-    masks: tuple[Mask, ...] = ()
-    needs_mode: str | None = None
     tools: bool = False
     mark: str = ""
+
+    def has_masks_of(self, mode: Mode | None) -> bool:
+        """Whether its own masks are those of a mode; of None, whether it has none."""
+        return same_values(self.needs.masks, mode.masks if mode is not None else {})
 
 
 def mark(vm: EvcVm) -> str:
@@ -223,7 +198,9 @@ def mark(vm: EvcVm) -> str:
 
 
 def marked(value: str, vm_name: str) -> str:
-    """What such a value says on a VM of this name: ``tools``, ``plain``, or empty where it is none."""
+    """What such a value says on a VM of this name: ``tools``,
+    ``plain``, or empty where it is none.
+    """
     kind, _space, name = value.partition(" ")
     return kind if kind in (WITH_TOOLS, WITHOUT_TOOLS) and name == vm_name else ""
 
@@ -233,8 +210,10 @@ class Options:
     """What one task is asked to do, with a cluster or with VMs.
 
     :ivar power_cycle: whether running VMs may be shut down and started again.
-    :ivar force: whether a VM is powered off whose guest cannot be shut down, or does not shut down in time.
-    :ivar timeout: seconds for all of it; ``shutdown_timeout`` and ``tools_timeout`` for these waits.
+    :ivar force: whether a VM is powered off whose guest cannot be shut
+        down, or does not shut down in time.
+    :ivar timeout: seconds for all of it; ``shutdown_timeout`` and
+        ``tools_timeout`` for these waits.
     """
 
     state: str

@@ -11,6 +11,7 @@ import typing as t
 from .._connector import names
 from .._errors import InvalidOption, NotSupported, VforgeError
 from .._vsphere.privileges import NotPermitted
+from .._vsphere.processors import Mode
 from .model import (
     ACTIVE_VMS,
     HIGHEST,
@@ -21,7 +22,6 @@ from .model import (
     Cluster,
     EvcVm,
     HostCpu,
-    Mode,
     Obstacle,
     Options,
     Release,
@@ -47,7 +47,9 @@ class ClusterPlan:
 
 
 def is_as_asked(cluster: Cluster, options: Options) -> bool:
-    """Whether what was read of the cluster alone says that nothing is to be done, so that no modes have to be read."""
+    """Whether what was read of the cluster alone says that nothing is to be done, so
+    that no modes have to be read.
+    """
     if options.state != PRESENT:
         return cluster.mode is None
     wanted_graphics = not options.graphics_mode or options.graphics_mode == cluster.graphics_mode
@@ -69,7 +71,9 @@ def decide_cluster(cluster: Cluster, options: Options, release: Release, hosts: 
 
 
 def common(release: Release, hosts: t.Sequence[HostCpu]) -> Mode | None:
-    """The highest mode that every host supports, as far as the hosts say; None where there is none."""
+    """The highest mode that every host supports, as far as the hosts
+    say; None where there is none.
+    """
     best = [release.keyed(host.max_mode) for host in hosts]
     fits = [mode for mode in release.modes if best and all(top is not None and top.includes(mode) for top in best)]
     return max(fits, key=lambda mode: mode.tier, default=None)
@@ -146,7 +150,8 @@ def blocked(cluster: Cluster, mode: Mode, release: Release, found: t.Sequence[Ob
     advice = []
     if any(obstacle.vms for obstacle in found):
         advice.append(
-            "Power these VMs off, or give them the mode as their own (vms with power_cycle; the role evc_baseline does)."
+            "Power these VMs off until the cluster has the mode, or give them the mode as their own (hardware version "
+            f"{OLDEST_HARDWARE}; vms with power_cycle; the role evc_baseline does)."
         )
     if any(obstacle.within for obstacle in found):
         advice.append("To restart those that are within the mode changes nothing: power them off together.")
@@ -195,8 +200,7 @@ class VmPlan:
 
 def decide_vm(vm: EvcVm, options: Options, mode: Mode | None) -> VmPlan:
     """What brings a VM to the mode that is asked for; None for no mode of its own."""
-    wanted = {mask.normal for mask in mode.masks} if mode is not None else set()
-    change = {mask.normal for mask in vm.masks} != wanted
+    change = not vm.has_masks_of(mode)
     start = (POWER_ON, COME_BACK, UNMARK)
     if not change and vm.powered_on:
         return VmPlan((COME_BACK, UNMARK) if vm.mark else ())
@@ -213,9 +217,10 @@ def decide_vm(vm: EvcVm, options: Options, mode: Mode | None) -> VmPlan:
 def _refusal(vm: EvcVm, options: Options) -> VforgeError | None:
     if vm.template:
         return InvalidOption(f"{vm.path} is a template.", hint="Make it a VM first.", option="vms")
-    if vm.supported is False or 0 < vm.hardware < OLDEST_HARDWARE:
+    hardware = vm.needs.hardware_number
+    if vm.supported is False or 0 < hardware < OLDEST_HARDWARE:
         return NotSupported(
-            f"{vm.path} cannot have an EVC mode of its own: its hardware version is {vm.hardware}.",
+            f"{vm.path} cannot have an EVC mode of its own: its hardware version is {hardware}.",
             hint=f"It takes hardware version {OLDEST_HARDWARE} and vSphere 6.7. Upgrade its hardware while it is off.",
         )
     if vm.powered_off:

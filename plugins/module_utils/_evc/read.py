@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What there is, read from vCenter.
 
-A cluster and the mode that it has are one call, however many clusters there are; so are the modes that the release
-offers together with hosts or VMs.
+A cluster and the mode that it has are one call, however many clusters there are; so are the modes
+that the release offers together with hosts or VMs.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from .._connector.find import TO_ANCESTORS, find_each, path_in, readable
 from .._connector.props import PAGE_OF_LITTLE, Route, Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, NotFound, VforgeError
+from .._vsphere import processors
 from .._vsphere.vm import ABOVE, BASICS, basics, config_path, config_value, is_readable, moid_of, name_of, reference
-from .model import ACTIVE_VMS, MARK_KEY, ActiveVm, Cluster, EvcVm, HostCpu, Mask, Mode, Obstacle, Release, marked
+from .model import ACTIVE_VMS, MARK_KEY, ActiveVm, Cluster, EvcVm, HostCpu, Obstacle, Release, marked
 
 if t.TYPE_CHECKING:
     from .._connector.find import Selector
     from .._connector.session import Session
 
-_MODES, _GRAPHICS = "capability.supportedEVCMode", "capability.supportedEVCGraphicsMode"
-_OFFERED: dict[type, tuple[str, ...]] = {vim.ServiceInstance: (_MODES, _GRAPHICS)}
+_OFFERED: dict[type, tuple[str, ...]] = {vim.ServiceInstance: (processors.MODES, processors.GRAPHICS_MODES)}
 _NOW, _GRAPHICS_NOW = "summary.currentEVCModeKey", "summary.currentEVCGraphicsModeKey"
 
 _CLUSTERS: dict[type, tuple[str, ...]] = {
@@ -38,7 +38,7 @@ _TO_CLUSTERS = (
 )
 _HOSTS: dict[type, tuple[str, ...]] = {
     **_OFFERED,
-    vim.HostSystem: ("name", "summary.maxEVCModeKey", "summary.hardware.cpuModel", "runtime.connectionState"),
+    vim.HostSystem: ("name", *processors.HOST_MODE),
 }
 
 _TOOLS = "guest.toolsRunningStatus"
@@ -47,7 +47,7 @@ _MARK = config_path(MARK_KEY)
 # Of each VM of a host, no more than says whether it stands in the way: there may be thousands.
 _ACTIVE: dict[type, tuple[str, ...]] = {
     vim.HostSystem: ("name",),
-    vim.VirtualMachine: ("name", "runtime.powerState", "runtime.host", "runtime.minRequiredEVCModeKey", _MARK),
+    vim.VirtualMachine: ("name", "runtime.powerState", "runtime.host", processors.VM_MIN_MODE, _MARK),
 }
 _TO_VMS = (Route("host-vms", vim.HostSystem, "vm"),)
 
@@ -58,10 +58,8 @@ _VMS: dict[type, tuple[str, ...]] = {
     vim.SessionManager: (_KEY,),
     vim.VirtualMachine: (
         *BASICS,
-        "config.version",
+        *processors.VM_MODE,
         "capability.perVmEvcSupported",
-        "runtime.featureMask",
-        "runtime.minRequiredEVCModeKey",
         _TOOLS,
         _MARK,
     ),
@@ -121,17 +119,16 @@ def _no_cluster(text: str, known: list[str], several: bool) -> VforgeError:
 
 
 def read_hosts(session: Session, cluster: Cluster) -> tuple[Release, tuple[HostCpu, ...], dict[str, Row]]:
-    """The modes that the release offers, the hosts of a cluster, and what ``read_in_way`` returns: one call."""
-    roots = [_instance(session), *(session.reference(vim.HostSystem, moid) for moid in cluster.hosts)]
+    """The modes that the release offers, the hosts of a cluster, and what
+    ``read_in_way`` returns: one call.
+
+    The VMs are in it although a mode may have to be checked first: where the cluster turns out to
+    have its mode, that some were left off is all there is to say.
+    """
+    roots = [processors.service_instance(session), *(session.reference(vim.HostSystem, moid) for moid in cluster.hosts)]
     rows = collect(session, roots, {**_ACTIVE, **_HOSTS}, _TO_VMS, page=PAGE_OF_LITTLE)
     hosts = [
-        HostCpu(
-            moid=row.moid,
-            name=name_of(row),
-            processor=row.get("summary.hardware.cpuModel") or "",
-            max_mode=row.get("summary.maxEVCModeKey"),
-            connected=str(row.get("runtime.connectionState")) == "connected",
-        )
+        HostCpu(moid=row.moid, name=name_of(row), processor=processors.processor_in(row))
         for row in rows
         if isinstance(row.ref, vim.HostSystem)
     ]
@@ -139,28 +136,14 @@ def read_hosts(session: Session, cluster: Cluster) -> tuple[Release, tuple[HostC
     return _release(rows), in_order, {row.moid: row for row in rows}
 
 
-def _instance(session: Session) -> t.Any:
-    return session.reference(vim.ServiceInstance, "ServiceInstance")
-
-
-def _release(rows: t.Iterable[Row]) -> Release:
-    row = next(row for row in rows if isinstance(row.ref, vim.ServiceInstance))
-    graphics = tuple(Mode(mode.key, mode.label) for mode in row.get(_GRAPHICS) or ())
-    return Release(tuple(_mode(mode) for mode in row.get(_MODES) or ()), graphics)
-
-
-def _mode(mode: t.Any) -> Mode:
-    track = frozenset(mode.track or ())
-    return Mode(mode.key, mode.label, mode.vendor, mode.vendorTier, track, masks_in(mode.featureMask))
-
-
-def masks_in(masks: t.Any) -> tuple[Mask, ...]:
-    """Masks as vSphere has them."""
-    return tuple(Mask(mask.key, mask.value) for mask in masks or ())
+def _release(rows: t.Collection[Row]) -> Release:
+    return Release(processors.modes_in(rows), processors.graphics_modes_in(rows))
 
 
 def read_in_way(session: Session, cluster: Cluster) -> dict[str, Row]:
-    """The hosts of a cluster and what may make their VMs stand in the way of a mode, by moid: one call."""
+    """The hosts of a cluster and what may make their VMs stand in the way
+    of a mode, by moid: one call.
+    """
     roots = [session.reference(vim.HostSystem, moid) for moid in cluster.hosts]
     return {row.moid: row for row in collect(session, roots, _ACTIVE, _TO_VMS, page=PAGE_OF_LITTLE)}
 
@@ -171,16 +154,43 @@ def interrupted(rows: t.Mapping[str, Row]) -> tuple[ActiveVm, ...]:
     return _sorted(_active_vm(rows, row) for row in found)
 
 
+def are_known(rows: t.Mapping[str, Row], results: t.Iterable[t.Any]) -> bool:
+    """Whether rows that were read before a check have the VMs that the check is
+    about, so that once is enough.
+
+    It is not where the check names a VM that was not on then, or had not come to this
+    host. Nor where it names none on a host: all are meant that are on there at the
+    check, and VMs are started meanwhile.
+
+    :param rows: as ``read_in_way`` returns them.
+    """
+    return all(_is_known(rows, result) for result in results if _is_about_vms(result))
+
+
+def _is_known(rows: t.Mapping[str, Row], result: t.Any) -> bool:
+    lacking = _lacking(result.error)
+    hosts = {moid_of(ref) for ref in result.host or ()}
+    on_host = {row.moid: moid_of(row.get("runtime.host")) for row in rows.values() if _is_active(row)}
+    # None stands for a VM that was not on.
+    hosts_with_named_vms = {on_host.get(moid) for moid in lacking}
+    return hosts_with_named_vms == hosts
+
+
+def _is_about_vms(result: t.Any) -> bool:
+    return isinstance(result.error, vim.fault.ActiveVMsBlockingEVC)
+
+
 def obstacles(
     rows: t.Mapping[str, Row], results: t.Iterable[t.Any], within: t.Callable[[ActiveVm], bool]
 ) -> tuple[Obstacle, ...]:
     """What vCenter's check of a mode says, with the VMs that it is about.
 
-    vCenter names hosts, and of VMs those that it knows to use more than the mode has. Where it names none on a host,
-    all may be meant that are on or suspended there.
+    vCenter names hosts, and of VMs those that it knows to use more than the mode has. Where it
+    names none on a host, all may be meant that are on or suspended there.
 
     :param rows: as ``read_in_way`` returns them.
-    :param within: whether a VM could run in the mode as it is, so that nothing is gained by a restart.
+    :param within: whether a VM could run in the mode as it is, so that
+        nothing is gained by a restart.
     """
     return tuple(_obstacle(rows, result, within) for result in results)
 
@@ -189,7 +199,7 @@ def _obstacle(rows: t.Mapping[str, Row], result: t.Any, within: t.Callable[[Acti
     fault = result.error
     hosts = [moid_of(ref) for ref in result.host or ()]
     called = _names(rows, hosts)
-    if not isinstance(fault, vim.fault.ActiveVMsBlockingEVC):
+    if not _is_about_vms(result):
         return Obstacle(faults.translate(fault).error_code, called)
     lacking = _lacking(fault)
     active = [row for row in rows.values() if _is_active(row) and moid_of(row.get("runtime.host")) in hosts]
@@ -229,7 +239,7 @@ def _active_vm(rows: t.Mapping[str, Row], row: Row, features: t.Iterable[str] = 
         name=name_of(row),
         host=name_of(rows.get(moid_of(row.get("runtime.host")))),
         power_state=str(row.get("runtime.powerState") or ""),
-        needs_mode=row.get("runtime.minRequiredEVCModeKey"),
+        needs_mode=processors.needs_in(row).min_mode or None,
         features=tuple(sorted(features)),
     )
 
@@ -241,7 +251,8 @@ def _sorted(vms: t.Iterable[ActiveVm]) -> tuple[ActiveVm, ...]:
 def find_vms(
     session: Session, selectors: t.Sequence[Selector], datacenter: str | None
 ) -> tuple[Release, str, list[EvcVm | VforgeError]]:
-    """The modes that the release offers, the key of the session, and the VMs that the selectors name, in their order.
+    """The modes that the release offers, the key of the session, and the VMs that the
+    selectors name, in their order.
 
     In the place of one of several that is not found, why not.
 
@@ -254,11 +265,12 @@ def find_vms(
 
 
 def read_vms(session: Session, moids: t.Sequence[str]) -> tuple[Release, str, dict[str, EvcVm]]:
-    """The modes of the release, the key of the session, and what there is of these VMs, by moid: one call.
+    """The modes of the release, the key of the session, and what there is
+    of these VMs, by moid: one call.
 
     The key is empty where this user may not read it.
     """
-    around = [_instance(session), session.content.sessionManager]
+    around = [processors.service_instance(session), session.content.sessionManager]
     rows = _rows(session, moids, around)
     key = next((row.get(_KEY) for row in rows.values() if isinstance(row.ref, vim.SessionManager)), None)
     return _release(rows.values()), key or "", _vms(rows, moids)
@@ -279,13 +291,10 @@ def _vms(rows: t.Mapping[str, Row], moids: t.Sequence[str]) -> dict[str, EvcVm]:
 
 
 def _vm(rows: t.Mapping[str, Row], row: Row) -> EvcVm:
-    version = (row.get("config.version") or "").removeprefix("vmx-")
     return EvcVm(
         **basics(rows, row),
-        hardware=int(version) if version.isdecimal() else 0,
+        needs=processors.needs_in(row),
         supported=row.get("capability.perVmEvcSupported"),
-        masks=masks_in(row.get("runtime.featureMask")),
-        needs_mode=row.get("runtime.minRequiredEVCModeKey"),
         tools=row.get(_TOOLS) == "guestToolsRunning",
         mark=marked(config_value(row.get(_MARK)), name_of(row)),
     )

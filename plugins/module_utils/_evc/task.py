@@ -17,8 +17,8 @@ if t.TYPE_CHECKING:
 def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
     """Do what the options ask for, or in check mode find out what that would be.
 
-    :returns: the module's result: ``changed``, ``cluster`` with its ``obstacles``, or ``vms``; ``failures``, ``diff`` and
-        ``timing``.
+    :returns: the module's result: ``changed``, ``cluster`` with its ``obstacles``, or ``vms``;
+        ``failures``, ``diff`` and ``timing``.
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when the cluster or a VM failed; it holds the whole result.
     """

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The modes that VMs have of their own.
 
-A VM that runs is marked, shut down, given its mode and started again; the mark goes when VMware Tools run. A run that ends
-between leaves the mark, and by it the next run goes on.
+A VM that runs is marked, shut down, given its mode and started again; the mark goes when VMware
+Tools run. A run that ends between leaves the mark, and by it the next run goes on.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from .._errors import Fault, InvalidOption, NotAttempted, TimedOut, VforgeError
 from .._vm_stages import fault_of
 from .._vsphere import vm as vsphere
 from .._vsphere.privileges import missing_privileges
+from .._vsphere.processors import Mode
 from . import apply, plan, read
-from .model import MARK_KEY, PRESENT, WITH_TOOLS, EvcVm, Mode, Options, Release, mark
+from .model import MARK_KEY, PRESENT, WITH_TOOLS, EvcVm, Options, Release, mark
 from .plan import APPLY, COME_BACK, MARK, POWER_ON, SHUT_DOWN, UNMARK
 
 if t.TYPE_CHECKING:
@@ -29,7 +30,8 @@ if t.TYPE_CHECKING:
 
 _ACTIONS = {SHUT_DOWN: "shut_down", APPLY: "mode_set", POWER_ON: "powered_on"}
 
-# To start VMs again that are off in the middle of the work is not cut short by the time of the task.
+# To start VMs again that are off in the middle of the work is not cut
+# short by the time of the task.
 _SECONDS_TO_BRING_BACK = 60.0
 
 _POWER, _TOOLS = "runtime.powerState", "guest.toolsRunningStatus"
@@ -40,7 +42,8 @@ class VmItem(Item):
     """A VM of the task; ``vm`` is as it was found, ``now`` as it is at the end.
 
     :ivar mode: that it gets; None for no mode of its own.
-    :ivar asked: whether it may still go off, since its guest was asked to shut down, or nobody knows whether it was.
+    :ivar asked: whether it may still go off, since its guest was asked to shut
+        down, or nobody knows whether it was.
     :ivar settled: whether it was brought back after a failure, as far as that could be done.
     """
 
@@ -101,8 +104,8 @@ def _item(vm: EvcVm, options: Options, mode: Mode | None) -> VmItem:
 
 
 def _check_privileges(task: Task[VmItem], key: str) -> None:
-    """Let each VM fail on which this user lacks what its steps need, before the first is shut down: one call, where any is
-    due.
+    """Let each VM fail on which this user lacks what its steps need, before the first is shut
+    down: one call, where any is due.
 
     :param key: of the session in vCenter; empty where this user may not read it.
     """
@@ -140,7 +143,7 @@ def _cycle(task: Task[VmItem], options: Options) -> None:
     _shut_down(task, options)
     task.stage(
         APPLY,
-        lambda item: apply.start_apply(session, item.vm.moid, item.mode.masks if item.mode else (), options.complete_masks),
+        lambda item: apply.start_apply(session, item.vm.moid, item.mode, options.complete_masks),
         "VMs have their mode",
         repeatable=True,
     )
@@ -213,7 +216,8 @@ def _ended(task: Task[VmItem], bound: float, options: Options, option: str) -> s
 
 
 def _not_shut_down(item: VmItem, option: str) -> VforgeError:
-    """Why a VM is not off. One whose guest was asked keeps its mark: it may still go off, and then somebody has to start it.
+    """Why a VM is not off. One whose guest was asked keeps its mark: it may still go off, and
+    then somebody has to start it.
 
     :param option: that has ended the wait.
     """
@@ -231,8 +235,9 @@ def _not_shut_down(item: VmItem, option: str) -> VforgeError:
 
 
 def _bring_back(task: Task[VmItem], items: t.Sequence[VmItem]) -> None:
-    """Start those VMs again that this task has left off, whatever has ended the work, and take the mark from those that are as
-    they were. What has its mode keeps the mark until a run has seen VMware Tools, and so does what is off, or may still go off.
+    """Start those VMs again that this task has left off, whatever has ended the work, and take the
+    mark from those that are as they were. What has its mode keeps the mark until a run has seen
+    VMware Tools, and so does what is off, or may still go off.
     """
     left = [item for item in items if item.is_left_off and not item.settled]
     run = [item for item in items if item.is_marked_in_vain and not item.settled]
@@ -312,8 +317,7 @@ def _look_again(task: Task[VmItem]) -> None:
     known = read.read_again(task.session, [item.vm.moid for item in changed])
     for item in changed:
         item.now = known.get(item.vm.moid, item.now)
-        wanted = {mask.normal for mask in item.mode.masks} if item.mode else set()
-        if APPLY in item.done and item.error is None and {mask.normal for mask in item.now.masks} != wanted:
+        if APPLY in item.done and item.error is None and not item.now.has_masks_of(item.mode):
             item.fail(VforgeError(f"{item.title} has other masks than those of the mode that it was given.", hint="Run again."))
 
 
@@ -337,9 +341,10 @@ def _entry(item: VmItem, release: Release) -> dict[str, t.Any]:
         "name": item.vm.name,
         "moid": item.vm.moid,
         "path": item.vm.path,
+        "instance_uuid": item.vm.instance_uuid,
         "mode": key if APPLY in item.done else _own(item.vm, release),
         "previous_mode": _own(item.vm, release),
-        "needs_mode": item.now.needs_mode,
+        "needs_mode": item.now.needs.min_mode or None,
         "power_state": item.now.power_state,
         "actions": _actions(item),
         "changed": item.changed,
@@ -355,7 +360,7 @@ def _actions(item: VmItem) -> list[str]:
 
 def _own(vm: EvcVm, release: Release) -> str | None:
     """The key of the mode that a VM has of its own; ``custom`` where its masks are no mode's."""
-    if not vm.masks:
+    if not vm.needs.masks:
         return None
-    mode = release.of_masks(vm.masks)
+    mode = release.of_masks(vm.needs.masks)
     return mode.key if mode is not None else "custom"

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: each function is one call for any number of VMs or snapshots."""
+"""What there is, read from vCenter: each function is one call for any
+number of VMs or snapshots.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,8 @@ def _stored(row: Row) -> dict[str, int]:
 
 
 def read_snapshots(session: Session, vms: t.Mapping[str, Vm]) -> dict[str, Machine]:
-    """What VMs were when snapshots of them were made, by moid of the snapshot; what is gone is left out.
+    """What VMs were when snapshots of them were made, by moid of the
+    snapshot; what is gone is left out.
 
     :param vms: by the moids of the snapshots.
     """
@@ -111,7 +114,8 @@ def read_snapshots(session: Session, vms: t.Mapping[str, Vm]) -> dict[str, Machi
 
 
 def last_start(session: Session, vm: str) -> str:
-    """When a VM was last powered on, as vCenter's events have it; empty where they say nothing of it.
+    """When a VM was last powered on, as vCenter's events have it;
+    empty where they say nothing of it.
 
     :param vm: moid.
     """

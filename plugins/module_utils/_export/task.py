@@ -101,7 +101,8 @@ class ExportTask:
 def run(session: Session, options: ExportOptions, *, check: bool) -> dict[str, t.Any]:
     """Export what the options ask for, or in check mode find out what that would be.
 
-    :returns: the module's result: ``changed``, ``vms``, ``counts``, ``failures``, ``diff`` and so on.
+    :returns: the module's result: ``changed``, ``vms``, ``counts``,
+        ``failures``, ``diff`` and so on.
     :raises VforgeError: before anything was exported.
     :raises PartialFailure: when a VM failed; it holds the whole result.
     """
@@ -237,7 +238,9 @@ def _machines(job: ExportTask, wave: t.Sequence[ExportItem]) -> dict[str, Machin
 
 
 def _export_one(job: ExportTask, item: ExportItem, machine: Machine, parallel: int, end: Stops) -> None:
-    """Export one VM: a lease, its disks, the descriptor, the manifest, and the package is in its place."""
+    """Export one VM: a lease, its disks, the descriptor, the manifest, and
+    the package is in its place.
+    """
     session, moid = job.session, item.snapshot
     made = job.packages.begin(item.package)
     try:
@@ -268,7 +271,8 @@ def _export_one(job: ExportTask, item: ExportItem, machine: Machine, parallel: i
 
 
 def _addressed(item: ExportItem, machine: Machine, ready: leases.Ready) -> list[tuple[leases.Device, HardDisk | None, str]]:
-    """Each file of the lease, with the disk that it is of, or None for NVRAM, and its name in the package.
+    """Each file of the lease, with the disk that it is of, or None for
+    NVRAM, and its name in the package.
 
     :raises ExportFailed: a disk has no address.
     """
@@ -288,7 +292,8 @@ def _addressed(item: ExportItem, machine: Machine, ready: leases.Ready) -> list[
 
 
 def _pairs(disks: t.Sequence[HardDisk], offered: t.Sequence[leases.Device]) -> list[tuple[HardDisk, leases.Device | None]]:
-    """Each disk with its address: by its place in the key (``/vm-42/ParaVirtualSCSIController0:1``).
+    """Each disk with its address: by its place in the key
+    (``/vm-42/ParaVirtualSCSIController0:1``).
 
     Where keys are of another form, the disks are in the order of their devices.
     """

@@ -28,12 +28,25 @@ def _profiles(profile: str | None) -> list[t.Any]:
     return [vim.vm.DefinedProfileSpec(profileId=profile)] if profile else []
 
 
+def _named(session: Session, disk: FirstClassDisk) -> tuple[t.Any, t.Any]:
+    """The first two arguments of nearly every call: the ID of a disk, and where it is."""
+    return disk_id(disk.id), datastore_ref(session, disk.store)
+
+
 def _pairs(metadata: t.Mapping[str, str | None]) -> list[t.Any]:
-    return [vim.KeyValue(key=key, value=value) for key, value in sorted(metadata.items()) if value is not None]
+    given = {key: value for key, value in sorted(metadata.items()) if value is not None}
+    return [vim.KeyValue(key=key, value=value) for key, value in given.items()]
 
 
-def start_create(session: Session, request: DiskRequest, store: Store, profile: str | None) -> t.Any:
-    """``CreateDisk_Task``; the task's result is the disk. Metadata and the flag for what becomes of it are set with it."""
+def start_create(
+    session: Session,
+    request: DiskRequest,
+    store: Store,
+    profile: str | None,
+) -> t.Any:
+    """``CreateDisk_Task``; the task's result is the disk. Metadata and the flag for what
+    becomes of it are set with it.
+    """
     spec = vim.vslm.CreateSpec(
         name=request.new_name or request.disk.name,
         capacityInMB=request.size,
@@ -53,7 +66,9 @@ def start_clone(
     source: FirstClassDisk,
     profile: str | None,
 ) -> t.Any:
-    """``CloneVStorageObject_Task``: all of it is done or nothing, metadata included; the task's result is the disk."""
+    """``CloneVStorageObject_Task``: all of it is done or nothing, metadata included;
+    the task's result is the disk.
+    """
     spec = vim.vslm.CloneSpec(
         name=request.new_name or request.disk.name,
         backingSpec=_backing(session, store, request.provisioning),
@@ -62,7 +77,7 @@ def start_clone(
     )
     if "keep_after_delete_vm" in request.flags:
         spec.keepAfterDeleteVm = request.flags["keep_after_delete_vm"]
-    return manager(session).CloneVStorageObject(disk_id(source.id), datastore_ref(session, source.store), spec)
+    return manager(session).CloneVStorageObject(*_named(session, source), spec)
 
 
 def register(session: Session, request: DiskRequest, existing: Existing, store: Store) -> t.Any:
@@ -72,44 +87,53 @@ def register(session: Session, request: DiskRequest, existing: Existing, store: 
     return manager(session).RegisterDisk(address, request.new_name or request.disk.name)
 
 
-def start_relocate(session: Session, disk: FirstClassDisk, store: Store, provisioning: str | None) -> t.Any:
+def start_relocate(
+    session: Session,
+    disk: FirstClassDisk,
+    store: Store,
+    provisioning: str | None,
+) -> t.Any:
     """``RelocateVStorageObject_Task`` to another datastore, with all snapshots."""
     kind = provisioning or disk.provisioning or None
     spec = vim.vslm.RelocateSpec(backingSpec=_backing(session, store, kind))
-    return manager(session).RelocateVStorageObject(disk_id(disk.id), datastore_ref(session, disk.store), spec)
+    return manager(session).RelocateVStorageObject(*_named(session, disk), spec)
 
 
 def rename(session: Session, disk: FirstClassDisk, name: str) -> None:
     """``RenameVStorageObject``."""
-    manager(session).RenameVStorageObject(disk_id(disk.id), datastore_ref(session, disk.store), name)
+    manager(session).RenameVStorageObject(*_named(session, disk), name)
 
 
 def start_grow(session: Session, disk: FirstClassDisk, size_mb: int) -> t.Any:
     """``ExtendDisk_Task``."""
-    return manager(session).ExtendDisk(disk_id(disk.id), datastore_ref(session, disk.store), size_mb)
+    return manager(session).ExtendDisk(*_named(session, disk), size_mb)
 
 
 def start_inflate(session: Session, disk: FirstClassDisk) -> t.Any:
     """``InflateDisk_Task``."""
-    return manager(session).InflateDisk(disk_id(disk.id), datastore_ref(session, disk.store))
+    return manager(session).InflateDisk(*_named(session, disk))
 
 
 def set_flags(session: Session, disk: FirstClassDisk, names: t.Sequence[str]) -> None:
     """``SetVStorageObjectControlFlags``, which leaves those alone that are not named."""
     flags = [FLAGS[name] for name in names]
-    manager(session).SetVStorageObjectControlFlags(disk_id(disk.id), datastore_ref(session, disk.store), flags)
+    manager(session).SetVStorageObjectControlFlags(*_named(session, disk), flags)
 
 
 def clear_flags(session: Session, disk: FirstClassDisk, names: t.Sequence[str]) -> None:
     """``ClearVStorageObjectControlFlags``, which leaves those alone that are not named."""
     flags = [FLAGS[name] for name in names]
-    manager(session).ClearVStorageObjectControlFlags(disk_id(disk.id), datastore_ref(session, disk.store), flags)
+    manager(session).ClearVStorageObjectControlFlags(*_named(session, disk), flags)
 
 
-def start_metadata(session: Session, disk: FirstClassDisk, metadata: t.Mapping[str, str], remove: t.Sequence[str]) -> t.Any:
+def start_metadata(
+    session: Session,
+    disk: FirstClassDisk,
+    metadata: t.Mapping[str, str],
+    remove: t.Sequence[str],
+) -> t.Any:
     """``VCenterUpdateVStorageObjectMetadataEx_Task``, which leaves other keys alone."""
-    ref = datastore_ref(session, disk.store)
-    return manager(session).UpdateVStorageObjectMetadataEx(disk_id(disk.id), ref, _pairs(metadata), list(remove))
+    return manager(session).UpdateVStorageObjectMetadataEx(*_named(session, disk), _pairs(metadata), list(remove))
 
 
 def attach_tags(session: Session, disk: FirstClassDisk, tags: t.Iterable[Tag]) -> None:
@@ -126,8 +150,7 @@ def detach_tags(session: Session, disk: FirstClassDisk, tags: t.Iterable[Tag]) -
 
 def start_attach(session: Session, disk: FirstClassDisk, vm: str, owner: AttachedTo) -> t.Any:
     """``AttachDisk_Task`` of a VM."""
-    ref = datastore_ref(session, disk.store)
-    return reference(session, vm).AttachDisk(disk_id(disk.id), ref, owner.controller, owner.unit)
+    return reference(session, vm).AttachDisk(*_named(session, disk), owner.controller, owner.unit)
 
 
 def start_detach(session: Session, disk: FirstClassDisk, vm: str) -> t.Any:
@@ -137,7 +160,7 @@ def start_detach(session: Session, disk: FirstClassDisk, vm: str) -> t.Any:
 
 def start_delete(session: Session, disk: FirstClassDisk) -> t.Any:
     """``DeleteVStorageObject_Task``: the disk, its snapshots and its files."""
-    return manager(session).DeleteVStorageObject(disk_id(disk.id), datastore_ref(session, disk.store))
+    return manager(session).DeleteVStorageObject(*_named(session, disk))
 
 
 def start_reconcile(session: Session, store: Store) -> t.Any:
@@ -150,20 +173,19 @@ def start_reconcile(session: Session, store: Store) -> t.Any:
 
 def start_snapshot(session: Session, disk: FirstClassDisk, description: str) -> t.Any:
     """``VStorageObjectCreateSnapshot_Task``; the task's result is the ID of the snapshot."""
-    return manager(session).CreateSnapshot(disk_id(disk.id), datastore_ref(session, disk.store), description)
+    return manager(session).CreateSnapshot(*_named(session, disk), description)
 
 
 def start_remove(session: Session, disk: FirstClassDisk, snapshot: str) -> t.Any:
     """``DeleteSnapshot_Task``."""
-    return manager(session).DeleteSnapshot(disk_id(disk.id), datastore_ref(session, disk.store), disk_id(snapshot))
+    return manager(session).DeleteSnapshot(*_named(session, disk), disk_id(snapshot))
 
 
 def start_revert(session: Session, disk: FirstClassDisk, snapshot: str) -> t.Any:
     """``RevertVStorageObject_Task``: later snapshots go, this one stays."""
-    return manager(session).RevertVStorageObject(disk_id(disk.id), datastore_ref(session, disk.store), disk_id(snapshot))
+    return manager(session).RevertVStorageObject(*_named(session, disk), disk_id(snapshot))
 
 
 def start_new_disk(session: Session, disk: FirstClassDisk, snapshot: str, name: str) -> t.Any:
     """``CreateDiskFromSnapshot_Task``; the task's result is the new disk."""
-    ref = datastore_ref(session, disk.store)
-    return manager(session).CreateDiskFromSnapshot(disk_id(disk.id), ref, disk_id(snapshot), name)
+    return manager(session).CreateDiskFromSnapshot(*_named(session, disk), disk_id(snapshot), name)

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of first class disks, however many they are, and which of them nobody seems to use."""
+"""What is known of first class disks, however many they are, and which
+of them nobody seems to use.
+"""
 
 from __future__ import annotations
 
@@ -66,10 +68,12 @@ class Looked:
 
 
 def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
-    """The module's result: ``disks`` and ``datastores`` and, where it is asked for, ``orphans``. Changes nothing.
+    """The module's result: ``disks`` and ``datastores`` and, where it is asked
+    for, ``orphans``. Changes nothing.
 
     :raises VforgeError: a datastore, or a disk that is asked for by its ID, is not there.
-    :raises PartialFailure: a signal or the loss of the server ended the task; it holds what is known.
+    :raises PartialFailure: a signal or the loss of the server ended
+        the task; it holds what is known.
     """
     deadline = session.deadline(options.timeout)
     task: Task[t.Any] = Task(session, [], "disks", deadline=deadline, parallel=options.parallel)
@@ -135,8 +139,8 @@ def _check_asked(options: InfoOptions, looked: Looked) -> None:
 def _attachments(session: Session, looked: Looked) -> None:
     """Which VMs have the disks: one call for each thousand.
 
-    A disk of which vCenter does not say it that way is asked about by itself: that it is not known is
-    never "no VM has it".
+    A disk of which vCenter does not say it that way is asked about by itself: that it is not
+    known is never "no VM has it".
     """
     disks = [(item.disk.id, item.disk.store) for item in looked.items]
     owners = fcd.read_attachments(session, disks)
@@ -207,7 +211,9 @@ def _list_files(task: Task[t.Any], looked: Looked) -> None:
 
 
 def _confirm(session: Session, looked: Looked) -> None:
-    """Ask for each disk whose file is not listed by itself: what cannot be found is listed and not there."""
+    """Ask for each disk whose file is not listed by itself: what cannot be
+    found is listed and not there.
+    """
     for item in list(looked.items):
         if plan.VMDK_GONE not in plan.dangling(item.disk, looked.files.get(item.disk.store.moid)):
             continue

@@ -332,7 +332,9 @@ def same_file(disks: t.Iterable[FirstClassDisk], path: str) -> list[FirstClassDi
 
 
 def candidates(request: DiskRequest, disks: t.Sequence[FirstClassDisk]) -> list[FirstClassDisk]:
-    """The disks that a name may mean: one that has it or, where none has, one that was renamed already."""
+    """The disks that a name may mean: one that has it or, where none has,
+    one that was renamed already.
+    """
     if isinstance(request.origin, Existing):
         return same_file(disks, request.origin.path)
     named = [disk for disk in disks if disk.name == request.disk.name]
@@ -360,8 +362,8 @@ class SnapshotPlan:
 def decide_snapshot(request: SnapshotRequest, disk: FirstClassDisk, made: t.Collection[str]) -> SnapshotPlan:
     """The plan for one snapshot.
 
-    :param made: names of the disks of the datastore: one that is to be made of the snapshot is there
-        where its name is.
+    :param made: names of the disks of the datastore: one that is to be made of the
+        snapshot is there where its name is.
     :raises VforgeError: why nothing is done with it.
     """
     found = _snapshot(request, disk)
@@ -467,8 +469,8 @@ def references(disks: t.Iterable[FirstClassDisk]) -> References:
 
 
 def unreferenced(disk: FirstClassDisk, said: References) -> list[DiskSnapshot]:
-    """The snapshots of a disk that nothing refers to: no metadata of a disk names them, and no other disk rests on
-    their file.
+    """The snapshots of a disk that nothing refers to: no metadata of a disk names them, and no
+    other disk rests on their file.
     """
     return [
         each for each in disk.snapshots if each.id not in said.words and not said.files.get(each.path, frozenset()) - {disk.id}

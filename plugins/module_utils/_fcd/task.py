@@ -131,7 +131,8 @@ class DiskItem(Item):
 def run(session: Session, options: DiskOptions, *, check: bool) -> dict[str, t.Any]:
     """Do what the options ask for, or in check mode find out what that would be.
 
-    :returns: the module's result: ``changed``, ``disks``, ``reconciled``, ``failures``, ``diff``, ``timing``.
+    :returns: the module's result: ``changed``, ``disks``, ``reconciled``,
+        ``failures``, ``diff``, ``timing``.
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when something of it failed; it holds the whole result.
     """
@@ -331,7 +332,9 @@ def _profile(session: Session, known: dict[str, Policy], name: str, store: Store
 
 
 def _complete(session: Session, items: t.Sequence[DiskItem]) -> None:
-    """Read of each disk what the catalogue does not have: one call a disk, and one for the VMs of all of them."""
+    """Read of each disk what the catalogue does not have: one call a disk, and one
+    for the VMs of all of them.
+    """
     named = [item for item in items if item.disk is not None and not item.request.disk.id]
     for item in named:
         item.disk = fcd.read_disk(session, item.there.store, item.there.id)
@@ -603,7 +606,8 @@ class SnapshotItem(Item):
 def run_snapshots(session: Session, options: SnapshotOptions, *, check: bool) -> dict[str, t.Any]:
     """Do what the options ask of snapshots, or in check mode find out what that would be.
 
-    :returns: the module's result: ``changed``, ``snapshots``, ``failures``, ``diff`` and ``timing``.
+    :returns: the module's result: ``changed``, ``snapshots``,
+        ``failures``, ``diff`` and ``timing``.
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when something of it failed; it holds the whole result.
     """
@@ -660,7 +664,9 @@ def _snapshot_items(task: Task[t.Any], inventory: Inventory, options: SnapshotOp
 
 
 def _disk_of(inventory: Inventory, request: SnapshotRequest, known: dict[tuple[str, str], FirstClassDisk]) -> FirstClassDisk:
-    """The disk of a snapshot, with its snapshots and the VMs that have it: three calls, once for each disk."""
+    """The disk of a snapshot, with its snapshots and the VMs that have it:
+    three calls, once for each disk.
+    """
     session = inventory.session
     store = inventory.store(request.datastore)
     key = (store.moid, str(request.disk))

@@ -37,7 +37,8 @@ MOST_VMS = 45_000
 
 
 class Pattern:
-    """What the names of a fleet look like: a run of ``#`` stands for a number of at least as many digits.
+    """What the names of a fleet look like: a run of ``#`` stands for a
+    number of at least as many digits.
 
     :ivar fleet: what the fleet itself is called: the pattern without its number.
     """
@@ -71,7 +72,8 @@ class Pattern:
 
 
 def parent_name(fleet: str, host_name: str, host: str, version: str) -> str:
-    """The name of the parent of one version on one host; the last part makes it the only one of this name.
+    """The name of the parent of one version on one host; the last part
+    makes it the only one of this name.
 
     :param host: moid of the host.
     """
@@ -81,7 +83,8 @@ def parent_name(fleet: str, host_name: str, host: str, version: str) -> str:
 
 
 def addresses(given: t.Sequence[str], count: int) -> list[str]:
-    """The fixed addresses, checked: the n-th belongs to the VM with number n. An empty list means DHCP.
+    """The fixed addresses, checked: the n-th belongs to the VM with
+    number n. An empty list means DHCP.
 
     :raises InvalidOption: for one that is none, one that is there twice, and for too few.
     """
@@ -142,13 +145,15 @@ class FleetOptions:
     :ivar kind: how clones are made: as instant clones, or by VMFork.
     :ivar golden: what the parents are made of; None only where the fleet is to be absent.
     :ivar version: of the golden VM, as the user calls it; None to take it from the VM.
-    :ivar snapshot: name of the snapshot of the golden VM that parents are made from; None for its present state.
+    :ivar snapshot: name of the snapshot of the golden VM that parents are made
+        from; None for its present state.
     :ivar clusters: names or paths of the compute resources on whose hosts it may be.
     :ivar hosts: names of the hosts on which it may be; empty for all of the clusters.
     :ivar folder: of the clones; None for that of the golden VM.
     :ivar parents_folder: of the parents; None for that of the clones.
     :ivar datastore: of the parents; None for that of the golden VM where a host sees it.
-    :ivar clone_memory: MiB that a clone takes of its host, apart from what it shares with its parent.
+    :ivar clone_memory: MiB that a clone takes of its host, apart from
+        what it shares with its parent.
     :ivar scripts: that parents are frozen with; none where nobody says which.
     :ivar clone_disk: MiB that a clone takes of its datastore; None for as much as it has memory.
     """

@@ -1,7 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a fleet needs: which parents, which clones on which of them, what goes, what is rolled. Pure.
+"""What a fleet needs: which parents, which clones on which of them,
+what goes, what is rolled. Pure.
 
 A clone stays where it is; only what is missing is placed, always on the host that has fewest.
 """
@@ -36,7 +37,9 @@ class NoRoom(VforgeError):
 
 @dataclasses.dataclass(frozen=True)
 class Seed:
-    """A parent that is to be there: made, or, where ``parent`` is set, one that an ended run has left unready."""
+    """A parent that is to be there: made, or, where ``parent`` is set, one that an
+    ended run has left unready.
+    """
 
     name: str
     host: Host
@@ -68,8 +71,8 @@ class Plan:
     :ivar removals: clones that go, the newest first.
     :ivar clones: all clones of the fleet, by their numbers; without orphans.
     :ivar obsolete: parents that go, when nothing is made of them any more.
-    :ivar orphans: clones whose parent is gone; they are left alone. Of VMFork they are so whatever their number and version,
-        since only a parent says which VMs are its children.
+    :ivar orphans: clones whose parent is gone; they are left alone. Of VMFork they are so whatever
+        their number and version, since only a parent says which VMs are its children.
     :ivar skipped: hosts that take no new clone -> why.
     """
 
@@ -179,7 +182,9 @@ def _current_parents(now: Situation, version: str) -> dict[str, Parent]:
 
 
 def _places(numbers: t.Sequence[int], room: Room, staying: t.Iterable[Clone]) -> dict[int, Host]:
-    """A host for each number: always the one that has fewest clones of the fleet, and room for one more."""
+    """A host for each number: always the one that has fewest clones of the
+    fleet, and room for one more.
+    """
     load = {host.moid: 0 for host in room.usable}
     for clone in staying:
         load[clone.host] = load.get(clone.host, 0) + 1
@@ -239,7 +244,8 @@ def _obsolete(
     seeds: t.Sequence[Seed],
     used: t.Collection[str],
 ) -> tuple[Parent, ...]:
-    """Parents of other versions, second ones of this, and unready ones that nobody needs; none on a host that is not there.
+    """Parents of other versions, second ones of this, and unready ones that nobody needs;
+    none on a host that is not there.
 
     :param used: instance UUIDs of the parents of clones that stay.
     """

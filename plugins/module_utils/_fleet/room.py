@@ -15,8 +15,9 @@ from .model import FULL, MIB, FleetOptions, Golden, Parent, Situation
 class Room:
     """The hosts that take clones.
 
-    A host must see a datastore for its parent. Its memory must hold the parent, as long as there is none that is ready,
-    and ``clone_memory`` for each clone; the datastore what these take of it. One that several hosts see is counted once.
+    A host must see a datastore for its parent. Its memory must hold the parent, as long as there is
+    none that is ready, and ``clone_memory`` for each clone; the datastore what these take of it.
+    One that several hosts see is counted once.
 
     :ivar usable: hosts that take at least one clone.
     :ivar skipped: names of the others -> why.

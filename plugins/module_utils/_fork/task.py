@@ -315,7 +315,9 @@ def _child(wanted: ChildPlan, home: ParentItem, state: str | None) -> ChildItem:
 
 
 def _check(job: ForkTask) -> None:
-    """Make sure that the guests take the credentials; what a real run would do then counts as done."""
+    """Make sure that the guests take the credentials; what a real run
+    would do then counts as done.
+    """
     # A quiesced one answers only after the reset that check mode leaves out.
     reachable = job.quiescing.reachable(job.parents)
     job.quiescing.check([(item, guest) for item, guest in reachable if not item.now.quiesced])

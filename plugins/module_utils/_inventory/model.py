@@ -28,7 +28,8 @@ class InventoryOptions:
         branches, such as ``guest``.
     :ivar search_paths: inventory paths of datacenters, folders, clusters, hosts, resource pools or
         vApps; empty: everywhere.
-    :ivar property_filters: by property path, patterns of which one must fit, as in a shell, letters in either case.
+    :ivar property_filters: by property path, patterns of which one must fit, as in a
+        shell, letters in either case.
     :ivar compute: whether the cluster and the ESXi host of each VM are read.
     :ivar origin: whether it is read what of this collection has made each VM.
     """
@@ -49,7 +50,8 @@ class Machine:
     """A VM as the inventory has it.
 
     :ivar name: as in the vSphere Client.
-    :ivar values: variables by name; the property ``config.hardware.numCPU`` is ``values["config"]["hardware"]["numCPU"]``.
+    :ivar values: variables by name; the property ``config.hardware.numCPU`` is
+        ``values["config"]["hardware"]["numCPU"]``.
     :ivar address: that VMware Tools report as the guest's, or empty.
     """
 
@@ -63,7 +65,8 @@ class Machine:
 def nested(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Property paths and their values as mappings within each other.
 
-    A whole branch and a leaf of it may both be asked for. The dots in a key, as in ``config.extraConfig["a.b"]``, part nothing.
+    A whole branch and a leaf of it may both be asked for. The dots in a key, as in
+    ``config.extraConfig["a.b"]``, part nothing.
     """
     found: dict[str, t.Any] = {}
     # A branch comes before its leaves, so that it cannot replace what they have put there.
@@ -95,9 +98,11 @@ def parts(path: str) -> list[str]:
 
 
 def named(variables: t.Mapping[str, t.Any], expression: t.Any) -> t.Any:
-    """The text, number or truth that an expression names, where it does nothing else, as ``config.guestId`` does; or None.
+    """The text, number or truth that an expression names, where it does nothing else, as
+    ``config.guestId`` does; or None.
 
-    What Jinja would look at in another way, such as ``config.items``, a method of mappings, is left to Jinja.
+    What Jinja would look at in another way, such as ``config.items``, a method
+    of mappings, is left to Jinja.
     """
     if not isinstance(expression, str) or not _NAMES.fullmatch(expression):
         return None
@@ -137,7 +142,8 @@ def flat(values: t.Mapping[str, t.Any], above: str = "") -> dict[str, t.Any]:
 
 
 def origin_of(name: str, pairs: t.Mapping[str, str], parents: t.Mapping[str, str]) -> dict[str, t.Any]:
-    """What of this collection has made a VM, by the owner marks in its extraConfig; empty where nothing has.
+    """What of this collection has made a VM, by the owner marks in its
+    extraConfig; empty where nothing has.
 
     :param name: of the VM: a mark of another VM, which a clone has inherited, is none of its own.
     :param pairs: its marks, by key.
@@ -183,7 +189,8 @@ def groups_of(origin: t.Mapping[str, t.Any]) -> list[tuple[str, ...]]:
 
 
 def path_groups(path: str, prefix: str) -> tuple[str, ...]:
-    """The groups of a VM by its folders, from the datacenter on: ``DC0``, ``DC0_vm``, ``DC0_vm_web``.
+    """The groups of a VM by its folders, from the datacenter on:
+    ``DC0``, ``DC0_vm``, ``DC0_vm_web``.
 
     :param path: of the VM.
     """

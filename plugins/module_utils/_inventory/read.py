@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The VMs of an inventory, read in a number of calls that grows by one with each few thousand VMs.
 
-One traversal brings the VMs, the folders above them and, where they are wanted, their hosts and clusters. Filters by
-properties cost a second one, which brings nothing but what is filtered by.
+One traversal brings the VMs, the folders above them and, where they are wanted, their hosts and
+clusters. Filters by properties cost a second one, which brings nothing but what is filtered by.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def read_machines(session: Session, options: InventoryOptions) -> list[Machine]:
     """The VMs of an inventory, in the order of their paths; templates too.
 
     :raises NotFound: nothing lies at a search path.
-    :raises InvalidOption: a property that this vCenter does not have, or a search path of what holds no VMs.
+    :raises InvalidOption: a property that this vCenter does not have, or a
+        search path of what holds no VMs.
     """
     roots = [_root(session, path) for path in options.search_paths] or [session.content.rootFolder]
     if options.property_filters:
@@ -190,7 +191,9 @@ def _machine(
 
 
 def plain(value: t.Any) -> t.Any:
-    """A value of vSphere as JSON has it: objects as mappings without what is unset, times as text, references as moids."""
+    """A value of vSphere as JSON has it: objects as mappings without what is unset, times
+    as text, references as moids.
+    """
     if value is None or type(value) in (str, int, float, bool):
         return value
     if isinstance(value, list):
@@ -215,7 +218,8 @@ def _is_empty(value: t.Any) -> bool:
 
 
 def _check_property(path: str) -> None:
-    """Refuse what VMs do not have, with the nearest names; what pyVmomi knows nothing of is left to the vCenter.
+    """Refuse what VMs do not have, with the nearest names; what pyVmomi knows
+    nothing of is left to the vCenter.
 
     :raises InvalidOption: naming the property.
     """

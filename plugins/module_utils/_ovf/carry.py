@@ -109,7 +109,9 @@ def compare(
 
 
 def _compare_fetched(job: TemplateTask, item: t.Any, have: leases.Received | None) -> None:
-    """Hold the digest that a host reports of what it has fetched against what was read from here."""
+    """Hold the digest that a host reports of what it has fetched
+    against what was read from here.
+    """
     known = {digest.algorithm: digest for digest in job.identity.read.get(item.path, ())}
     if not known:
         return  # verify: none

@@ -93,7 +93,8 @@ class Descriptor:
     :ivar options: ids of the deployment options.
     :ivar system: id of the VM that was chosen of several; empty where there was no choice.
     :ivar kinds: the types of the properties (``boolean``), by their keys.
-    :ivar hidden: keys of the properties that their maker does not let users set (``userConfigurable``).
+    :ivar hidden: keys of the properties that their maker does not let
+        users set (``userConfigurable``).
     """
 
     text: str = dataclasses.field(repr=False)
@@ -481,7 +482,8 @@ def _decode(document: bytes, name: str) -> str:
 
 
 def _read(document: str, what: str, found: _Found, deadline: float = math.inf) -> None:
-    """Go through the elements of a document from elsewhere: no document type, no entities, nothing fetched.
+    """Go through the elements of a document from elsewhere: no document
+    type, no entities, nothing fetched.
 
     :param document: as ``decoded`` gives it.
     :param what: names the document in messages.

@@ -13,8 +13,8 @@ from .._errors import VforgeError
 class PackageError(VforgeError):
     """Something about the package that is to be brought in; the code says what.
 
-    ``source_unreadable``, ``source_refused`` (by its server), ``unsafe_package``, ``invalid_package``, ``checksum_mismatch``,
-    ``signature_invalid``, ``source_changed``.
+    ``source_unreadable``, ``source_refused`` (by its server), ``unsafe_package``,
+    ``invalid_package``, ``checksum_mismatch``, ``signature_invalid``, ``source_changed``.
     """
 
     def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
@@ -25,8 +25,8 @@ class PackageError(VforgeError):
 class TemplateError(VforgeError):
     """Something about the template in vCenter; the code says what.
 
-    ``name_taken``, ``digest_mismatch``, ``other_cluster``, ``busy``, ``in_use``, ``descriptor_refused``, ``upload_failed``,
-    ``incomplete_upload``.
+    ``name_taken``, ``digest_mismatch``, ``other_cluster``, ``busy``, ``in_use``,
+    ``descriptor_refused``, ``upload_failed``, ``incomplete_upload``.
     """
 
     def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:

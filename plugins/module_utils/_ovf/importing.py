@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a package to a template.
 
-The name is taken, files are sent, disks are looked at and get delta disks, the template is published.
+The name is taken, files are sent, disks are looked at and get delta
+disks, the template is published.
 
 Up to the end of the lease vCenter itself removes what goes wrong. From then on the disks are whole:
 what stops half-way is left for the next run, which finishes it without sending anything.

@@ -523,7 +523,9 @@ def _refuse_used(items: t.Iterable[VersionItem], existing: Existing | None) -> N
 
 
 def _others(session: Session, home: Home, name: str, but: t.Collection[str]) -> list[Existing]:
-    """The other finished versions of a template in its folder: one call, or two in a large folder."""
+    """The other finished versions of a template in its folder: one
+    call, or two in a large folder.
+    """
 
     def is_version(row: Row) -> bool:
         return read.marks_of(row.values).get(NAME_KEY) == name

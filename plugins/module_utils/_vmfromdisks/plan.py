@@ -26,7 +26,8 @@ class Exists(InvalidOption):
 def present(options: VmOptions, now: MadeVm | None) -> tuple[str, ...]:
     """The steps to a VM that is there.
 
-    :raises Exists: a VM of this name has other disks, or other hardware: what is there is never changed.
+    :raises Exists: a VM of this name has other disks, or other hardware:
+        what is there is never changed.
     """
     on = (POWER_ON,) if options.powered_on else ()
     if now is None:
@@ -59,7 +60,8 @@ def differences(options: VmOptions, now: MadeVm) -> list[Difference]:
 
 
 def _as_made(now: MadeVm, asked: tuple[str, ...]) -> tuple[str, ...]:
-    """The disks of a VM, each by the file that was asked for where its snapshots have put delta disks over it.
+    """The disks of a VM, each by the file that was asked for where its
+    snapshots have put delta disks over it.
 
     Without snapshots a VM over that file is a linked clone, which is another VM.
     """

@@ -3,14 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Processors by what the CPUID instruction says of them. Pure.
 
-vSphere keeps the answers of the instruction as texts of 32 bits, ``0000:0000:0000:1000:0000:0110:1110:1001``, with the
-highest bit first. Which bits say what is the architecture's matter:
+vSphere keeps the answers of the instruction as texts of 32 bits,
+``0000:0000:0000:1000:0000:0110:1110:1001``, with the highest bit first. Which bits say
+what is the architecture's matter:
 
-* Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2A, CPUID, "Version Information Returned by CPUID in
-  EAX": the extended family is added for family 15 alone, the extended model belongs to families 6 and 15.
-* AMD64 Architecture Programmer's Manual, volume 3, appendix E.3.2, "Family, Model, Stepping": both are added for family 15
-  alone. Hygon's processors are of AMD's kind. Zhaoxin's, and VIA's before them, follow Intel's rule, as Linux reads them
-  (``arch/x86/lib/cpu.c``).
+* Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2A, CPUID, "Version
+  Information Returned by CPUID in EAX": the extended family is added for family 15 alone, the
+  extended model belongs to families 6 and 15.
+* AMD64 Architecture Programmer's Manual, volume 3, appendix E.3.2, "Family, Model, Stepping": both
+  are added for family 15 alone. Hygon's processors are of AMD's kind. Zhaoxin's, and VIA's before
+  them, follow Intel's rule, as Linux reads them (``arch/x86/lib/cpu.c``).
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ REGISTERS = ("eax", "ebx", "ecx", "edx")
 
 _BITS = 32
 
-# What vSphere writes for a bit that it does not know or that is not the same on all processors of a host, and what a mask
-# asks for (API reference, HostCpuIdInfo).
+# What vSphere writes for a bit that it does not know or that is not the same on all processors of a
+# host, and what a mask asks for (API reference, HostCpuIdInfo).
 _UNKNOWN = frozenset("-xXHRTF")
 
 _INTEL, _AMD, _HYGON, _ZHAOXIN, _VIA = "intel", "amd", "hygon", "zhaoxin", "via"
@@ -74,7 +76,8 @@ class Bits:
 
     @classmethod
     def parse(cls, text: str) -> Bits:
-        """The bits of a text as vSphere writes it; an empty one has none that is known, as the API's default says.
+        """The bits of a text as vSphere writes it; an empty one has none that is
+        known, as the API's default says.
 
         :raises BadBits: it has not 32 bits, or other characters than those of the API.
         """
@@ -136,7 +139,9 @@ class Leaf:
         return cls(level & 0xFFFFFFFF, **found)
 
     def letters(self, *order: str) -> str | None:
-        """The text that registers hold, four letters each with the first in the lowest bits; None where a bit is unknown."""
+        """The text that registers hold, four letters each with the first in the lowest bits;
+        None where a bit is unknown.
+        """
         parts = [getattr(self, name) for name in order]
         if not all(part.whole for part in parts):
             return None
@@ -154,8 +159,8 @@ Leaves: t.TypeAlias = "t.Mapping[int, Leaf]"
 class Identity:
     """Which processor it is.
 
-    :ivar vendor: ``intel``, ``amd``, ``hygon``, ``zhaoxin``, ``via``; the letters themselves where they are others, empty
-        where they are not known.
+    :ivar vendor: ``intel``, ``amd``, ``hygon``, ``zhaoxin``, ``via``; the letters themselves where
+        they are others, empty where they are not known.
     :ivar signature: EAX of leaf 1.
     """
 
@@ -194,7 +199,9 @@ def vendor_of(letters: str) -> str:
 
 
 def hypervisor_in(leaves: Leaves) -> str:
-    """Whose hypervisor it runs on, by leaf 0x40000000; empty where there is none, or none that says so."""
+    """Whose hypervisor it runs on, by leaf 0x40000000; empty where there is
+    none, or none that says so.
+    """
     leaf = leaves.get(HYPERVISOR)
     letters = leaf.letters("ebx", "ecx", "edx") if leaf is not None else None
     plain = letters.rstrip("\0") if letters is not None else ""
@@ -215,7 +222,8 @@ def identity_in(leaves: Leaves) -> Identity | None:
 def decode(vendor: str, signature: int) -> Identity:
     """Family, model and stepping in EAX of leaf 1, by the rules of its vendor.
 
-    :param vendor: as in ``Identity``; one that is not known is read by Intel's rules, as Linux does.
+    :param vendor: as in ``Identity``; one that is not known is read
+        by Intel's rules, as Linux does.
     """
     base, extended = (signature >> 8) & 0xF, (signature >> 20) & 0xFF
     low, high = (signature >> 4) & 0xF, (signature >> 16) & 0xF
@@ -242,9 +250,10 @@ def vendor_title(vendor: str) -> str:
     return known.get(vendor, vendor or "unknown")
 
 
-# Names of microarchitectures. Intel's by model of family 6: Linux, arch/x86/include/asm/intel-family.h, beside the list of
-# processors in the release notes of Intel's microcode. AMD's and Hygon's by family and range of models: Linux,
-# arch/x86/kernel/cpu/amd.c and Documentation/arch/x86/amd_hsmp.rst, AMD's "Revision Guides".
+# Names of microarchitectures. Intel's by model of family 6: Linux,
+# arch/x86/include/asm/intel-family.h, beside the list of processors in the release notes of Intel's
+# microcode. AMD's and Hygon's by family and range of models: Linux, arch/x86/kernel/cpu/amd.c and
+# Documentation/arch/x86/amd_hsmp.rst, AMD's "Revision Guides".
 _MODELS_OF_6 = {
     "Yonah": (0x0E,),
     "Merom": (0x0F, 0x16),

@@ -4,8 +4,8 @@
 """Directories of datastores.
 
 On vSAN and vVols a topmost directory is an object of the storage, which
-``DatastoreNamespaceManager`` makes (API reference, ``topLevelDirectoryCreateSupported``). It is then
-found by its name, as any other (govmomi, issue 654).
+``DatastoreNamespaceManager`` makes (API reference, ``topLevelDirectoryCreateSupported``). It is
+then found by its name, as any other (govmomi, issue 654).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ OF_OBJECTS = ("vsan", "VVOL")
 def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) -> None:
     """Make a directory, with those above; one that is there already is fine.
 
-    One call, and none where it is there: vCenter would note an error of each. Three where the topmost
-    one has to be made as an object, and one more for what is below it; there the privilege
+    One call, and none where it is there: vCenter would note an error of each. Three where the
+    topmost one has to be made as an object, and one more for what is below it; there the privilege
     ``Datastore.Config`` is needed besides ``Datastore.FileManagement``.
 
     :param path: ``[datastore] folder/below``.
@@ -51,7 +51,9 @@ def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) 
 
 
 def _is_there(files: DatastoreFiles, path: str) -> bool:
-    """Whether a directory is seen, by the beginning of its listing. Whoever may not look at it does not see it."""
+    """Whether a directory is seen, by the beginning of its listing. Whoever may not
+    look at it does not see it.
+    """
     try:
         files.read(DatastorePath.parse(path, "path"), 1)
     except (NoSuchFile, FileDenied, FileLocked):

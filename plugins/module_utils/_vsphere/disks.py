@@ -238,8 +238,8 @@ def delta_changes(devices: t.Iterable[t.Any], *, every: bool) -> list[t.Any]:
 _FILES: dict[type, tuple[str, ...]] = {
     vim.VirtualMachine: ("name", "config.files.vmPathName", "layoutEx.disk", "layoutEx.file")
 }
-# Kinds of files that disks are made of (vSphere API, VirtualMachineFileLayoutExFileType). Other files are left out: two VMs
-# in one folder may both name one log.
+# Kinds of files that disks are made of (vSphere API, VirtualMachineFileLayoutExFileType). Other
+# files are left out: two VMs in one folder may both name one log.
 _DISK_FILES = ("diskDescriptor", "diskExtent")
 _FILES_ALONE: dict[type, tuple[str, ...]] = {vim.VirtualMachine: ("layoutEx.file",)}
 _TO_NEIGHBOURS = (
@@ -249,8 +249,8 @@ _TO_NEIGHBOURS = (
 
 
 def with_own_deltas(session: Session, moids: t.Collection[str]) -> list[str]:
-    """Those of the VMs that have disks of their own below the topmost ones, or in snapshots alone, so
-    that another VM may use one: one call.
+    """Those of the VMs that have disks of their own below the topmost ones, or in snapshots alone,
+    so that another VM may use one: one call.
 
     A VM always writes to its topmost disk, so nobody else can use that one.
     """
@@ -327,7 +327,8 @@ def _user(row: Row, file: str) -> DiskUser:
 
 
 def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: bool = False) -> dict[str, list[str]]:
-    """Other VMs that use some disks, by the paths of these: one call, or three where there are many VMs.
+    """Other VMs that use some disks, by the paths of these: one call, or
+    three where there are many VMs.
 
     :param moid: of a VM on the same datastores.
     :param files: of which each has an entry in what is returned.
@@ -340,8 +341,12 @@ def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: b
         return any(file.name in wanted for file in row.get("layoutEx.file") or ())
 
     rows = collect_chosen(session, [vm], _FILES, _TO_NEIGHBOURS, _FILES_ALONE, is_user, page=PAGE) if wanted else []
-    found = [(names.unescape(row.get("name") or row.moid), _every_file(row)) for row in rows if itself or row.moid != moid]
-    return {file: sorted(name for name, used in found if file in used) for file in wanted}
+    using: dict[str, list[str]] = {file: [] for file in wanted}
+    for row in rows:
+        if itself or row.moid != moid:
+            for file in wanted & _every_file(row):
+                using[file].append(names.unescape(row.get("name") or row.moid))
+    return {file: sorted(found) for file, found in using.items()}
 
 
 def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str]]:
@@ -357,29 +362,35 @@ def chains_in(values: t.Mapping[str, t.Any]) -> list[list[list[t.Any]]]:
         its files.
     """
     files = {item.key: item for item in values.get("layoutEx.file") or ()}
-    return [
-        [[files[key] for key in unit.fileKey if key in files] for unit in disk.chain or ()]
-        for disk in values.get("layoutEx.disk") or ()
-    ]
+
+    def files_of(unit: t.Any) -> list[t.Any]:
+        return [files[key] for key in unit.fileKey if key in files]
+
+    disks = values.get("layoutEx.disk") or ()
+    return [[files_of(unit) for unit in disk.chain or ()] for disk in disks]
 
 
 def _topmost(vm: Row) -> set[str]:
     """The files of the disks that it writes to."""
-    return {file.name for chain in chains_in(vm.values) if chain for file in chain[-1]}
+    tops = [chain[-1] for chain in chains_in(vm.values) if chain]
+    return {file.name for files in tops for file in files}
 
 
 def _every_file(vm: Row) -> set[str]:
-    """All of its files, those of its snapshots among them: ``layoutEx.disk`` has the disks alone that it has now."""
+    """All of its files, those of its snapshots among them: ``layoutEx.disk`` has the
+    disks alone that it has now.
+    """
     return {file.name for file in vm.get("layoutEx.file") or ()}
 
 
 def _own(vm: Row) -> set[str]:
-    """The files of its disks, and of those that only its snapshots have, that lie in its own folder,
-    or in that of the same name on another datastore.
+    """The files of its disks, and of those that only its snapshots have, that lie in its own
+    folder, or in that of the same name on another datastore.
     """
     path = vm.get("config.files.vmPathName") or ""
     chained = {file.name for chain in chains_in(vm.values) for unit in chain for file in unit}
-    known = chained | {file.name for file in vm.get("layoutEx.file") or () if str(file.type) in _DISK_FILES}
+    listed = [file for file in vm.get("layoutEx.file") or () if str(file.type) in _DISK_FILES]
+    known = chained | {file.name for file in listed}
     # At the top of a datastore a folder has no name, which is one, too.
     return {name for name in known if path and _folder(name) == _folder(path)}
 

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """First class disks: the one type, the readers, and the way to the global catalogue.
 
-A first class disk (FCD, in the API ``VStorageObject``) is a disk that has an ID of its own and needs
-no VM. vCenter answers for one at a time, by its manager in the service for VMs. Its global catalogue,
-a service beside it at ``/vslm/sdk``, answers for a thousand at once (vSphere API 6.7.2 and later).
+A first class disk (FCD, in the API ``VStorageObject``) is a disk that has an ID of its own and
+needs no VM. vCenter answers for one at a time, by its manager in the service for VMs. Its global
+catalogue, a service beside it at ``/vslm/sdk``, answers for a thousand at once (vSphere API 6.7.2
+and later).
 """
 
 from __future__ import annotations
@@ -106,8 +107,10 @@ class FirstClassDisk:
     """A first class disk.
 
     :ivar capacity_mb: in MiB.
-    :ivar path: of its topmost file, as ``[datastore] folder/name.vmdk``; ``parents`` are those below.
-    :ivar provisioning: ``thin``, ``lazyZeroedThick`` or ``eagerZeroedThick``; empty where it was not read.
+    :ivar path: of its topmost file, as ``[datastore]
+        folder/name.vmdk``; ``parents`` are those below.
+    :ivar provisioning: ``thin``, ``lazyZeroedThick`` or
+        ``eagerZeroedThick``; empty where it was not read.
     :ivar flags: control flags by the collection's names, as far as they were read.
     :ivar used_mb: what it occupies; None where the catalogue does not say.
     :ivar attachments: the VMs that have it.
@@ -232,7 +235,9 @@ def read_disk(session: Session, store: Store, text: str) -> FirstClassDisk:
 
 
 def _is_unknown_id(fault: Fault) -> bool:
-    """Whether a fault says that an ID is nobody's: some releases call that an argument that is not correct."""
+    """Whether a fault says that an ID is nobody's: some releases call that an
+    argument that is not correct.
+    """
     return fault.fault == "InvalidArgument" and fault.details.get("invalid_property") in (
         None,
         "",
@@ -440,7 +445,9 @@ class Catalogue:
         return cls(session, content.vStorageObjectManager._GetMoId(), named)
 
     def retrieve(self, ids: t.Sequence[str]) -> list[t.Any]:
-        """``VslmRetrieveVStorageObjects``: what the catalogue has of these disks, perhaps of fewer."""
+        """``VslmRetrieveVStorageObjects``: what the catalogue has of
+        these disks, perhaps of fewer.
+        """
         asked = [disk_id(text) for text in ids]
         kind = vslm.vso.VStorageObjectManager
         return list(
@@ -469,7 +476,9 @@ def _asking(session: Session, version: str, ask: t.Callable[[t.Any], t.Any]) -> 
 
 @dataclasses.dataclass(frozen=True)
 class DiskSelector:
-    """What names one first class disk of a datastore: its ID or, where no other has it, its name."""
+    """What names one first class disk of a datastore: its ID or,
+    where no other has it, its name.
+    """
 
     id: str | None = None
     name: str | None = None

@@ -3,11 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What hosts are capable of, and what VMs require of them. Pure.
 
-vCenter keeps a capability as ``cpuid.avx2`` = ``1``, a requirement as ``cpuid.avx2`` = ``Bool:Min:1`` and a mask as
-``cpuid.MODEL`` = ``Val:0x3f`` (API reference, HostFeatureCapability, VirtualMachineFeatureRequirement, HostFeatureMask). The
-values are "opaque" there: their form is that of ``[kind:]operation:number``, as hosts write them into vmware.log
-(``VM Features Required: cpuid.ss - Bool:Min:1``) and masks are written into a VM's configuration (``featMask.vm.cpuid.VT``).
-The letters of a name may be large on one release and small on the next (``cpuid.SSE3``, ``cpuid.sse3``): they are one feature.
+vCenter keeps a capability as ``cpuid.avx2`` = ``1``, a requirement as ``cpuid.avx2`` =
+``Bool:Min:1`` and a mask as ``cpuid.MODEL`` = ``Val:0x3f`` (API reference, HostFeatureCapability,
+VirtualMachineFeatureRequirement, HostFeatureMask). The values are "opaque" there: their form is
+that of ``[kind:]operation:number``, as hosts write them into vmware.log (``VM Features Required:
+cpuid.ss - Bool:Min:1``) and masks are written into a VM's configuration (``featMask.vm.cpuid.VT``).
+The letters of a name may be large on one release and small on the next (``cpuid.SSE3``,
+``cpuid.sse3``): they are one feature.
 """
 
 from __future__ import annotations
@@ -27,6 +29,13 @@ def values_of(pairs: t.Iterable[tuple[str, str]]) -> dict[str, str]:
     return dict(sorted((key.lower(), value) for key, value in pairs))
 
 
+def same_values(some: Values, others: Values) -> bool:
+    """Whether two masks, or more, are the same. Releases write values in capitals
+    or not, as they do with keys.
+    """
+    return some.keys() == others.keys() and all(text.lower() == others[key].lower() for key, text in some.items())
+
+
 def number_in(text: str) -> int | None:
     """The number of a capability or a mask (``1``, ``0x3f``); None where it is none."""
     try:
@@ -39,7 +48,8 @@ def number_in(text: str) -> int | None:
 class Demand:
     """One requirement.
 
-    :ivar operation: ``min``, ``max``, ``match`` or ``val``; another where vCenter has learnt another.
+    :ivar operation: ``min``, ``max``, ``match`` or ``val``; another
+        where vCenter has learnt another.
     :ivar number: None where it is none.
     """
 
@@ -58,8 +68,8 @@ class Demand:
     def met_by(self, capability: str | None) -> bool | None:
         """Whether a capability meets it.
 
-        A feature that a host does not know is one that it does not have. None where nobody can say, as of an operation that is
-        not known here: that is never "yes".
+        A feature that a host does not know is one that it does not have. None where nobody can say,
+        as of an operation that is not known here: that is never "yes".
         """
         has = 0 if capability is None else number_in(capability)
         if has is None or self.number is None:
@@ -91,7 +101,9 @@ class Obstacle:
 
 
 def obstacles(requirements: Values, capabilities: Values) -> tuple[Obstacle, ...]:
-    """The features that stand in the way of a VM with these requirements to a host with these capabilities."""
+    """The features that stand in the way of a VM with these requirements to a
+    host with these capabilities.
+    """
     found = []
     for key, text in requirements.items():
         has = capabilities.get(key)

@@ -332,7 +332,9 @@ def access_in(session: Session, rows: t.Mapping[str, Row], moid: str) -> Access:
 
 
 def _fingerprint(certificate: t.Any) -> str | None:
-    """SHA-256 of ``HostSystem.config.certificate``, which is PEM text as an array of signed bytes."""
+    """SHA-256 of ``HostSystem.config.certificate``, which is PEM text
+    as an array of signed bytes.
+    """
     if not certificate:
         return None
     pem = bytes(byte & 0xFF for byte in certificate).decode("ascii", errors="replace")
@@ -413,7 +415,9 @@ class Guest:
         return self.access.shell
 
     def validate(self) -> None:
-        """Make sure that Tools answer and that the guest accepts the credentials; changes nothing."""
+        """Make sure that Tools answer and that the guest accepts the
+        credentials; changes nothing.
+        """
         self._ask("log in", lambda: self.access.auth.ValidateCredentialsInGuest(self._vm, self._auth()))
 
     def run(

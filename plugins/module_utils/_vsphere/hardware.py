@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a VM is made of, as far as an OVF package or a backup says it: types, and how they are read of a configuration."""
+"""What a VM is made of, as far as an OVF package or a backup says it: types, and how they
+are read of a configuration.
+"""
 
 from __future__ import annotations
 
@@ -211,8 +213,8 @@ def as_json(machine: Machine, about: t.Mapping[str, t.Any] | None = None) -> byt
 
     :param about: what else is known of the VM, as JSON takes it. It stands under ``about``.
 
-    Of extraConfig only what goes along anywhere is in it, and of vApp properties no value that was set, since a password may
-    be kept as any text.
+    Of extraConfig only what goes along anywhere is in it, and of vApp properties no value that was
+    set, since a password may be kept as any text.
     """
     shown = dataclasses.replace(
         machine,
@@ -249,6 +251,17 @@ def from_json(data: bytes) -> Machine:
         return Machine(**_tuples(found), **parts)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"it has no machine in it: {error}") from error
+
+
+def about_from_json(data: bytes) -> dict[str, t.Any]:
+    """What such a file says of the VM besides what it is made of.
+
+    :raises ValueError: it is none.
+    """
+    try:
+        return dict(json.loads(data)["about"])
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"it says nothing of a VM: {error}") from error
 
 
 def _tuples(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

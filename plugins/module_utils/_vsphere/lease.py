@@ -58,8 +58,8 @@ _SECONDS_BETWEEN_SIGNS = 10.0
 _SECONDS_FOR_THE_ANSWER = 300
 
 # What is read, hashed and sent at once where one file is carried alone. Larger parts are no faster,
-# and take the module's process beyond 60 MiB. Files that are sent at the same time share the memory;
-# parts of less than the smallest cost more to hand over than to hash.
+# and take the module's process beyond 60 MiB. Files that are sent at the same time share the
+# memory; parts of less than the smallest cost more to hand over than to hash.
 _PART = 2**19
 _SMALLEST_PART = 2**16
 
@@ -236,7 +236,9 @@ class Lease:
         }
 
     def ask_for_sha256(self, devices: t.Iterable[Device]) -> bool:
-        """Have the manifest of an export say the SHA-256 of each file; False where this release cannot."""
+        """Have the manifest of an export say the SHA-256 of each file;
+        False where this release cannot.
+        """
         kinds = [vim.KeyValue(key=device.key, value="sha256") for device in devices]
         try:
             self._session.retrying(lambda: self.ref.HttpNfcLeaseSetManifestChecksumType(kinds))
@@ -247,7 +249,8 @@ class Lease:
         return True
 
     def complete(self, deadline: float) -> None:
-        """All is carried: vCenter takes over what was imported. It is asked again where its answer was lost.
+        """All is carried: vCenter takes over what was imported. It is asked
+        again where its answer was lost.
 
         :param deadline: of ``time.monotonic()``, for asking again.
         :raises Fault: it does not.
@@ -271,7 +274,9 @@ class Lease:
                     raise
 
     def state(self) -> str:
-        """``initializing``, ``ready``, ``done`` or ``error``; empty where vCenter does not know it any more."""
+        """``initializing``, ``ready``, ``done`` or ``error``; empty where
+        vCenter does not know it any more.
+        """
         row = read(self._session, [self.ref], vim.HttpNfcLease, ["state"]).get(self.ref._GetMoId())
         return str(row.get("state") or "") if row is not None else ""
 
@@ -707,7 +712,8 @@ def export_vm(session: Session, moid: str) -> Lease:
 
 
 def export_snapshot(session: Session, moid: str) -> Lease:
-    """``ExportSnapshot``: a lease for the disks as a snapshot has them, whatever the VM does meanwhile.
+    """``ExportSnapshot``: a lease for the disks as a snapshot has them,
+    whatever the VM does meanwhile.
 
     :param moid: of the snapshot.
     """
@@ -720,7 +726,8 @@ _BUSES = {**dict.fromkeys(_SCSI, "scsi"), "ide": "ide", "ahci": "sata", "sata": 
 
 
 def device_of(ready: Ready, disk: Disk, disks: t.Sequence[Disk]) -> Device | None:
-    """The device of a lease that is a disk: by controller and unit, else by its place among the disks.
+    """The device of a lease that is a disk: by controller and unit,
+    else by its place among the disks.
 
     :param disks: all that the lease is of.
     :returns: None where there is none, or nobody can say which it is.
@@ -792,8 +799,8 @@ def receive(
     :param stop: breaks all off when it is set, for a caller who works in a thread.
     :returns: what came, in the order of ``wanted``.
     :raises ExportFailed: ``export_broken`` where a connection broke in each attempt,
-        ``export_incomplete`` where what came is not what was sent; with the code of the connection where
-        a host cannot be reached, or is not the one that vCenter names.
+        ``export_incomplete`` where what came is not what was sent; with the code of the connection
+        where a host cannot be reached, or is not the one that vCenter names.
     :raises ConnectionFailed: the same, when the vCenter is gone as well.
     :raises Fault: vCenter ended the lease.
     :raises TimedOut: the deadline passed.
@@ -811,7 +818,9 @@ def receive(
 
 @contextlib.contextmanager
 def _of_hosts(session: Session) -> t.Iterator[None]:
-    """A host that cannot be reached says nothing of the vCenter: who counts lost connections must not count it."""
+    """A host that cannot be reached says nothing of the vCenter: who counts lost
+    connections must not count it.
+    """
     try:
         yield
     except ConnectionFailed as error:
@@ -872,7 +881,9 @@ class _Receiver:
                 return
 
     def _receive(self) -> None:
-        """One pass over the file, in one buffer: while a part is written another thread hashes it."""
+        """One pass over the file, in one buffer: while a part is
+        written another thread hashes it.
+        """
         self._begin()
         self._wanted.sink.restart()
         device = self._wanted.device

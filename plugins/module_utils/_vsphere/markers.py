@@ -44,7 +44,9 @@ def parent_of(value: str, vm_name: str) -> str | None:
 
 
 def named_parent(value: str) -> str:
-    """Instance UUID of the parent that a marker names, whatever VM it is on; empty where it names none."""
+    """Instance UUID of the parent that a marker names, whatever VM it is
+    on; empty where it names none.
+    """
     return value.partition(" ")[0]
 
 

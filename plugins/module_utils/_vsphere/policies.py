@@ -35,9 +35,10 @@ class Policy:
     datastores: frozenset[str]
 
 
-def find_policy(session: Session, name: str) -> Policy:
+def find_policy(session: Session, name: str, profile: str = "") -> Policy:
     """The policy of a name: four calls.
 
+    :param profile: ID of the one that is wanted; the name is for another vCenter, or one that was made again.
     :raises NotFound: with the policies that there are.
     """
     content = _asking(
@@ -52,7 +53,8 @@ def find_policy(session: Session, name: str) -> Policy:
     )
     profiles = _asking(session, lambda stub: pbm.profile.ProfileManager(manager, stub).PbmRetrieveContent(ids)) if ids else []
     # Names are not escaped here, and case counts.
-    found = next((profile for profile in profiles if profile.name == name), None)
+    by_name = next((each for each in profiles if each.name == name), None)
+    found = next((each for each in profiles if each.profileId.uniqueId == profile), by_name)
     if found is None:
         known = sorted(profile.name for profile in profiles)
         there = names.listing(names.nearest_first(name, known)) or "none"
@@ -68,10 +70,11 @@ def find_policy(session: Session, name: str) -> Policy:
 def policies_of(session: Session, moid: str, keys: t.Iterable[int]) -> dict[int, tuple[str, ...]]:
     """The IDs of the storage policies that disks of a VM have, by the keys of these: two calls.
 
-    A disk is named by the VM and its key (vSphere API, PbmObjectType ``virtualDiskId``). One that has only the
-    default policy of its datastore may be without any.
+    A disk is named by the VM and its key (vSphere API, PbmObjectType ``virtualDiskId``). One that
+    has only the default policy of its datastore may be without any.
 
-    :raises VforgeError: the service does not say, or this user may not ask it (StorageProfile.View).
+    :raises VforgeError: the service does not say, or this user may
+        not ask it (StorageProfile.View).
     """
     content = _asking(session, lambda stub: pbm.ServiceInstance("ServiceInstance", stub).PbmRetrieveServiceContent())
     manager = content.profileManager._GetMoId()
@@ -81,6 +84,38 @@ def policies_of(session: Session, moid: str, keys: t.Iterable[int]) -> dict[int,
         int(result.object.key.rpartition(":")[2]): tuple(profile.uniqueId for profile in result.profileId or ())
         for result in results or ()
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A storage policy by its ID and its name."""
+
+    profile: str
+    name: str
+
+
+def policies_of_all(session: Session, disks: t.Mapping[str, t.Iterable[int]]) -> dict[str, dict[int, Named]]:
+    """The storage policies of disks of any number of VMs: three calls.
+
+    :param disks: keys of disks by the moids of their VMs.
+    :returns: by moid and key; a disk that has only the default policy of its datastore may be missing.
+    :raises VforgeError: the service does not say, or this user may not ask it (StorageProfile.View).
+    """
+    refs = [
+        pbm.ServerObjectRef(objectType="virtualDiskId", key=f"{moid}:{key}") for moid, keys in disks.items() for key in keys
+    ]
+    content = _asking(session, lambda stub: pbm.ServiceInstance("ServiceInstance", stub).PbmRetrieveServiceContent())
+    manager = content.profileManager._GetMoId()
+    results = _asking(session, lambda stub: pbm.profile.ProfileManager(manager, stub).PbmQueryAssociatedProfiles(refs))
+    given = {result.object.key: result.profileId[0] for result in results or () if result.profileId}
+    ids = list({profile.uniqueId: profile for profile in given.values()}.values())
+    profiles = _asking(session, lambda stub: pbm.profile.ProfileManager(manager, stub).PbmRetrieveContent(ids)) if ids else []
+    names_of = {profile.profileId.uniqueId: profile.name for profile in profiles}
+    found: dict[str, dict[int, Named]] = {moid: {} for moid in disks}
+    for key, profile in given.items():
+        moid, _colon, disk = key.rpartition(":")
+        found[moid][int(disk)] = Named(profile.uniqueId, names_of.get(profile.uniqueId, ""))
+    return found
 
 
 def _asking(session: Session, ask: t.Callable[[Stub], t.Any]) -> t.Any:

@@ -43,9 +43,9 @@ def missing_privileges(
     ids = sorted({_READ, *(name for _ref, names in wanted for name in names)})
     manager = session.content.authorizationManager
     found = session.retrying(lambda: manager.HasPrivilegeOnEntities(refs, key, ids))
-    granted = {
-        entry.entity._GetMoId(): {item.privId for item in entry.privAvailability if item.isGranted} for entry in found or ()
-    }
+    granted = {}
+    for entry in found or ():
+        granted[entry.entity._GetMoId()] = {item.privId for item in entry.privAvailability if item.isGranted}
     missing = {}
     for ref, names in wanted:
         moid = ref._GetMoId()

@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Processors of hosts, EVC modes, and what VMs require of processors: one type and one reader each.
 
-A domain reads ``HOST``, ``CLUSTER``, ``VM`` and ``MODES`` together with what else it needs, and hands the rows to the readers.
+A domain reads ``HOST``, ``CLUSTER``, ``VM`` and ``MODES`` together with what else it needs, and
+hands the rows to the readers. Who needs modes alone reads ``HOST_MODE`` and ``VM_MODE``: the rest
+is some hundred pairs of each host and VM.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ if t.TYPE_CHECKING:
     from .._connector.plain import Items, PlainRow
     from .._connector.session import Session
 
+HOST_MODE = ("summary.maxEVCModeKey", "summary.hardware.cpuModel")
 HOST = (
     "hardware.cpuFeature",
     "hardware.cpuPkg",
@@ -30,26 +33,28 @@ HOST = (
     "config.maskedFeatureCapability",
 )
 CLUSTER = ("summary.currentEVCModeKey",)
-VM = (
-    "config.version",
-    "runtime.minRequiredEVCModeKey",
-    "runtime.featureRequirement",
-    "runtime.offlineFeatureRequirement",
-    "runtime.featureMask",
-)
+VM_MIN_MODE = "runtime.minRequiredEVCModeKey"
+VM_MODE = ("config.version", VM_MIN_MODE, "runtime.featureMask")
+VM = (*VM_MODE, "runtime.featureRequirement", "runtime.offlineFeatureRequirement")
 
-# Of the ServiceInstance: the modes that this release of vCenter knows.
+# Of the ServiceInstance: the modes that this release of vCenter knows, the
+# processors' and the graphics'.
 MODES = "capability.supportedEVCMode"
+GRAPHICS_MODES = "capability.supportedEVCGraphicsMode"
 
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """An EVC mode.
+    """An EVC mode. One of graphics has a key and a label alone.
 
     :ivar key: as ``intel-haswell``.
     :ivar label: as the vSphere Client shows it.
-    :ivar vendor: as ``Intel``.
+    :ivar vendor: as ``intel``.
     :ivar tier: orders the modes of one vendor; nothing else can be taken from it.
+    :ivar track: groups of features that are at least partly in it.
+    :ivar masks: by their keys in small letters, for comparing.
+    :ivar written_masks: the same as the release writes them, in its
+        order: so they are given to a VM.
     """
 
     key: str
@@ -57,9 +62,17 @@ class Mode:
     summary: str = ""
     vendor: str = ""
     tier: int = 0
+    track: frozenset[str] = frozenset()
     capabilities: Values = dataclasses.field(default_factory=dict)
     masks: Values = dataclasses.field(default_factory=dict)
+    written_masks: tuple[tuple[str, str], ...] = ()
     requirements: Values = dataclasses.field(default_factory=dict)
+
+    def includes(self, other: Mode) -> bool:
+        """Whether what another mode guarantees is in this one (API
+        reference, EVCMode: tier and track).
+        """
+        return self.vendor == other.vendor and self.tier >= other.tier and self.track >= other.track
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +121,8 @@ class Needs:
     """What a VM requires of processors.
 
     :ivar hardware: of its virtual hardware, such as ``vmx-19``.
-    :ivar min_mode: the least EVC mode that could admit it, while it runs; empty where vCenter does not say.
+    :ivar min_mode: the least EVC mode that could admit it, while it runs;
+        empty where vCenter does not say.
     :ivar requirements: while it runs or is suspended; ``offline``: to be powered on.
     :ivar masks: as a result of its configuration: its own EVC mode.
     """
@@ -119,6 +133,12 @@ class Needs:
     offline: Values = dataclasses.field(default_factory=dict)
     masks: Values = dataclasses.field(default_factory=dict)
 
+    @property
+    def hardware_number(self) -> int:
+        """The number of the hardware version; 0 where it is none."""
+        digits = self.hardware.removeprefix("vmx-")
+        return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 5 else 0
+
 
 def service_instance(session: Session) -> t.Any:
     """The object that knows the ``MODES``; nothing is sent."""
@@ -126,7 +146,9 @@ def service_instance(session: Session) -> t.Any:
 
 
 def modes_in(rows: t.Iterable[Row]) -> tuple[Mode, ...]:
-    """The EVC modes that this release of vCenter has, those of one vendor in the order of their tiers."""
+    """The EVC modes that this release of vCenter has, those of one vendor
+    in the order of their tiers.
+    """
     found = [_mode(each) for row in rows for each in row.get(MODES) or ()]
     return tuple(sorted(found, key=lambda mode: (mode.vendor, mode.tier)))
 
@@ -138,20 +160,31 @@ def _mode(mode: t.Any) -> Mode:
         summary=mode.summary or "",
         vendor=mode.vendor or "",
         tier=int(mode.vendorTier or 0),
+        track=frozenset(mode.track or ()),
         capabilities=feature_values(mode.featureCapability),
         masks=feature_values(mode.featureMask),
+        written_masks=tuple((mask.key, mask.value or "") for mask in mode.featureMask or ()),
         requirements=feature_values(mode.featureRequirement),
     )
 
 
+def graphics_modes_in(rows: t.Iterable[Row]) -> tuple[Mode, ...]:
+    """The EVC modes of graphics that this release of vCenter has; none before 7.0.1."""
+    found = [each for row in rows for each in row.get(GRAPHICS_MODES) or ()]
+    return tuple(Mode(key=each.key, label=each.label or each.key) for each in found)
+
+
 def processor_in(host: Row) -> Processor:
-    """The processors of a host that was read with ``HOST``. What it does not say is empty."""
+    """The processors of a host that was read with ``HOST`` or ``HOST_MODE``.
+    What it does not say is empty.
+    """
     packages = list(host.get("hardware.cpuPkg") or ())
     first = packages[0] if packages else None
     leaves, bad = leaves_of(host.get("hardware.cpuFeature"))
+    description = first.description if first is not None else host.get("summary.hardware.cpuModel")
     return Processor(
         leaves=leaves,
-        description=" ".join((first.description or "").split()) if first is not None else "",
+        description=" ".join((description or "").split()),
         vendor_name=(first.vendor or "") if first is not None else "",
         packages=len(packages),
         stated=_stated(first),
@@ -171,7 +204,9 @@ def _stated(package: t.Any) -> tuple[int, int, int] | None:
 
 
 def leaves_of(infos: t.Iterable[t.Any] | None) -> tuple[dict[int, Leaf], tuple[str, ...]]:
-    """The leaves of ``cpuFeature`` by level, and why others could not be read: one bad text costs one leaf."""
+    """The leaves of ``cpuFeature`` by level, and why others could not be read:
+    one bad text costs one leaf.
+    """
     leaves: dict[int, Leaf] = {}
     bad = []
     for info in infos or ():
@@ -185,10 +220,10 @@ def leaves_of(infos: t.Iterable[t.Any] | None) -> tuple[dict[int, Leaf], tuple[s
 
 
 def needs_in(vm: Row) -> Needs:
-    """What a VM that was read with ``VM`` requires."""
+    """What a VM that was read with ``VM`` or ``VM_MODE`` requires; what was not read is empty."""
     return Needs(
         hardware=vm.get("config.version") or "",
-        min_mode=vm.get("runtime.minRequiredEVCModeKey") or "",
+        min_mode=vm.get(VM_MIN_MODE) or "",
         requirements=feature_values(vm.get("runtime.featureRequirement")),
         offline=feature_values(vm.get("runtime.offlineFeatureRequirement")),
         masks=feature_values(vm.get("runtime.featureMask")),
@@ -208,14 +243,15 @@ class PlainNeeds:
         """What a VM requires."""
         return Needs(
             hardware=vm.text("config.version"),
-            min_mode=vm.text("runtime.minRequiredEVCModeKey"),
+            min_mode=vm.text(VM_MIN_MODE),
             requirements=self._values(vm.items("runtime.featureRequirement")),
             offline=self._values(vm.items("runtime.offlineFeatureRequirement")),
             masks=self._values(vm.items("runtime.featureMask")),
         )
 
     def _values(self, items: Items) -> Values:
-        # Of masks and requirements alike the fields are key, name and value, none of which is optional.
+        # Of masks and requirements alike the fields are key, name and
+        # value, none of which is optional.
         if items not in self._known:
             self._known[items] = values_of((each[0], each[2]) for each in items if len(each) > 2)
         return self._known[items]

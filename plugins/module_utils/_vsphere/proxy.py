@@ -26,7 +26,8 @@ if t.TYPE_CHECKING:
 # What Linux knows of the machine's firmware.
 FIRMWARE = "/sys/class/dmi/id"
 
-# Below a SCSI controller are the units 0 to 15, of which one is its own (vSphere's configuration maximums).
+# Below a SCSI controller are the units 0 to 15, of which one is its own
+# (vSphere's configuration maximums).
 _UNITS = range(16)
 _OWN_UNIT = 7
 
@@ -74,8 +75,9 @@ class Known:
 def machine_uuids(folder: str = FIRMWARE) -> list[str] | str:
     """The BIOS UUIDs that vCenter may know this machine by; or why it is no VM of vSphere.
 
-    Firmware of SMBIOS 2.6 and later has the first three fields of a UUID in the other byte order, which
-    Linux shows in its own way, by the version: the same VM reads either way (dmidecode(8), linux/drivers/firmware/dmi_scan.c).
+    Firmware of SMBIOS 2.6 and later has the first three fields of a UUID in the other byte order,
+    which Linux shows in its own way, by the version: the same VM reads either way (dmidecode(8),
+    linux/drivers/firmware/dmi_scan.c).
     """
     here = pathlib.Path(folder)
     try:
@@ -138,7 +140,9 @@ def read(session: Session, moid: str) -> Known:
 
 
 def recent_tasks(session: Session, moid: str) -> list[t.Any]:
-    """The tasks of the proxy that have not ended, or not long ago (``recentTask`` of ManagedEntity): one call."""
+    """The tasks of the proxy that have not ended, or not long ago (``recentTask``
+    of ManagedEntity): one call.
+    """
     ref = session.reference(vim.VirtualMachine, moid)
     row = read_properties(session, [ref], vim.VirtualMachine, ["recentTask"]).get(moid)
     return list(row.get("recentTask") or ()) if row is not None else []
@@ -194,7 +198,8 @@ def stores_in(rows: t.Iterable[Row]) -> dict[str, Store]:
 def start_change(
     session: Session, proxy: str, *, add: t.Sequence[t.Any] = (), remove: t.Sequence[t.Any] = (), config: t.Mapping[str, str]
 ) -> t.Any:
-    """``ReconfigVM_Task`` that attaches and detaches disks, whose files stay, and sets pairs of extraConfig with it.
+    """``ReconfigVM_Task`` that attaches and detaches disks, whose files stay, and
+    sets pairs of extraConfig with it.
 
     :param add, remove: disks as vSphere's own objects.
     """

@@ -18,14 +18,15 @@ if t.TYPE_CHECKING:
 
 _TAGS = "/com/vmware/cis/tagging/tag"
 _CATEGORIES = "/com/vmware/cis/tagging/category"
-_ATTACHED = "/com/vmware/cis/tagging/tag-association?~action=list-attached-objects-on-tags"
+_ASSOCIATION = "/com/vmware/cis/tagging/tag-association"
+_ATTACHED = f"{_ASSOCIATION}?~action=list-attached-objects-on-tags"
 
 _PARALLEL = 8
 
 
 def read_tags(session: RestSession) -> dict[str, dict[str, t.Any]]:
-    """The tags of VMs, by moid, as variables: ``tags`` (names by ID) and ``tags_by_category`` (for each
-    category a list of such pairs), as vmware.vmware has them.
+    """The tags of VMs, by moid, as variables: ``tags`` (names by ID) and ``tags_by_category`` (for
+    each category a list of such pairs), as vmware.vmware has them.
 
     :raises Fault: as vCenter does.
     """
@@ -53,6 +54,23 @@ def read_tags(session: RestSession) -> dict[str, dict[str, t.Any]]:
             variables["tags"][tag_id] = tag["name"]
             variables["tags_by_category"].setdefault(category["name"], []).append({tag_id: tag["name"]})
     return found
+
+
+def attached_to(session: RestSession, moid: str) -> set[str]:
+    """The IDs of the tags of a VM: one call."""
+    body = {"object_id": {"id": moid, "type": "VirtualMachine"}}
+    return {str(each) for each in session.call("POST", f"{_ASSOCIATION}?~action=list-attached-tags", body) or ()}
+
+
+def attach(session: RestSession, moid: str, tags: t.Collection[str]) -> list[str]:
+    """Attach tags to a VM: one call; a tag that it has already stays.
+
+    :param tags: IDs.
+    :returns: what vCenter says of those that it does not attach, in words.
+    """
+    body = {"object_id": {"id": moid, "type": "VirtualMachine"}, "tag_ids": sorted(tags)}
+    answer = session.call("POST", f"{_ASSOCIATION}?~action=attach-multiple-tags-to-object", body) or {}
+    return [str(each.get("default_message") or each.get("id")) for each in answer.get("error_messages") or ()]
 
 
 def _moids(objects: t.Iterable[t.Mapping[str, str]]) -> list[str]:

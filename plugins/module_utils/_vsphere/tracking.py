@@ -60,7 +60,8 @@ def first_class_pages(session: Session, disk: FirstClassDisk, snapshot: str, cha
     ``VstorageObjectVCenterQueryChangedDiskAreas``.
 
     :param snapshot: its ID.
-    :raises Fault: the asking does; ``full_required`` says which mean that the whole disk is to be read.
+    :raises Fault: the asking does; ``full_required`` says which mean
+        that the whole disk is to be read.
     """
     store = fcd.datastore_ref(session, disk.store)
     ids = (fcd.disk_id(disk.id), fcd.disk_id(snapshot))

@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The ways to the content of a disk, and why one of them does not lead to it. Pure.
 
-Each rule returns a reason, as a part of a sentence, and an empty text where there is none. What they
-rest on is in the documentation of backups over the API: "Best Practices for HotAdd Transport" of the
-VDDK programming guide 8.0 (no IDE disks; the disk is detached before the snapshot goes), article 306343 of
-Broadcom's knowledge base (HotAdd and vSAN), and "Encrypted Virtual Machine limitations" of vSphere Security.
+Each rule returns a reason, as a part of a sentence, and an empty text where there is none. What
+they rest on is in the documentation of backups over the API: "Best Practices for HotAdd Transport"
+of the VDDK programming guide 8.0 (no IDE disks; the disk is detached before the snapshot goes),
+article 306343 of Broadcom's knowledge base (HotAdd and vSAN), and "Encrypted Virtual Machine
+limitations" of vSphere Security.
 """
 
 from __future__ import annotations

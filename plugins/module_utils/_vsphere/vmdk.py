@@ -223,7 +223,9 @@ class Header:
 
 
 def header_of(head: bytes) -> Header | None:
-    """The header of a sparse VMDK, of whatever kind; None where the bytes begin with no such thing."""
+    """The header of a sparse VMDK, of whatever kind; None where the
+    bytes begin with no such thing.
+    """
     if len(head) < SECTOR or not head.startswith(_MAGIC):
         return None
     fields = _HEADER.unpack_from(head)
@@ -387,8 +389,8 @@ def verify(source: Bytes, take: Take | None = None) -> Verified:
 
     The file is walked from its first grain to its end, as a host reads it that gets it as a stream:
     grains are in the order of the disk, each can be decompressed to its whole length, and where the
-    stream has more than grains, that is as long as it says. In lockstep the tables are read, by which
-    everybody else finds the grains: both say the same.
+    stream has more than grains, that is as long as it says. In lockstep the tables are read, by
+    which everybody else finds the grains: both say the same.
 
     :param take: is called with the bytes of the disk in their order, each piece or number of zeros
         as soon as it is known; what it raises comes through.

@@ -23,6 +23,7 @@ from bench.figures import Sample
 from bench.first_class import FirstClassDisks
 from bench.inventory import MANY, Inventories
 from bench.lookups import Lookups
+from bench.processors import Processors
 from bench.profiles import Profiles
 from bench.report import Report
 from bench.scenes import Bench, Plan
@@ -39,6 +40,7 @@ class Size:
     at once. lookups: VMs of the small and of the large inventory. inventories, peers: VMs, and where
     the plugins of other collections run, too. guests, before: VMs of the role, by this build and by
     the earlier one. profile: clones and VMs of the flame graphs. disks: first class disks that are listed.
+    compared: VMs that are compared with hosts.
     backup_mib: size of a disk that is backed up. turns, most: how often what is compared takes turns; at the most, where it
     scatters.
     """
@@ -55,6 +57,7 @@ class Size:
     turns: int
     most: int
     disks: int = 10_000
+    compared: int = 10_000
     backup_mib: int = 8192
 
 
@@ -85,6 +88,7 @@ QUICK = Size(
     turns=2,
     most=2,
     disks=500,
+    compared=500,
     backup_mib=64,
 )
 
@@ -208,6 +212,12 @@ class Parts:
         size = self.size
         return Lookups(self.simulator, self.installed, self.console, size.lookups, size.turns, size.most).run()
 
+    def processors(self) -> Report:
+        """VMs compared with hosts."""
+        size = self.size
+        turns, most = min(size.turns, 3), min(size.most, 6)
+        return Processors(self.simulator, self.installed, self.console, size.compared, turns, most).run()
+
     def documents(self) -> Report:
         """The role guest_cloud_init."""
         size = self.size
@@ -233,6 +243,7 @@ _PARTS: dict[str, Callable[[Parts], Report]] = {
     "uploads": Parts.uploads,
     "inventory": Parts.inventory,
     "lookups": Parts.lookups,
+    "processors": Parts.processors,
     "documents": Parts.documents,
     "profiles": Parts.profiles,
 }

@@ -74,6 +74,33 @@ def _docs(console: Console, _arguments: list[str]) -> int:
     return reference.run(console)
 
 
+def _diagrams(console: Console, _arguments: list[str]) -> int:
+    from devtools import reference
+
+    return reference.draw(console)
+
+
+def _simulator(console: Console, arguments: list[str]) -> int:
+    from devtools import quickstart
+
+    return quickstart.simulate(console, arguments)
+
+
+def _quickstart(console: Console, arguments: list[str]) -> int:
+    from devtools import quickstart
+
+    return quickstart.run(console, arguments)
+
+
+def _pages(console: Console, _arguments: list[str]) -> int:
+    from devtools import error_codes, privileges, proved
+
+    for each in (error_codes, privileges, proved):
+        each.write()
+        console.text(f"written: {each.PAGE.relative_to(layout.ROOT)}")
+    return 0
+
+
 def _module(console: Console, arguments: list[str]) -> int:
     from devtools import skeleton
 
@@ -88,10 +115,23 @@ def _error_codes(console: Console, _arguments: list[str]) -> int:
     return 0
 
 
+def _surveys(console: Console, _arguments: list[str]) -> int:
+    from devtools import surveys
+
+    console.text(f"written: {len(surveys.write())} files in {surveys.SURVEYS.relative_to(layout.ROOT)}")
+    return 0
+
+
 def _capv(console: Console, _arguments: list[str]) -> int:
     from devtools import manifests
 
     return manifests.run(console)
+
+
+def _awx(console: Console, _arguments: list[str]) -> int:
+    from devtools import awx
+
+    return awx.run(console)
 
 
 def _pin(console: Console, _arguments: list[str]) -> int:
@@ -119,8 +159,14 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "bench": _bench,
     "faults": _faults,
     "docs": _docs,
+    "diagrams": _diagrams,
+    "pages": _pages,
+    "simulator": _simulator,
+    "quickstart": _quickstart,
     "capv": _capv,
+    "awx": _awx,
     "error-codes": _error_codes,
+    "surveys": _surveys,
     "module": _module,
     "lock": _pin,
     "clean": _clean,

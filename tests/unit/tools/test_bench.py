@@ -6,15 +6,18 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._cpu import read as cpu
+
 _TESTS = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_TESTS / "benchmarks"), str(_TESTS / "tools")]
 
-from bench import document, profiles, report  # noqa: E402
+from bench import document, processors, profiles, report  # noqa: E402
 from bench.report import Load, Promise, Report, Spread, in_turns  # noqa: E402
 
 
@@ -110,3 +113,23 @@ def test_a_flame_graph_names_no_folder_of_the_machine(tmp_path):
     )
     profiles.entitle(picture, "1,000 clones")
     assert picture.read_text(encoding="utf-8") == '<svg><text id="title" x="1">1,000 clones</text><text>main</text></svg>'
+
+
+def test_the_script_beside_cpu_features_info_reads_the_same_properties():
+    script = runpy.run_path(str(_TESTS / "benchmarks" / "scripts" / "processors.py"))
+    for ours, theirs in ((cpu._PLACES, script["PLACES"]), (cpu._EVERY, script["VMS"])):
+        assert {kind: sorted(paths) for kind, paths in ours.items()} == {kind: sorted(paths) for kind, paths in theirs.items()}
+
+
+@pytest.mark.parametrize(
+    ("side", "ratio", "kept"),
+    [
+        (processors.Side([4.9], [149.0], 12, 20), 0.5, [True, True, True, True]),
+        (processors.Side([5.1], [150.0], 13, 0), 0.51, [False, False, False, False]),
+    ],
+)
+def test_what_is_promised_of_a_comparison_are_calls_memory_and_processor_time(side, ratio, kept):
+    made = processors.promises(10_000, side, Spread.of([ratio]))
+    assert [promise.kept for promise in made] == kept
+    # Of few VMs, what would be compared is the start of Python.
+    assert len(processors.promises(500, side, Spread.of([ratio]))) == 2

@@ -119,6 +119,7 @@ func (s *Sim) planImport(ctx *simulator.Context, req *types.ImportVApp) (*import
 	p := &importPlan{spec: config, name: naming.Escape(config.Name), pool: s.reg.Get(req.This)}
 	for _, check := range []func() types.BaseMethodFault{
 		func() types.BaseMethodFault { return checkImportSpec(config) },
+		func() types.BaseMethodFault { return s.unknownPolicy(config.DeviceChange) },
 		func() types.BaseMethodFault { return s.importFolder(p, req.Folder) },
 		func() types.BaseMethodFault { return s.importHost(p, req.Host) },
 		func() types.BaseMethodFault { return s.importDatastore(p) },
@@ -305,6 +306,7 @@ func (s *Sim) importVM(ctx *simulator.Context, l *nfcLease, p *importPlan) (*sim
 	s.refreshFiles(vm)
 	forgetSizes(vm, h.pending)
 	s.layers.Add(vm.Self, h.devices)
+	s.notePolicies(vm.Self, p.spec.DeviceChange, h.keys)
 	l.expect(p, vm, h)
 	return vm, nil
 }

@@ -371,6 +371,11 @@ func TestImportsThatAreRefused(t *testing.T) {
 		"host elsewhere": {func(r *types.ImportVApp) { r.Host = b.ref("/DC0/host/DC0_C1/DC0_C1_H0") }, &types.InvalidArgument{}},
 		"folder":         {func(r *types.ImportVApp) { r.Folder = b.ref("/DC0/host") }, &types.InvalidArgument{}},
 		"vApp":           {func(r *types.ImportVApp) { r.Spec = &types.VirtualAppImportSpec{Name: "x"} }, &types.NotSupported{}},
+		"no such policy": {spec(func(s *types.VirtualMachineConfigSpec) {
+			s.DeviceChange[1].GetVirtualDeviceConfigSpec().Profile = []types.BaseVirtualMachineProfileSpec{
+				&types.VirtualMachineDefinedProfileSpec{ProfileId: "nobody's"},
+			}
+		}), &types.InvalidArgument{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			res := b.importSpec(twoDisks)

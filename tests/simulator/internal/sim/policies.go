@@ -23,6 +23,7 @@ import (
 	"github.com/vmware/govmomi/vim25/xml"
 
 	"vforge.vsphere/simulator/internal/clock"
+	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/wire"
 )
 
@@ -83,6 +84,16 @@ func (s *Sim) notePolicies(vm types.ManagedObjectReference, changes []types.Base
 			t.of[name] = id
 		}
 	}
+}
+
+// unknownPolicy refuses devices with a storage policy that there is not.
+func (s *Sim) unknownPolicy(changes []types.BaseVirtualDeviceConfigSpec) types.BaseMethodFault {
+	for _, c := range changes {
+		if id := profileOf(c.GetVirtualDeviceConfigSpec().Profile); id != "" && !s.policies.known(id) {
+			return faults.Invalid("configSpec.deviceChange.profile")
+		}
+	}
+	return nil
 }
 
 // policySolver answers which datastores a policy allows; vcsim's own allows all.

@@ -130,10 +130,8 @@ func (s *Sim) reconfigFault(vm *simulator.VirtualMachine, spec *types.VirtualMac
 	if on := spec.ChangeTrackingEnabled; on != nil && *on && !vdisk.CanTrack(vm) {
 		return &types.NotSupported{}
 	}
-	for _, c := range spec.DeviceChange {
-		if id := profileOf(c.GetVirtualDeviceConfigSpec().Profile); id != "" && !s.policies.known(id) {
-			return faults.Invalid("configSpec.deviceChange.profile")
-		}
+	if fault := s.unknownPolicy(spec.DeviceChange); fault != nil {
+		return fault
 	}
 	if vm.Runtime.PowerState != poweredOn {
 		return nil

@@ -13,35 +13,6 @@ import pytest
 from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import Plays
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
 
-# What of Debian libnbd needs: a system has it that has installed python3-libnbd.
-_LIBRARIES = (
-    "libnbd",
-    "libxml2",
-    "libgnutls",
-    "libicu",
-    "libp11-kit",
-    "libidn2",
-    "libunistring",
-    "libtasn1",
-    "libnettle",
-    "libhogweed",
-    "libgmp",
-    "liblzma",
-)
-
-
-@pytest.fixture(name="programs")
-def _programs(tools, libnbd, tmp_path, monkeypatch):
-    """qemu-img, qemu-nbd and libnbd for the modules of a play."""
-    libraries = tmp_path / "libraries"
-    libraries.mkdir()
-    for name in _LIBRARIES:
-        for path in tools.parent.rglob(f"{name}*.so*"):
-            (libraries / path.name).symlink_to(path)
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(libraries))
-    monkeypatch.setenv("PYTHONPATH", str(tools.parent / "usr/lib/python3/dist-packages"))
-    assert libnbd is None
-
 
 @pytest.fixture(name="web")
 def _web(programs, make_sim, tmp_path, monkeypatch):
@@ -89,14 +60,50 @@ def test_a_new_vm_has_what_the_backup_has_and_what_is_to_be_kept(web, tmp_path):
     assert web.sim.read_disk("again", key=disk["key"], length=2 * MIB) == web.content()
 
 
+def drill(web, tmp_path, *names):
+    """The variables of a drill of these VMs."""
+    return {
+        "repository": str(web.repository),
+        "vms": list(names),
+        "network": "VM Network",
+        "dest": str(tmp_path / "packages"),
+    }
+
+
+def test_in_check_mode_a_drill_makes_nothing_and_says_what_it_would_try(web, tmp_path):
+    before, plays = vms(web), Plays(web.sim, tmp_path, "restore_drill", ("results",))
+    asked = {**drill(web, tmp_path, "web-1", "nobody"), "command": ["/bin/true"], "report": str(tmp_path / "drill.json")}
+    ran = plays.run("--check", **asked)
+    assert ran.code == 2, ran.output
+    web_1, nobody = ran.left["results"]
+    assert (web_1["state"], web_1["why"], web_1["point"]) == ("would_be_tried", "", web.points()[0].id)
+    assert (nobody["state"], "There are no backups of nobody" in nobody["why"]) == ("failed", True)
+    made = {"ImportVApp", "CloneVM_Task", "PowerOnVM_Task", "Destroy_Task", "ReconfigVM_Task", "StartProgramInGuest"}
+    assert made.isdisjoint(ran.calls)
+    assert (vms(web), list((tmp_path / "packages").iterdir()), (tmp_path / "drill.json").exists()) == (before, [], False)
+
+
+def test_a_drill_of_a_vm_whose_name_looks_like_a_path_removes_its_own_files_alone(web, tmp_path):
+    name = "x/../../outside"
+    (outside := tmp_path / "outside").mkdir()
+    (outside / "mine").write_text("stays", encoding="utf-8")
+    moid = web.sim.vm("web-1")["moid"]
+    web.sim.govc("vm.change", "-vm", "web-1", "-name", name)
+    web.run(vms=[{"moid": moid}])
+    before, plays = vms(web), Plays(web.sim, tmp_path, "restore_drill", ("results",))
+    ran = plays.run(**drill(web, tmp_path, name))
+    assert ran.code == 0, ran.output
+    assert [(each["vm"], each["state"]) for each in ran.left["results"]] == [(name, "passed")]
+    assert (outside / "mine").read_text(encoding="utf-8") == "stays"
+    assert (vms(web), list((tmp_path / "packages").iterdir())) == (before, [])
+    assert sorted(path.name for path in tmp_path.glob("**/drill-*")) == []
+
+
 def test_drills_that_are_killed_fail_or_pass_leave_nothing(web, tmp_path):
     before = vms(web)
     plays = Plays(web.sim, tmp_path, "restore_drill", ("results",))
     asked = {
-        "repository": str(web.repository),
-        "vms": ["nobody", "web-1"],
-        "network": "VM Network",
-        "dest": str(tmp_path / "packages"),
+        **drill(web, tmp_path, "nobody", "web-1"),
         "guest_username": web.sim.guest_username,
         "guest_password": web.sim.guest_password,
         # What a guest writes is no template, whatever it looks like: printf makes braces of these numbers.

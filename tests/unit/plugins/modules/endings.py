@@ -263,6 +263,10 @@ def _all_there(sim: Any, number: int) -> None:
     assert _there(sim, _names(number)) == set(_names(number))
 
 
+def _role_there(sim: Any, number: int) -> None:
+    assert "VirtualMachine.Provisioning.Clone" in sim.govc("role.ls", f"role-{number}")["privilege"]
+
+
 def _guest(sim: Any) -> dict[str, str]:
     return {"guest_username": sim.guest_username, "guest_password": sim.guest_password}
 
@@ -542,6 +546,10 @@ STORIES = {
         entries="clones",
         made=lambda sim, number: _there(sim, _names(number)),
         check=_all_there,
+    ),
+    "vcenter_role": Story(
+        lambda _sim, number, _folder: {"name": f"role-{number}", "flows": ["instant_clone"]},
+        check=_role_there,
     ),
     "vm_backup": Story(
         lambda _sim, number, folder: {

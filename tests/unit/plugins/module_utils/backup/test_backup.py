@@ -10,6 +10,7 @@ import json
 import threading
 
 import pytest
+from pyVmomi import vim
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import care as caring
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local
@@ -17,11 +18,13 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._backup.care import
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import RestoreOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import BackupDamaged
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotFound, PartialFailure
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import policies
 from ansible_collections.vforge.vsphere.plugins.modules import backup_repository, vm_restore
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import nothing
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import finished
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Forked
 
@@ -113,6 +116,7 @@ def test_a_point_says_where_its_vm_was_and_has_the_settings_of_its_firmware(back
     running = _about(backups)
     assert (running["path"], running["custom_attributes"]) == ("/DC0/vm/web-1", {"owner": "the shop"})
     assert (running["tags"], running["resource_pool"]) == ({"tier": ["gold"]}, "DC0_C0_RP1")
+    assert list(running["tag_ids"].values()) == ["gold"]
     assert running["nvram"] == {"file": "", "reason": "The VM is not powered off, and its host keeps the file locked."}
 
     sim.govc("vm.power", "-off", "web-1")
@@ -144,11 +148,35 @@ def test_a_point_says_where_its_vm_was_and_has_the_settings_of_its_firmware(back
     assert raised.value.error_code == "backup_damaged"
 
 
-def _about(backups):
+def _about(backups, name="web-1"):
     """What the newest point says of its VM besides its hardware."""
-    point = backups.points()[-1]
+    point = backups.points(name)[-1]
     (path,) = backups.repository.rglob(f"{point.id}/vm.json")
     return json.loads(path.read_text(encoding="utf-8"))["about"]
+
+
+def test_storage_policies_are_read_for_all_vms_at_once(backups, monkeypatch):
+    backups.make("web-2", size=MIB, disks=2)
+    gold = backups.sim.request("POST", "/policies", {"name": "gold", "datastores": ["LocalDS_0"]})["id"]
+    vm = backups.vm("web-2")
+    disk = next(device for device in vm.config.hardware.device if device.key == 2001)
+    profile = [vim.vm.DefinedProfileSpec(profileId=gold)]
+    change = vim.vm.device.VirtualDeviceSpec(operation="edit", device=disk, profile=profile)
+    finished(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[change])))
+    ran = backups.run(vms=[{"name": "web-1"}, {"name": "web-2"}])
+    assert [ran.called(f"Pbm{name}") for name in ("RetrieveServiceContent", "QueryAssociatedProfiles", "RetrieveContent")] == [
+        1
+    ] * 3
+    assert _about(backups)["storage_policies"] == {}
+    assert _about(backups, "web-2")["storage_policies"] == {"2001": {"id": gold, "name": "gold"}}
+
+    def denied(*_args):
+        raise NotFound("The service for storage policies is not there.")
+
+    monkeypatch.setattr(policies, "policies_of_all", denied)
+    backups.run()
+    assert _about(backups)["storage_policies"] is None
+    assert [warning for warning in backups.warnings if "storage policies of disks could not be read" in warning]
 
 
 def test_without_a_rest_api_a_backup_has_no_tags_and_says_so(backups, monkeypatch):

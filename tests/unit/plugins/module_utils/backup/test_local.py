@@ -57,6 +57,21 @@ def ids(backups):
     return [point["id"] for point in local.info(backups.repository.path, UUID)["vms"][0]["points"]]
 
 
+def test_the_newest_alone_is_verified_where_that_is_asked_for(backups):
+    newest = care(backups, state="verified", points="newest")
+    assert [(point["id"], point["read"]) for point in newest["vms"][0]["points"]] == [(ids(backups)[-1], 3 * MIB)]
+    known = local.info(backups.repository.path, UUID)["vms"][0]["points"]
+    assert [bool(point["verified"]) for point in known] == [False, False, True]
+    # It stands on the others: what is damaged of them is what it would restore to.
+    image = os.path.join(backups.repository.folder(UUID), "points", ids(backups)[0], "disk-2000.qcow2")
+    with open(image, "r+b") as file:
+        file.seek(-400_000, os.SEEK_END)
+        file.write(b"damage" * 100)
+    with pytest.raises(PartialFailure) as raised:
+        care(backups, state="verified", points="newest")
+    assert raised.value.result["counts"] == {"damaged": 1}
+
+
 def test_what_there_is(backups):
     found = local.info(backups.repository.path, "web")["vms"]
     assert [(vm["instance_uuid"], vm["name"]) for vm in found] == [(UUID, "web")]

@@ -111,6 +111,9 @@ def test_a_name_that_no_disk_or_several_have():
         ({"format": "raw"}, "format"),
         ({"into": {"name": "web", "moid": "vm-1"}}, "into"),
         ({"into": None}, "dest"),
+        ({"storage_policy": "gold", "settings": ["storage_policies"]}, "storage_policy"),
+        ({"into": None, "dest": "/restored", "settings": ["tags"]}, "settings"),
+        ({"into": None, "dest": "/restored", "storage_policy": "gold"}, "storage_policy"),
     ],
 )
 def test_options_that_cannot_be_right(given, option):
@@ -153,8 +156,9 @@ def test_a_vm_that_nothing_can_be_restored_into(more, code):
 def test_steps_are_those_that_are_needed():
     due = [Place(backup(), disk(), 1000, 0, "thin")]
 
-    def steps(vm, places, *, left=False, **given):
-        return [restore_plan.DONE[step] for step in restore_plan.steps(vm, options(**given), places, leftovers=left)]
+    def steps(vm, places, *, left=False, nvram=False, tags=False, **given):
+        found = restore_plan.steps(vm, options(**given), places, nvram=nvram, tags=tags, leftovers=left)
+        return [restore_plan.DONE[step] for step in found]
 
     assert steps(target(), []) == []
     assert steps(target(), due) == ["disks_brought_in", "disks_replaced", "replaced_disks_deleted"]
@@ -164,6 +168,11 @@ def test_steps_are_those_that_are_needed():
     assert steps(target(power_state="poweredOn"), [], powered_on=True) == []
     free = [dataclasses.replace(due[0], old=None)]
     assert steps(target(), free) == ["disks_brought_in", "disks_replaced"]
+    assert steps(target(), [], nvram=True, tags=True) == ["nvram_put_back", "tags_attached"]
+    assert steps(target(), due, nvram=True)[-1] == "nvram_put_back"
+    running = target(power_state="poweredOn")
+    assert steps(running, [], nvram=True, powered_on=True) == ["powered_off", "nvram_put_back", "powered_on"]
+    assert steps(running, [], tags=True, powered_on=True) == ["tags_attached"]
 
 
 # What is left of whom

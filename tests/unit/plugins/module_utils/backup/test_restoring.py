@@ -14,11 +14,14 @@ import pytest
 from pyVim.task import WaitForTask
 from pyVmomi import vim, vmodl
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restore_plan, restoring, targets
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restore_plan, restoring, settings, targets
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_record import Made, Record
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest import RestSession
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing, places
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotFound
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.policies import find_policy, policies_of
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.vm import reference
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
@@ -506,16 +509,155 @@ def test_a_restored_disk_has_the_storage_policy_of_the_one_that_it_replaces(db):
         assert policies_of(opened, moid, [2000, 2001, 2002]) == {2000: (), 2001: (gold,), 2002: ()}
 
 
+def made_with(monkeypatch, opened):
+    """The storage policies of disks when they have come, before they are taken to their places."""
+    seen, keep = [], importing._keep
+
+    def look(task, item, home, moid, new):
+        found = places.carrier(opened, reference(opened, moid))
+        (disk,) = found.devices
+        seen.append(policies_of(opened, moid, [disk.key])[disk.key])
+        return keep(task, item, home, moid, new)
+
+    monkeypatch.setattr(importing, "_keep", look)
+    return seen
+
+
+def written(known, *, seed):
+    """The guest writes something else, and is off then."""
+    known.on()
+    known.write(0, seed=seed)
+    known.off()
+
+
+def test_a_disk_is_made_with_its_storage_policy_and_not_changed_to_it_later(db, monkeypatch):
+    for name in ("gold", "silver"):
+        db.sim.request("POST", "/policies", {"name": name, "datastores": ["LocalDS_0"]})
+    db.sim.request("POST", "/policies", {"name": "elsewhere", "datastores": ["LocalDS_1"]})
+    with session(db.sim) as opened:
+        moid = db.vm("web-1")._GetMoId()
+        gold, silver, elsewhere = (find_policy(opened, name).profile for name in ("gold", "silver", "elsewhere"))
+        seen = made_with(monkeypatch, opened)
+        give(db, 2000, gold)
+        db.restore(disks=["2000"])
+        assert (seen, policies_of(opened, moid, [2000])) == ([(gold,)], {2000: (gold,)})
+
+        # The point of the fixture is of before the policies: that one says that the disks had none.
+        written(db, seed=4)
+        named = db.restore(disks=["2000"], storage_policy="silver", point=db.points()[0].id)
+        assert named.result["disks"][0]["storage_policies"] == [silver]
+        assert (seen[1:], policies_of(opened, moid, [2000])) == ([(silver,)], {2000: (silver,)})
+        db.run()
+        give(db, 2000, gold)
+        written(db, seed=5)
+        db.restore(disks=["2000"], settings=["storage_policies"])
+        assert (seen[2:], policies_of(opened, moid, [2000])) == ([(silver,)], {2000: (silver,)})
+
+        # Nothing is in its place: it has again what it had.
+        db.sim.govc("device.remove", "-vm", "web-1", "disk-1000-0")
+        db.restore(disks=["2000"])
+        assert seen[3:] == [(silver,)]
+
+        written(db, seed=6)
+        for asked, code in (
+            ({"storage_policy": "elsewhere"}, "policy_not_satisfied"),
+            ({"storage_policy": "x"}, "not_found"),
+        ):
+            for check in (True, False):
+                refused = db.try_restore(check=check, disks=["2000"], **asked)
+                assert (refused.error.error_code, refused.called("ImportVApp")) == (code, 0)
+        assert elsewhere not in [each for policies in seen for each in policies]
+    db.assert_nothing_is_left()
+
+
 def test_policies_that_cannot_be_read_are_warned_of_and_the_disks_come(db, monkeypatch):
     def denied(*_args):
         raise NotFound("The service for storage policies is not there.")
 
     # The simulator injects nothing into the service beside that for VMs.
-    monkeypatch.setattr(restoring, "policies_of", denied)
+    monkeypatch.setattr(settings, "policies_of", denied)
     ran = db.restore(disks=["2000"])
     assert (ran.result["disks"][0]["action"], db.content()) == ("restored", bytes(MIB))
     (warning,) = ran.result["into"]["warnings"]
     assert warning.startswith("The storage policies of the replaced disks cannot be read: ")
+
+
+# What is put back besides the disks
+
+
+def upload_nvram(web, folder, data):
+    """Give web-1 settings of its firmware; returns their path without the datastore."""
+    place = web.vm("web-1").config.files.vmPathName.partition("] ")
+    path = place[2].replace(".vmx", ".nvram")
+    (local_copy := folder / "settings").write_bytes(data)
+    web.govc("datastore.upload", "-ds", place[0][1:], str(local_copy), path)
+    return path
+
+
+def nvram_now(web, folder, path):
+    """The settings of the firmware of web-1."""
+    copy = folder / "now"
+    web.govc("datastore.download", "-ds", "LocalDS_0", path, str(copy))
+    return copy.read_bytes()
+
+
+def test_settings_of_the_firmware_are_put_back_where_that_is_asked_for(web, tmp_path):
+    refused = web.try_restore(power_off=True, settings=["nvram"])
+    assert refused.error.error_code == "no_nvram"
+    assert "its host keeps the file locked" in str(refused.error)
+    web.off()
+    path = upload_nvram(web, tmp_path, b"kept" * 100)
+    web.run()
+    upload_nvram(web, tmp_path, b"another" * 200)
+    assert web.restore().result["changed"] is False
+    foreseen = web.restore(check=True, settings=["nvram"])
+    assert (foreseen.result["into"]["actions"], nvram_now(web, tmp_path, path)) == (["nvram_put_back"], b"another" * 200)
+    assert "nvram: that of the backup" in foreseen.result["diff"]["after"]
+    ran = web.restore(settings=["nvram"])
+    assert (ran.result["into"]["actions"], ran.result["put_back"]["nvram"]) == (["nvram_put_back"], True)
+    assert (nvram_now(web, tmp_path, path), ran.called("ImportVApp")) == (b"kept" * 100, 0)
+    assert web.restore(settings=["nvram"]).result["changed"] is False
+    upload_nvram(web, tmp_path, b"another")
+    written(web, seed=2)
+    ran = web.restore(settings=["nvram"], powered_on=True)
+    assert ran.result["into"]["actions"][-2:] == ["nvram_put_back", "powered_on"]
+    assert (nvram_now(web, tmp_path, path), web.state()) == (b"kept" * 100, "poweredOn")
+
+
+def test_tags_are_attached_where_that_is_asked_for_by_calls_that_do_not_grow(web, monkeypatch):
+    web.govc("tags.category.create", "-m", "tier")
+    names = [f"tag-{number}" for number in range(6)]
+    for name in names:
+        web.govc("tags.create", "-c", "tier", name)
+    for name in names[:5]:
+        web.govc("tags.attach", name, "/DC0/vm/web-1")
+    web.off()
+    web.run()
+    for name in names[1:4]:
+        web.govc("tags.detach", name, "/DC0/vm/web-1")
+    web.govc("tags.attach", names[5], "/DC0/vm/web-1")
+    calls, send = [], RestSession._send
+
+    def counted(rest, method, path, *others):
+        calls.append(path)
+        return send(rest, method, path, *others)
+
+    monkeypatch.setattr(RestSession, "_send", counted)
+    assert (web.restore().result["changed"], calls) == (False, [])
+    foreseen = web.restore(check=True, settings=["tags"])
+    assert foreseen.result["put_back"]["tags"] == names[1:4]
+    calls.clear()
+    ran = web.restore(settings=["tags"])
+    assert (ran.result["into"]["actions"], ran.result["put_back"]["tags"]) == (["tags_attached"], names[1:4])
+    assert len(calls) == 7
+    assert sorted(web.sim.govc("tags.attached.ls", "-r", "/DC0/vm/web-1")) == names
+    assert web.restore(settings=["tags"]).result["changed"] is False
+    web.govc("tags.rm", "-f", "-c", "tier", names[2])
+    web.govc("tags.detach", names[1], "/DC0/vm/web-1")
+    gone = web.try_restore(settings=["tags"])
+    assert gone.error.error_code == "not_found"
+    assert f"1 of 2 tags were not attached to /DC0/vm/web-1: {names[2]}" in str(gone.error)
+    assert (gone.result["changed"], gone.result["put_back"]["tags"]) == (True, [names[1]])
 
 
 # What is refused

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,11 +18,13 @@ from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import BackupOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup.turns import Turns
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.turns import Turn, Turns
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.modules.vm_backup import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import finished
 
 MIB = 1 << 20
 _NAMES = ("host 1", "host 2", "datastore 1", "datastore 2")
@@ -33,17 +36,21 @@ def drained(turns, workers):
 
     def work():
         while True:
-            with turns.next() as each:
-                if each is None:
+            with turns.next() as turn:
+                if turn is None:
                     return
-                number, uses = each
+                for moves in (False, True):
+                    if moves:
+                        turn.each.uses = turn.each.later
+                        turn.look_again()
+                    uses = set(turn.each.uses)
+                    with lock:
+                        using.update(uses)
+                        most.update({name: max(0, using[name] - most[name]) for name in uses})
+                    with lock:
+                        using.subtract(uses)
                 with lock:
-                    using.update(set(uses))
-                    for name in set(uses):
-                        most[name] = max(most[name], using[name])
-                    done.append(number)
-                with lock:
-                    using.subtract(set(uses))
+                    done.append(turn.each.number)
 
     with ThreadPoolExecutor(workers) as pool:
         for worker in [pool.submit(work) for _worker in range(workers)]:
@@ -51,14 +58,26 @@ def drained(turns, workers):
     return done, most
 
 
+@dataclasses.dataclass
+class Moving:
+    """What uses something, and something else once it was read again."""
+
+    number: int
+    uses: list[str]
+    later: list[str]
+
+
+_USES = st.lists(st.sampled_from(_NAMES), max_size=3)
+
+
 @given(
-    st.lists(st.lists(st.sampled_from(_NAMES), max_size=3), max_size=30),
+    st.lists(st.tuples(_USES, _USES), max_size=30),
     st.fixed_dictionaries({name: st.integers(0, 3) for name in _NAMES}),
     st.integers(1, 6),
 )
 def test_each_has_its_turn_once_and_nothing_is_used_by_more_than_there_is_room_for(all_uses, room, workers):
-    due = list(enumerate(all_uses))
-    turns = Turns(due, lambda each: each[1], room.__getitem__, threading.Event())
+    due = [Moving(number, *uses) for number, uses in enumerate(all_uses)]
+    turns = Turns(due, lambda each: each.uses, room.__getitem__, threading.Event())
     done, most = drained(turns, workers)
     assert sorted(done) == list(range(len(due)))
     assert turns.left == 0
@@ -70,17 +89,52 @@ def test_nobody_waits_for_a_slow_one_on_another_host():
     with turns.next() as slow:
         taken = []
         for _turn in range(2):
-            with turns.next() as name:
-                taken.append(name)
+            with turns.next() as turn:
+                taken.append(turn.each)
     with turns.next() as last:
-        assert (slow, taken, last) == ("a1", ["b1", "b2"], "a2")
+        assert (slow.each, taken, last.each) == ("a1", ["b1", "b2"], "a2")
+
+
+def test_one_that_has_moved_waits_for_those_of_its_new_host_and_nobody_is_begun_there_before():
+    moved, there, later = (Moving(number, [host], [host]) for number, host in enumerate("aba"))
+    later.uses = ["b"]
+    turns = Turns([moved, there, later], lambda each: each.uses, lambda _name: 1, threading.Event())
+    with ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+        turn = first.enter_context(turns.next())
+        assert second.enter_context(turns.next()).each is there
+        moved.uses = ["b"]
+        waiting = pool.submit(turn.look_again)
+        with turns._changed:
+            turns._changed.wait_for(lambda: turns._awaited["b"], 60)
+        second.close()
+        waiting.result(60)
+        assert (turns._used["a"], turns._used["b"], turns.left) == (0, 1, 1)
+    with turns.next() as last:
+        assert last.each is later
+
+
+def test_one_that_has_moved_waits_no_longer_than_the_task():
+    ended = threading.Event()
+    due = [Moving(number, [host], [host]) for number, host in enumerate("ab")]
+    turns = Turns(due, lambda each: each.uses, lambda _name: 1, ended)
+    with ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as other:
+        turn = other.enter_context(turns.next())
+        with turns.next() as moved:
+            moved.each.uses = ["a"]
+            waiting = pool.submit(moved.look_again)
+            with turns._changed:
+                turns._changed.wait_for(lambda: turns._awaited["a"], 60)
+            ended.set()
+            other.close()
+            waiting.result(60)
+    assert (turn.each, turns._used["a"] + turns._used["b"]) == (due[0], 0)
 
 
 def test_when_the_task_ends_those_who_wait_get_nothing():
     ended = threading.Event()
     turns = Turns([1, 2], lambda _each: ["host"], lambda _name: 1, ended)
     with ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as turn:
-        assert turn.enter_context(turns.next()) == 1
+        assert turn.enter_context(turns.next()).each == 1
         waiting = pool.submit(lambda: turn_of(turns))
         ended.set()
         turn.close()
@@ -89,8 +143,8 @@ def test_when_the_task_ends_those_who_wait_get_nothing():
 
 
 def turn_of(turns):
-    with turns.next() as each:
-        return each
+    with turns.next() as turn:
+        return turn
 
 
 @pytest.mark.parametrize("option", ["per_host", "per_datastore"])
@@ -127,3 +181,52 @@ def test_vms_that_share_a_host_or_a_datastore_are_backed_up_one_after_the_other(
             known.sim.create_vm(name, on=False, disks=[{"bytes": MIB}], **place)
         known.run(vms=[{"name": name} for name in names], parallel=4, transport="export", **{limit: 1})
     assert set(most.values()) == {1 if at_once == 2 else 2}
+
+
+def test_a_vm_that_was_moved_before_its_turn_counts_on_the_host_where_it_is(make_sim, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    there, arrives = threading.Event(), threading.Event()
+    read_again, look_again, copy_vm = task._read_again, Turn.look_again, task._copy_vm
+
+    def read_moved(job, item):
+        if item.vm.name == "turn-0":
+            assert there.wait(120)  # the other VM is read by now
+            vm = known.vm("turn-0")
+            other = known.vm("turn-1").runtime.host
+            finished(vm.RelocateVM_Task(vim.vm.RelocateSpec(host=other)))
+        read_again(job, item)
+
+    def look(turn):
+        if turn.each.vm.name == "turn-0":
+            arrives.set()
+        look_again(turn)
+
+    def copy(job, item):
+        if item.vm.name == "turn-1":
+            there.set()
+            assert arrives.wait(120)
+        else:
+            arrives.set()
+        copy_vm(job, item)
+
+    monkeypatch.setattr(task, "_read_again", read_moved)
+    monkeypatch.setattr(Turn, "look_again", look)
+    monkeypatch.setattr(task, "_copy_vm", copy)
+    with tasks(make_sim("--vms", "0"), tmp_path) as known:
+        for number in range(2):
+            known.sim.create_vm(f"turn-{number}", on=False, disks=[{"bytes": MIB}], host=f"DC0_C0_H{number}")
+        begun = []
+        monkeypatch.setattr(task, "with_snapshots", recorded(task.with_snapshots, begun))
+        known.run(vms=[{"name": "turn-0"}, {"name": "turn-1"}], parallel=2, transport="export", per_host=1)
+    assert begun == ["turn-1 begins", "turn-1 ends", "turn-0 begins", "turn-0 ends"]
+
+
+def recorded(real, seen):
+    """The same, noting when each VM has a snapshot."""
+
+    def noted(task, items, *args, **kwargs):
+        seen.append(f"{items[0].vm.name} begins")
+        real(task, items, *args, **kwargs)
+        seen.append(f"{items[0].vm.name} ends")
+
+    return noted

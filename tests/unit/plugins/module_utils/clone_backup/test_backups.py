@@ -150,6 +150,21 @@ def test_old_backups_go_by_number_and_age_and_strangers_stay(backups):
     assert [backups.there(each) for each in (*old, stranger, other)] == [True, True, False, False, True, True]
 
 
+def test_one_of_each_month_stays_where_that_is_asked_for(backups):
+    name = backups.vm()
+    # Sixty days apart, no two are of one month.
+    old = [backups.old(name, days) for days in (60, 120, 400)]
+    entry = backups.run(vm=name, keep_monthly=3).vms[0]
+    assert [each["name"] for each in entry["removed"]] == [old[2]]
+    assert [backups.there(each) for each in old] == [True, True, False]
+    # The one of a minute ago is of today, as the newest is.
+    assert [each["name"] for each in backups.run(vm=name, keep_daily=1).vms[0]["removed"]] == [
+        old[1],
+        old[0],
+        entry["backup"]["name"],
+    ]
+
+
 def test_nothing_is_removed_of_a_vm_whose_backup_failed(backups):
     name = backups.vm()
     old = backups.old(name, 40)
@@ -197,7 +212,7 @@ def test_the_newest_is_always_kept(ages, last, days):
     assert len(kept) >= min(last or 1, len(ages))
 
 
-@pytest.mark.parametrize("option", ["keep_last", "keep_days"])
+@pytest.mark.parametrize("option", ["keep_last", "keep_days", "keep_daily", "keep_weekly", "keep_monthly"])
 def test_nothing_kept_is_refused(option):
     with pytest.raises(InvalidOption, match=option):
         Retention.from_params({option: 0})

@@ -161,4 +161,4 @@ def test_nothing_is_to_be_seen_where_the_host_does_not_say():
     ("text", "number"), [("vmx-08", 8), ("vmx-19", 19), ("", 0), ("vmx-x", 0), ("vmx-\u0661", 0), ("vmx-99999", 0)]
 )
 def test_hardware_versions(text, number):
-    assert plan.hardware_number(text) == number
+    assert Needs(hardware=text).hardware_number == number

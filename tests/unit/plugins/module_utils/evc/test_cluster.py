@@ -93,6 +93,47 @@ def test_running_vms_in_the_way_are_named_with_what_they_need(start):
     assert "evc-on (needs intel-broadwell)" in str(refused.error)
 
 
+def test_vms_are_read_once_unless_the_check_is_about_others(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-on")
+    # One call for the cluster, one for its hosts and VMs.
+    assert evc.cluster("intel-haswell").called("RetrievePropertiesEx") == 2
+    assert evc.cluster("intel-broadwell").called("RetrievePropertiesEx") == 2
+    evc.sim.request("POST", "/clusters/DC0_C0/evc", {"by_host": True})
+    evc.sim.request("POST", "/vms/evc-on/cpu", {"silent": True})
+    # Where none is named, all that are on now are meant: one call more.
+    assert evc.cluster("intel-haswell").called("RetrievePropertiesEx") == 3
+
+
+def test_a_vm_that_is_started_before_the_check_is_named(start, monkeypatch):
+    evc = start("xeon-broadwell")
+    evc.make("evc-on")
+    evc.make("evc-late", on=False)
+    started = apply.start_check
+
+    def start_late(*given):
+        evc.sim.govc("vm.power", "-on", "evc-late")
+        return started(*given)
+
+    monkeypatch.setattr(apply, "start_check", start_late)
+    (obstacle,) = evc.cluster("intel-haswell").result["cluster"]["obstacles"]
+    assert [vm["name"] for vm in obstacle["vms"]] == ["evc-late", "evc-on"]
+
+
+def test_a_vm_of_old_hardware_gets_the_mode_of_its_cluster_when_it_is_powered_on(start):
+    """Hardware version 14 is what a mode of a VM's own takes; in the way of a cluster's a VM is only while it runs."""
+    evc = start("xeon-broadwell")
+    evc.make("evc-old", hardware="vmx-11")
+    refused = evc.cluster("intel-haswell")
+    assert [vm["name"] for vm in refused.result["cluster"]["obstacles"][0]["vms"]] == ["evc-old"]
+    own = evc.vms("intel-haswell", "evc-old", power_cycle=True)
+    assert (own.code, own.called("ShutdownGuest")) == ("not_supported", 0)
+    evc.sim.govc("vm.power", "-off", "evc-old")
+    assert evc.cluster("intel-haswell").result["changed"]
+    evc.sim.govc("vm.power", "-on", "evc-old")
+    assert evc.vm("evc-old")["runtime"]["minRequiredEVCModeKey"] == "intel-haswell"
+
+
 def test_where_vcenter_goes_by_hosts_those_within_the_mode_are_told_apart(start):
     evc = start("xeon-broadwell", "xeon-broadwell")
     evc.make("evc-low", on=False)

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
@@ -15,20 +17,21 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._evc import plan
 from ansible_collections.vforge.vsphere.plugins.module_utils._evc.model import (
     EvcVm,
     HostCpu,
-    Mask,
-    Mode,
     Options,
     Release,
     mark,
     marked,
     plain,
 )
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.processors import Mode, Needs, Processor
 from ansible_collections.vforge.vsphere.plugins.modules import evc
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 
-LOW = Mode("intel-low", 'Intel® "Low" Generation', "intel", 0, frozenset({"intel"}), (Mask("cpuid.avx", "Val:0"),))
-HIGH = Mode("intel-high", 'Intel® "High" Generation', "intel", 1, frozenset({"intel"}), (Mask("cpuid.avx", "Val:1"),))
-RELEASE = Release((LOW, HIGH, Mode("amd-low", "AMD Low", "amd", 0, frozenset({"amd"}))))
+INTEL = {"vendor": "intel", "track": frozenset({"intel"})}
+LOW = Mode("intel-low", 'Intel® "Low" Generation', **INTEL, masks={"cpuid.avx": "Val:0"})
+HIGH = Mode("intel-high", 'Intel® "High" Generation', **INTEL, tier=1, masks={"cpuid.avx": "Val:1"})
+RELEASE = Release((LOW, HIGH, Mode("amd-low", "AMD Low", vendor="amd", track=frozenset({"amd"}))))
+NEEDS = Needs(hardware="vmx-21")
 
 
 def options(**given_options):
@@ -77,7 +80,7 @@ def test_a_label_is_the_same_when_it_was_made_plain(text):
 
 
 ON, OFF = {"power_state": "poweredOn", "tools": True}, {"power_state": "poweredOff"}
-HAS_LOW = {"masks": (Mask("cpuid.AVX", "Val:0"),)}
+HAS_LOW = {"needs": dataclasses.replace(NEEDS, masks={"cpuid.avx": "val:0"})}
 CYCLE = [plan.MARK, plan.SHUT_DOWN, plan.APPLY, plan.POWER_ON, plan.COME_BACK, plan.UNMARK]
 
 
@@ -100,7 +103,7 @@ CYCLE = [plan.MARK, plan.SHUT_DOWN, plan.APPLY, plan.POWER_ON, plan.COME_BACK, p
 )
 def test_a_run_goes_on_where_another_was_ended(vm, given_options, mode, steps):
     decided = plan.decide_vm(
-        EvcVm(moid="vm-1", name="a", path="/a", hardware=21, supported=True, **vm),
+        EvcVm(moid="vm-1", name="a", path="/a", supported=True, **{"needs": NEEDS, **vm}),
         options(vm={"name": "a"}, mode="x", **given_options),
         mode,
     )
@@ -117,7 +120,7 @@ def test_a_mark_counts_only_on_the_vm_whose_name_it_has(name):
 
 
 def test_hosts_without_a_mode_in_common_are_said():
-    hosts = [HostCpu("host-1", "a", max_mode="intel-high"), HostCpu("host-2", "b", max_mode="amd-low")]
+    hosts = [HostCpu("host-1", "a", Processor(max_mode="intel-high")), HostCpu("host-2", "b", Processor(max_mode="amd-low"))]
     assert plan.common(RELEASE, hosts) is None
     assert plan.common(RELEASE, hosts[:1]) is HIGH
     assert plan.common(RELEASE, []) is None

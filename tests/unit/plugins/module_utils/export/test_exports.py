@@ -321,6 +321,17 @@ def test_old_packages_of_a_vm_go_and_all_else_stays(exports, form):
     assert again.result["changed"] is False
 
 
+def test_one_package_of_each_month_stays_where_that_is_asked_for(exports):
+    name = exports.vm()
+    for number, day in enumerate(("2026-01-02", "2026-01-20", "2026-02-03")):
+        exports.run(vm=name, package=f"{name}-{number}")
+        record = next(exports.dest.rglob(f"{name}-{number}*.vforge.json"))
+        told = json.loads(record.read_text(encoding="utf-8"))
+        record.write_text(json.dumps({**told, "at": f"{day}T00:00:00+00:00"}), encoding="utf-8")
+    entry = one(exports.run(vm=name, package=f"{name}-3", keep_monthly=12))
+    assert [each["name"] for each in entry["removed"]] == [f"{name}-0"]
+
+
 def test_a_dated_package_that_is_fresh_is_enough(exports):
     name = exports.vm(on=True)
     dated = {"vm": name, "dated": True, "fresh_hours": 1}

@@ -1,0 +1,219 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a restore into a VM puts back besides the bytes of its disks: storage policies, the settings of its firmware, tags."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector.rest import RestSession
+from .._engine import Part
+from .._errors import NotFound, VforgeError
+from .._vsphere import tags
+from .._vsphere.folder import DatastorePath, NoSuchFile
+from .._vsphere.policies import Policy, find_policy, policies_of
+from .._vsphere.vm import moid_of
+from . import restore_plan
+from .restore_options import NVRAM, POLICIES, TAGS
+from .restore_plan import ATTACH_TAGS, DONE, PUT_NVRAM_BACK, NotRestored
+
+if t.TYPE_CHECKING:
+    from .restoring import RestoredDisk, RestoreTask
+
+_TAG = "urn:vmomi:InventoryServiceTag:"
+
+
+@dataclasses.dataclass
+class Settings:
+    """What is to be put back, and what was.
+
+    :ivar nvram: settings of the firmware that the VM does not have; empty where it has them, or nobody asked for it.
+    :ivar tags: names by the IDs of the tags that the VM lacks; ``attached`` those that it has got.
+    """
+
+    nvram: bytes = b""
+    tags: dict[str, str] = dataclasses.field(default_factory=dict)
+    attached: list[str] = dataclasses.field(default_factory=list)
+
+
+def missing(job: RestoreTask) -> Settings:
+    """What was asked for of a point, and the VM does not have.
+
+    :raises NotRestored: the point does not have it.
+    """
+    wanted = job.options.settings
+    return Settings(
+        nvram=_nvram(job) if NVRAM in wanted else b"",
+        tags=_tags(job) if TAGS in wanted else {},
+    )
+
+
+# Storage policies
+
+
+def choose_policies(job: RestoreTask, disks: t.Sequence[RestoredDisk]) -> None:
+    """The storage policies that restored disks are made with, before anything is brought in.
+
+    :raises NotFound: a policy that was asked for is not there.
+    :raises NotRestored: it does not allow the datastore, or the point does not say it.
+    """
+    if job.options.storage_policy:
+        policy = find_policy(job.session, job.options.storage_policy)
+        for disk in disks:
+            disk.policies = _allowed(job, disk, policy, job.options.storage_policy)
+    elif POLICIES in job.options.settings:
+        _take_those_of_point(job, disks)
+    else:
+        _keep_those_of_places(job, disks)
+
+
+def _take_those_of_point(job: RestoreTask, disks: t.Sequence[RestoredDisk]) -> None:
+    known = job.machine.about_of(job.point).get("storage_policies")
+    if known is None:
+        raise NotRestored(
+            "no_storage_policies",
+            f"The backup {job.point.id} does not say which storage policies its disks had.",
+            hint="Set storage_policy, or leave storage_policies out of settings.",
+        )
+    found: dict[str, Policy] = {}
+    for disk in disks:
+        of_point = known.get(str(disk.place.backup.key))
+        if of_point is not None:
+            profile, name = str(of_point["id"]), str(of_point["name"])
+            policy = found[profile] = found.get(profile) or find_policy(job.session, name, profile)
+            disk.policies = _allowed(job, disk, policy, name)
+
+
+def _allowed(job: RestoreTask, disk: RestoredDisk, policy: Policy, name: str) -> tuple[str, ...]:
+    """The policy, for a disk whose datastore it allows.
+
+    :raises NotRestored: it does not.
+    """
+    datastore = restore_plan.beside(job.target, disk.place)
+    if moid_of(job.home(datastore).datastore) not in policy.datastores:
+        raise NotRestored(
+            "policy_not_satisfied",
+            f"The storage policy {name} does not allow the datastore {datastore.datastore}, "
+            f"on which {disk.place.backup.label} is restored.",
+            hint="Set storage_policy to one that does.",
+        )
+    return (policy.profile,)
+
+
+def _keep_those_of_places(job: RestoreTask, disks: t.Sequence[RestoredDisk]) -> None:
+    """The policies of the disks that are replaced; where none is, that which the disk had at the point."""
+    replaced = {disk.place.old.key: disk for disk in disks if disk.place.old is not None}
+    try:
+        if replaced:
+            for key, policies in policies_of(job.session, job.target.moid, replaced).items():
+                replaced[key].policies = policies
+    except VforgeError as error:
+        job.item.warnings.append(
+            f"The storage policies of the replaced disks cannot be read: {error} "
+            "The restored ones get the default policies of their datastores: set others again."
+        )
+    for disk in disks:
+        if disk.place.old is None:
+            _have_that_of_point(job, disk)
+
+
+def _have_that_of_point(job: RestoreTask, disk: RestoredDisk) -> None:
+    known = job.machine.about_of(job.point).get("storage_policies") or {}
+    of_point = known.get(str(disk.place.backup.key))
+    if of_point is None:
+        return
+    name = str(of_point["name"])
+    try:
+        disk.policies = _allowed(job, disk, find_policy(job.session, name, str(of_point["id"])), name)
+    except VforgeError as error:
+        job.item.warnings.append(
+            f"{disk.place.backup.label} had the storage policy {name} at the backup, "
+            f"and gets the default one of its datastore: {error}"
+        )
+
+
+# The settings of the firmware
+
+
+def _nvram(job: RestoreTask) -> bytes:
+    wanted = job.machine.nvram_of(job.point)
+    if not wanted:
+        reason = (job.machine.about_of(job.point).get("nvram") or {}).get("reason") or "An earlier release has made it."
+        raise NotRestored(
+            "no_nvram",
+            f"The backup {job.point.id} does not have the settings of the firmware: {reason}",
+            hint="Name the backup of a time when the VM was powered off, or leave nvram out of settings.",
+        )
+    if not job.target.powered_off:
+        return wanted  # the file is locked
+    return b"" if _read(job, len(wanted) + 1) == wanted else wanted
+
+
+def _read(job: RestoreTask, most: int) -> bytes:
+    path = DatastorePath.parse(job.target.nvram, "nvram")
+    try:
+        return job.files.read(path, most)
+    except NoSuchFile as error:
+        raise NotRestored(
+            "no_nvram",
+            f"{job.target.path} has no settings of its firmware yet, in whose place others could be put.",
+            hint="Power it on and off once, or leave nvram out of settings.",
+        ) from error
+
+
+def put_nvram_back(job: RestoreTask) -> None:
+    """Write the settings of the firmware of a VM that is off, and read them back.
+
+    :raises NotRestored: something else was read.
+    """
+    _read(job, 1)  # it has some: of a VM that was on, nobody could know
+    path = DatastorePath.parse(job.target.nvram, "nvram")
+    data = job.settings.nvram
+    job.files.write(path, data)
+    job.item.parts.append(Part(PUT_NVRAM_BACK, DONE[PUT_NVRAM_BACK]))
+    if job.files.read(path, len(data) + 1) != data:
+        raise NotRestored(
+            "read_back_failed", f"{path} has something else than was written into it.", hint="Run again: it is written again."
+        )
+
+
+# Tags
+
+
+def _tags(job: RestoreTask) -> dict[str, str]:
+    wanted = job.machine.about_of(job.point).get("tag_ids")
+    if wanted is None:
+        raise NotRestored(
+            "no_tags",
+            f"The backup {job.point.id} does not say which tags its VM had.",
+            hint="Name another backup, or leave tags out of settings.",
+        )
+    known = {str(key): str(name) for key, name in wanted.items() if str(key).startswith(_TAG)}
+    if not known:
+        return {}
+    with RestSession(job.session.options, job.session.warn, job.task.deadline) as rest:
+        attached = tags.attached_to(rest, job.target.moid)
+    return {key: name for key, name in known.items() if key not in attached}
+
+
+def attach_tags(job: RestoreTask) -> None:
+    """Attach the tags that the VM lacks; the calls do not grow with their number.
+
+    :raises NotFound: some were not attached, such as those that another vCenter has.
+    """
+    wanted = job.settings.tags
+    with RestSession(job.session.options, job.session.warn, job.task.deadline) as rest:
+        reasons = tags.attach(rest, job.target.moid, wanted)
+        now = tags.attached_to(rest, job.target.moid)
+    job.settings.attached = sorted(name for key, name in wanted.items() if key in now)
+    left = [name for key, name in wanted.items() if key not in now]
+    if left:
+        if job.settings.attached:
+            job.item.parts.append(Part(ATTACH_TAGS, DONE[ATTACH_TAGS]))
+        why = "; ".join(reasons) or "vCenter does not say why"
+        raise NotFound(
+            f"{len(left)} of {len(wanted)} tags were not attached to {job.target.path}: {', '.join(sorted(left))} ({why}).",
+            hint="Look whether this vCenter has them, and whether their categories allow another one.",
+        )

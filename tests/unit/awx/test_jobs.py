@@ -1,0 +1,94 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Flows as jobs of AWX: what a job's page, its events and its artifacts have, and that no secret is among it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ansible_collections.vforge.vsphere.tests.unit.awx.jobs import BUILT_IN, Job
+from ansible_collections.vforge.vsphere.tests.unit.awx.stand_in import ROOT
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment
+
+# The whole environment of a job is in this file of ansible-runner, which no setting keeps it from writing. It is for its
+# owner alone.
+_ENVIRONMENT = "artifacts/job/command"
+
+_INVENTORY = "from ansible.cli.inventory import main; main()"
+
+
+def no_secret_is_left(done, secrets):
+    """No file of the artifacts has a secret, but the one that ansible-runner writes itself."""
+    held = {path for path in done.holding(secrets) if path.startswith("artifacts/")}
+    assert held == {_ENVIRONMENT}
+    assert (done.private / _ENVIRONMENT).stat().st_mode & 0o077 == 0
+    assert not any(secret in str(done.events) for secret in secrets)
+
+
+def test_a_fleet_by_a_verified_credential(make_sim, tmp_path):
+    sim = make_sim("--vms", "0", "--clone-time", "1ms")
+    sim.create_vm("golden", on=False)
+    job = Job(sim, tmp_path, "instant_clone_fleet").vcenter().guest()
+    job.answers(
+        name="awx-##", count=3, folder="DC0_F0", golden={"path": "/DC0/vm/golden"}, golden_version="1", clusters=["DC0_C0"]
+    )
+    done = job.run()
+    assert done.status == "successful", done.output
+    (made,) = done.results("instant_clone")
+    assert [clone["name"] for clone in made["clones"]] == ["awx-01", "awx-02", "awx-03"]
+    assert done.stats["instant_clone_fleet"]["clones"] == ["awx-01", "awx-02", "awx-03"]
+    assert len(sim.govc("find", "/DC0/vm/DC0_F0", "-type", "m", "-name", "awx-0*")) == 3
+    assert "is not verified" not in done.output
+    no_secret_is_left(done, [sim.password, sim.guest_password])
+
+
+def test_awxs_own_credential_verifies_nothing_and_the_job_says_so_once(make_sim, tmp_path):
+    sim = make_sim("--vms", "2")
+    job = Job(sim, tmp_path, "changed_areas_report").vcenter(BUILT_IN)
+    job.inventory({"nightly": ["server-00001", "server-00002"]})
+    job.answers(group="nightly", state_file=str(tmp_path / "state.json"), path=str(tmp_path / "report.html"))
+    done = job.run()
+    assert done.status == "successful", done.output
+    # Each of its tasks connects, and none but the first says it.
+    assert len(done.results("cbt_changed_areas")) > 1
+    assert done.output.count("is not verified, since validate_certs is false") == 1
+    assert sorted(vm["name"] for vm in done.results("cbt_changed_areas")[1]["vms"]) == ["server-00001", "server-00002"]
+    no_secret_is_left(done, [sim.password])
+
+
+@pytest.mark.parametrize("name", ["VMWARE_CA_PATH", "VMWARE_THUMBPRINT"])
+def test_what_names_a_ca_or_a_thumbprint_beside_it_insists(name, make_sim, tmp_path, monkeypatch):
+    sim = make_sim("--vms", "0")
+    monkeypatch.setenv(name, {"VMWARE_CA_PATH": sim.ca, "VMWARE_THUMBPRINT": "0" * 64}[name])
+    done = Job(sim, tmp_path, "evc_baseline").vcenter(BUILT_IN).answers(cluster="DC0_C0").run()
+    assert "is not verified, since" not in done.output
+    assert done.status == {"VMWARE_CA_PATH": "successful", "VMWARE_THUMBPRINT": "failed"}[name], done.output
+
+
+def test_the_inventory_source_has_the_vms_and_the_group_of_those_that_are_backed_up(make_sim, tmp_path):
+    sim = make_sim("--vms", "2")
+    for words in (
+        ("tags.category.create", "-t", "VirtualMachine", "backup"),
+        ("tags.create", "-c", "backup", "nightly"),
+        ("tags.attach", "-c", "backup", "nightly", "/DC0/vm/server-00001"),
+    ):
+        subprocess.run([sim.govc_binary, *words], env={**os.environ, **sim.govc_environment()}, check=True, capture_output=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", _INVENTORY, "-i", "automation/awx/inventories/vforge.vms.yml", "--list"],
+        cwd=ROOT,
+        env=environment(tmp_path, sim),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert found["backup"]["hosts"] == ["server-00001"]
+    assert {"server-00001", "server-00002"} <= set(found["_meta"]["hostvars"])
