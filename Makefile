@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: ## show the collection at work on a simulated vCenter; VERBOSE=1 shows Ansible's log as well
@@ -47,6 +47,10 @@ kills: ## kill backups, merges and prunes at a hundred random moments; VFORGE_KI
 .PHONY: capv
 capv: ## hold manifests of Cluster API against its schemas, by the code of an API server
 	$(DEV) capv
+
+.PHONY: gate-k8s
+gate-k8s: ## play the roles for Cluster API against a real API server: make gate-k8s ARGS="-k dry_run -x"
+	$(DEV) gate-k8s $(ARGS)
 
 .PHONY: awx
 awx: ## every flow as a job of AWX, the arguments of awx.awx, and what an execution environment installs

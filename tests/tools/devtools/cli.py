@@ -130,6 +130,12 @@ def _capv(console: Console, _arguments: list[str]) -> int:
     return manifests.run(console)
 
 
+def _gate_k8s(console: Console, arguments: list[str]) -> int:
+    from devtools import gate_k8s
+
+    return gate_k8s.run(console, arguments)
+
+
 def _awx(console: Console, _arguments: list[str]) -> int:
     from devtools import awx
 
@@ -166,6 +172,7 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "simulator": _simulator,
     "quickstart": _quickstart,
     "capv": _capv,
+    "gate-k8s": _gate_k8s,
     "awx": _awx,
     "error-codes": _error_codes,
     "surveys": _surveys,
