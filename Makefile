@@ -65,8 +65,13 @@ bench: ## measure, side by side with other tools; writes the table into docs/
 	$(DEV) bench $(ARGS)
 
 .PHONY: faults
-faults: ## have each call of each task fail in each way, and show a table: make faults ARGS="-n 3 -k vmdk"
+faults: ## have each call of each task and role fail in each way; writes docs/faults.md: make faults ARGS="-n 3 -k vmdk"
 	$(DEV) faults $(ARGS)
+
+.PHONY: soak
+soak: ## many processes at once, one call in a hundred fails: make soak SECONDS=1800 PROCESSES=50 VMS=10000
+	@VFORGE_SOAK_SECONDS=$(or $(SECONDS),1800) VFORGE_SOAK_PROCESSES=$(or $(PROCESSES),50) VFORGE_SOAK_VMS=$(or $(VMS),10000) \
+	  tests/tools/python.sh tests/tools/dev.py pytest tests/unit/plugins/modules/test_soak.py -q -s $(ARGS)
 
 .PHONY: docs diagrams pages
 docs: ## the guides and the reference as a site, looked at in Chromium where there is one

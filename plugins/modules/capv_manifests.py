@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: capv_manifests
 short_description: Writes a workload cluster of Cluster API Provider vSphere
   into a Git working tree, for Argo CD
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Writes all that makes a Kubernetes cluster of Cluster API Provider vSphere (CAPV) and
     that registers it with Argo CD as manifests into a Git working tree. Argo CD of the

@@ -116,9 +116,11 @@ def _error_codes(console: Console, _arguments: list[str]) -> int:
 
 
 def _surveys(console: Console, _arguments: list[str]) -> int:
-    from devtools import surveys
+    from devtools import processes
+    from devtools.provision import Toolbox
 
-    console.text(f"written: {len(surveys.write())} files in {surveys.SURVEYS.relative_to(layout.ROOT)}")
+    script = layout.TOOLS / "vforge_surveys.py"
+    console.text(processes.check([Toolbox(_quiet).tool("python"), script], layout.LOGS / "surveys.log").strip())
     return 0
 
 

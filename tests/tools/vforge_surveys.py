@@ -5,7 +5,8 @@
 """The surveys of AWX's job templates, made of the argument specs of the roles: a question of a survey cannot be
 another than the variable that it sets.
 
-``automation/awx/data/job_templates.yml`` says which variables are asked for.
+``automation/awx/data/job_templates.yml`` says which variables are asked for. `make surveys` runs this script, in the
+environment that has PyYAML.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from typing import Any
 
 import yaml
 
-from devtools import layout
-
-AWX = layout.ROOT / "automation" / "awx"
+ROOT = Path(__file__).resolve().parents[2]
+AWX = ROOT / "automation" / "awx"
 SURVEYS = AWX / "surveys"
 
 # What AWX itself offers for a whole number without bounds is at most 1024.
@@ -37,7 +37,7 @@ class _Loader(yaml.SafeLoader):
     """YAML of Ansible: `!unsafe` is a text."""
 
 
-_Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))  # type: ignore[no-untyped-call,arg-type]
+_Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
 
 
 def load(path: Path) -> Any:
@@ -53,7 +53,7 @@ def flows() -> list[dict[str, Any]]:
 
 def arguments(role: str) -> dict[str, dict[str, Any]]:
     """The arguments of a role."""
-    spec = load(layout.ROOT / "roles" / role / "meta" / "argument_specs.yml")
+    spec = load(ROOT / "roles" / role / "meta" / "argument_specs.yml")
     options: dict[str, dict[str, Any]] = spec["argument_specs"]["main"]["options"]
     return options
 
@@ -118,3 +118,7 @@ def write() -> list[Path]:
     for path, text in written.items():
         path.write_text(text, encoding="utf-8")
     return sorted(written)
+
+
+if __name__ == "__main__":
+    print(f"written: {len(write())} files in {SURVEYS.relative_to(ROOT)}")
