@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: backup_clone
 short_description: Back VMs up as clones, and remove backups that are old
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes a full clone of each VM as its backup, on the same datastore or another one, and removes
     backups by their number and age. One VM or many in one task.

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: cached_ovf_template
 short_description: Bring an OVF or OVA to a template that is ready for linked clones, once
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes a template of an OVF package, with a delta disk on every disk, so that linked clones
     can be made of it in a second. Where the template is there already, it does nothing, and

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: capv_template
 short_description: Make a template ready for nodes of Cluster API Provider vSphere
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes sure that a template has what the clone modes of Cluster API Provider vSphere (CAPV) need,
     and nothing that its clones should not have.

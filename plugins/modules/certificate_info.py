@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 ---
 module: certificate_info
 short_description: Read the certificate and the thumbprints of a server
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Returns the certificate of a vCenter, an ESXi host or any other TLS server, with its
     thumbprints, and says whether this machine trusts it.

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: guest_documents
 short_description: Makes metadata and user data for cloud-init of many VMs
   from templates, and checks them
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Renders a template of metadata and one of user data for each VM, with the variables of the play
     and the VM's own entry as C(guest), and checks the results as

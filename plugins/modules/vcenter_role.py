@@ -28,6 +28,7 @@ options:
     description:
       - Roles and modules of this collection. The role of vCenter gets what all of them need.
       - A name that a role and a module have means the role.
+      - With O(state=present) O(flows) or O(privileges) is required.
     type: list
     elements: str
     choices:
@@ -49,7 +50,8 @@ options:
     default: false
   privileges:
     description:
-      - More privileges, by their names in the API, such as V(VirtualMachine.Interact.ConsoleInteract).
+      - Privileges, beside those of O(flows) or alone, by their names in the API, such as
+        V(VirtualMachine.Interact.ConsoleInteract).
     type: list
     elements: str
   timeout:
@@ -70,8 +72,10 @@ attributes:
   action_group:
     support: full
 notes:
-  - Needs the privilege Authorization.ModifyRoles on vCenter itself, and each privilege that the role gets.
-  - Every role has System.Anonymous, System.Read and System.View. They are neither compared nor shown.
+  - Needs the privilege Authorization.ModifyRoles on vCenter itself, and each privilege that the
+    role gets.
+  - Every role has System.Anonymous, System.Read and System.View. They are neither compared nor
+    shown.
   - Proved on the simulator alone.
 seealso:
   - name: Guide Privileges

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: vm_backup
 short_description: Back up VMs by changed areas, into images that qemu-img reads
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Backs VMs up into a repository, one VM or many in one task. The first backup of a disk has all
     of it, each later one what changed, by changed block tracking. No VDDK is needed.

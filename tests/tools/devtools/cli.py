@@ -116,9 +116,11 @@ def _error_codes(console: Console, _arguments: list[str]) -> int:
 
 
 def _surveys(console: Console, _arguments: list[str]) -> int:
-    from devtools import surveys
+    from devtools import processes
+    from devtools.provision import Toolbox
 
-    console.text(f"written: {len(surveys.write())} files in {surveys.SURVEYS.relative_to(layout.ROOT)}")
+    script = layout.TOOLS / "vforge_surveys.py"
+    console.text(processes.check([Toolbox(_quiet).tool("python"), script], layout.LOGS / "surveys.log").strip())
     return 0
 
 
@@ -126,6 +128,12 @@ def _capv(console: Console, _arguments: list[str]) -> int:
     from devtools import manifests
 
     return manifests.run(console)
+
+
+def _gate_k8s(console: Console, arguments: list[str]) -> int:
+    from devtools import gate_k8s
+
+    return gate_k8s.run(console, arguments)
 
 
 def _awx(console: Console, _arguments: list[str]) -> int:
@@ -164,6 +172,7 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "simulator": _simulator,
     "quickstart": _quickstart,
     "capv": _capv,
+    "gate-k8s": _gate_k8s,
     "awx": _awx,
     "error-codes": _error_codes,
     "surveys": _surveys,

@@ -91,7 +91,7 @@ def _build(this: Run, tools: Toolbox, venv: Path) -> Outcome:
     (source / "rst").mkdir(mode=0o700)
     env = tools.env_of(venv, tools.home, ANSIBLE_COLLECTIONS_PATH=str(this.folder))
     words = ["collection", "--use-current", "--squash-hierarchy", "--cleanup", "everything", "--fail-on-error"]
-    config = ["--config-file", source / "antsibull-docs.cfg"]
+    config: list[str | Path] = ["--config-file", source / "antsibull-docs.cfg"]
     name = f"{layout.NAMESPACE}.{layout.NAME}"
     processes.check([venv / "bin" / "antsibull-docs", *config, *words, "--dest-dir", source / "rst", name], log, env=env)
     sphinx: list[str | Path] = [venv / "bin" / "sphinx-build", "-b", "html", "-W", "--keep-going", "-j", "2", "-q"]

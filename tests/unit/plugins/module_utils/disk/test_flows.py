@@ -16,7 +16,7 @@ import pytest
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, TimedOut
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, PartialFailure, TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat import Flat
@@ -290,6 +290,41 @@ def test_a_disk_is_copied_and_deleted_on_its_datastore(disks, tmp_path):
     assert not listed[0].get("file")
 
 
+@pytest.fixture(name="to_copy")
+def _to_copy(disks):
+    """A disk of no VM, and what is asked for."""
+    disks.sim.create_vm("flt-src", on=False, datastore="LocalDS_0", disks=[{"bytes": MIB}])
+    disks.sim.govc("vm.unregister", "flt-src")
+    path, copy = "[LocalDS_0] flt-src/flt-src.vmdk", "[LocalDS_0] flt-copies/b.vmdk"
+    return {"state": "copied", "datastore_path": path, "destination": copy}
+
+
+@pytest.mark.parametrize("do", ["drop-after", "half"])
+def test_a_copy_whose_answer_was_lost_is_made_again_by_the_next_run(disks, to_copy, do):
+    disks.sim.inject(method="CopyVirtualDisk_Task", do=do)
+    with pytest.raises(PartialFailure, match="CopyVirtualDisk_Task"):
+        disks.run(**to_copy)
+    assert one(disks.run(**to_copy).result)["actions"] == ["copied"]
+    assert not disks.run(**to_copy).result["changed"]
+
+
+def test_another_disk_where_a_copy_was_begun_is_left_alone(disks, to_copy):
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="drop")
+    with pytest.raises(PartialFailure, match="CopyVirtualDisk_Task"):
+        disks.run(**to_copy)
+    disks.sim.create_vm("flt-other", on=False, datastore="LocalDS_0", disks=[{"bytes": 3 * MIB}])
+    disks.sim.govc("datastore.cp", "-ds", "LocalDS_0", "flt-other/flt-other.vmdk", "flt-copies/b.vmdk")
+    with pytest.raises(PartialFailure, match="was not made of this source"):
+        disks.run(**to_copy)
+
+
+def test_of_a_copy_that_is_refused_nothing_is_left(disks, to_copy):
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="task-fault", fault="NoDiskSpace")
+    with pytest.raises(PartialFailure):
+        disks.run(**to_copy)
+    assert not [file for file in disks.sim.orphans() if "/flt-copies/" in file]
+
+
 def test_an_interrupted_download_is_gone_on_with(disks, vm, tmp_path):
     target = tmp_path / "out.raw"
     real = Flat.pieces
@@ -460,3 +495,16 @@ def test_a_disk_on_vsan_goes_out_by_a_lease_alone_and_is_not_read_back(disks, vm
     assert late.error.details["option"] == "verify"
     assert "cannot be read back" in str(late.error)
     assert late.called("ImportVApp") == 0
+
+
+def test_the_vm_of_an_import_that_could_not_be_removed_is_removed_by_the_next_run(disks, tmp_path, monkeypatch):
+    disks.sim.inject(method="Destroy_Task", do="fault", fault="NoPermission")
+    asked = {"state": "imported", "path": str(image(tmp_path)), "datastore_path": "[LocalDS_0] flt-left/a.vmdk"}
+    assert one(disks.run(**asked).result)["actions"] == ["imported"]
+    assert "The next import to this place removes it." in disks.warnings[-1]
+    assert disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    # The next run is another process.
+    monkeypatch.setattr(Owner, "is_gone", lambda _self: True)
+    assert not disks.run(**asked).result["changed"]
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert not disks.run(**asked).result["changed"]
