@@ -814,7 +814,7 @@ def _file_name(path: str) -> str:
 
 
 def _in_order(left: t.Sequence[Device], disks: t.Sequence[Expected]) -> list[Device]:
-    """Devices in the order of these disks; none where that cannot be told, or be seen to be wrong."""
+    """Devices in the order of these disks; none where nobody can tell, or see that it is wrong."""
     if len(left) != len(disks):
         return []
     if len(left) == 1:

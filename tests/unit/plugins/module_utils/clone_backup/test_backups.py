@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup import task
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup.model import BackupOptions, Mark
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup.model import BackupOptions, Mark, backup_name
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._retention import Retention
@@ -169,13 +169,15 @@ def test_old_backups_go_by_number_and_age_and_strangers_stay(backups):
     assert [backups.there(each) for each in (*old, stranger, other)] == [True, True, False, False, True, True]
 
 
-def test_one_of_each_month_stays_where_that_is_asked_for(backups):
+def test_one_of_each_month_stays_where_that_is_asked_for(backups, monkeypatch):
     name = backups.vm()
     # Sixty days apart, no two are of one month.
     old = [backups.old(name, days) for days in (60, 120, 400)]
     entry = backups.run(vm=name, keep_monthly=3).vms[0]
     assert [each["name"] for each in entry["removed"]] == [old[2]]
     assert [backups.there(each) for each in old] == [True, True, False]
+    # The next one may be of the same second, and has to have another name.
+    monkeypatch.setattr(task, "backup_name", lambda vm, _at, **how: backup_name(vm, NOW, **how))
     # The one of a minute ago is of today, as the newest is.
     assert [each["name"] for each in backups.run(vm=name, keep_daily=1).vms[0]["removed"]] == [
         old[1],
