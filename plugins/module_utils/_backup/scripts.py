@@ -138,14 +138,28 @@ def finish_dead_run(job: BackupTask, item: BackupItem) -> None:
         return
     if scripts is None or not scripts.after or not item.vm.powered_on:
         item.steps = tuple(step for step in item.steps if step != RUN_AFTER)
-        item.warnings.append(_left(item, machine.folder))
+        tell_of_dead_run(item, machine.folder)
         return
     try:
         _run(job, item, scripts, "after", time.monotonic() + scripts.timeout, clear=True)
         _remove_mark(machine.folder)
         item.done.append(RUN_AFTER)
     except VforgeError as error:
-        _note(item, scripts, error, "A run that was killed has left the guest as the script before had made it.")
+        otherwise = "A run that was killed has left the guest as the script before had made it."
+        if item.error is not None:
+            item.warnings.append(f"{error} {otherwise}")
+        else:
+            _note(item, scripts, error, otherwise)
+
+
+def tell_of_dead_run(item: BackupItem, folder: str) -> None:
+    """Warn where a run that was killed has left a VM between the two scripts, and the one after
+    does not run now.
+
+    :param folder: of the VM, whose lock is held.
+    """
+    if left_between(folder):
+        item.warnings.append(_left(item, folder))
 
 
 def _left(item: BackupItem, folder: str) -> str:

@@ -16,11 +16,13 @@ import threading
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import synthetic, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import BackupOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound
 from ansible_collections.vforge.vsphere.plugins.modules.vm_backup import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import finished
 
 MIB = 1 << 20
 _LOG = "/srv/order"
@@ -257,6 +259,61 @@ def test_a_script_before_that_goes_on_after_a_kill_is_ended_by_the_next_run(back
     ran = backups.run(**asked(backups.sim))
     assert ran.one["actions"][-2:] == ["after_script_run", "backed_up"]
     assert left_in_guest(backups) == []
+
+
+def _needs_consolidation(backups):
+    snapshot = backups.snapshot("web-1", "mine")
+    finished(snapshot.RemoveSnapshot_Task(removeChildren=False, consolidate=False))
+    return {}
+
+
+def _cannot_be_put_right(backups):
+    """The newest point is damaged, and a run that was killed was about to make it a full one."""
+    (path,) = backups.repository.glob("vm-*/points/*/manifest.json")
+    path.write_text("{", encoding="utf-8")
+    (path.parent / synthetic._MARK).write_text("", encoding="utf-8")
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("refuse", "code"),
+    [
+        (_needs_consolidation, "consolidation_needed"),
+        (lambda _backups: {"transport": "hotadd"}, "no_transport"),
+        (_cannot_be_put_right, "backup_damaged"),
+    ],
+    ids=["consolidation", "transport", "repository"],
+)
+def test_after_a_kill_between_the_two_the_script_after_runs_also_where_the_vm_is_refused(backups, refuse, code):
+    backups.run()
+    given = asked(backups.sim)
+    _killed_at(backups, "CreateSnapshot_Task", given)
+    given |= refuse(backups)
+    ran = backups.attempt(**given)
+    assert ran.code == code
+    assert "after_script_run" in ran.one["actions"]
+    assert (ran_in_guest(backups), mark(backups)) == (["before", "after"], [])
+
+
+def test_after_a_kill_between_the_two_a_vm_that_is_refused_without_scripts_says_so(backups):
+    _killed_at(backups, "CreateSnapshot_Task", asked(backups.sim))
+    _needs_consolidation(backups)
+    ran = backups.attempt()
+    assert ran.code == "consolidation_needed"
+    assert "A run that was killed has begun the script before a backup in /DC0/vm/web-1" in ran.one["warnings"][0]
+
+
+def test_after_a_kill_between_the_two_a_vm_that_cannot_be_read_again_says_so(backups, monkeypatch):
+    given = asked(backups.sim)
+    _killed_at(backups, "CreateSnapshot_Task", given)
+
+    def gone(_job, item):
+        raise NotFound(f"{item.title} is not there.")
+
+    monkeypatch.setattr(task, "_read_again", gone)
+    ran = backups.attempt(**given)
+    assert ran.code == "not_found"
+    assert "A run that was killed has begun the script before a backup in /DC0/vm/web-1" in ran.one["warnings"][0]
 
 
 def test_a_vm_that_is_off_has_no_scripts(backups):
