@@ -19,6 +19,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import synthetic, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import BackupOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest import Guest, GuestCredentials
 from ansible_collections.vforge.vsphere.plugins.modules.vm_backup import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
@@ -197,6 +198,47 @@ def test_a_script_before_whose_start_was_not_answered_is_ended_first(backups):
     ran = backups.attempt(**asked(backups.sim, before=f"echo before >> {_LOG}\nsleep 600\n"))
     assert (ran.code, ran.one["scripts"]) == ("connection_lost", {"before": "failed", "after": "succeeded"})
     assert (left_in_guest(backups), mark(backups), backups.snapshots("web-1")) == ([], [], [])
+
+
+def test_a_script_before_that_cannot_be_ended_keeps_the_one_after_from_nothing(backups):
+    backups.sim.inject(method="StartProgramInGuest", do="drop-after")
+    backups.sim.inject(method="TerminateProcessInGuest", do="fault", fault="SystemError", times=0)
+    ran = backups.attempt(**asked(backups.sim, before=f"echo before >> {_LOG}\nsleep 600\n"))
+    assert ran.one["scripts"] == {"before": "failed", "after": "succeeded"}
+    assert "may go on in its guest, in /tmp/vforge-" in ran.one["warnings"][0]
+    assert (ran_in_guest(backups)[-1], mark(backups)) == ("after", [])
+    assert any("before.sh" in each for each in left_in_guest(backups))
+
+
+@pytest.mark.parametrize("before", ["exit 1\n", "sleep 600\n"], ids=["fails", "hangs"])
+def test_a_script_before_that_fails_ends_none_of_another_run(backups, before):
+    known = _started_by_another_run(backups)
+    assert len(known) == 2
+    ran = backups.attempt(**asked(backups.sim, before=before, timeout=1))
+    assert ran.one["scripts"] == {"before": "failed", "after": "succeeded"}
+    assert left_in_guest(backups) == known
+
+
+def test_what_a_run_that_was_killed_has_left_goes_without_what_is_of_others(backups):
+    _killed_at(backups, "ListProcessesInGuest", asked(backups.sim, before=f"echo before >> {_LOG}\nsleep 600\n"))
+    dead = left_in_guest(backups)
+    of_both = _started_by_another_run(backups)
+    backups.run(**asked(backups.sim))
+    assert left_in_guest(backups) == [each for each in of_both if each not in dead]
+
+
+def _started_by_another_run(backups):
+    """Have the script before of another run go on in the guest; what there is of ours then."""
+
+    def work(session):
+        guest = Guest(session, backups.vm("web-1"), GuestCredentials(backups.sim.guest_username, backups.sim.guest_password))
+        path = f"{guest.make_directory()}/before.sh"
+        guest.upload(path, b"sleep 600\n# of the other run\n")
+        guest.start("/bin/sh", [path], output="/dev/null")
+        return {}
+
+    assert backups.ran(work).error is None
+    return left_in_guest(backups)
 
 
 def ended_at(backups, method, count, given):
