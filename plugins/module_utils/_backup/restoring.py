@@ -24,7 +24,7 @@ from .._engine import Item, Part, Task
 from .._errors import Fault, InvalidOption, NotFound
 from .._progress import Meter
 from .._vsphere import snapshots
-from .._vsphere.disks import users_of
+from .._vsphere.disks import users_of, users_of_file
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.vm import start_power_off, start_power_on
@@ -361,11 +361,17 @@ def _delete(job: RestoreTask, file: str) -> bool:
 def _owners(job: RestoreTask, file: str) -> list[str]:
     """The VMs that have a disk at this moment, the target among them: two calls, or
     four where there are many VMs.
+
+    :raises NotFound, InvalidOption: its datastore is not there any more, or cannot be used.
     """
     now = targets.again(job.session, job.target)
     # Its devices are asked first: what layoutEx says of its disks may be older than an exchange.
     if any(file in disk.files for disk in now.disks):
         return [now.name]
+    path = _path(file)
+    if path.datastore not in now.stores:
+        # The VM has left this datastore since, and none of its neighbours is there.
+        return [user.name for user in users_of_file(job.session, job.home(path).datastore, file)]
     return users_of(job.session, now.moid, [file], itself=bool(now.snapshots))[file]
 
 

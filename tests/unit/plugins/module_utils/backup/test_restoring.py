@@ -425,6 +425,18 @@ def test_a_disk_that_came_and_that_another_vm_has_since_is_left_to_that(db):
     assert ran.result["into"]["warnings"] == [f"[LocalDS_0] {path} was left alone, since web-2 has it now."]
 
 
+def test_a_leftover_on_a_datastore_that_the_vm_has_left_stays_where_another_vm_has_it(db):
+    db.make("rescue", size=MIB, on=False, tracked=False, datastore="LocalDS_1")
+    file = db.file("rescue")
+    assert (file.startswith("[LocalDS_1] "), db.file().startswith("[LocalDS_0] ")) == (True, True)
+    (folder,) = (path for path in db.repository.glob("vm-*") if path.is_dir())
+    record = Record(str(folder), db.vm("web-1").config.instanceUuid)
+    record.note_made(Made(file, "0" * 64, compared="content"))
+    ran = db.restore(disks=["2000"])
+    assert ran.result["into"]["warnings"] == [f"{file} was left alone, since rescue has it now."]
+    assert db.content("rescue") == bytes(MIB)
+
+
 def test_what_is_left_on_a_datastore_that_is_gone_keeps_nothing_from_being_restored(db):
     (folder,) = (path for path in db.repository.glob("vm-*") if path.is_dir())
     Record(str(folder), db.vm("web-1").config.instanceUuid).note_made(Made("[gone] web-1/restored.vmdk", "0" * 64))
