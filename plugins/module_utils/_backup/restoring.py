@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import typing as t
 
@@ -21,7 +22,7 @@ from .._disk_import import apply as disk_calls
 from .._disk_import import importing
 from .._disk_import import places as homes
 from .._engine import Item, Part, Task
-from .._errors import Fault, InvalidOption, NotFound
+from .._errors import Fault, InvalidOption, NotFound, VforgeError
 from .._progress import Meter
 from .._vsphere import snapshots
 from .._vsphere.disks import users_of, users_of_file
@@ -340,22 +341,23 @@ def _remove_ready(job: RestoreTask) -> None:
 
 def _delete(job: RestoreTask, file: str) -> bool:
     """Delete a disk that belongs to no VM; whether it is gone. What cannot be
-    deleted stays in the record.
+    deleted, or of which nobody answers whether it is, stays in the record, and a warning says so.
     """
-    used = _owners(job, file)
+    try:
+        used = _owners(job, file)
+        if not used:
+            ref = job.datacenter()
+            start = functools.partial(disk_calls.start_delete, job.session, ref, file)
+            importing.run(job.task, job.item, start, "disks deleted", repeatable=True)
+    except VforgeError as error:
+        if not isinstance(error, Fault) or error.fault != "FileNotFound":
+            job.item.warnings.append(f"{file} could not be deleted: {error} The next restore into this VM deletes it.")
+            return False
+        used = []
     if used:
         job.item.warnings.append(f"{file} was left alone, since {', '.join(used)} has it now.")
-        job.record.forget([file])
-        return False
-    ref = job.datacenter()
-    try:
-        importing.run(job.task, job.item, lambda: disk_calls.start_delete(job.session, ref, file), "disks deleted")
-    except Fault as fault:
-        if fault.fault != "FileNotFound":
-            job.item.warnings.append(f"{file} could not be deleted: {fault} The next restore into this VM deletes it.")
-            return False
     job.record.forget([file])
-    return True
+    return not used
 
 
 def _owners(job: RestoreTask, file: str) -> list[str]:
@@ -475,10 +477,10 @@ def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
     """
     found = _compare(job, disk, disk.file, f"comparing {disk.place.backup.label}")
     if found is not None:
-        _delete(job, disk.file)
+        what = "was deleted" if _delete(job, disk.file) else "could not be deleted, see the warnings"
         raise NotRestored(
             "read_back_failed",
-            f"{disk.file} has something else at byte {found} than the backup, and was deleted. The VM was not changed.",
+            f"{disk.file} has something else at byte {found} than the backup, and {what}. The VM was not changed.",
             hint="Run again; if it happens again, look at the storage of the datastore.",
         )
 

@@ -281,6 +281,22 @@ def test_a_disk_that_cannot_be_deleted_goes_with_the_next_run(db):
     db.assert_nothing_is_left()
 
 
+@pytest.mark.parametrize(
+    ("do", "times"), [("drop-after", 1), ("drop-after", 0), ("drop", 0)], ids=["answer", "answers", "calls"]
+)
+def test_a_deletion_that_is_not_answered_keeps_the_restored_vm_from_nothing(db, do, times):
+    old = db.file()
+    db.sim.inject(method="DeleteVirtualDisk_Task", do=do, times=times)
+    ran = db.restore(disks=["2000"], powered_on=True)
+    assert (db.state(), ran.result["into"]["actions"][-1]) == ("poweredOn", "powered_on")
+    # A call that was lost is made again. Where none is answered it is not known what became of the disk.
+    assert ran.result["disks"][0]["replaced"]["deleted"] == (times == 1)
+    assert any(old in warning for warning in db.warnings) == (times == 0)
+    db.sim.clear()
+    assert db.restore(disks=["2000"], power_off=True).error is None
+    db.assert_nothing_is_left()
+
+
 def test_a_disk_that_came_wrong_is_deleted_and_nothing_changes(db, monkeypatch):
     files = [db.file(key=key) for key in (2000, 2001, 2002)]
     monkeypatch.setattr(restoring, "first_difference", lambda *_args: 0)
