@@ -98,6 +98,8 @@ options:
     description:
       - Whether a VM that is not powered off is powered off (not shut down) when the disks have
         come. Without it such a VM is refused.
+      - Where the disks are then not replaced, a VM that ran is powered on again with those that it
+        had, whatever O(powered_on) says.
     type: bool
     default: false
   powered_on:

@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import time
 import typing as t
 
 from .. import _files
@@ -52,6 +53,7 @@ from .restore_record import Made, Record, Replaced
 from .selecting import chosen_disks
 
 if t.TYPE_CHECKING:
+    from .._connector.batch import Outcome
     from .._connector.session import Session
     from .._vsphere.disks import Disk
     from .model import Point
@@ -61,6 +63,9 @@ _WHAT = "disk that is made ready"
 
 # What begins the names of files that are made ready for an upload.
 _READY = "restore-"
+
+# To start a VM again that was powered off for nothing is not cut short by the time of the task.
+_SECONDS_TO_START_AGAIN = 60.0
 
 
 @dataclasses.dataclass
@@ -208,7 +213,8 @@ def _carry_out(job: RestoreTask) -> None:
     _clean_up(job, left)
     if due:
         _bring_all_in(job)
-        _exchange(job)
+        with _started_again(job):
+            _exchange(job)
         _delete_replaced(job)
         _note_restored(job, due)
     _put_settings_back(job)
@@ -523,13 +529,70 @@ def _power_off(job: RestoreTask) -> None:
         raise job.item.error
 
 
+@contextlib.contextmanager
+def _started_again(job: RestoreTask) -> t.Iterator[None]:
+    """Where the block ends early, start a VM again that ran before it and has all of its old disks."""
+    was_on = job.target.powered_on
+    try:
+        yield
+    except BaseException:
+        if was_on:
+            _start_again(job)
+        raise
+
+
+def _start_again(job: RestoreTask) -> None:
+    item = job.item
+
+    def note(_item: RestoreItem, outcome: Outcome) -> None:
+        runs = isinstance(outcome.error, Fault) and outcome.error.fault == "InvalidPowerState"
+        if outcome.error is not None and not runs:
+            raise outcome.error
+
+    try:
+        now = targets.again(job.session, job.target)
+        attached = {file for disk in now.disks for file in disk.files}
+        # An exchange whose end nobody has seen may have been made.
+        if now.powered_off and not any(disk.file in attached for disk in item.due_disks):
+            job.task.call(
+                [item],
+                lambda item: start_power_on(job.session, item.target.moid),
+                "VMs powered on",
+                note,
+                repeatable=True,
+                deadline=max(job.task.deadline, time.monotonic() + _SECONDS_TO_START_AGAIN),
+                part=Part(POWER_ON, restore_plan.DONE[POWER_ON]),
+            )
+    except VforgeError as error:
+        item.warnings.append(f"{item.title} was powered off, has its old disks, and could not be started again: {error}")
+
+
 def _exchange(job: RestoreTask) -> None:
-    session, item = job.session, job.item
+    item, before = job.item, job.target
     _power_off(job)
-    job.task.stage(REMOVE_SNAPSHOTS, lambda item: snapshots.start_remove_all(session, item.target.moid), "snapshots removed")
+    job.task.stage(
+        REMOVE_SNAPSHOTS, lambda item: snapshots.start_remove_all(job.session, item.target.moid), "snapshots removed"
+    )
     if item.error is not None:
         raise item.error
-    before = job.target
+    _exchange_once(job, before)
+    if isinstance(item.error, Fault) and item.error.fault == "ConcurrentAccess":
+        # What vCenter itself notes of a VM that was just powered off changes it, too: it is read and looked at again.
+        item.error = None
+        _exchange_once(job, before)
+    if item.error is not None:
+        raise item.error
+    job.record.forget_made(disk.file for disk in item.due_disks)
+    item.target = targets.again(job.session, before)
+
+
+def _exchange_once(job: RestoreTask, before: Target) -> None:
+    """Exchange the disks of the VM as it is now; what has failed is noted.
+
+    :param before: the VM as it was when the disks were brought in.
+    :raises NotRestored: it is not that any more.
+    """
+    session, item = job.session, job.item
     item.target = targets.again(session, before)
     _look_again(job, before)
     for disk in item.due_disks:
@@ -544,10 +607,6 @@ def _exchange(job: RestoreTask) -> None:
     )
     exchanges = [_exchange_of(disk) for disk in item.due_disks]
     job.task.stage(EXCHANGE, lambda item: targets.start_exchange(session, item.target, exchanges), "disks replaced")
-    if item.error is not None:
-        raise item.error
-    job.record.forget_made(disk.file for disk in item.due_disks)
-    item.target = targets.again(session, before)
 
 
 def _exchange_of(disk: RestoredDisk) -> targets.Exchange:

@@ -251,13 +251,62 @@ def test_if_one_disk_does_not_come_none_is_exchanged(db):
 
 def test_a_vm_that_is_changed_meanwhile_keeps_its_disks(db):
     files = [db.file(key=key) for key in (2000, 2001, 2002)]
-    db.sim.inject(method="ReconfigVM_Task", nth=4, do="task-fault", fault="ConcurrentAccess")
+    db.sim.inject(method="ReconfigVM_Task", nth=4, do="task-fault", fault="ConcurrentAccess", times=2)
     failed = db.try_restore()
     assert (failed.error.error_code, failed.result["disks"][0]["action"]) == ("concurrent_access", "none")
     assert [db.file(key=key) for key in (2000, 2001, 2002)] == files
     db.sim.clear()
     assert db.restore().called("ImportVApp") == 0
     db.assert_nothing_is_left()
+
+
+def test_a_vm_whose_configuration_vcenter_changes_after_the_power_off_is_read_again(db):
+    db.on()
+    db.sim.inject(method="ReconfigVM_Task", nth=2, do="task-fault", fault="ConcurrentAccess")
+    ran = db.restore(disks=["2000"], power_off=True, powered_on=True)
+    assert (ran.called("ReconfigVM_Task"), db.content(), db.state()) == (3, bytes(MIB), "poweredOn")
+    db.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("method", "rule"),
+    [
+        ("ReconfigVM_Task", {"nth": 2, "times": 2, "do": "task-fault", "fault": "ConcurrentAccess"}),
+        ("ReconfigVM_Task", {"nth": 2, "do": "fault", "fault": "InvalidArgument"}),
+        ("ReconfigVM_Task", {"nth": 2, "do": "drop"}),
+        ("PowerOffVM_Task", {"do": "task-fault-after", "fault": "SystemError"}),
+    ],
+    ids=["changed", "refused", "lost", "off"],
+)
+def test_a_vm_that_was_powered_off_for_nothing_runs_again(db, method, rule):
+    db.on()
+    file = db.file()
+    db.sim.inject(method=method, **rule)
+    failed = db.try_restore(disks=["2000"], power_off=True)
+    assert failed.error is not None
+    assert (db.state(), db.file()) == ("poweredOn", file)
+    assert failed.result["into"]["actions"][-1] == "powered_on"
+    db.sim.clear()
+    assert db.restore(disks=["2000"], power_off=True).called("ImportVApp") == 0
+    assert (db.state(), db.content()) == ("poweredOff", bytes(MIB))
+    db.assert_nothing_is_left()
+
+
+def test_a_vm_that_cannot_be_started_again_is_told(db):
+    db.on()
+    db.sim.inject(method="ReconfigVM_Task", nth=2, do="fault", fault="InvalidArgument")
+    db.sim.inject(method="PowerOnVM_Task", do="task-fault", fault="InsufficientResourcesFault")
+    failed = db.try_restore(disks=["2000"], power_off=True)
+    assert failed.error.error_code == "invalid_argument"
+    assert "could not be started again" in failed.result["into"]["warnings"][0]
+    assert (db.state(), failed.result["into"]["actions"][-1]) == ("poweredOff", "powered_off")
+
+
+def test_a_vm_whose_disks_may_be_the_restored_ones_stays_off(db):
+    db.on()
+    db.sim.inject(method="ReconfigVM_Task", nth=2, do="drop-after")
+    failed = db.try_restore(disks=["2000"], power_off=True)
+    assert (failed.called("PowerOnVM_Task"), db.state(), db.content()) == (0, "poweredOff", bytes(MIB))
 
 
 def test_an_exchange_whose_answer_is_lost_is_known_to_the_next_run(db):
@@ -349,7 +398,7 @@ def test_a_restore_that_waited_for_another_one_sees_what_that_has_exchanged(web,
 
 
 def test_a_leftover_that_the_vm_has_got_meanwhile_stays(db, monkeypatch):
-    db.sim.inject(method="ReconfigVM_Task", nth=2, do="task-fault", fault="ConcurrentAccess")
+    db.sim.inject(method="ReconfigVM_Task", nth=2, do="task-fault", fault="ConcurrentAccess", times=2)
     db.try_restore(disks=["2000"])
     db.sim.clear()
     (left,) = [file for file in db.orphans() if "restored-" in file and "-flat" not in file]
@@ -403,7 +452,7 @@ def test_a_disk_that_is_put_there_while_snapshots_go_is_left_alone(web, monkeypa
 
 def brought_in(db, **given):
     """Have a run bring the first disk in and end before the exchange; the path of that disk in its datastore."""
-    db.sim.inject(method="ReconfigVM_Task", nth=2, do="task-fault", fault="ConcurrentAccess")
+    db.sim.inject(method="ReconfigVM_Task", nth=2, do="task-fault", fault="ConcurrentAccess", times=2)
     db.try_restore(disks=["2000"], **given)
     db.sim.clear()
     (left,) = [file for file in db.orphans() if "restored-" in file and "-flat" not in file]
