@@ -118,7 +118,8 @@ options:
   keep_replaced:
     description:
       - Whether the disks that were replaced stay on their datastores, where they belong to no VM.
-        RV(disks[].replaced) has their paths, and nobody removes them later.
+        RV(disks[].replaced) has their paths, and nobody removes them later. A disk that an earlier
+        run has replaced and not yet deleted stays, too, and a warning has its path.
     type: bool
     default: false
   verify:

@@ -198,7 +198,8 @@ def _carry_out(job: RestoreTask) -> None:
     if due:
         restore_plan.check_verify(job.target, job.options, due)
         settings.choose_policies(job, item.due_disks)
-    left = restore_plan.leftovers(job.target, job.record, {place.backup.digests for place in due})
+    wanted = {place.backup.digests for place in due}
+    left = restore_plan.leftovers(job.target, job.record, wanted, keep_replaced=job.options.keep_replaced)
     item.steps = restore_plan.steps(
         job.target,
         job.options,
@@ -294,12 +295,12 @@ def _path(file: str) -> DatastorePath:
 
 def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
     _remove_ready(job)
-    for file in left.unclear:
+    for file in left.kept:
         job.item.warnings.append(
-            f"A run that was killed has replaced {file}, and {job.item.title} has another disk in its place now. "
+            f"An earlier run has replaced {file}, and {job.item.title} has another disk in its place now. "
             "It was left alone: delete it when nobody needs it."
         )
-    job.record.forget((*left.settled, *left.unclear))
+    job.record.forget((*left.settled, *left.kept))
     gone = [_remove_left(job, file) for file in left.deletable]
     if any(gone):
         job.item.done.append(REMOVE_LEFTOVERS)

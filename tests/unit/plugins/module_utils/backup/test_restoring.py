@@ -330,6 +330,19 @@ def test_a_disk_that_cannot_be_deleted_goes_with_the_next_run(db):
     db.assert_nothing_is_left()
 
 
+def test_where_replaced_disks_are_kept_those_of_an_earlier_run_are_too(db):
+    old = db.file()
+    db.sim.inject(method="DeleteVirtualDisk_Task", do="task-fault", fault="FileLocked")
+    db.restore(disks=["2000"])
+    db.sim.clear()
+    ran = db.restore(disks=["2000"], keep_replaced=True)
+    assert (ran.result["into"]["actions"], ran.called("DeleteVirtualDisk_Task")) == ([], 0)
+    assert any(f"An earlier run has replaced {old}" in warning for warning in ran.result["into"]["warnings"])
+    # Nor does a later run delete it.
+    assert db.restore(disks=["2000"]).called("DeleteVirtualDisk_Task") == 0
+    assert any(file.endswith(old.rpartition("/")[2]) for file in db.orphans())
+
+
 @pytest.mark.parametrize(
     ("do", "times"), [("drop-after", 1), ("drop-after", 0), ("drop", 0)], ids=["answer", "answers", "calls"]
 )
@@ -405,8 +418,8 @@ def test_a_leftover_that_the_vm_has_got_meanwhile_stays(db, monkeypatch):
     leftovers = restore_plan.leftovers
     path = db.file().rpartition("/")[0].partition("] ")[2] + "/" + left.rpartition("/")[2]
 
-    def attached_after(*args):
-        found = leftovers(*args)
+    def attached_after(*args, **more):
+        found = leftovers(*args, **more)
         db.sim.govc("vm.disk.attach", "-vm", "web-1", "-ds", "LocalDS_0", "-disk", path, "-link=false")
         return found
 
