@@ -396,7 +396,7 @@ notes:
   - In check mode nothing is sealed. It is only made sure that the command is there.
   - What is written is held against the schemas of cluster-api 1.14.2, of
     cluster-api-provider-vsphere (main branch of August 2026, which serves both versions) and of
-    Argo CD 3.6.1. No management cluster has applied it yet.
+    Argo CD 3.6.1, and a real API server takes it in a strict dry run. No controller has worked on it yet.
 seealso:
   - name: Role vforge.vsphere.capv_cluster
     description: Calls it.
