@@ -11,7 +11,7 @@ the script after. The file has no text of a script, since that may hold secrets.
 
 A script whose end was not seen may go on. It is ended before the script after runs; where it cannot
 be ended, that one runs all the same, since it may be what the first one waits for. Each script has
-a folder of its own in the guest, by which those of other runs are told apart.
+a folder of its own in the guest, so those of other runs are left alone.
 """
 
 from __future__ import annotations
