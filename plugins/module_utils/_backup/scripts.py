@@ -141,8 +141,8 @@ def finish_dead_run(job: BackupTask, item: BackupItem) -> None:
     if machine is None or not left_between(machine.folder):
         item.steps = tuple(step for step in item.steps if step != RUN_AFTER)
         return
-    if scripts is None or not scripts.after or not item.vm.powered_on:
-        item.steps = tuple(step for step in item.steps if step != RUN_AFTER)
+    foresee(job, item)
+    if scripts is None or RUN_AFTER not in item.steps:
         tell_of_dead_run(item, machine.folder)
         return
     ran = Ran(unseen=_noted(item))
@@ -157,6 +157,13 @@ def finish_dead_run(job: BackupTask, item: BackupItem) -> None:
             item.warnings.append(f"{error} {otherwise}")
         else:
             _note(item, scripts, error, otherwise)
+
+
+def foresee(job: BackupTask, item: BackupItem) -> None:
+    """Take the script after a run that was killed out of the steps, where it cannot be run."""
+    scripts = job.options.scripts
+    if scripts is None or not scripts.after or not item.vm.powered_on:
+        item.steps = tuple(step for step in item.steps if step != RUN_AFTER)
 
 
 def tell_of_dead_run(item: BackupItem, folder: str) -> None:

@@ -223,7 +223,9 @@ def _foresee(job: BackupTask) -> None:
         if item.error is None:
             _plan(job, item, job.repository.read(item.vm.instance_uuid), item.vm.disks)
     for item in job.vms:
-        item.done += item.left if item.error is None else []
+        scripts.foresee(job, item)
+        # A VM that was refused by its plan has the script after left at most.
+        item.done += item.left if item.error is None or item not in due else []
 
 
 def _note(item: BackupItem, outcome: Outcome) -> None:
