@@ -14,6 +14,7 @@ import time
 import pytest
 
 import vforge_disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, PartialFailure, TimedOut
@@ -177,6 +178,19 @@ def test_a_disk_that_a_vm_has_is_neither_deleted_nor_replaced(disks, tmp_path):
             refused = disks.attempt(check=check, **asked)
             assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
     assert disks.run(state="absent", datastore_path=other).result["changed"]
+
+
+def test_a_vm_that_vcenter_does_not_return_is_found_by_the_next_run(disks, tmp_path, monkeypatch):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, real = Vms(disks.sim), tasks._task_end
+    asked = {"name": "unreturned", "disks": [path], "cpus": 1, "memory": 512, "networks": ["VM Network"]}
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "_task_end", lambda moid, info, gone: real(moid, {**info, "info.result": None}, gone))
+        patch.setattr(batch, "read", lambda *_args: {})
+        ran = vms.attempt(**asked, powered_on=True)
+    assert (ran.error.error_code, ran.called("PowerOnVM_Task")) == ("task_gone", 0)
+    assert vms.run(**asked, powered_on=True).result["vms"][0]["actions"] == ["powered_on"]
 
 
 def test_a_linked_clone_of_a_disk_is_not_the_vm_around_it(disks, tmp_path):
