@@ -438,9 +438,10 @@ def _delete_left(task: Task[t.Any], item: Item, home: Home, name: str, path: str
         raise Busy(f"The disk {path} that an import has left cannot be deleted.", hint="Run again later.")
 
 
-def run(task: Task[t.Any], item: Item, start: t.Callable[[], t.Any], doing: str) -> None:
+def run(task: Task[t.Any], item: Item, start: t.Callable[[], t.Any], doing: str, *, repeatable: bool = False) -> None:
     """One call, and the task that it may begin.
 
+    :param repeatable: whether a call whose answer was lost may be made again.
     :raises VforgeError: why it failed.
     """
     errors: list[VforgeError] = []
@@ -449,6 +450,6 @@ def run(task: Task[t.Any], item: Item, start: t.Callable[[], t.Any], doing: str)
         if outcome.error is not None:
             errors.append(outcome.error)
 
-    task.call([item], lambda _item: start(), doing, note)
+    task.call([item], lambda _item: start(), doing, note, repeatable=repeatable)
     if errors:
         raise errors[0]
