@@ -259,7 +259,7 @@ def _describe_there(task: Task[DiskItem], item: DiskItem, options: DiskOptions) 
         item.facts |= {"datastore_path": str(path), "metadata": metadata.entries(text)}
         if found.as_asked:
             return
-        store = describing.check_unused(session, ref, path)
+        place = describing.check_unused(session, ref, path)
         item.steps = (DESCRIBE,)
         if task.check:
             return
@@ -275,7 +275,7 @@ def _describe_there(task: Task[DiskItem], item: DiskItem, options: DiskOptions) 
             raise
         _forget(task, item, ref, path)
         _note_metadata(files, path, text)
-    if running := describing.started_meanwhile(session, store, path):
+    if running := describing.started_meanwhile(session, place, path):
         item.warnings.append(f"{running} was powered on meanwhile, and may have read the old metadata of {path}.")
     item.done.append(DESCRIBE)
 

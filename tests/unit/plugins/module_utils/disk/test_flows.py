@@ -16,6 +16,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat import Flat
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Vms, one, sha256
@@ -153,6 +154,26 @@ def test_a_disk_that_a_vm_has_is_neither_deleted_nor_replaced(disks, tmp_path):
             refused = disks.attempt(check=check, **asked)
             assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
     assert disks.run(state="absent", datastore_path=other).result["changed"]
+
+
+def test_a_disk_counts_as_a_vms_from_the_moment_it_is_attached(disks, tmp_path):
+    """``layoutEx`` may be older than the devices, and does not name it then."""
+    path, name = "[LocalDS_0] images/a.vmdk", "late"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    disks.sim.create_vm(name, on=False)
+    disks.sim.request("PATCH", f"/vms/{name}", {"files_stale": True})
+    disks.sim.govc("vm.disk.attach", "-vm", name, "-ds", "LocalDS_0", "-disk", "images/a.vmdk", "-link=false")
+    refused = disks.attempt(state="absent", datastore_path=path)
+    assert (refused.error.error_code, f"belongs to {name}" in str(refused.error)) == ("in_use", True)
+
+
+def test_a_disk_may_be_that_of_a_vm_whose_files_vcenter_does_not_know(disks, tmp_path, monkeypatch):
+    path, name = "[LocalDS_0] images/a.vmdk", "unreadable"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    disks.sim.create_vm(name, on=False)
+    monkeypatch.setattr(vsphere_disks, "_is_known", lambda row: row.get("name", name) != name)
+    refused = disks.attempt(state="absent", datastore_path=path)
+    assert (refused.error.error_code, f"does not know the files of {name}" in str(refused.error)) == ("in_use", True)
 
 
 def test_a_linked_clone_of_a_disk_is_not_the_vm_around_it(disks, tmp_path):

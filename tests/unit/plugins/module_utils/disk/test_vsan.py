@@ -57,6 +57,30 @@ def test_a_folder_that_is_there_is_used(vsan):
     assert not listed[0].get("file")
 
 
+@pytest.mark.parametrize("target", [TARGET, "[LocalDS_0] images/below/b.vmdk"])
+def test_a_disk_that_a_vm_has_by_another_name_is_neither_deleted_nor_replaced(vsan, target):
+    """vCenter lists it by the UUID of its topmost folder, and deletes and replaces it by both names."""
+    vsan.run(**vsan.asked, datastore_path=target)
+    content_of(vsan, target)
+    (disk,) = vsan.sim.vm("around")["disks"]
+    assert disk["files"] != [target]
+    for path in (target, disk["files"][0]):
+        for asked in ({"state": "absent"}, {**vsan.asked, "force": True}):
+            for check in (True, False):
+                refused = vsan.attempt(check=check, datastore_path=path, **asked)
+                assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
+    vsan.sim.govc("device.remove", "-vm", "around", "-keep", "disk-*")
+    gone = vsan.run(state="absent", datastore_path=target)
+    assert (gone.result["changed"], gone.called("ConvertNamespacePathToUuidPath")) == (True, 1)
+
+
+def test_a_disk_whose_real_folder_cannot_be_had_is_left_alone(vsan):
+    vsan.run(**vsan.asked, datastore_path=TARGET)
+    vsan.sim.inject(method="ConvertNamespacePathToUuidPath", do="fault", fault="InvalidDatastorePath")
+    failed = vsan.attempt(state="absent", datastore_path=TARGET)
+    assert (failed.error.error_code, failed.called("DeleteVirtualDisk_Task")) == ("invalid_datastore_path", 0)
+
+
 def test_a_disk_outside_of_folders_is_refused_before_anything_is_sent(vsan):
     refused = vsan.attempt(**vsan.asked, datastore_path="[LocalDS_0] b.vmdk", check=True)
     assert refused.error.details["option"] == "datastore_path"
