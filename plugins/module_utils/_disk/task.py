@@ -9,6 +9,7 @@ What needs no vCenter is done by ``run_alone``, all else by ``run``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import time
 import typing as t
@@ -525,8 +526,8 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
                 notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
             return
         item.steps = (IMPORT,)
-        if there:
-            describing.check_nobodys(session, home.ref, target)
+        # Once more before it is replaced, since conversion and upload may take hours.
+        check = _replaceable(session, home.ref, target) if there else (lambda: None)
         if task.check:
             return
         converting.checksum(options.path, options.checksum, session.show_progress)
@@ -543,18 +544,42 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
                 adapter=item.adapter,
                 provisioning=options.provisioning,
                 replace=there,
+                check=check,
                 timeout=options.timeout,
             )
             came = importing.bring_in(task, item, home, new)
             item.facts["uuid"], item.sent = came.uuid, came.sent
         if options.verify == CONTENT and _read_back(task, files, target) != content:
-            importing.run(task, item, lambda: import_calls.start_delete(session, home.ref, str(target)), "disks deleted")
-            raise importing.ImportFailed(
-                f"{target} did not get the content of {options.path}, and was deleted again.", hint="Run again."
-            )
+            _delete_wrong(task, item, options, home.ref)
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
         notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
     item.done.append(IMPORT)
+
+
+def _replaceable(session: Session, datacenter: t.Any, target: DatastorePath) -> t.Callable[[], None]:
+    """Make sure that no VM has a disk that is to be replaced; what is returned does so once more.
+
+    :raises InUse: both do, where one has it.
+    """
+    place = describing.check_nobodys(session, datacenter, target)
+    return functools.partial(describing.check_still_nobodys, session, place, target)
+
+
+def _delete_wrong(task: Task[DiskItem], item: DiskItem, options: DiskOptions, datacenter: t.Any) -> t.NoReturn:
+    """Delete a disk that has something else than its source, unless a VM has got it meanwhile.
+
+    :raises ImportFailed: always; it says what became of the disk.
+    """
+    session, target = task.session, t.cast(DatastorePath, options.on_datastore)
+    wrong = f"{target} did not get the content of {options.path}"
+    try:
+        describing.check_nobodys(session, datacenter, target)
+    except describing.InUse as error:
+        raise importing.ImportFailed(
+            f"{wrong}, and was left, since it is not free: {error.message}", hint=error.hint
+        ) from error
+    importing.run(task, item, lambda: import_calls.start_delete(session, datacenter, str(target)), "disks deleted")
+    raise importing.ImportFailed(f"{wrong}, and was deleted again.", hint="Run again.")
 
 
 def _read_back(task: Task[DiskItem], files: DatastoreFiles, target: DatastorePath) -> str:

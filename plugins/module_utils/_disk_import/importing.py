@@ -107,6 +107,7 @@ class NewDisk:
     :ivar adapter: as a VMDK's descriptor names it.
     :ivar provisioning: ``thin``, ``thick`` or ``eager_zeroed_thick``.
     :ivar replace: whether a disk that is in the place is replaced.
+    :ivar check: is called right before it is; raises where somebody has it.
     :ivar timeout: seconds that the task may take, after which others may clean up behind it.
     :ivar policies: IDs of the storage policies that it is made with; empty for the default of its datastore.
     """
@@ -119,6 +120,7 @@ class NewDisk:
     replace: bool
     timeout: int
     policies: tuple[str, ...] = ()
+    check: t.Callable[[], None] = lambda: None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -291,6 +293,8 @@ def _keep(task: Task[t.Any], item: Item, home: Home, moid: str, new: NewDisk) ->
     marks = {_DETACHED: found.file} if moves else {}
     run(task, item, lambda: apply.start_detach(session, moid, found.devices, marks), "disks detached")
     if moves:
+        if new.replace:
+            new.check()
         run(
             task,
             item,

@@ -156,6 +156,43 @@ def test_a_disk_that_a_vm_has_is_neither_deleted_nor_replaced(disks, tmp_path):
     assert disks.run(state="absent", datastore_path=other).result["changed"]
 
 
+def around(disks, path):
+    """A VM that is off and has a disk."""
+    Vms(disks.sim).run(name="around", disks=[path], cpus=1, memory=512, networks=["VM Network"])
+
+
+def content_of_around(disks):
+    (disk,) = disks.sim.vm("around")["disks"]
+    return disks.sim.read_disk("around", key=disk["key"], length=disk["bytes"])
+
+
+def test_a_disk_that_a_vm_gets_during_an_import_is_not_replaced(disks, tmp_path, monkeypatch):
+    path, other = "[LocalDS_0] images/a.vmdk", tmp_path / "other.raw"
+    raw = image(tmp_path)
+    disks.run(state="imported", path=str(raw), datastore_path=path)
+    other.write_bytes(bytes(raw.stat().st_size))
+    monkeypatch.setattr(task.converting, "checksum", lambda *_asked: around(disks, path))
+    refused = disks.attempt(state="imported", path=str(other), datastore_path=path, force=True)
+    assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
+    assert content_of_around(disks) == raw.read_bytes()
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert [file for file in disks.sim.request("GET", "/orphans")["files"] if "vforge-import" in file] == []
+
+
+def test_a_disk_that_a_vm_gets_during_its_proof_is_not_deleted(disks, tmp_path, monkeypatch):
+    path, raw = "[LocalDS_0] images/a.vmdk", image(tmp_path)
+
+    def read_back(*_asked):
+        around(disks, path)
+        return "another digest"
+
+    monkeypatch.setattr(task, "_read_back", read_back)
+    failed = disks.attempt(state="imported", path=str(raw), datastore_path=path, verify="content")
+    assert "and was left, since it is not free" in str(failed.error)
+    assert (failed.error.error_code, failed.called("DeleteVirtualDisk_Task")) == ("incomplete_upload", 0)
+    assert content_of_around(disks) == raw.read_bytes()
+
+
 def test_a_disk_counts_as_a_vms_from_the_moment_it_is_attached(disks, tmp_path):
     """``layoutEx`` may be older than the devices, and does not name it then."""
     path, name = "[LocalDS_0] images/a.vmdk", "late"
