@@ -14,7 +14,7 @@ import pytest
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, TimedOut
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Interrupted, TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat import Flat
@@ -404,6 +404,39 @@ def test_an_upload_that_fails_leaves_nothing(disks, tmp_path):
     assert orphans(disks) == []
     disks.sim.clear()
     assert disks.run(state="imported", path=str(raw), datastore_path=path).result["changed"]
+
+
+def test_a_move_whose_answer_is_lost_is_found_as_done(disks, tmp_path):
+    raw, path = image(tmp_path), "[LocalDS_0] images/a.vmdk"
+    disks.sim.inject(method="MoveVirtualDisk_Task", do="drop-after")
+    ran = disks.run(state="imported", path=str(raw), datastore_path=path)
+    assert (ran.called("MoveVirtualDisk_Task"), ran.called("DeleteVirtualDisk_Task")) == (2, 0)
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    around(disks, path)
+    assert content_of_around(disks) == raw.read_bytes()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_after_a_move_whose_answer_is_lost_nothing_is_left_that_nobody_knows_of(disks, tmp_path, monkeypatch, there):
+    """What was in the place before stays, or what has replaced it: which of both it is, nobody knows."""
+    raw, path = image(tmp_path), "[LocalDS_0] images/a.vmdk"
+    asked = {"state": "imported", "path": str(raw), "datastore_path": path}
+    if there:
+        disks.run(**asked)
+    real = importing.run
+
+    def lost(*asked, repeatable=False):
+        real(*asked, repeatable=repeatable)
+        if asked[-1] == "disks moved":
+            raise Interrupted("A signal.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importing, "run", lost)
+        assert disks.attempt(**asked, force=True).error.error_code == "interrupted"
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert orphans(disks) == []
+    listed = disks.sim.govc("datastore.ls", "-ds", "LocalDS_0", "images")
+    assert ("a.vmdk" in [file["path"] for file in listed[0].get("file") or ()]) is there
 
 
 def orphans(disks):
