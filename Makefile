@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: ## show the collection at work on a simulated vCenter; VERBOSE=1 shows Ansible's log as well
@@ -48,12 +48,16 @@ kills: ## kill backups, merges and prunes at a hundred random moments; VFORGE_KI
 capv: ## hold manifests of Cluster API against its schemas, by the code of an API server
 	$(DEV) capv
 
+.PHONY: gate-k8s
+gate-k8s: ## play the roles for Cluster API against a real API server: make gate-k8s ARGS="-k dry_run -x"
+	$(DEV) gate-k8s $(ARGS)
+
 .PHONY: awx
 awx: ## every flow as a job of AWX, the arguments of awx.awx, and what an execution environment installs
 	$(DEV) awx
 
 .PHONY: matrix
-matrix: ## sanity, units and integration on every ansible-core from 2.16 to 2.21
+matrix: ## sanity, units and integration on every ansible-core from 2.17 to 2.22
 	$(DEV) matrix $(ARGS)
 
 .PHONY: bench
@@ -61,16 +65,27 @@ bench: ## measure, side by side with other tools; writes the table into docs/
 	$(DEV) bench $(ARGS)
 
 .PHONY: faults
-faults: ## have each call of each task fail in each way, and show a table: make faults ARGS="-n 3 -k vmdk"
+faults: ## have each call of each task and role fail in each way; writes docs/faults.md: make faults ARGS="-n 3 -k vmdk"
 	$(DEV) faults $(ARGS)
 
-.PHONY: docs
-docs: ## the reference of the modules as HTML
-	$(DEV) docs
+.PHONY: soak
+soak: ## many processes at once, one call in a hundred fails: make soak SECONDS=1800 PROCESSES=50 VMS=10000
+	@VFORGE_SOAK_SECONDS=$(or $(SECONDS),1800) VFORGE_SOAK_PROCESSES=$(or $(PROCESSES),50) VFORGE_SOAK_VMS=$(or $(VMS),10000) \
+	  tests/tools/python.sh tests/tools/dev.py pytest tests/unit/plugins/modules/test_soak.py -q -s $(ARGS)
 
-.PHONY: error-codes
-error-codes: ## write the guide of error codes, which is made of the code
-	$(DEV) error-codes
+.PHONY: docs diagrams pages
+docs: ## the guides and the reference as a site, looked at in Chromium where there is one
+	$(DEV) docs
+diagrams: ## draw the diagrams of the guides
+	$(DEV) diagrams
+pages: ## write the guides that are made of the code and of README
+	$(DEV) pages
+
+.PHONY: simulator quickstart
+simulator: ## start a simulated vCenter until Ctrl-C: . .build/simulator.env points a shell at it
+	$(DEV) simulator $(ARGS)
+quickstart: ## run the commands of the quickstart, as they stand there; ARGS=tarball installs from a built tarball
+	$(DEV) quickstart $(ARGS)
 
 .PHONY: surveys
 surveys: ## write the surveys of AWX's job templates, which are made of the roles' arguments

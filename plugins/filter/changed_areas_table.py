@@ -15,7 +15,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses 
 DOCUMENTATION = r"""
 name: changed_areas_table
 short_description: Show which VMs change most as a table
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Turns the result of P(vforge.vsphere.cbt_changed_areas#module) into a text table, one line a VM,
     the one with most to read first, with a line of totals.

@@ -16,7 +16,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses 
 DOCUMENTATION = r"""
 name: clone_table
 short_description: Show what a clone task did as a table
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Turns the result of P(vforge.vsphere.instant_clone#module), or of another module that makes
     clones, into a text table, one line a clone, with a line for each kind of failure and one of

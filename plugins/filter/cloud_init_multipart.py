@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 DOCUMENTATION = r"""
 name: cloud_init_multipart
 short_description: Several parts of user data as one
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes one MIME message of cloud-config, scripts and other parts, as cloud-init takes them. The
     same parts always make the same message.

@@ -16,7 +16,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses 
 DOCUMENTATION = r"""
 name: cpu_compatibility_table
 short_description: Show which VM could move to which host and cluster as a table
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Turns the result of P(vforge.vsphere.cpu_features_info#module), asked with its option
     C(compare), into a text table. There is a line for each group of VMs that require the same and

@@ -15,7 +15,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses 
 DOCUMENTATION = r"""
 name: first_class_disk_table
 short_description: Show the first class disks and snapshots that nobody seems to use as a table
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Turns the result of P(vforge.vsphere.first_class_disk_info#module), asked with its option
     C(orphans), into a text table. There is one line for each disk and each snapshot that nobody

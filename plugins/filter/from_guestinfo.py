@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 DOCUMENTATION = r"""
 name: from_guestinfo
 short_description: What cloud-init reads of keys of extraConfig
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Decodes metadata, user data and vendor data as cloud-init's VMware data source
     does, whichever encoding they have.

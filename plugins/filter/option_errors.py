@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 DOCUMENTATION = r"""
 name: option_errors
 short_description: What is wrong with the options of a task that is still to come
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Holds options against a module of this collection without running it, and without a
     vCenter. So a sequence of tasks refuses what cannot be right in its last task before

@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 DOCUMENTATION = r"""
 name: to_guestinfo
 short_description: Data for cloud-init as keys of extraConfig
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes of metadata, user data and vendor data the keys that cloud-init's VMware
     data source reads, for C(extra_config) of a module that makes VMs, so that they

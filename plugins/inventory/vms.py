@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: vms
 short_description: VMs of vCenters as an inventory
-version_added: 0.1.0
+version_added: 0.9.0
 author:
   - The vforge.vsphere authors (@vforge)
 description:

@@ -396,7 +396,8 @@ def _note_made(item: I, outcome: Outcome) -> None:
         return
     if isinstance(error, StillRunning):
         item.own = MaybeMade(error.details.get("task"))
-    elif error is not None and not isinstance(error, UNSURE):
+    elif error is not None and not isinstance(error, UNSURE) and outcome.seconds is None:
+        # A call that was refused. A task that ended in error may have made it all the same.
         item.own = NotMade()
     item.fail(error or TaskGone(f"vCenter does not return the snapshot of {item.title}.", hint="Run again."))
 

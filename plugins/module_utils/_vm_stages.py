@@ -198,6 +198,7 @@ class GuestWait(t.Generic[V]):
         waiting = {moid: item for moid, item in items.items() if due[moid]}
         asked = _asked(due)
         paths = (
+            "runtime.powerState",
             *(["guest.net"] if ADDRESS in asked else []),
             *(PATHS if WAKE in asked else ()),
         )
@@ -222,6 +223,10 @@ class GuestWait(t.Generic[V]):
         if update.gone:
             item.fail(TimedOut(f"{item.title} was removed while its guest was waited for."))
             return
+        # All are on when the wait begins: this is what somebody does meanwhile.
+        if str(update.values.get("runtime.powerState", "poweredOn")) != "poweredOn":
+            item.fail(NotOn(f"{item.title} was powered off or suspended while its guest was waited for.", hint="Run again."))
+            return
         if "guest.net" in update.values and self.hear(item, update.values["guest.net"] or ()):
             due.discard(ADDRESS)
         reported = report_of(config)
@@ -233,6 +238,12 @@ def _asked(due: t.Mapping[str, set[str]]) -> tuple[str, ...]:
     """What any of them is waited for."""
     every = set().union(*due.values())
     return tuple(what for what in (ADDRESS, WAKE) if what in every)
+
+
+class NotOn(VforgeError):
+    """Somebody has powered a VM off, or suspended it, while its guest was waited for."""
+
+    error_code = "guest_powered_off"
 
 
 class NoAddress(TimedOut):

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: backup_clone
 short_description: Back VMs up as clones, and remove backups that are old
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes a full clone of each VM as its backup, on the same datastore or another one, and removes
     backups by their number and age. One VM or many in one task.
@@ -183,9 +183,9 @@ notes:
 seealso:
   - module: vforge.vsphere.vm_export
   - module: vforge.vsphere.linked_clone
-  - ref: vforge.vsphere.vm_clone_backup role
-      <ansible_collections.vforge.vsphere.vm_clone_backup_role>
+  - name: Role vforge.vsphere.vm_clone_backup
     description: Calls it, and restores.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/vm_clone_backup/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """

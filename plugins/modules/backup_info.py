@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: backup_info
 short_description: List the backups of VMs in a repository
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Lists the VMs that have backups, and the points of each, with their disks and sizes.
     Nothing is read from the disks.

@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 ---
 module: backup_page
 short_description: Write the backups of a repository as a page for people
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes one HTML file of what M(vforge.vsphere.backup_info) has found. It has the points by VM
     and day, their sizes, when they were verified and when they were restored. It needs no

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: backup_repository
 short_description: Verify, prune or merge the backups of a repository
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Verifies backups, removes those that are kept no longer, or makes synthetic fulls. It takes the
     lock of each VM, and puts right first what runs that died have left.

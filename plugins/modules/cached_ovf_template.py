@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: cached_ovf_template
 short_description: Bring an OVF or OVA to a template that is ready for linked clones, once
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes a template of an OVF package, with a delta disk on every disk, so that linked clones
     can be made of it in a second. Where the template is there already, it does nothing, and
@@ -282,9 +282,9 @@ notes:
 seealso:
   - module: vforge.vsphere.cached_ovf_template_info
   - module: vforge.vsphere.linked_clone
-  - ref: OVF templates <ansible_collections.vforge.vsphere.docsite.guide_ovf_templates>
-    description: From an OVA to linked clones, what is verified when,
-      and what happens when runs die.
+  - name: Guide OVF templates
+    description: From an OVA to linked clones, what is verified when, and what happens when runs die.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/docs/docsite/rst/guide_ovf_templates.rst
 author:
   - The vforge.vsphere authors (@vforge)
 """

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: cached_ovf_template_info
 short_description: Tell which templates were made of OVF packages
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Lists the templates that M(vforge.vsphere.cached_ovf_template) has made, with the digest of the
     package that each was made of, the versions of one name, and on request the VMs that depend on

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: capv_manifests
 short_description: Writes a workload cluster of Cluster API Provider vSphere
   into a Git working tree, for Argo CD
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Writes all that makes a Kubernetes cluster of Cluster API Provider vSphere (CAPV) and
     that registers it with Argo CD as manifests into a Git working tree. Argo CD of the
@@ -397,12 +397,14 @@ notes:
   - In check mode nothing is sealed. It is only made sure that the command is there.
   - What is written is held against the schemas of cluster-api 1.14.2, of
     cluster-api-provider-vsphere (main branch of August 2026, which serves both versions) and of
-    Argo CD 3.6.1. No management cluster has applied it yet.
+    Argo CD 3.6.1, and a real API server takes it in a strict dry run. No controller has worked on it yet.
 seealso:
-  - ref: vforge.vsphere.capv_cluster role <ansible_collections.vforge.vsphere.capv_cluster_role>
+  - name: Role vforge.vsphere.capv_cluster
     description: Calls it.
-  - ref: Kubernetes nodes <ansible_collections.vforge.vsphere.docsite.guide_cluster_api>
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/capv_cluster/README.md
+  - name: Guide Kubernetes nodes
     description: From a node OVA to clusters that Argo CD keeps.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/docs/docsite/rst/guide_cluster_api.rst
 author:
   - The vforge.vsphere authors (@vforge)
 """

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: capv_template
 short_description: Make a template ready for nodes of Cluster API Provider vSphere
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes sure that a template has what the clone modes of Cluster API Provider vSphere (CAPV) need,
     and nothing that its clones should not have.
@@ -101,9 +101,9 @@ notes:
   - Proved on the simulator alone.
 seealso:
   - module: vforge.vsphere.cached_ovf_template
-  - ref: vforge.vsphere.capv_node_template role
-      <ansible_collections.vforge.vsphere.capv_node_template_role>
+  - name: Role vforge.vsphere.capv_node_template
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/capv_node_template/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """

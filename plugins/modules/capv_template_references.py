@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 ---
 module: capv_template_references
 short_description: Tells which templates Cluster API still refers to
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Looks in Git working trees and in objects of management clusters for what names
     a template, a VSphereMachineTemplate, a VSphereMachine or a VSphereVM, and tells
@@ -57,9 +57,9 @@ attributes:
   diff_mode:
     support: none
 seealso:
-  - ref: vforge.vsphere.capv_node_template role
-      <ansible_collections.vforge.vsphere.capv_node_template_role>
+  - name: Role vforge.vsphere.capv_node_template
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/capv_node_template/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: cbt_changed_areas
 short_description: Track changed blocks of virtual disks, and ask which areas changed
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Switches changed block tracking (CBT) on, makes it active and proves that it is; or asks which
     areas of disks changed since an earlier time. Of one VM or of many in one task.

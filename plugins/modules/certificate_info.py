@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 ---
 module: certificate_info
 short_description: Read the certificate and the thumbprints of a server
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Returns the certificate of a vCenter, an ESXi host or any other TLS server, with its
     thumbprints, and says whether this machine trusts it.
@@ -59,8 +59,9 @@ notes:
     there.
   - Needs the Python library cryptography on the controller.
 seealso:
-  - ref: vforge.vsphere docsite guide <ansible_collections.vforge.vsphere.docsite.guide_trust>
+  - name: Guide What is trusted, and what is not
     description: How connections are trusted.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/docs/docsite/rst/guide_trust.rst
 author:
   - The vforge.vsphere authors (@vforge)
 """

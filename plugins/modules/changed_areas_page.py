@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 ---
 module: changed_areas_page
 short_description: Write what changed on disks as a page for people
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes one HTML file, which needs no network, of what M(vforge.vsphere.cbt_changed_areas) has
     found. It shows how much changed, where on the disks, and run by run.
@@ -50,9 +50,9 @@ attributes:
       - The same result makes the same page.
 seealso:
   - module: vforge.vsphere.cbt_changed_areas
-  - ref: vforge.vsphere.changed_areas_report role
-      <ansible_collections.vforge.vsphere.changed_areas_report_role>
+  - name: Role vforge.vsphere.changed_areas_report
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/changed_areas_report/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """

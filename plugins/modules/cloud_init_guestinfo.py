@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: cloud_init_guestinfo
 short_description: Give VMs their identity through cloud-init's VMware data source
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Delivers metadata, user data and vendor data for cloud-init to one VM or to many,
     checked before anything is sent.

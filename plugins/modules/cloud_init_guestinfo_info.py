@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: cloud_init_guestinfo_info
 short_description: Read back what VMs hold for cloud-init
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Tells what metadata, user data and vendor data VMs hold in guestinfo, decoded as cloud-init
     decodes them, and what their guests have reported of cloud-init.

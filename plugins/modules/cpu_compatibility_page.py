@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 ---
 module: cpu_compatibility_page
 short_description: Write which VM could move to which host and cluster as a page for people
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes one HTML file, which needs no network, of what M(vforge.vsphere.cpu_features_info) has
     found with its option O(vforge.vsphere.cpu_features_info#module:compare). It is a matrix of VMs

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: cpu_features_info
 short_description: Tell which processors hosts have, what VMs require of
   them, and which VM could move where
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Tells vendor, family, model and stepping of the processors of hosts, decoded from the leaves of
     the CPUID instruction that vCenter holds, with the highest EVC mode and the feature

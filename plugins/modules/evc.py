@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: evc
 short_description: Set the EVC mode of a cluster, or of single VMs
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Sets or ends Enhanced vMotion Compatibility (EVC) of a cluster, by the key or the label
     of a mode. The modes are those that this vCenter offers; a name that it does not offer

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: first_class_disk
 short_description: Make, change, attach and delete first class disks
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Brings first class disks (FCD) to what is asked for, all disks of a task at once. These are
     disks with an ID of their own that need no VM, as Kubernetes uses them on vSphere.

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: first_class_disk_info
 short_description: List first class disks, and those that nobody seems to use
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Lists the first class disks of datastores from the global catalogue of vCenter, a thousand with
     each call, with the VMs that have them, their snapshots and their metadata. Without that

@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 ---
 module: first_class_disk_page
 short_description: Write the first class disks that nobody seems to use as a page for people
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes one HTML file, which needs no network, of what M(vforge.vsphere.first_class_disk_info) has
     found with its option O(vforge.vsphere.first_class_disk_info#module:orphans).
@@ -54,8 +54,9 @@ attributes:
     membership: []
 seealso:
   - module: vforge.vsphere.first_class_disk_info
-  - ref: vforge.vsphere.fcd_audit role <ansible_collections.vforge.vsphere.fcd_audit_role>
+  - name: Role vforge.vsphere.fcd_audit
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/fcd_audit/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """

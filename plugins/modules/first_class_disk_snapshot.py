@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: first_class_disk_snapshot
 short_description: Snapshots of first class disks
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes and removes snapshots of first class disks, reverts disks to them, and makes disks
     of them, all of a task at once.

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: fleet_plan
 short_description: Work out what a fleet of clones over many hosts needs
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Compares a fleet of N clones, named by a pattern and spread over hosts, with what there is, and
     says what is to be done. Which hosts get a parent, which clones are made of it, which ones go,

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: fork_parent
 short_description: Fork running VMs on vSphere 6.0 and 6.5 (VMFork)
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Brings VMs to be parents of VMFork, the instant clone of vSphere 6.0 and 6.5, and makes, changes
     and removes their children, all parents and all children of a task at once. The role

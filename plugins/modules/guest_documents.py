@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: guest_documents
 short_description: Makes metadata and user data for cloud-init of many VMs
   from templates, and checks them
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Renders a template of metadata and one of user data for each VM, with the variables of the play
     and the VM's own entry as C(guest), and checks the results as
@@ -71,9 +71,9 @@ notes:
     registers it can show it itself.
 seealso:
   - module: vforge.vsphere.cloud_init_guestinfo
-  - ref: vforge.vsphere.guest_cloud_init role
-      <ansible_collections.vforge.vsphere.guest_cloud_init_role>
+  - name: Role vforge.vsphere.guest_cloud_init
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/guest_cloud_init/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """

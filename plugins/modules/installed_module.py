@@ -6,7 +6,7 @@ DOCUMENTATION = r"""
 ---
 module: installed_module
 short_description: Starts a module of this collection where the collection is installed
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - By this module the other modules of the collection start where ansible-playbook itself
     runs. It is not for playbooks.

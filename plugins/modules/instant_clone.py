@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: instant_clone
 short_description: Make instant clones of a running VM, one or thousands in one task
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes instant clones. A clone goes on from the memory and the disks of its running parent, so it
     is there in about a second and needs no boot.

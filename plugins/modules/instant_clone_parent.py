@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: instant_clone_parent
 short_description: Freeze the parents of instant clones, and let them run again
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Brings VMs to the state in which instant clones are made of them. The guest of a frozen parent
     is halted in the middle of a command; each clone goes on behind it. It is cloned as often as one

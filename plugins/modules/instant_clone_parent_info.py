@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: instant_clone_parent_info
 short_description: Tell what is known of the parents of instant clones
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Tells whether VMs are frozen, on which hosts they are, how many levels of delta disks they have,
     which clones they have, and what would make vSphere refuse a clone of them.

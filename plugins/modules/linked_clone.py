@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: linked_clone
 short_description: Make linked or full clones of a template, a VM or a
   snapshot, one or thousands in one task
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Makes clones whose disks begin as empty delta disks on the disks of a template or of a snapshot,
     so that a clone takes seconds and next to no space. With O(disk_mode=full) the disks are copied.

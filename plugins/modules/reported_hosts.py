@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: reported_hosts
 short_description: Makes hosts for the inventory of what guests report, and
   writes their SSH host keys down
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Whoever has root in a guest decides which address and which SSH host keys it reports. The
     modules of this collection judge that beside the other VMs of their task. This one holds it
@@ -64,9 +64,9 @@ attributes:
     support: full
 seealso:
   - module: vforge.vsphere.cloud_init_guestinfo
-  - ref: vforge.vsphere.guest_cloud_init role
-      <ansible_collections.vforge.vsphere.guest_cloud_init_role>
+  - name: Role vforge.vsphere.guest_cloud_init
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/guest_cloud_init/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: vm_backup
 short_description: Back up VMs by changed areas, into images that qemu-img reads
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Backs VMs up into a repository, one VM or many in one task. The first backup of a disk has all
     of it, each later one what changed, by changed block tracking. No VDDK is needed.
@@ -305,8 +305,8 @@ notes:
     on the VM, for increments VirtualMachine.Provisioning.DiskRandomRead as well, for
     O(transport=export) VApp.Export, for O(transport=datastore_http) Datastore.FileManagement on the
     datastore.
-  - O(transport=hotadd) needs VirtualMachine.Config.AddExistingDisk, RemoveDisk and AdvancedConfig
-    on the VM that the module runs in.
+  - O(transport=hotadd) needs VirtualMachine.Config.AddExistingDisk, VirtualMachine.Config.RemoveDisk
+    and VirtualMachine.Config.AdvancedConfig on the VM that the module runs in.
   - O(scripts) need VirtualMachine.GuestOperations.Execute, VirtualMachine.GuestOperations.Modify
     and VirtualMachine.GuestOperations.Query, and port 443 of the hosts.
   - Independent disks and raw devices in physical mode are in no snapshot, and in no backup.

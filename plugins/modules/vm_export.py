@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: vm_export
 short_description: Export VMs as OVF or OVA packages, running ones from a snapshot
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Writes VMs as OVF packages to the machine that runs the module, with a manifest
     (SHA-256). One VM or many in one task.

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: vm_restore
 short_description: Restore a backup into a VM, to image files, or to an OVF package
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - With O(into) it puts disks as they were at any point of a repository into a VM that is there,
     all or some of them. Each is brought in beside the disk that it replaces and read back where its

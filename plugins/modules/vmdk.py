@@ -211,8 +211,9 @@ options:
     default: 3600
 notes:
   - Beside a file that is made, its name with a dot before it and C(.vforge) behind it notes what it
-    was made of. Beside a disk that is imported or copied, C(NAME.vmdk.vforge) does. By these the
-    next run knows that nothing is to be done, without reading a disk.
+    was made of. Beside a disk that is imported or copied, C(NAME.vmdk.vforge) does, and
+    C(NAME.vmdk.vforge-begun) while it is copied. By these the next run knows that nothing is to be
+    done, without reading a disk.
   - A file is made in the folder C(.NAME.vforge-part) beside it, which needs the room for it, and
     for O(transport=datastore) for the content, too. There it stays after an interruption, and the
     next run goes on with it. The folder of an import is C(.NAME.stream.vforge-part), beside

@@ -87,6 +87,7 @@ options:
     type: int
     default: 3600
 notes:
+  - Needs the privilege Datastore.FileManagement on the datastore, from which it reads the descriptor.
   - Proved on the simulator and with the formats' own programs; not on a real vCenter.
 extends_documentation_fragment:
   - vforge.vsphere.connection

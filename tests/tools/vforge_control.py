@@ -218,6 +218,14 @@ class Control:
         """How many leases live."""
         return int(self.request("GET", "/leases")["open"])
 
+    def leases_over(self, within: float = 60.0) -> bool:
+        """Wait until no lease lives; returns whether that is so.
+
+        Args:
+            within: seconds to wait at most; a request may not take longer.
+        """
+        return not self.request("GET", f"/leases?within_ms={int(within * 1000) - 1000}")["open"]
+
     def fail_leases(self, fault: str = "SystemError") -> int:
         """End all leases that live with a fault, as a host that goes down, and return how many there were."""
         return int(self.request("POST", "/leases", {"fail": fault})["ended"])

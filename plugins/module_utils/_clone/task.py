@@ -34,6 +34,9 @@ if t.TYPE_CHECKING:
 # Removing what a failed task has made has a time of its own: the deadline may be what failed.
 _ROLLBACK_SECONDS = 300.0
 
+# A server that makes clones need not be able to check them.
+_NOT_OFFERED = ("MethodNotFound", "NotSupported", "NotImplemented")
+
 # How long a VM of a taken name, which another run is making, is waited for.
 _MADE_SECONDS = 60.0
 
@@ -321,7 +324,10 @@ def _check(way: Way[t.Any], task: Task[CloneItem]) -> None:
 
     def note(item: CloneItem, outcome: Outcome) -> None:
         refusal = outcome.error
-        if refusal is None:
+        if isinstance(refusal, Fault) and refusal.fault in _NOT_OFFERED:
+            item.warnings.append(f"vCenter could not be asked whether {item.title} can be made: {refusal}")
+            refusal = None
+        elif refusal is None:
             refusal, warnings = apply.check_findings(outcome.result or (), item.title)
             item.warnings += warnings
         if refusal is not None:

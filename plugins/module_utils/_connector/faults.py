@@ -59,7 +59,8 @@ def translate(fault: t.Any, doing: str = "") -> VforgeError:
     :param doing: what was being done, in a few words ("clone web-1"); begins the message.
     :returns: SessionExpired for NotAuthenticated, Cancelled for RequestCanceled, else a Fault.
     """
-    name = fault_name(fault)
+    # That of a vApp is waited for as any other.
+    name = "TaskInProgress" if isinstance(fault, vim.fault.TaskInProgress) else fault_name(fault)
     prefix = f"{doing}: " if doing else ""
     if isinstance(fault, vim.fault.NotAuthenticated):
         return session_expired(doing)

@@ -76,6 +76,8 @@ def parse(document: bytes) -> tuple[list[PlainRow], str]:
         raise StrangeAnswer(f"An answer of the PropertyCollector is no XML ({error}).", hint="Run again.") from error
     found = next((each for each in root.iter() if _name(each) == "returnval"), None)
     if found is None:
+        if not any(_name(each).endswith("Response") for each in root.iter()):
+            raise StrangeAnswer("An answer of the PropertyCollector is none.", hint="Run again.")
         return [], ""
     token = next((each.text or "" for each in found if _name(each) == "token"), "")
     return [_row(each) for each in found if _name(each) == "objects"], token

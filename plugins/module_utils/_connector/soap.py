@@ -19,6 +19,7 @@ import functools
 import gzip
 import http.client
 import math
+import re
 import select
 import socket
 import threading
@@ -364,6 +365,9 @@ _ROUNDS = frozenset(("WaitForUpdatesEx",))
 
 _RUN_AGAIN = "Run again: what was done is then found as done."
 
+# The session among the cookies of an answer, several of which stand in one line.
+_SESSION_COOKIE = re.compile(r'(?:^|[,;\s])vmware_soap_session="?([^";,\s]+)')
+
 # What a gateway says for a service behind it that is not up.
 _STARTING = (502, 503, 504)
 _STARTING_HINT = "Wait until the vCenter has started, or look at its health in its management page (port 5480)."
@@ -469,7 +473,14 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
 
     @cookie.setter
     def cookie(self, value: str) -> None:
-        """pyVmomi sets it to the ``Set-Cookie`` of every answer; only a login may."""
+        """pyVmomi sets it to the ``Set-Cookie`` of every answer; only a login may.
+
+        It is kept for ``GetSessionId``: pyVmomi's own reader finds none where a gateway adds a
+        cookie of its own, or an attribute that Python does not know.
+        """
+        found = _SESSION_COOKIE.search(value)
+        if found is not None:
+            self.sessionId = found[1]  # pylint: disable=invalid-name,attribute-defined-outside-init
 
     def for_login(self) -> Stub:
         """A stub without a session, over the same connections."""
@@ -591,7 +602,10 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         """Send a call once, for pyVmomi's objects or for the answer as it came."""
         if isinstance(info, _Plainly):
             return self._raw(mo, info.method, args)
-        return super().InvokeMethod(mo, info, args, outer)
+        answer = super().InvokeMethod(mo, info, args, outer)
+        if isinstance(answer, vmodl.MethodFault):
+            raise answer  # pyVmomi returns one that came with status 200
+        return answer
 
     def _raw(self, mo: t.Any, info: t.Any, args: t.Any) -> bytes:
         """Send a call once; faults are raised as pyVmomi does."""

@@ -300,7 +300,8 @@ def _longest_round(session: Session, deadline: float) -> int:
 
 def _updates(part: t.Any) -> t.Iterator[Update]:
     for change in part.objectSet:
-        values = {item.name: item.val for item in change.changeSet if item.op in ("assign", "add")}
+        # What became unset comes as a removal from some releases, from others as nothing assigned.
+        values = {item.name: item.val if item.op in ("assign", "add") else None for item in change.changeSet}
         yield Update(change.obj._GetMoId(), values, gone=change.kind == "leave")
     for missing in part.missingSet:
         if isinstance(missing.fault, vim.fault.NotAuthenticated):

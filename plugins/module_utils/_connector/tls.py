@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import http.client
 import queue
+import re
 import socket
 import ssl
 import threading
@@ -29,6 +30,8 @@ from .options import ConnectionOptions
 # 8; an option never can.
 _ALGORITHMS = {40: "sha1", 64: "sha256"}
 _NAMES = {40: "SHA-1", 64: "SHA-256"}
+
+_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 S = t.TypeVar("S", bound=socket.socket)
@@ -186,6 +189,19 @@ def pinned(digest: str) -> PinnedContext:
     context.verify_mode = ssl.CERT_NONE
     context.pinned = digest
     return context
+
+
+def digest_of(pem: str) -> str | None:
+    """SHA-256 of a certificate, as ``pinned`` takes it; of the first one of a chain, which is the
+    server's own.
+
+    :returns: hexadecimal digits; None where there is no certificate in the text.
+    """
+    found = _CERTIFICATE.search(pem)
+    try:
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(found[0])).hexdigest() if found else None
+    except ValueError:
+        return None
 
 
 def context_for(options: ConnectionOptions) -> ssl.SSLContext:

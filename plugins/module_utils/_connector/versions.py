@@ -26,6 +26,9 @@ _MOST_DIGITS = 9
 
 # Properties that are read here and that came after API 6.0, with the version that has them first.
 _SINCE = {
+    "config.createDate": "6.7",
+    "config.keyId": "6.5",
+    "config.uplink": "6.5",
     "runtime.inQuarantineMode": "6.5",
     "runtime.instantCloneFrozen": "6.7",
     "capability.perVmEvcSupported": "6.7",

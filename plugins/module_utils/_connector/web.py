@@ -563,10 +563,12 @@ def _reached(options: ConnectionOptions, url: str, pin: str | None) -> Connectio
     host, port = parts.hostname, parts.port or 443
     if host == "*" or (host, port) == (options.hostname.lower(), options.port):
         return options
-    if pin is None:
+    if pin is None and options.thumbprint is not None:
         raise ConnectionFailed(
             "host_certificate_unknown",
             f"vCenter does not show the certificate of the ESXi host {host}, so nothing is sent to it.",
-            hint="Give the user the right to read the configuration of the host.",
+            hint="Give the user the right to read the configuration of the host, or set ca_path in place of thumbprint.",
         )
+    # Without a digest its certificate is verified as the vCenter's is: "Empty if no SSL thumbprint
+    # is available or needed" (API reference, HttpNfcLeaseDeviceUrl.sslThumbprint).
     return dataclasses.replace(options, hostname=host, port=port, thumbprint=pin)

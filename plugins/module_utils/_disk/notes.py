@@ -12,6 +12,7 @@ from .._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
 
 _MOST_NOTE = 2**16
 _ENDING = ".vforge"
+_BEGUN_ENDING = ".vforge-begun"
 
 
 def note_of(path: DatastorePath) -> DatastorePath:
@@ -19,15 +20,40 @@ def note_of(path: DatastorePath) -> DatastorePath:
     return path.beside(f"{path.name}{_ENDING}")
 
 
+def begun_of(path: DatastorePath) -> DatastorePath:
+    """The file beside a disk that says what is being made there: a note that is written over is lost where that
+    breaks off.
+    """
+    return path.beside(f"{path.name}{_BEGUN_ENDING}")
+
+
+def begun(files: DatastoreFiles, path: DatastorePath) -> dict[str, t.Any]:
+    """What a run that may have ended was making of a disk; empty where none was."""
+    return _facts(files, begun_of(path))
+
+
+def begin(files: DatastoreFiles, path: DatastorePath, facts: t.Mapping[str, t.Any]) -> None:
+    """Say what is being made of a disk."""
+    _write(files, begun_of(path), facts)
+
+
 def noted(files: DatastoreFiles, path: DatastorePath) -> dict[str, t.Any]:
     """What was noted of a disk; empty where nothing was."""
+    return _facts(files, note_of(path))
+
+
+def note(files: DatastoreFiles, path: DatastorePath, facts: t.Mapping[str, t.Any]) -> None:
+    """Note what a disk was made of."""
+    _write(files, note_of(path), facts)
+
+
+def _facts(files: DatastoreFiles, file: DatastorePath) -> dict[str, t.Any]:
     try:
-        found = json.loads(files.read(note_of(path), _MOST_NOTE))
+        found = json.loads(files.read(file, _MOST_NOTE))
     except (NoSuchFile, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def note(files: DatastoreFiles, path: DatastorePath, facts: t.Mapping[str, t.Any]) -> None:
-    """Note what a disk was made of."""
-    files.write(note_of(path), json.dumps(facts, sort_keys=True).encode())
+def _write(files: DatastoreFiles, file: DatastorePath, facts: t.Mapping[str, t.Any]) -> None:
+    files.write(file, json.dumps(facts, sort_keys=True).encode())

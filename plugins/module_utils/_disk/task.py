@@ -8,6 +8,7 @@ What needs no vCenter is done by ``run_alone``, all else by ``run``.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -18,7 +19,7 @@ import uuid
 from .._disk_import import apply as import_calls
 from .._disk_import import importing, places
 from .._engine import UNTOUCHED, Task, diff
-from .._errors import NotAttempted, NotFound
+from .._errors import NotAttempted, NotFound, VforgeError
 from .._temporary_snapshots import (
     Kind,
     Made,
@@ -552,7 +553,9 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         if options.verify == CONTENT and _read_back(task, files, target) != content:
             _delete_wrong(task, item, options, home.ref)
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
-        notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
+        # Where nothing is noted, the next run looks for the VM of the import, and removes it.
+        if came.cleared:
+            notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
     item.done.append(IMPORT)
 
 
@@ -640,11 +643,16 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         text = Flat(files, source).text
         made_of = {"kind": "copied", "source": str(source), "cid": text.values.get("cid", ""), "capacity": text.capacity}
         there = files.there(target)
-        known = notes.noted(files, target) if there else {}
+        known, begun = (notes.noted(files, target), notes.begun(files, target)) if there else ({}, {})
         item.facts = {"capacity": text.capacity, **converting.of_descriptor(text)}
         if {name: known.get(name) for name in made_of} == made_of and not options.force:
+            if begun and not task.check:
+                _end_begun(task, item, ref, target)
             return
-        plan.check_free(str(target), there=there, ours=known.get("source") == str(source), force=options.force)
+        ours = known.get("source") == str(source) or (
+            begun.get("source") == str(source) and _may_be_copy(files, target, text.capacity)
+        )
+        plan.check_free(str(target), there=there, ours=ours, force=options.force)
         item.steps = (COPY,)
         if there:
             describing.check_nobodys(session, ref, target)
@@ -652,14 +660,76 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             return
         if target.folder:
             directories.make(session, ref, target.folder, files)
-        importing.run(
-            task,
-            item,
-            lambda: apply.start_copy(session, ref, str(source), str(target), force=there),
-            "disks copied",
-        )
-        notes.note(files, target, made_of)
+        # With force the next run replaces what it finds anyway, which may be a disk that is not ours.
+        with _begun(task, item, files, target, ref, {} if options.force else made_of):
+            importing.run(
+                task,
+                item,
+                lambda: apply.start_copy(session, ref, str(source), str(target), force=there),
+                "disks copied",
+            )
+            notes.note(files, target, made_of)
     item.done.append(COPY)
+
+
+def _may_be_copy(files: DatastoreFiles, target: DatastorePath, capacity: int) -> bool:
+    """Whether a disk may be the copy that an earlier run has begun: it has the size of its source,
+    or is half made. Somebody may have put another one in the place since.
+    """
+    try:
+        return Flat(files, target).text.capacity == capacity
+    except NotWhole:
+        return True
+
+
+@contextlib.contextmanager
+def _begun(
+    task: Task[DiskItem],
+    item: DiskItem,
+    files: DatastoreFiles,
+    target: DatastorePath,
+    datacenter: t.Any,
+    made_of: t.Mapping[str, t.Any],
+) -> t.Iterator[None]:
+    """Say that a copy has begun until it is noted as whole, so that the next run knows one whose end
+    this one does not see.
+
+    :param made_of: what is said; nothing is where it is empty.
+    """
+    if made_of:
+        notes.begin(files, target, made_of)
+    try:
+        yield
+    except BaseException:
+        if made_of and not task.session.unreachable():
+            _end_begun_of(task, item, files, target, datacenter, made_of)
+        raise
+    if made_of:
+        _end_begun(task, item, datacenter, target)
+
+
+def _end_begun_of(
+    task: Task[DiskItem],
+    item: DiskItem,
+    files: DatastoreFiles,
+    target: DatastorePath,
+    datacenter: t.Any,
+    made_of: t.Mapping[str, t.Any],
+) -> None:
+    """Where it is known what became of a copy that failed, nothing is to be said of it any more."""
+    try:
+        if not files.there(target) or notes.noted(files, target) == made_of:
+            _end_begun(task, item, datacenter, target)
+    except VforgeError as error:
+        item.warnings.append(f"{notes.begun_of(target)} stays until the next run: {error.message}")
+
+
+def _end_begun(task: Task[DiskItem], item: DiskItem, datacenter: t.Any, target: DatastorePath) -> None:
+    _delete_file(task, item, datacenter, notes.begun_of(target))
+
+
+def _delete_file(task: Task[DiskItem], item: DiskItem, datacenter: t.Any, file: DatastorePath) -> None:
+    importing.run(task, item, lambda: apply.start_delete_file(task.session, datacenter, str(file)), "notes deleted")
 
 
 def _delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
@@ -673,7 +743,7 @@ def _delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         if task.check:
             return
         importing.run(task, item, lambda: import_calls.start_delete(session, ref, str(target)), "disks deleted")
-        note = notes.note_of(target)
-        if files.there(note):
-            importing.run(task, item, lambda: apply.start_delete_file(session, ref, str(note)), "notes deleted")
+        for note in (notes.note_of(target), notes.begun_of(target)):
+            if files.there(note):
+                _delete_file(task, item, ref, note)
     item.done.append(DELETE)

@@ -131,10 +131,13 @@ class Imported:
 
     :ivar uuid: of its backing.
     :ivar sent: bytes that were sent.
+    :ivar cleared: whether the VM that was made for the import is gone; ``clear`` removes one that is
+        not.
     """
 
     uuid: str
     sent: int
+    cleared: bool
 
 
 def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Imported:
@@ -162,8 +165,7 @@ def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Importe
         if _leaves_no_disk(task, item, home, moid, new):
             _destroy(task, item, moid)
         raise
-    _destroy(task, item, moid)
-    return Imported(backing, source.size)
+    return Imported(backing, source.size, _destroy(task, item, moid))
 
 
 def _sent(task: Task[t.Any], item: Item, home: Home, host: str, spec: t.Any, owner: OwnerMark, source: _Source) -> str:
@@ -231,6 +233,8 @@ def _fill(task: Task[t.Any], item: Item, lease: leases.Lease, ready: leases.Read
         device = _address(ready)
         with lease.held(ready.timeout, meter.percent, stop):
             sender.send([[leases.Upload(source.label, source, device)]])
+        # From here on a sign of life may be refused because the lease is being completed.
+        with lease.kept_alive(ready.timeout, lambda: 99, lambda _error: None):
             _compare(lease, device, source, sent)
             lease.complete(task.deadline)
     except BaseException:
@@ -370,15 +374,22 @@ def _delete_detached(task: Task[t.Any], item: Item, home: Home, path: str) -> bo
     return gone == [True]
 
 
-def _destroy(task: Task[t.Any], item: Item, moid: str) -> None:
+def _destroy(task: Task[t.Any], item: Item, moid: str) -> bool:
+    """Remove the VM that was made for the import; whether it is gone."""
     deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP)
+    gone: list[bool] = []
 
     def note(item: Item, outcome: t.Any) -> None:
         fault = outcome.error.fault if isinstance(outcome.error, Fault) else ""
-        if outcome.error is not None and fault != "ManagedObjectNotFound":
-            item.warnings.append(f"The VM {moid} that was made for the import could not be removed: {outcome.error}")
+        gone.append(outcome.error is None or fault == "ManagedObjectNotFound")
+        if not gone[-1]:
+            item.warnings.append(
+                f"The VM {moid} that was made for the import could not be removed: {outcome.error} "
+                "The next import to this place removes it."
+            )
 
     task.call([item], lambda _item: start_destroy(task.session, moid), "VMs removed", note, repeatable=True, deadline=deadline)
+    return gone == [True]
 
 
 def clear(task: Task[t.Any], item: Item, home: Home, target: DatastorePath) -> None:

@@ -38,6 +38,14 @@ _VM: dict[type, tuple[str, ...]] = {
         "guest.toolsRunningStatus",
     ),
 }
+# Events match by their own type, and by none that it extends (API reference, EventFilterSpec).
+_STARTS = [
+    "VmPoweredOnEvent",
+    "DrsVmPoweredOnEvent",
+    "VmResumingEvent",
+    "VmRestartedOnAlternateHostEvent",
+    "com.vmware.vc.ha.VmRestartedByHAEvent",
+]
 _AROUND = (*TO_ANCESTORS, Route("vm-networks", vim.VirtualMachine, "network"))
 
 
@@ -121,7 +129,7 @@ def last_start(session: Session, vm: str) -> str:
     """
     spec = vim.event.EventFilterSpec(
         entity=vim.event.EventFilterSpec.ByEntity(entity=reference(session, vm), recursion="self"),
-        eventTypeId=["VmPoweredOnEvent"],
+        eventTypeId=_STARTS,
     )
     found = session.retrying(lambda: session.content.eventManager.QueryEvents(spec))
     return max((event.createdTime.isoformat() for event in found or ()), default="")

@@ -82,8 +82,10 @@ def start_clone(
 
 def register(session: Session, request: DiskRequest, existing: Existing, store: Store) -> t.Any:
     """``RegisterDisk``, which takes the URL of a file; returns the disk."""
-    query = urllib.parse.urlencode({"dcPath": store.datacenter.strip("/"), "dsName": store.name})
-    address = f"https://{session.options.hostname}/folder/{urllib.parse.quote(existing.file)}?{query}"
+    places = {"dcPath": store.datacenter.strip("/"), "dsName": store.name}
+    query = urllib.parse.urlencode(places, quote_via=urllib.parse.quote)
+    server = session.options.hostname if session.options.port == 443 else session.options.endpoint
+    address = f"https://{server}/folder/{urllib.parse.quote(existing.file)}?{query}"
     return manager(session).RegisterDisk(address, request.new_name or request.disk.name)
 
 

@@ -97,7 +97,8 @@ def compare(
         # Of a disk with parent references the host may report its last file, or all of them
         # together.
         fitting = (sizes[device.key][-1], sum(sizes[device.key]))
-        if have is not None and have.size not in fitting:
+        # Some releases report no size of what they were sent: 0.
+        if have is not None and have.size and have.size not in fitting:
             raise TemplateError(
                 "incomplete_upload",
                 f"{item.path} has {size} bytes, and the host has got {have.size}. The import was aborted.",
@@ -105,7 +106,7 @@ def compare(
             )
         if job.options.transfer == PULL:
             _compare_fetched(job, item, have)
-    return all(device.key in received for _item, device in pairs)
+    return all(device.key in received and received[device.key].size for _item, device in pairs)
 
 
 def _compare_fetched(job: TemplateTask, item: t.Any, have: leases.Received | None) -> None:

@@ -19,7 +19,7 @@ from .._connector import names, versions
 from .._connector.find import path_in
 from .._connector.props import Route, collect
 from .._connector.pyvmomi import VmomiSupport, vim, vslm
-from .._errors import Ambiguous, Fault, InvalidOption, NotFound, StrangeAnswer, VforgeError
+from .._errors import Ambiguous, Fault, InvalidOption, NotFound, StrangeAnswer, Unavailable, VforgeError
 from .vm import datacenter_of, name_of
 
 if t.TYPE_CHECKING:
@@ -299,7 +299,8 @@ def read_snapshots(session: Session, store: Store, text: str) -> tuple[DiskSnaps
             created=moment(each.createTime),
             backing_id=each.backingObjectId or "",
         )
-        for each in found.snapshots or ()
+        # The API reference promises no order.
+        for each in sorted(found.snapshots or (), key=lambda each: each.createTime)
     )
 
 
@@ -362,7 +363,7 @@ def read_disks(session: Session, store: Store, ids: t.Sequence[str]) -> list[Fir
     while left:
         try:
             answer = catalogue.retrieve(left[:BATCH])
-        except (Fault, StrangeAnswer) as error:
+        except (Fault, StrangeAnswer, Unavailable) as error:
             if isinstance(error, Fault) and error.fault not in _UNKNOWN_METHOD:
                 raise
             return [_read_alone(session, store, text) for text in ids]
@@ -397,6 +398,8 @@ def _entry(found: t.Any, store: Store) -> FirstClassDisk | Unreadable:
         )
         for each in found.snapshotInfo or ()
     )
+    # "Returns -1L if the space information is currently unavailable" (API reference).
+    used_is_known = found.usedCapacityInMB is not None and found.usedCapacityInMB >= 0
     return FirstClassDisk(
         id=found.id.id,
         name=found.name or "",
@@ -406,7 +409,7 @@ def _entry(found: t.Any, store: Store) -> FirstClassDisk | Unreadable:
         backing_id=backing.id if backing is not None else "",
         created=moment(found.createTime),
         metadata=pairs_in(found.metadata),
-        used_mb=int(found.usedCapacityInMB) if found.usedCapacityInMB is not None else None,
+        used_mb=int(found.usedCapacityInMB) if used_is_known else None,
         snapshots=tuple(snapshots),
     )
 
@@ -438,7 +441,7 @@ class Catalogue:
                 named,
                 lambda stub: vslm.ServiceInstance("ServiceInstance", stub).RetrieveContent(),
             )
-        except (Fault, StrangeAnswer) as error:
+        except (Fault, StrangeAnswer, Unavailable) as error:
             if isinstance(error, Fault) and error.fault not in _UNKNOWN_METHOD:
                 raise
             return None

@@ -16,8 +16,9 @@ import re
 import typing as t
 import urllib.parse
 
+from .. import _signals
 from .._connector import tls, web
-from .._errors import ConnectionLost, InvalidOption, TimedOut, VforgeError
+from .._errors import ConnectionLost, Interrupted, InvalidOption, TimedOut, VforgeError
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -123,7 +124,8 @@ class DatastoreFiles:
         options = session.options
         proxies = {"https": f"http://{options.proxy}"} if options.proxy else {}
         clock = web.Clock(options.connection_timeout, deadline)
-        self._client = web.Client(tls.context_for(options), clock, lambda _url: proxies, stop)
+        self._stop = stop or web.Stop()
+        self._client = web.Client(tls.context_for(options), clock, lambda _url: proxies, self._stop)
 
     def __enter__(self) -> DatastoreFiles:
         return self
@@ -185,10 +187,20 @@ class DatastoreFiles:
     def write(self, path: DatastorePath, data: bytes) -> None:
         """Write a small file: one that is no disk, or the descriptor of one, which is text.
 
+        A signal waits for the answer, a moment at most: the server may go on writing what nobody
+        waits for, after whoever cleans up has looked.
+
         :raises FileDenied, FileLocked: as it says.
         """
-        with self._answer("PUT", path, {"Content-Type": "application/octet-stream"}, data):
-            return
+        try:
+            with (
+                _signals.held_back(self._stop.set),
+                self._answer("PUT", path, {"Content-Type": "application/octet-stream"}, data),
+            ):
+                return
+        except Interrupted:
+            self._stop.clear()
+            raise
 
     @contextlib.contextmanager
     def _answer(

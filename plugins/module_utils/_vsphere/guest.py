@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import re
 import shlex
-import ssl
 import sys
 import typing as t
 
-from .._connector import names, web
+from .._connector import names, tls, web
 from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
 from .._connector.tasks import Backoff, Update, wait_until
@@ -337,11 +335,7 @@ def _fingerprint(certificate: t.Any) -> str | None:
     """
     if not certificate:
         return None
-    pem = bytes(byte & 0xFF for byte in certificate).decode("ascii", errors="replace")
-    try:
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip().rstrip("\0"))).hexdigest()
-    except ValueError:
-        return None
+    return tls.digest_of(bytes(byte & 0xFF for byte in certificate).decode("ascii", errors="replace"))
 
 
 def _entry(info: t.Any) -> Entry:

@@ -28,12 +28,12 @@ import hashlib
 import itertools
 import math
 import re
-import ssl
 import threading
 import time
 import typing as t
+import urllib.parse
 
-from .._connector import faults
+from .._connector import faults, tls
 from .._connector.props import read
 from .._connector.pyvmomi import vim
 from .._connector.tasks import Backoff, Update, wait_until
@@ -224,11 +224,15 @@ class Lease:
         return found[0]
 
     def received(self) -> dict[str, Received]:
-        """What the host has of each device, by its key, as far as vCenter reports it."""
+        """What the host has of each device, by its key, as far as vCenter reports it.
+
+        The API reference promises it of downloads alone. Where a lease has ended, its completion
+        says so.
+        """
         try:
             entries = self._session.retrying(self.ref.HttpNfcLeaseGetManifest)
         except Fault as fault:
-            if fault.fault not in _UNKNOWN:
+            if fault.fault not in (*_UNKNOWN, "InvalidState"):
                 raise
             return {}
         return {
@@ -377,12 +381,20 @@ def _why(known: t.Mapping[str, t.Any]) -> VforgeError:
 
 def _ready(info: t.Any) -> Ready:
     devices = tuple(
-        Device(item.key, item.importKey or item.key, item.url, _pin(item), bool(item.disk), item.targetId or "")
+        Device(item.key, item.importKey or item.key, item.url, _pin(item), _is_disk(item), item.targetId or "")
         for item in info.deviceUrl or ()
         if item.url
     )
     capacity = int(info.totalDiskCapacityInKB or 0) * 1024
     return Ready(info.entity._GetMoId(), devices, float(info.leaseTimeout or 300), capacity)
+
+
+def _is_disk(item: t.Any) -> bool:
+    """Whether the file of a lease is a disk, which vCenter need not say ("Optional value", API reference)."""
+    if item.disk is not None:
+        return bool(item.disk)
+    path = urllib.parse.urlsplit(item.url).path
+    return path.lower().endswith(".vmdk") or _ADDRESS.search(item.importKey or item.key) is not None
 
 
 def _sums(entry: t.Any) -> t.Iterator[tuple[str, str]]:
@@ -400,9 +412,9 @@ def _pin(item: t.Any) -> str | None:
     """The whole certificate where the release reports it, else its thumbprint, which is a SHA-1
     before vSphere 8.
     """
-    if getattr(item, "sslCertificate", None):
-        with contextlib.suppress(ValueError):
-            return hashlib.sha256(ssl.PEM_cert_to_DER_cert(item.sslCertificate.strip())).hexdigest()
+    whole = tls.digest_of(getattr(item, "sslCertificate", None) or "")
+    if whole is not None:
+        return whole
     return re.sub(r"[:\s]", "", item.sslThumbprint).lower() if item.sslThumbprint else None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._errors import VforgeError
+from .._errors import Fault, VforgeError
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -42,7 +42,12 @@ def missing_privileges(
     refs = [ref for ref, _names in wanted]
     ids = sorted({_READ, *(name for _ref, names in wanted for name in names)})
     manager = session.content.authorizationManager
-    found = session.retrying(lambda: manager.HasPrivilegeOnEntities(refs, key, ids))
+    try:
+        found = session.retrying(lambda: manager.HasPrivilegeOnEntities(refs, key, ids))
+    except Fault as fault:
+        # It is only asked to stop early: a call that may not be made says so itself.
+        session.warn(f"vCenter does not say which privileges this user has: {fault}")
+        return {}
     granted = {}
     for entry in found or ():
         granted[entry.entity._GetMoId()] = {item.privId for item in entry.privAvailability if item.isGranted}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector.pyvmomi import vim
+from .._connector.pyvmomi import vim, vmodl
 from .._errors import Fault
 from . import fcd, snapshots
 from .areas import Page
@@ -28,6 +28,9 @@ _FILE_FAULTS = {
     "cbt.cannotGetChanges": FullRequired("change_id_unknown", "vCenter has no record back to this changeId."),
 }
 
+
+# The other parameters of the question: who gets these wrong has made a mistake.
+_NOT_OF_CHANGE_ID = ("deviceKey", "startOffset", "snapshot")
 
 # In place of a changeId: the areas that are in use (API reference, QueryChangedDiskAreas).
 IN_USE = "*"
@@ -77,9 +80,13 @@ def first_class_pages(session: Session, disk: FirstClassDisk, snapshot: str, cha
 def full_required(fault: Fault) -> FullRequired | None:
     """What a fault of ``QueryChangedDiskAreas`` means.
 
-    :returns: for any FileFault, why the whole disk has to be read; None for others.
+    :returns: for any FileFault, and where the changeId is refused, why the whole disk has to be read;
+        None for others. "InvalidArgument: if ... changeId is invalid or change tracking is not
+        supported for this particular disk" (API reference).
     """
     cause = fault.__cause__
+    if isinstance(cause, vmodl.fault.InvalidArgument) and cause.invalidProperty not in _NOT_OF_CHANGE_ID:
+        return FullRequired("change_id_unknown", f"vCenter does not know this changeId: {fault.message}")
     if not isinstance(cause, vim.fault.FileFault):
         return None
     keys = [line.key or "" for line in cause.faultMessage or ()]

@@ -20,7 +20,7 @@ from devtools import layout, processes
 from devtools.builds import Build
 
 # The pip that each ansible-test puts into its virtual environments. It would fetch a bootstrap script from the web.
-_PIPS = {"2.16": "23.1.2", "2.17": "23.1.2", "2.18": "24.2", "2.19": "24.2", "2.20": "25.2", "2.21": "25.2"}
+_PIPS = {"2.17": "23.1.2", "2.18": "24.2", "2.19": "24.2", "2.20": "25.2", "2.21": "25.2", "2.22": "25.2"}
 
 _BOOTSTRAP = '''\
 """Stands in for the bootstrap script that ansible-test would download: pip installs itself."""

@@ -74,6 +74,33 @@ def _docs(console: Console, _arguments: list[str]) -> int:
     return reference.run(console)
 
 
+def _diagrams(console: Console, _arguments: list[str]) -> int:
+    from devtools import reference
+
+    return reference.draw(console)
+
+
+def _simulator(console: Console, arguments: list[str]) -> int:
+    from devtools import quickstart
+
+    return quickstart.simulate(console, arguments)
+
+
+def _quickstart(console: Console, arguments: list[str]) -> int:
+    from devtools import quickstart
+
+    return quickstart.run(console, arguments)
+
+
+def _pages(console: Console, _arguments: list[str]) -> int:
+    from devtools import error_codes, privileges, proved
+
+    for each in (error_codes, privileges, proved):
+        each.write()
+        console.text(f"written: {each.PAGE.relative_to(layout.ROOT)}")
+    return 0
+
+
 def _module(console: Console, arguments: list[str]) -> int:
     from devtools import skeleton
 
@@ -89,9 +116,11 @@ def _error_codes(console: Console, _arguments: list[str]) -> int:
 
 
 def _surveys(console: Console, _arguments: list[str]) -> int:
-    from devtools import surveys
+    from devtools import processes
+    from devtools.provision import Toolbox
 
-    console.text(f"written: {len(surveys.write())} files in {surveys.SURVEYS.relative_to(layout.ROOT)}")
+    script = layout.TOOLS / "vforge_surveys.py"
+    console.text(processes.check([Toolbox(_quiet).tool("python"), script], layout.LOGS / "surveys.log").strip())
     return 0
 
 
@@ -99,6 +128,12 @@ def _capv(console: Console, _arguments: list[str]) -> int:
     from devtools import manifests
 
     return manifests.run(console)
+
+
+def _gate_k8s(console: Console, arguments: list[str]) -> int:
+    from devtools import gate_k8s
+
+    return gate_k8s.run(console, arguments)
 
 
 def _awx(console: Console, _arguments: list[str]) -> int:
@@ -132,7 +167,12 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "bench": _bench,
     "faults": _faults,
     "docs": _docs,
+    "diagrams": _diagrams,
+    "pages": _pages,
+    "simulator": _simulator,
+    "quickstart": _quickstart,
     "capv": _capv,
+    "gate-k8s": _gate_k8s,
     "awx": _awx,
     "error-codes": _error_codes,
     "surveys": _surveys,

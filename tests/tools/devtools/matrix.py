@@ -17,17 +17,18 @@ from devtools.provision import Toolbox
 from devtools.pythons import Python
 from devtools.runs import new_run
 
-# The newest release of each.
+# The newest release of each, or its release candidate where there is none yet.
 _CORES = {
-    "2.16": "2.16.19",
     "2.17": "2.17.14",
     "2.18": "2.18.19",
     "2.19": "2.19.14",
     "2.20": "2.20.10",
     "2.21": "2.21.5",
+    "2.22": "2.22.0rc1",
 }
 # The oldest pyVmomi that requirements.txt allows runs with the oldest ansible-core.
-_OLDEST_PYVMOMI = ("2.16", "8.0.3.0.1")
+_OLDEST_PYVMOMI = ("2.17", "8.0.3.0.1")
+_TARGETS = layout.ROOT / "tests" / "integration" / "targets"
 _TEST_PACKAGES = (
     "pytest",
     "pytest-xdist",
@@ -64,11 +65,16 @@ def _environment(core: str, python: Python) -> Build:
     return Build(f"matrix/venv-{core}", (python.path, python.full, *packages), make)
 
 
-def run(console: Console, cores: list[str]) -> int:
-    """Run them on the named versions of ansible-core, on all when none is named; returns the exit code."""
-    unknown = set(cores) - set(_CORES)
+def run(console: Console, arguments: list[str]) -> int:
+    """Run them on the named versions of ansible-core, on all when none is named; returns the exit code.
+
+    arguments: versions, and integration targets; where there are targets, these run and nothing else.
+    """
+    cores = [word for word in arguments if word in _CORES]
+    targets = [word for word in arguments if word not in _CORES]
+    unknown = [word for word in targets if not (_TARGETS / word).is_dir()]
     if unknown:
-        console.text(f"{', '.join(sorted(unknown))}: not one of {', '.join(_CORES)}")
+        console.text(f"{', '.join(unknown)}: neither an integration target nor one of {', '.join(_CORES)}")
         return 2
     console.title("Set up")
     tools = Toolbox(console.part).prepare()
@@ -79,12 +85,12 @@ def run(console: Console, cores: list[str]) -> int:
             console.skip(f"ansible-core {core}", f"needs Python {needed}")
             continue
         console.title(f"ansible-core {_CORES[core]} on Python {python.full}")
-        _cell(console, tools, core, python)
+        _cell(console, tools, core, python, targets)
     return console.summary()
 
 
-def _cell(console: Console, tools: Toolbox, core: str, python: Python) -> None:
-    """One ansible-core: its environment, then the three commands, whatever fails."""
+def _cell(console: Console, tools: Toolbox, core: str, python: Python, targets: list[str]) -> None:
+    """One ansible-core: its environment, then the three commands, whatever fails; or only the named targets."""
     environment = _environment(core, python)
 
     def make() -> Outcome:
@@ -99,4 +105,5 @@ def _cell(console: Console, tools: Toolbox, core: str, python: Python) -> None:
     with new_run() as this:
         tests = AnsibleTests(this, tools, venv, home, prefix=f"{core} ")
         with console.watched():
-            lanes.run(console, [*tests.units(), *tests.sanity(), *tests.integration()])
+            others = [] if targets else [*tests.units(), *tests.sanity()]
+            lanes.run(console, [*others, *tests.integration(targets)])

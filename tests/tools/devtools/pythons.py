@@ -21,12 +21,12 @@ _PROBE = (
 # The Pythons that each ansible-core runs on as a controller, from its release notes, less those that the collection
 # does not support. The first choices differ, so that together they cover every Python.
 CORE_PYTHONS: dict[str, tuple[str, ...]] = {
-    "2.16": ("3.11", "3.12"),
-    "2.17": ("3.12", "3.11"),
+    "2.17": ("3.11", "3.12"),
     "2.18": ("3.13", "3.12", "3.11"),
-    "2.19": ("3.11", "3.12", "3.13"),
+    "2.19": ("3.12", "3.11", "3.13"),
     "2.20": ("3.12", "3.13", "3.14"),
     "2.21": ("3.14", "3.13", "3.12"),
+    "2.22": ("3.13", "3.14"),
 }
 
 

@@ -24,9 +24,9 @@ from awx_plugins.interfaces._temporary_private_api import ManagedCredentialType
 from awx_plugins.interfaces._temporary_private_credential_api import Credential
 from awx_plugins.interfaces._temporary_private_inject_api import inject_credential
 
+import vforge_surveys as surveys
 from ansible_collections.vforge.vsphere.tests.unit.awx.stand_in import ROOT
 from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment
-from devtools import surveys
 
 # What AWX's administrator has not changed: certificates are not verified.
 injectors.get_vmware_certificate_validation_setting = lambda: False

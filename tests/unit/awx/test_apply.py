@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+
 import pytest
 import yaml
 
+import vforge_surveys as surveys
 from ansible_collections.vforge.vsphere.tests.unit.awx.stand_in import ROOT, Awx
-from devtools import surveys
 
-# The playbook of the demonstration has variables of its own, and no role's arguments.
-_NO_FLOW = {"demo"}
+# They have variables of their own, and no role's arguments. vcenter_role is played once, by the administrator of the vCenter.
+_NO_FLOW = {"demo", "vcenter_role"}
 
 _SECRETS = {
     "vcenter": {"host": "vcenter.example.com", "username": "automation@vsphere.local", "password": "secret-of-the-vcenter"},
@@ -146,6 +149,19 @@ def test_a_site_may_choose_flows_and_have_its_credentials_already(tmp_path):
     assert not awx.asked("credential")
     assert not awx.asked("workflow_job_template")
     assert not awx.asked("schedule")
+
+
+def test_the_files_of_the_guide_are_those_of_a_site(tmp_path):
+    page = (ROOT / "docs" / "docsite" / "rst" / "guide_awx.rst").read_text(encoding="utf-8")
+    blocks = re.findall(r"^   \.\. code-block:: yaml\n\n((?:(?: {6}.*)?\n)+)", page, re.MULTILINE)
+    site, secrets = (yaml.safe_load(textwrap.dedent(block)) for block in blocks)
+    awx = Awx(tmp_path)
+    done = awx.apply(**site, **secrets)
+    assert done.returncode == 0, done.stdout + done.stderr
+    templates = awx.asked("job_template")
+    assert len(templates) == len(site["vforge_awx_flows"])
+    assert templates["fleet of instant clones"]["extra_vars"]["instant_clone_fleet_clusters"] == ["Berlin-1"]
+    assert set(awx.asked("credential")) == {"vCenter", "guests"}
 
 
 @pytest.mark.parametrize(

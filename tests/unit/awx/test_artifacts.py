@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
+import vforge_surveys as surveys
 from ansible_collections.vforge.vsphere.tests.unit.awx.stand_in import ROOT
-from devtools import surveys
 
 _FLOWS = [flow["flow"] for flow in surveys.flows()]
 

@@ -11,11 +11,11 @@ import yaml
 from awx_plugins.interfaces._temporary_private_credential_api import Credential
 from awx_plugins.interfaces._temporary_private_inject_api import inject_credential
 
+import vforge_surveys as surveys
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.tests.unit.awx.jobs import BUILT_IN, credential_types
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
-from devtools import surveys
 
 _VCENTER = {"host": "vcenter.example.com", "username": "automation", "password": "a secret"}
 

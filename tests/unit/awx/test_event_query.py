@@ -31,6 +31,7 @@ _CHANGE_NO_VM = {
     "first_class_disk_snapshot",
     "fleet_plan",
     "instant_clone_parent_info",
+    "vcenter_role",
     "vm_guest_check",
     "vmdk",
     "vmdk_info",

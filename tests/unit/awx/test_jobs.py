@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -33,7 +34,8 @@ def no_secret_is_left(done, secrets):
 
 
 def test_a_fleet_by_a_verified_credential(make_sim, tmp_path):
-    sim = make_sim("--vms", "0", "--clone-time", "1ms")
+    # Longer than the two seconds after which a line of progress comes.
+    sim = make_sim("--vms", "0", "--clone-time", "4s")
     sim.create_vm("golden", on=False)
     job = Job(sim, tmp_path, "instant_clone_fleet").vcenter().guest()
     job.answers(
@@ -46,6 +48,10 @@ def test_a_fleet_by_a_verified_credential(make_sim, tmp_path):
     assert done.stats["instant_clone_fleet"]["clones"] == ["awx-01", "awx-02", "awx-03"]
     assert len(sim.govc("find", "/DC0/vm/DC0_F0", "-type", "m", "-name", "awx-0*")) == 3
     assert "is not verified" not in done.output
+    # A job has a terminal: progress is on its page, and in its events.
+    line = re.compile(r"^  \[localhost\] [0-3] of 3 ", re.MULTILINE)
+    assert line.search(done.output)
+    assert any(line.search(event["stdout"]) for event in done.events)
     no_secret_is_left(done, [sim.password, sim.guest_password])
 
 

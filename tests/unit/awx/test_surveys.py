@@ -11,8 +11,8 @@ import json
 import pytest
 import yaml
 
+import vforge_surveys as surveys
 from ansible_collections.vforge.vsphere.tests.unit.awx.stand_in import ROOT
-from devtools import surveys
 
 _FLOWS = {flow["flow"]: flow for flow in surveys.flows()}
 

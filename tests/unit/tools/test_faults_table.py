@@ -2,24 +2,41 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The table of the sweep of faults."""
+"""The tables of the sweep of faults."""
 
 from __future__ import annotations
 
-from devtools.faults import rows, table
+from typing import Any
+
+from devtools.faults import page, rows, table
+
+_TALLY: dict[str, Any] = {"runs": 3, "recovered": 2, "failed": 1, "killed": 0, "wrong": []}
+_REPORTS: list[dict[str, Any]] = [
+    {
+        "task": "vmdk",
+        "seconds": 30.0,
+        "kinds": {"SIGTERM": _TALLY, "SIGKILL": {**_TALLY, "wrong": [["leftover", "CloneVM_Task 1: it is left"]]}},
+    },
+    {"task": "evc", "seconds": 24.0, "kinds": {"SIGTERM": _TALLY}},
+    {"task": "vmdk", "seconds": 0.0, "kinds": {"HTTP 503": _TALLY}},
+]
 
 
 def test_what_came_of_each_task_is_added_up() -> None:
-    tally = {"runs": 3, "recovered": 2, "failed": 1, "wrong": []}
-    reports = [
-        {"task": "vmdk", "kinds": {"SIGTERM": tally, "SIGKILL": {**tally, "wrong": ["CloneVM_Task 1: it is left"]}}},
-        {"task": "evc", "kinds": {"SIGTERM": tally}},
-        {"task": "vmdk", "kinds": {"HTTP 503": tally}},
-    ]
-    found = rows(reports)
-    assert [(name, row.runs, row.recovered, row.failed, len(row.wrong)) for name, row in found.items()] == [
-        ("evc", 3, 2, 1, 0),
-        ("vmdk", 9, 6, 3, 1),
-        ("all of them", 12, 8, 4, 1),
-    ]
-    assert table(found).splitlines()[-1].split() == ["all", "of", "them", "12", "8", "4", "1"]
+    by_task, by_kind = rows(_REPORTS)
+    assert {name: row.figures for name, row in by_task.items()} == {
+        "evc": [3, 2, 1, 0, 0, 0, 0, 0, 0],
+        "vmdk": [9, 6, 3, 0, 1, 0, 0, 0, 0],
+        "all of them": [12, 8, 4, 0, 1, 0, 0, 0, 0],
+    }
+    assert {name: row.runs for name, row in by_kind.items()} == {"SIGTERM": 6, "SIGKILL": 3, "HTTP 503": 3, "all of them": 12}
+    assert table(by_task).splitlines()[-1].split() == ["all", "of", "them", "12", "8", "4", "0", "1", "0", "0", "0", "0"]
+
+
+def test_the_page_has_each_task_with_each_fault() -> None:
+    text = page(_REPORTS, 4)
+    assert "12 runs of 2 tasks" in text
+    assert "4.5 seconds each" in text
+    assert "| task | SIGTERM | SIGKILL | HTTP 503 |" in text
+    assert "| vmdk | 2+1 of 3 | 2+1 of 3 !1 | 2+1 of 3 |" in text
+    assert "| evc | 2+1 of 3 |  |  |" in text

@@ -69,6 +69,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	fs.DurationVar(&c.ReconfigureTime, "reconfigure-time", c.ReconfigureTime, "how long a change of a VM's configuration takes")
 	fs.DurationVar(&c.Latency, "latency", c.Latency, "added to each SDK call")
 	fs.DurationVar(&c.LeaseTimeout, "lease-timeout", c.LeaseTimeout, "how long an import lives without progress")
+	fs.DurationVar(&c.SessionIdle, "session-idle", c.SessionIdle, "how long a session lives without a call; 0: for ever")
 	fs.BoolVar(&c.DiscardUploads, "discard-uploads", false, "keep sizes and checksums of uploaded disks, not what is in them")
 	fs.BoolVar(&c.StrictDatastore, "strict-datastore", false, "refuse a datastore in an instant clone's location")
 	fs.Int64Var(&c.CBTGranule, "cbt-granule", c.CBTGranule, "widen changed areas to multiples of so many `bytes`; 0 tells them exactly")

@@ -22,6 +22,9 @@ type Session struct {
 	User  string
 	since time.Time
 	calls int
+	// active is when its last call came or was answered, running how many are not answered yet.
+	active  time.Time
+	running int
 }
 
 // Sessions knows the live sessions by cookie. The cookie is not the session's
@@ -29,6 +32,10 @@ type Session struct {
 type Sessions struct {
 	mu      sync.Mutex
 	byToken map[string]*Session
+	// Idle is how long a session lives without a call; 0 for ever.
+	Idle time.Duration
+	// clock is that of a test; nil for the machine's.
+	clock func() time.Time
 	// missingSet has property reads on a dead session answered with a fault for
 	// each property in place of one fault for the call.
 	missingSet bool
@@ -41,9 +48,57 @@ func (t *Sessions) Open(key, user string) *Session {
 	if t.byToken == nil {
 		t.byToken = make(map[string]*Session)
 	}
-	s := &Session{Token: ids.NewToken(), Key: key, User: user, since: time.Now()}
+	s := &Session{Token: ids.NewToken(), Key: key, User: user, since: time.Now(), active: t.now()}
 	t.byToken[s.Token] = s
 	return s
+}
+
+func (t *Sessions) now() time.Time {
+	if t.clock != nil {
+		return t.clock()
+	}
+	return time.Now()
+}
+
+// SetClock has a test say what time it is.
+func (t *Sessions) SetClock(now func() time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clock = now
+}
+
+// EndIdle ends the sessions of which nothing was heard for as long as one lives without a call, and returns them. A call
+// that is not answered yet keeps its session.
+func (t *Sessions) EndIdle() []*Session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.Idle <= 0 {
+		return nil
+	}
+	var dead []*Session
+	for token, s := range t.byToken {
+		if s.running == 0 && t.now().Sub(s.active) > t.Idle {
+			delete(t.byToken, token)
+			dead = append(dead, s)
+		}
+	}
+	return dead
+}
+
+// Begin notes that a session has a call, and End that it is answered.
+func (t *Sessions) Begin(s *Session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.running++
+	s.active = t.now()
+}
+
+// End is for Begin.
+func (t *Sessions) End(s *Session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.running--
+	s.active = t.now()
 }
 
 // Of returns the session of a request's cookie, or nil.
@@ -57,6 +112,7 @@ func (t *Sessions) Of(r *http.Request) *Session {
 	s := t.byToken[cookie.Value]
 	if s != nil {
 		s.calls++
+		s.active = t.now()
 	}
 	return s
 }

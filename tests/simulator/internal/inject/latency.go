@@ -50,7 +50,7 @@ func HangUp(w http.ResponseWriter) {
 	if err == nil {
 		err = conn.Close()
 	}
-	if err != nil && !errors.Is(err, net.ErrClosed) {
+	if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrHijacked) {
 		log.Printf("vforge-sim: dropping a connection: %v", err)
 	}
 }

@@ -34,6 +34,8 @@ type Rule struct {
 	Message string `json:"message,omitempty"`
 	DelayMS int    `json:"delay_ms,omitempty"`
 	Status  int    `json:"status,omitempty"`
+	Bytes   int64  `json:"bytes,omitempty"` // of a transfer, before it is cut or stalls
+	Rate    int64  `json:"rate,omitempty"`  // bytes a second
 	PID     int    `json:"pid,omitempty"`
 	Signal  string `json:"signal,omitempty"`
 	Seen    int    `json:"seen"` // matching calls since the rule was made
@@ -44,15 +46,22 @@ type Rule struct {
 
 // What a rule can do to a call.
 const (
-	DoFault     = "fault"
-	DoTaskFault = "task-fault"
-	DoDelay     = "delay"
-	DoDrop      = "drop"
-	DoDropAfter = "drop-after"
-	DoStatus    = "http-status"
-	DoHalf      = "half"
-	DoExpire    = "expire"
-	DoSignal    = "signal"
+	DoFault          = "fault"
+	DoTaskFault      = "task-fault"
+	DoTaskFaultAfter = "task-fault-after"
+	DoDelay          = "delay"
+	DoLate           = "late"
+	DoDrop           = "drop"
+	DoDropAfter      = "drop-after"
+	DoStatus         = "http-status"
+	DoHalf           = "half"
+	DoExpire         = "expire"
+	DoLeaseTimeout   = "lease-timeout"
+	DoSignal         = "signal"
+	// These are of transfers alone: of files to and from hosts, datastores and guests.
+	DoCut   = "cut"
+	DoStall = "stall"
+	DoSlow  = "slow"
 	// What these do lasts until the rules are removed.
 	DoSilence = "silence"
 	DoFreeze  = "freeze"
@@ -61,7 +70,8 @@ const (
 )
 
 var ruleActions = []string{
-	DoFault, DoTaskFault, DoDelay, DoDrop, DoDropAfter, DoStatus, DoHalf, DoExpire, DoSignal,
+	DoFault, DoTaskFault, DoTaskFaultAfter, DoDelay, DoLate, DoDrop, DoDropAfter, DoStatus, DoHalf, DoExpire, DoLeaseTimeout, DoSignal,
+	DoCut, DoStall, DoSlow,
 	DoSilence, DoFreeze, DoGone, DoRestart,
 }
 
@@ -88,16 +98,23 @@ func (r *Rule) Check() error {
 		one := 1
 		r.Times = &one
 	}
-	if r.Nth < 1 || *r.Times < 0 || r.Every < 0 || r.DelayMS < 0 {
-		return errors.New(`"nth" starts at 1; "times", "every" and "delay_ms" are not negative`)
+	if r.Nth < 1 || *r.Times < 0 || r.Every < 0 || r.DelayMS < 0 || r.Bytes < 0 {
+		return errors.New(`"nth" starts at 1; "times", "every", "delay_ms" and "bytes" are not negative`)
+	}
+	if !r.fits() {
+		return fmt.Errorf("%s cannot be done to %s", r.Do, r.Method)
 	}
 	switch r.Do {
-	case DoFault, DoTaskFault:
+	case DoSlow:
+		if r.Rate < 1 {
+			return errors.New(`"rate" is needed: bytes a second`)
+		}
+	case DoFault, DoTaskFault, DoTaskFaultAfter:
 		if r.Fault == "" {
 			r.Fault = "SystemError"
 		}
 		_, err := faults.New(r.Fault, r.Message)
-		if r.Do == DoTaskFault && r.Method != "*" && !makesTask(r.Method) {
+		if (r.Do == DoTaskFault && !makesTask(r.Method) || r.Do == DoTaskFaultAfter && !isTask(r.Method)) && r.Method != "*" {
 			err = fmt.Errorf("%s makes no task", r.Method)
 		}
 		return err
@@ -116,10 +133,27 @@ func (r *Rule) Check() error {
 	return nil
 }
 
+// OfTransfers tells if a rule is about requests that are no SOAP calls, such as "PUT /nfc".
+func (r *Rule) OfTransfers() bool { return strings.Contains(r.Method, " ") }
+
+// fits tells if what the rule does can be done to what it is about.
+func (r *Rule) fits() bool {
+	switch r.Do {
+	case DoCut, DoStall, DoSlow:
+		return r.OfTransfers()
+	case DoDelay, DoLate, DoDrop, DoDropAfter, DoStatus, DoExpire, DoLeaseTimeout, DoSignal:
+		return true
+	}
+	return !r.OfTransfers()
+}
+
+// isTask tells if a method makes a task.
+func isTask(method string) bool { return strings.HasSuffix(method, "_Task") }
+
 // makesTask tells if what a method starts goes on behind its answer: as a task, or as the
 // lease of an import or an export.
 func makesTask(method string) bool {
-	return strings.HasSuffix(method, "_Task") || slices.Contains([]string{"ImportVApp", "ExportVm", "ExportSnapshot"}, method)
+	return isTask(method) || slices.Contains([]string{"ImportVApp", "ExportVm", "ExportSnapshot"}, method)
 }
 
 // Delay waits for as long as the rule says, or until the client that is waiting has gone.
@@ -191,7 +225,7 @@ func (i *Rules) Remove(id int) bool {
 	return id == 0 || len(i.rules) < before
 }
 
-// Match returns the first rule that acts on a call. All rules that the call matches
+// Match returns the first rule that acts on a call, or on a transfer where it is named; "*" is all SOAP calls. All rules that the call matches
 // count it, and names is asked at most once.
 func (i *Rules) Match(method string, names func() []string) *Rule {
 	i.mu.Lock()
@@ -203,7 +237,7 @@ func (i *Rules) Match(method string, names func() []string) *Rule {
 		if r.Method != "*" && r.Method != method {
 			continue
 		}
-		if r.Do == DoTaskFault && !makesTask(method) {
+		if r.Do == DoTaskFault && !makesTask(method) || r.Do == DoTaskFaultAfter && !isTask(method) {
 			continue
 		}
 		if r.Name != "" {

@@ -61,6 +61,7 @@ type Config struct {
 	ReconfigureTime time.Duration
 	Latency         time.Duration
 	LeaseTimeout    time.Duration // of an import without progress
+	SessionIdle     time.Duration // how long a session lives without a call; 0: for ever
 	DiscardUploads  bool          // keep sizes and checksums of uploads, not what is in them
 	StrictDatastore bool
 	CBTGranule      int64 // bytes; 0: changed areas are told exactly
@@ -87,6 +88,7 @@ func DefaultConfig() Config {
 		CloneTime:    50 * time.Millisecond,
 		GuestTime:    100 * time.Millisecond,
 		LeaseTimeout: 300 * time.Second,
+		SessionIdle:  30 * time.Minute,
 	}
 }
 
@@ -115,6 +117,9 @@ func (c *Config) Validate() error {
 	}
 	if c.LeaseTimeout <= 0 {
 		return fmt.Errorf("--lease-timeout %s: must be positive", c.LeaseTimeout)
+	}
+	if c.SessionIdle < 0 {
+		return fmt.Errorf("--session-idle %s: must not be negative", c.SessionIdle)
 	}
 	if c.Username == "" {
 		return errors.New("--username must not be empty")

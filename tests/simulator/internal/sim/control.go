@@ -137,11 +137,13 @@ func (s *Sim) getCalls(r *http.Request) (any, error) {
 		s.calls.Wait(ctx, q.Get("method"), count)
 	}
 	total, by := s.calls.Snapshot()
-	return map[string]any{"total": total, "by_method": by}, nil
+	_, files := s.filesMoved.Snapshot()
+	return map[string]any{"total": total, "by_method": by, "files": files}, nil
 }
 
 func (s *Sim) resetCalls(*http.Request) (any, error) {
 	s.calls.Reset()
+	s.filesMoved.Reset()
 	s.uploads.reset()
 	return done, nil
 }
@@ -216,6 +218,13 @@ func (s *Sim) endSessions(missingSet bool) int {
 		s.endSession(d.Key)
 	}
 	return len(dead)
+}
+
+// endIdleSessions ends the sessions of which nothing was heard for too long.
+func (s *Sim) endIdleSessions() {
+	for _, d := range s.sessions.EndIdle() {
+		s.endSession(d.Key)
+	}
 }
 
 func (s *Sim) postUser(r *http.Request) (any, error) {

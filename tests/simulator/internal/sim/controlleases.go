@@ -6,13 +6,16 @@ package sim
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"path"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 
@@ -21,8 +24,16 @@ import (
 	"vforge.vsphere/simulator/internal/vmdkfile"
 )
 
-// getLeases lists all leases since the start, and those that live.
-func (s *Sim) getLeases(*http.Request) (any, error) {
+// getLeases lists all leases since the start, and those that live: ?within_ms=T answers when none does, but after that time
+// in any case.
+func (s *Sim) getLeases(r *http.Request) (any, error) {
+	if q := r.URL.Query(); q.Has("within_ms") {
+		within, err := strconv.Atoi(q.Get("within_ms"))
+		if err != nil {
+			return nil, badRequest(fmt.Errorf("within_ms: %w", err))
+		}
+		s.leases.waitForEnd(r.Context(), time.Duration(within)*time.Millisecond)
+	}
 	ctx := s.background("")
 	open := 0
 	list := []map[string]any{}
@@ -50,6 +61,19 @@ func (s *Sim) getLeases(*http.Request) (any, error) {
 		list = append(list, view)
 	}
 	return map[string]any{"open": open, "leases": list}, nil
+}
+
+// waitForEnd returns when the leases that live now are over, or after some time.
+func (t *leaseTable) waitForEnd(ctx context.Context, within time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for _, l := range t.list() {
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // postLeases sets where the URLs of leases to come lead to, in which form disks go out, and whether

@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
@@ -59,22 +58,23 @@ func (s *Sim) front() http.Handler {
 	mux.HandleFunc("POST /pbm/sdk", s.serveBeside("StorageProfile.View"))
 	s.installVSLM()
 	mux.HandleFunc("POST /vslm/sdk", s.serveBeside("System.View"))
-	mux.Handle("/folder/", s.loggedIn(s.serveFolder))
-	mux.HandleFunc("/nfc/", s.serveNFC)
+	mux.Handle("/folder/", s.counted(s.loggedIn(s.serveFolder)))
+	mux.HandleFunc("/nfc/", s.counted(s.serveNFC))
 	mux.Handle(rest.Path+"/", s.serveREST())
-	mux.HandleFunc("/guestFile", s.serveGuestFile)
+	mux.HandleFunc("/guestFile", s.counted(s.serveGuestFile))
 	return s.guarded(mux)
 }
 
 // loggedIn lets only requests with a live session through.
-func (s *Sim) loggedIn(h http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func (s *Sim) loggedIn(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.endIdleSessions()
 		if s.sessions.Of(r) == nil {
 			http.Error(w, "not authenticated", http.StatusUnauthorized)
 			return
 		}
 		h(w, r)
-	})
+	}
 }
 
 func (s *Sim) serveSDK(w http.ResponseWriter, r *http.Request) {
@@ -89,7 +89,12 @@ func (s *Sim) serveSDK(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.calls.Add(call.Method)
-	call.Session = s.sessions.Of(r)
+	s.endIdleSessions()
+	if call.Session = s.sessions.Of(r); call.Session != nil {
+		session := call.Session
+		s.sessions.Begin(session)
+		defer s.sessions.End(session)
+	}
 	call.Version = apiversion.OfRequest(r.Header.Get("SOAPAction"), s.cfg.APIVersion)
 	rule := s.inject.Match(call.Method, func() []string { return s.names(call) })
 	clock.Sleep(r.Context(), s.latency.Of(call.Method))
@@ -106,6 +111,11 @@ func (s *Sim) act(w http.ResponseWriter, r *http.Request, call *wire.Call, rule 
 	case inject.DoDelay:
 		rule.Delay(r.Context())
 		s.answer(w, r, call, nil)
+	case inject.DoLate:
+		whole := httptest.NewRecorder()
+		s.answer(whole, r, call, nil)
+		rule.Delay(r.Context())
+		pass(w, whole)
 	case inject.DoFault:
 		fault, _ := faults.New(rule.Fault, rule.Message) // checked when the rule was made
 		wire.WriteFault(w, fault, rule.Message)
@@ -120,14 +130,10 @@ func (s *Sim) act(w http.ResponseWriter, r *http.Request, call *wire.Call, rule 
 		inject.HangUp(w)
 	case inject.DoHalf:
 		s.answerHalf(w, r, call, time.Duration(rule.DelayMS)*time.Millisecond)
-	case inject.DoExpire:
-		s.endSessions(false)
-		s.answer(w, r, call, nil)
-	case inject.DoSignal:
-		if err := syscall.Kill(rule.PID, inject.RuleSignals[rule.Signal]); err != nil {
-			log.Printf("vforge-sim: sending a signal to %d: %v", rule.PID, err)
-		}
-		clock.Sleep(r.Context(), time.Duration(rule.DelayMS)*time.Millisecond)
+	case inject.DoTaskFaultAfter:
+		s.answerThenFail(w, r, call, rule)
+	case inject.DoExpire, inject.DoLeaseTimeout, inject.DoSignal:
+		s.upset(r, rule)
 		s.answer(w, r, call, nil)
 	case inject.DoSilence, inject.DoFreeze, inject.DoGone, inject.DoRestart:
 		if rule.Do == inject.DoRestart {
@@ -259,4 +265,33 @@ func (s *Sim) answerFailing(w http.ResponseWriter, call *wire.Call, rule *inject
 		return
 	}
 	wire.WriteTask(w, call.Method, task)
+}
+
+// answerThenFail carries a call out, and answers with a task of its own, which ends in error when the work is done. The task
+// that does the work is seen beside it.
+func (s *Sim) answerThenFail(w http.ResponseWriter, r *http.Request, call *wire.Call, rule *inject.Rule) {
+	fault, _ := faults.New(rule.Fault, rule.Message) // checked when the rule was made
+	whole := httptest.NewRecorder()
+	s.answer(whole, r, call, nil)
+	real, ok := wire.TaskIn(whole.Body.Bytes())
+	if whole.Code != http.StatusOK || !ok {
+		pass(w, whole)
+		return
+	}
+	ctx := s.background(call.Session.User)
+	task := s.newTask(ctx, s.entity(call), taskID(call.Method), false)
+	s.startTask(ctx, task)
+	s.afterTask(real, func() { s.finishTask(ctx, task, nil, faults.Localized(fault)) })
+	wire.WriteTask(w, call.Method, task.Self)
+}
+
+// pass gives an answer that was held to its client, which may have gone.
+func pass(w http.ResponseWriter, whole *httptest.ResponseRecorder) {
+	for name, values := range whole.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(whole.Code)
+	if _, err := w.Write(whole.Body.Bytes()); err != nil {
+		log.Printf("vforge-sim: an answer that was held: %v", err)
+	}
 }

@@ -102,8 +102,8 @@ func (s *Sim) hostAddress(host *simulator.HostSystem) (string, error) {
 // hostHandler serves files of guests, and takes those of imports.
 func (s *Sim) hostHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/nfc/", s.serveNFC)
-	mux.HandleFunc("/", s.serveGuestFile)
+	mux.HandleFunc("/nfc/", s.counted(s.serveNFC))
+	mux.HandleFunc("/", s.counted(s.serveGuestFile))
 	return mux
 }
 

@@ -53,6 +53,7 @@ type nfcLease struct {
 	moved, renewed time.Time
 	over           bool
 	gone           chan struct{} // closed when the lease is over
+	done           chan struct{} // closed when all that follows from that is done
 	transfers      sync.WaitGroup
 }
 
@@ -164,7 +165,7 @@ func (l *nfcLease) holds(vm types.ManagedObjectReference) bool {
 func (s *Sim) newLease(ctx *simulator.Context, task *simulator.Task) *nfcLease {
 	l := &nfcLease{
 		s: s, session: ctx.Session.Key, user: ctx.Session.UserName, token: ids.NewToken(), task: task, made: time.Now(),
-		files: make(map[string]*leaseFile), gone: make(chan struct{}),
+		files: make(map[string]*leaseFile), gone: make(chan struct{}), done: make(chan struct{}),
 	}
 	l.Self = types.ManagedObjectReference{Type: "HttpNfcLease", Value: "session[" + l.session + "]" + ids.NewUUID(0x52)}
 	l.State, l.Mode = types.HttpNfcLeaseStateInitializing, string(types.HttpNfcLeaseModePushOrGet)
@@ -233,6 +234,7 @@ func (l *nfcLease) finish() bool {
 		result = l.vm
 	}
 	l.s.finishTask(l.s.background(l.user), l.task, result, nil)
+	close(l.done)
 	return true
 }
 
@@ -253,6 +255,7 @@ func (l *nfcLease) fail(fault types.BaseMethodFault) bool {
 		types.PropertyChange{Name: "error", Val: faults.Localized(fault)},
 		types.PropertyChange{Name: "state", Val: types.HttpNfcLeaseStateError})
 	l.s.finishTask(l.s.background(l.user), l.task, nil, faults.Localized(fault))
+	close(l.done)
 	return true
 }
 

@@ -5,10 +5,13 @@
 package sim
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/vmware/govmomi/property"
 	"github.com/vmware/govmomi/session"
@@ -187,4 +190,43 @@ func TestSessionsAreListedWithoutTheirKeys(t *testing.T) {
 	if strings.Contains(answer.Sessions[0].Key, us.Key) {
 		t.Error("a whole session key is shown")
 	}
+}
+
+// A session of which nothing is heard ends; one whose call is not answered yet does not.
+func TestIdleSessionsEnd(t *testing.T) {
+	b := start(t)
+	var mu sync.Mutex
+	now := time.Now()
+	pass := func(d time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		now = now.Add(d)
+	}
+	b.sim.sessions.SetClock(func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return now
+	})
+	ask := func() error {
+		_, err := methods.GetCurrentTime(b.ctx, b.client)
+		return err
+	}
+	for range 3 {
+		pass(29 * time.Minute)
+		if err := ask(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := b.inject(map[string]any{"method": "CurrentTime", "do": "delay"})
+	answered := make(chan error, 1)
+	go func() { answered <- ask() }()
+	b.control("GET", "/calls?method=CurrentTime&count=4&within_ms=60000", nil, nil)
+	pass(time.Hour)
+	b.login(b.sim.cfg.Username, b.sim.cfg.Password) // somebody's call, with which idle sessions end
+	b.control("DELETE", fmt.Sprintf("/inject/%d", held), nil, nil)
+	if err := <-answered; err != nil {
+		t.Fatal(err)
+	}
+	pass(31 * time.Minute)
+	b.wantFault(b.callFault(ask()), &types.NotAuthenticated{})
 }

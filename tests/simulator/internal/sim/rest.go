@@ -23,9 +23,10 @@ var restID = regexp.MustCompile(`/id:[^/]*`)
 func (s *Sim) serveREST() http.Handler {
 	_, known := vapi.New(s.svc.Listen, s.reg)
 	s.svc.Handle(rest.Path+"/", known) // so that the SOAP calls about tags of first class disks find them
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path := restID.ReplaceAllString(r.URL.Path[len(rest.Path):], "/id")
-		s.calls.Add("REST " + r.Method + " " + path)
+	name := func(r *http.Request) string {
+		return "REST " + r.Method + " " + restID.ReplaceAllString(r.URL.Path[len(rest.Path):], "/id")
+	}
+	return s.ruled(name, &s.calls, func(w http.ResponseWriter, r *http.Request) {
 		// vcsim logs everybody in: the check that it has was given to the SOAP sessions here.
 		if r.URL.Path == restSession && r.Method == http.MethodPost && r.URL.RawQuery == "" {
 			name, password, ok := r.BasicAuth()

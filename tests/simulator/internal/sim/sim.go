@@ -42,21 +42,23 @@ import (
 // Sim is one running simulator.
 type Sim struct {
 	lookup.Finder
-	cfg      settings.Config
-	id       *certs.Identity
-	svc      *simulator.Service
-	reg      *simulator.Registry
-	base     *simulator.Context
-	shims    map[string]shim.Shim
-	calls    inject.Calls
-	inject   inject.Rules
-	latency  inject.Latencies
-	auth     *accounts.Authority
-	sessions accounts.Sessions
-	props    *props.Server
-	index    *naming.Index
-	layers   vdisk.Users
-	borrowed borrowed
+	cfg   settings.Config
+	id    *certs.Identity
+	svc   *simulator.Service
+	reg   *simulator.Registry
+	base  *simulator.Context
+	shims map[string]shim.Shim
+	calls inject.Calls
+	// filesMoved counts the requests for files, such as "PUT /nfc".
+	filesMoved inject.Calls
+	inject     inject.Rules
+	latency    inject.Latencies
+	auth       *accounts.Authority
+	sessions   accounts.Sessions
+	props      *props.Server
+	index      *naming.Index
+	layers     vdisk.Users
+	borrowed   borrowed
 	// diskLayers are the disks' bytes.
 	diskLayers *vdisk.Layers
 	// tracks are what is known of changed blocks.
@@ -139,6 +141,7 @@ func New(cfg settings.Config) (*Sim, error) {
 	}
 	s.props = props.New(s.reg, cfg.APIVersion, &s.sessions)
 	s.latency.Set("*", cfg.Latency)
+	s.sessions.Idle = cfg.SessionIdle
 	s.cbtGranule.Store(cfg.CBTGranule)
 	s.installShims()
 	if err := s.installEVC(); err != nil {

@@ -79,6 +79,12 @@ func taskMethod(id string) string {
 	return string(id[0]-'a'+'A') + id[1:] + "_Task"
 }
 
+// taskID is what newTask takes for a method.
+func taskID(method string) string {
+	id := strings.TrimSuffix(method, "_Task")
+	return strings.ToLower(id[:1]) + id[1:]
+}
+
 func (s *Sim) startTask(ctx *simulator.Context, task *simulator.Task) {
 	s.reg.AtomicUpdate(ctx, task, []types.PropertyChange{
 		{Name: "info.cancelable", Val: false},
@@ -164,8 +170,7 @@ func (s *Sim) failingTask(call *wire.Call, fault types.BaseMethodFault) (types.M
 		return types.ManagedObjectReference{}, false
 	}
 	ctx := s.background(call.Session.User)
-	id := strings.TrimSuffix(call.Method, "_Task")
-	id = strings.ToLower(id[:1]) + id[1:]
+	id := taskID(call.Method)
 	queued := call.Method == "InstantClone_Task" || call.Method == "CreateForkChild_Task"
 	task := s.newTask(ctx, this, id, queued)
 	run := func() {

@@ -71,6 +71,22 @@ func WriteTask(w http.ResponseWriter, method string, task types.ManagedObjectRef
 	}{taskResponse{XMLName: xml.Name{Space: "urn:vim25", Local: method + "Response"}, Returnval: task}})
 }
 
+// TaskIn reads the task that an answer names.
+func TaskIn(answer []byte) (types.ManagedObjectReference, bool) {
+	d := xml.NewDecoder(bytes.NewReader(answer))
+	for {
+		tok, err := d.Token()
+		if err != nil {
+			return types.ManagedObjectReference{}, false
+		}
+		if start, ok := tok.(xml.StartElement); ok && start.Name.Local == "returnval" {
+			var task types.ManagedObjectReference
+			err := d.DecodeElement(&task, &start)
+			return task, err == nil && task.Type == "Task"
+		}
+	}
+}
+
 type taskResponse struct {
 	XMLName   xml.Name
 	Returnval types.ManagedObjectReference `xml:"returnval"`

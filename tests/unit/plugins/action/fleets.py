@@ -16,11 +16,15 @@ __all__ = ["Fleet", "Played"]
 
 
 class Fleet(Plays):
-    """Plays a role against one simulator, for a fleet web-### of a VM that is powered off."""
+    """Plays a role against one simulator, for a fleet web-### of a VM that is powered off.
 
-    def __init__(self, sim: Any, folder: Path, role: str) -> None:
+    :param golden: whether that VM is to be made.
+    """
+
+    def __init__(self, sim: Any, folder: Path, role: str, *, golden: bool = True) -> None:
         super().__init__(sim, folder, role, keep=("result", "plan", "reported"))
-        sim.create_vm("golden", on=False)
+        if golden:
+            sim.create_vm("golden", on=False)
 
     def start(self, *words: str, **given: Any) -> subprocess.Popen[str]:
         """Start a play; the variables of the role are given without their prefix."""

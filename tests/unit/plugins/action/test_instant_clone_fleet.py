@@ -176,3 +176,24 @@ def test_what_is_wrong_with_the_clones_shows_before_a_parent_is_made(start):
     assert ran.code != 0
     assert "index" in ran.output.partition("fatal")[2]
     assert [method for method in ran.calls if method.endswith("_Task")] == []
+
+
+def test_two_controllers_that_make_the_same_fleet_at_once_make_it_once(make_sim, tmp_path):
+    """Each with its own sessions and files: both know what there is by vCenter alone."""
+    sim = make_sim("--clone-time", "1ms", "--vms", "2")
+    homes = [tmp_path / name for name in ("one", "two")]
+    for home in homes:
+        home.mkdir()
+    first = Fleet(sim, homes[0], "instant_clone_fleet")
+    second = Fleet(sim, homes[1], "instant_clone_fleet", golden=False)
+    with first.start(count=6) as one, second.start(count=6) as two:
+        said = [process.communicate()[0] for process in (one, two)]
+    for process, output in zip((one, two), said, strict=True):
+        # One that comes too late for what the other has made says so.
+        assert process.returncode == 0 or '"error_code"' in output, output
+    again = first.run(count=6)
+    assert again.code == 0, again.output
+    assert len(first.vms("web-parent-*")) == 3
+    _assert_relations(first, again)
+    assert sorted(first.vms("web-[0-9]*")) == [f"web-00{number}" for number in range(1, 7)]
+    assert first.run(count=6).counts == {"unchanged": 6}

@@ -33,6 +33,7 @@ _DOMAINS = {
     "_inventory",
     "_ovf",
     "_parent",
+    "_role",
     "_vmfromdisks",
 }
 

@@ -36,6 +36,7 @@ class Ended:
         result: what it returned; empty when it was killed.
         code: its exit code, negative for a signal.
         calls: what the server counted by method.
+        files: requests for files that it counted, by method and the first part of the path.
         seconds: that it took.
         struck: how many calls the rule has struck.
         lines: of its output.
@@ -44,6 +45,7 @@ class Ended:
     result: dict[str, Any]
     code: int
     calls: dict[str, int]
+    files: dict[str, int]
     seconds: float
     struck: int
     lines: int
@@ -107,16 +109,33 @@ class Forked:
         return self._ended({**known, **params}, begin, _fill_disk if full_disk else lambda: None)
 
     def _ended(self, params: dict[str, Any], begin: Callable[[int], None], ready: Callable[[], None]) -> Ended:
-        """Run it to its end.
+        """Run it to its end, with all that the server counts meanwhile.
 
         Args:
             begin: called with the module's process before the module begins.
             ready: called in that process.
         """
         self.sim.reset_calls()
+        begun = time.monotonic()
+        text, code, _memory = self.played(params, begin, ready)
+        seconds = time.monotonic() - begun
+        calls = self.sim.calls()
+        struck = sum(known["hits"] for known in self.sim.injections())
+        self.sim.clear()
+        lines = text.strip().splitlines()
+        result = json.loads(lines[-1]) if lines else {}
+        return Ended(result, code, calls["by_method"], calls["files"], seconds, struck, len(lines))
+
+    def played(
+        self,
+        params: dict[str, Any],
+        begin: Callable[[int], None],
+        ready: Callable[[], None],
+        patience: float = PATIENCE,
+    ) -> tuple[bytes, int, int]:
+        """Run it to its end; returns its output, its exit code, and the most memory that it had, in KiB."""
         go_read, go_write = os.pipe()
         out_read, out_write = os.pipe()
-        begun = time.monotonic()
         pid = os.fork()
         if pid == 0:
             os.close(go_write)
@@ -126,15 +145,10 @@ class Forked:
         os.close(out_write)
         begin(pid)
         os.close(go_write)
-        text = _read(out_read, pid)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        seconds = time.monotonic() - begun
-        calls = self.sim.calls()["by_method"]
-        struck = sum(known["hits"] for known in self.sim.injections())
-        self.sim.clear()
+        text = _read(out_read, pid, patience)
+        _pid, status, used = os.wait4(pid, 0)
         assert b"Traceback" not in text, text.decode()
-        lines = text.strip().splitlines()
-        return Ended(json.loads(lines[-1]) if lines else {}, code, calls, seconds, struck, len(lines))
+        return text, os.waitstatus_to_exitcode(status), used.ru_maxrss
 
     def _child(self, go: int, out: int, params: dict[str, Any], ready: Callable[[], None]) -> None:
         code = 70
@@ -185,16 +199,16 @@ def _fill_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-def _read(source: int, pid: int) -> bytes:
+def _read(source: int, pid: int, patience: float) -> bytes:
     """All that a process writes; one that does not end fails the test."""
-    text, end = b"", time.monotonic() + PATIENCE
+    text, end = b"", time.monotonic() + patience
     with os.fdopen(source, "rb", buffering=0) as stream:
         while True:
             ready = select.select([stream], [], [], max(0.0, end - time.monotonic()))[0]
             if not ready:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-                raise AssertionError(f"the module did not end in {PATIENCE} seconds")
+                raise AssertionError(f"the module did not end in {patience} seconds")
             part = stream.read(65536)
             if not part:
                 return text
@@ -216,6 +230,7 @@ class Story:
         imports: whether the task holds a lease, which ends with its session.
         images: whether it needs qemu-img, qemu-nbd and libnbd.
         repeats: whether each run makes something new, by its nature.
+        resumes: whether a run that fails leaves something that the next one goes on with, by its nature.
     """
 
     params: Callable[[Any, int, Path], dict[str, Any]]
@@ -228,6 +243,7 @@ class Story:
     imports: bool = False
     images: bool = False
     repeats: bool = False
+    resumes: bool = False
 
 
 _GOLDEN = {"name": "golden-parent"}
@@ -245,6 +261,10 @@ def _there(sim: Any, names: Iterable[str]) -> set[str]:
 
 def _all_there(sim: Any, number: int) -> None:
     assert _there(sim, _names(number)) == set(_names(number))
+
+
+def _role_there(sim: Any, number: int) -> None:
+    assert "VirtualMachine.Provisioning.Clone" in sim.govc("role.ls", f"role-{number}")["privilege"]
 
 
 def _guest(sim: Any) -> dict[str, str]:
@@ -527,6 +547,10 @@ STORIES = {
         made=lambda sim, number: _there(sim, _names(number)),
         check=_all_there,
     ),
+    "vcenter_role": Story(
+        lambda _sim, number, _folder: {"name": f"role-{number}", "flows": ["instant_clone"]},
+        check=_role_there,
+    ),
     "vm_backup": Story(
         lambda _sim, number, folder: {
             "vms": [{"name": name} for name in _names(number, 3)],
@@ -589,6 +613,8 @@ STORIES = {
         files=True,
         imports=True,
         images=True,
+        # A record says which disks were exchanged, and the next run goes on with them.
+        resumes=True,
     ),
     "vmdk": Story(
         lambda _sim, number, folder: {

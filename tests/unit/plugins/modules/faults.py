@@ -4,27 +4,36 @@
 
 """The sweep of faults: each call of a task fails once, in each way; what then, and what does the next run make of it?
 
-A task is one of the stories of ``endings.py`` and ``ways.py``. Its calls are counted in a run that nothing disturbs. Then it
-is run again for each of them with each fault that such a call can have. After each run its result is looked at, it is run
-again undisturbed, and what is in the vCenter then is compared with what the undisturbed run has left.
+A task is one of the stories of ``endings.py`` and ``ways.py``. Its calls (SOAP, REST, and requests for files) are counted in
+a run that nothing disturbs. Then it is run again for each of them with each fault that such a call can have. After each run
+its result is looked at, and what is there that an undisturbed run would not have left; it is run again undisturbed, and what
+is in the vCenter then is compared with what the undisturbed run has left.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Ended, Forked, Story
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.roles import RoleRun
 
-# Seconds that one call may take; the server answers later than that where an answer is late.
-_CALL_SECONDS = 1
+# Seconds that one call may take where an answer is late; the server answers later than that. Where nothing is late a busy
+# machine must not make it so.
+_SHORT_SECONDS = 1
 _LATE_MS = 1500
+_AMPLE_SECONDS = 30
+
+# Of transfers: after how many bytes they break, and how fast slow ones are. The files here are small.
+_BYTES = 200
+_RATE = 20_000
 
 # What a disturbed task may take on a busy machine: its own timeout is 40 seconds at most.
-_MOST_SECONDS = 55
+_MOST_SECONDS = 110
 
 # Calls that have no more effect when they are made twice, or not at all, than the answer that they bring.
 _PROPERTIES = re.compile(r"(Create|Destroy)PropertyCollector$|(Create|Destroy(Property)?)Filter$|WaitForUpdatesEx$|CancelWait")
@@ -48,26 +57,40 @@ class Kind:
     Attributes:
         rule: what the simulator is asked for, besides the call.
         calls: which calls can have it.
+        late: whether an answer is late, so that the task is to wait for one no longer than a moment.
+        done: whether vCenter says that something failed which it did.
     """
 
     rule: dict[str, Any]
     calls: re.Pattern[str] = re.compile("")
+    late: bool = False
+    done: bool = False
 
 
-def _but(pattern: re.Pattern[str]) -> re.Pattern[str]:
-    return re.compile(f"(?!{pattern.pattern})")
+# Names of SOAP calls have no space; those of requests for files begin as "GET /".
+_SOAP = re.compile(r"\S+$")
+_FILES = re.compile(r"[A-Z]+ /")
+_NOT_WAITING = re.compile(r"(?!WaitForUpdatesEx)")
+_NOT_REST = re.compile(r"(?!REST )")
+_FAIL_AFTERWARDS = re.compile(r"(?!Check|Retrieve).*_Task$")
+_LEASES = re.compile(r"HttpNfcLease|[A-Z]+ /nfc")
 
 
 KINDS = {
     "dropped before it was done": Kind({"do": "drop"}),
     "done, and the answer lost": Kind({"do": "drop-after"}),
-    "done, and half of the answer": Kind({"do": "half", "delay_ms": 10}),
-    "answered too late": Kind({"do": "delay", "delay_ms": _LATE_MS}, _but(re.compile("WaitForUpdatesEx"))),
+    "done, and half of the answer": Kind({"do": "half", "delay_ms": 10}, _SOAP),
+    "answered too late": Kind({"do": "late", "delay_ms": _LATE_MS}, _NOT_WAITING, late=True),
     "HTTP 503": Kind({"do": "http-status", "status": 503}),
-    "session ended": Kind({"do": "expire"}),
-    "NoPermission": Kind({"do": "fault", "fault": "NoPermission"}, _but(_PROPERTIES)),
+    "session ended": Kind({"do": "expire"}, _NOT_REST),
+    "NoPermission": Kind({"do": "fault", "fault": "NoPermission"}, re.compile(rf"(?!{_PROPERTIES.pattern})\S+$")),
     "TaskInProgress": Kind({"do": "fault", "fault": "TaskInProgress"}, _TASKS),
     "task failed": Kind({"do": "task-fault", "fault": "SystemError"}, _TASKS),
+    "task did its work and failed": Kind({"do": "task-fault-after", "fault": "SystemError"}, _FAIL_AFTERWARDS, done=True),
+    "lease timed out": Kind({"do": "lease-timeout"}, _LEASES),
+    "transfer cut": Kind({"do": "cut", "bytes": _BYTES}, _FILES),
+    "transfer stalled": Kind({"do": "stall", "bytes": _BYTES}, _FILES, late=True),
+    "transfer slow": Kind({"do": "slow", "rate": _RATE}, _FILES),
     "SIGTERM": Kind({"do": "signal", "signal": "TERM", "delay_ms": 20}),
     "SIGKILL": Kind({"do": "signal", "signal": "KILL", "delay_ms": 20}),
 }
@@ -85,9 +108,18 @@ class Case:
         return f"{self.method} {self.nth}: {self.kind}"
 
     @property
+    def is_signal(self) -> bool:
+        """Whether the process is sent a signal."""
+        return bool(KINDS[self.kind].rule["do"] == "signal")
+
+    @property
     def rule(self) -> dict[str, Any]:
         """For the simulator."""
         return {"method": self.method, "nth": self.nth, **KINDS[self.kind].rule}
+
+
+# What may be wrong about a case, by the columns of the table.
+UNCLEAR, TRACEBACK, LIE, LEFTOVER, NOT_CONVERGED = WRONG = "unclear", "traceback", "lie", "leftover", "not converged"
 
 
 @dataclasses.dataclass
@@ -95,16 +127,21 @@ class Tally:
     """What came of the cases of one kind.
 
     Attributes:
-        runs: how many there were.
+        runs: how many there were in which the fault struck.
         recovered: the task succeeded all the same.
         failed: it ended with an error that says what to do.
-        wrong: what must not be, one sentence each.
+        killed: it was ended by SIGKILL, and said nothing.
+        missed: how many there were besides, in which the call was not made: how often a task asks for updates is not always the
+            same.
+        wrong: what must not be: which of ``WRONG`` it is, and a sentence.
     """
 
     runs: int = 0
     recovered: int = 0
     failed: int = 0
-    wrong: list[str] = dataclasses.field(default_factory=list)
+    killed: int = 0
+    missed: int = 0
+    wrong: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,15 +157,20 @@ class Census:
     @classmethod
     def of(cls, sim: Any) -> Census:
         """Taken by govc and by the simulator's own books, not by the collection."""
-        paths = sim.govc("find", "/DC0/vm", "-type", "m") or []
-        known = sim.govc("vm.info", "-json", *paths)["virtualMachines"] if paths else []
+        known = sim.govc("vm.info", "/DC0/vm/...")["virtualMachines"] or []
         return cls(
-            vms=len(paths),
+            vms=len(known),
             snapshots=sum(_count(vm.get("snapshot")) for vm in known),
             disks=len(sim.govc("disk.ls", "-ds", "LocalDS_0")["objects"] or ()),
             files=len(sim.orphans()),
             leases=sim.open_leases(),
         )
+
+    def beyond(self, other: Census) -> list[str]:
+        """What there is more of than between nothing and another one."""
+        names = [field.name for field in dataclasses.fields(self)]
+        pairs = zip(names, dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return [f"{here} {name}" for name, here, there in pairs if here > max(0, there)]
 
     def __sub__(self, other: Census) -> Census:
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
@@ -146,52 +188,63 @@ def _count(tree: Any) -> int:
 class Sweep:
     """One task against one simulator, in one attempt after the other, each with names of its own."""
 
-    def __init__(self, sim: Any, which: str, story: Story, folder: Path) -> None:
+    def __init__(self, sim: Any, story: Story, module: Forked | RoleRun, folder: Path) -> None:
         self._sim, self._story, self._folder = sim, story, folder
-        self._module = Forked(sim, which, folder)
+        self._module = module
         self._number = 0
         self._left: Census | None = None
         self._calls: dict[str, int] = {}
 
     def measure(self) -> None:
         """Run it undisturbed, in a session that is kept, and note its calls and what it leaves."""
-        assert self._attempt().code == 0
-        self._attempt()
+        self._prepared()
+        ended = self._run()
+        assert ended.code == 0, ended.result
         before = self._prepared()
         ended = self._run()
         assert ended.code == 0, ended.result
         self._story.check(self._sim, self._number)
-        self._calls = ended.calls
+        self._calls = {**ended.calls, **ended.files}
         self._left = Census.of(self._sim) - before
 
-    def cases(self) -> Iterator[Case]:
-        """Each call with each fault that it can have."""
+    def cases(self, most: int = 0) -> Iterator[Case]:
+        """Each call with each fault that it can have.
+
+        Args:
+            most: how many of the calls of one method have the same fault: the first, the last, and those between them that
+                are chosen by the names. All of them where it is 0.
+        """
         for method, count in sorted(self._calls.items()):
             for kind, about in KINDS.items():
                 if about.calls.match(method):
-                    for nth in range(1, count + 1):
+                    for nth in some(count, most, f"{method} {kind}"):
                         yield Case(method, nth, kind)
 
     def try_case(self, case: Case, tally: Tally) -> None:
-        """Run the task with a fault, look at what it says, run it again, and look at what there is."""
+        """Run the task with a fault, look at what it says and leaves, run it again, and look at what there is."""
         before = self._prepared()
-        tally.runs += 1
-        wrong: list[str] = []
+        wrong: list[tuple[str, str]] = []
         try:
-            ended = self._run(rule=case.rule)
-            if ended.code == 0:
-                tally.recovered += 1
-            elif case.kind != "SIGKILL":
-                tally.failed += 1
+            ended = self._run(case)
+            if not ended.struck:
+                tally.missed += 1
+                return
+            self._count(ended, tally)
             wrong += self._about(ended, case)
+            if ended.code > 0 and not self._story.resumes:
+                wrong += self._left_behind(before)
             wrong += self._converged(before)
         except AssertionError as error:
-            wrong.append(str(error)[:2000])
-        tally.wrong += [f"{case}: {each}" for each in wrong]
+            what = TRACEBACK if "Traceback" in str(error) else UNCLEAR
+            wrong.append((what, str(error)[:2000]))
+        tally.wrong += [(what, f"{case}: {each}") for what, each in wrong]
 
-    def _attempt(self) -> Ended:
-        self._prepared()
-        return self._run()
+    @staticmethod
+    def _count(ended: Ended, tally: Tally) -> None:
+        tally.runs += 1
+        tally.recovered += ended.code == 0
+        tally.failed += ended.code > 0
+        tally.killed += ended.code < 0
 
     def _prepared(self) -> Census:
         """A new attempt: what is there before it."""
@@ -200,27 +253,29 @@ class Sweep:
         self._story.prepare(self._sim, self._number, self._folder)
         return Census.of(self._sim)
 
-    def _run(self, **how: Any) -> Ended:
+    def _run(self, case: Case | None = None) -> Ended:
         params = self._story.params(self._sim, self._number, self._folder)
-        return self._module.run({"connection_timeout": _CALL_SECONDS, **params}, **how)
+        seconds = _SHORT_SECONDS if case and KINDS[case.kind].late else _AMPLE_SECONDS
+        return self._module.run({"connection_timeout": seconds, **params}, rule=case.rule if case else None)
 
-    def _about(self, ended: Ended, case: Case) -> Iterator[str]:
+    def _about(self, ended: Ended, case: Case) -> Iterator[tuple[str, str]]:
         """What is wrong about how a disturbed task has ended."""
         if ended.seconds > _MOST_SECONDS:
-            yield f"it took {ended.seconds:.0f} s"
+            yield UNCLEAR, f"it took {ended.seconds:.0f} s"
         if ended.code < 0 and case.kind != "SIGKILL":
-            yield f"it was ended by signal {-ended.code}"
+            yield UNCLEAR, f"it was ended by signal {-ended.code}"
         if ended.code > 0:
             code = ended.result.get("error_code", "")
             if code in _NO_ERROR_CODES:
-                yield f"error_code is {code!r}: {ended.result.get('msg')}"
+                yield UNCLEAR, f"error_code is {code!r}: {ended.result.get('msg')} {ended.result.get('trace')}"
             if case.kind == "SIGTERM" and code != "interrupted":
-                yield f"after SIGTERM, error_code is {code}: {ended.result.get('msg')} {ended.result.get('failures')}"
-        yield from self._untrue(ended)
+                yield LIE, f"after SIGTERM, error_code is {code}: {ended.result.get('msg')} {ended.result.get('failures')}"
+        for each in self._untrue(ended, KINDS[case.kind]):
+            yield LIE, each
         if ended.code >= 0 and (left := list(self._module.temporary.iterdir())):
-            yield f"temporary files are left: {left}"
+            yield LEFTOVER, f"temporary files are left: {left}"
 
-    def _untrue(self, ended: Ended) -> Iterator[str]:
+    def _untrue(self, ended: Ended, kind: Kind) -> Iterator[str]:
         """What is reported as done and is not there, and the other way round."""
         if self._story.made is None or self._story.entries not in ended.result:
             return
@@ -229,23 +284,41 @@ class Sweep:
             code = entry.get("error", {}).get("error_code")
             if code is None and entry["name"] not in there:
                 yield f"{entry['name']} is reported and is not there"
-            elif code is not None and code not in UNKNOWN and entry["name"] in there:
+            elif code is not None and code not in UNKNOWN and entry["name"] in there and not kind.done:
                 yield f"{entry['name']} is there, and reported as {code}"
 
-    def _converged(self, before: Census) -> Iterator[str]:
+    def _left_behind(self, before: Census) -> Iterator[tuple[str, str]]:
+        """What a task that failed leaves, and one that succeeds does not.
+
+        A lease of which a task does not know, since the answer was lost, ends by itself, with its VM.
+        """
+        assert self._left is not None
+        self._sim.leases_over()
+        if more := (Census.of(self._sim) - before).beyond(self._left):
+            yield LEFTOVER, f"it leaves {', '.join(more)}, where an undisturbed run leaves {self._left}"
+
+    def _converged(self, before: Census) -> Iterator[tuple[str, str]]:
         """What is wrong after an undisturbed run."""
         ended = self._run()
         if ended.code != 0:
-            yield f"the next run fails: {ended.result.get('error_code')}: {ended.result.get('msg')}"
+            yield NOT_CONVERGED, f"the next run fails: {ended.result.get('error_code')}: {ended.result.get('msg')}"
             return
         try:
             self._story.check(self._sim, self._number)
         except AssertionError as error:
-            yield f"the next run does not bring it to its end: {error}"
+            yield NOT_CONVERGED, f"the next run does not bring it to its end: {error}"
         if not self._story.repeats and self._run().result.get("changed"):
-            yield "the run after the next one changes something again"
+            yield NOT_CONVERGED, "the run after the next one changes something again"
         left = Census.of(self._sim) - before
         if not self._story.repeats and left != self._left:
-            yield f"after the next run there is {left}, where an undisturbed run leaves {self._left}"
+            yield LEFTOVER, f"after the next run there is {left}, where an undisturbed run leaves {self._left}"
         if files := list(self._module.temporary.iterdir()):
-            yield f"temporary files are left after the next run: {files}"
+            yield LEFTOVER, f"temporary files are left after the next run: {files}"
+
+
+def some(count: int, most: int, seed: str) -> list[int]:
+    """Some of the numbers from 1 to count: the first, the last, and others that are chosen by the seed."""
+    if not most or count <= most:
+        return list(range(1, count + 1))
+    between = random.Random(seed).sample(range(2, count), most - 2)  # noqa: S311
+    return sorted([1, *between, count])

@@ -32,6 +32,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "instant_clone_parent": {"parent": _VM, "guest_username": "root", "guest_password": "a-secret-of-the-guest"},
     "instant_clone_parent_info": {"parent": _VM},
     "linked_clone": {"source": _VM, "name": "web-1"},
+    "vcenter_role": {"name": "builders", "flows": ["instant_clone"]},
     "vm_backup": {"vm": _VM, "repository": "/nowhere/backups"},
     "vm_export": {"vm": _VM, "dest": "/nowhere/exports"},
     "vm_from_disks": {"name": "web-1", "disks": ["[ds] web-1/web-1.vmdk"]},

@@ -160,6 +160,8 @@ WAYS = {
     "instant_clone_parent, collapse": Story(
         lambda _sim, _number, _folder: {"parent": _GOLDEN, "state": "running", "collapse_deltas": True},
         prepare=_used_parent,
+        # The snapshot of a run that failed does for the next one.
+        resumes=True,
     ),
     "cbt_changed_areas, power_cycle": Story(
         lambda _sim, number, _folder: {"vm": {"name": f"vm-{number}"}, "state": "enabled", "activation": "power_cycle"},
@@ -182,5 +184,7 @@ WAYS = {
         lambda _sim, number, folder: _template(f"tpl-{number}", folder, on_mismatch="replace", remove_old_versions=True),
         flags=STORIES["cached_ovf_template"].flags,
         prepare=_older_version,
+        # The new version stays, and the old one is removed by the next run.
+        resumes=True,
     ),
 }

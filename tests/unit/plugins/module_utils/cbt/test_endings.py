@@ -49,6 +49,8 @@ def test_a_question_leaves_nothing_and_is_no_change(ten):
     ("method", "how"),
     [
         ("CreateSnapshot_Task", {"do": "task-fault", "fault": "SystemError"}),
+        # The snapshot is there, although its task has failed.
+        ("CreateSnapshot_Task", {"do": "task-fault-after", "fault": "SystemError"}),
         ("CreateSnapshot_Task", {"do": "fault", "fault": "InvalidState"}),
         ("CreateSnapshot_Task", {"do": "drop-after"}),
         ("RemoveSnapshot_Task", {"do": "task-fault", "fault": "SystemError"}),

@@ -43,6 +43,14 @@ def test_each_privilege_that_is_missing_is_told_and_nothing_is_done(areas, asked
     assert ran.calls["HasPrivilegeOnEntities"] == 1
 
 
+def test_a_vcenter_that_does_not_say_what_a_user_may_do_keeps_nobody_from_doing_it(areas):
+    areas.make("web-2", tracked=False)
+    areas.sim.inject(method="HasPrivilegeOnEntities", do="fault", fault="NoPermission")
+    ran = areas.run(state="enabled", vms=[{"name": "web-2"}])
+    assert ran.result["changed"]
+    assert any("does not say which privileges" in warning for warning in areas.warnings)
+
+
 def test_where_nothing_is_to_be_done_nothing_is_needed(areas):
     areas.log_in_with([])
     ran = areas.run(state="enabled")

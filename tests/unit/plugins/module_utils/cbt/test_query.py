@@ -128,6 +128,18 @@ def test_any_file_fault_means_that_the_whole_disk_is_to_be_read(key, code):
     assert tracking.full_required(error).code == code
 
 
+@pytest.mark.parametrize(
+    ("parameter", "code"),
+    [("changeId", "change_id_unknown"), (None, "change_id_unknown"), ("deviceKey", None), ("startOffset", None)],
+)
+def test_a_change_id_that_is_refused_means_that_the_whole_disk_is_to_be_read(parameter, code):
+    fault = vmodl.fault.InvalidArgument(invalidProperty=parameter, msg="A specified parameter was not correct.")
+    error = faults.translate(fault)
+    error.__cause__ = fault
+    meaning = tracking.full_required(error)
+    assert (meaning and meaning.code) == code
+
+
 def test_a_disk_in_the_place_of_another_one_is_read_whole(start, state):
     areas = start()
     areas.make("web-1", 2)

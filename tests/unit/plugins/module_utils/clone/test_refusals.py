@@ -288,3 +288,12 @@ def test_a_vcenter_that_allows_no_datastore_says_so(start):
     assert tasks.run(name="web-1").actions == {"web-1": "created"}
     ran = tasks.attempt(name="web-2", datastore="LocalDS_0")
     assert "spec.location" in ran.clones["web-2"]["error"]["msg"]
+
+
+@pytest.mark.parametrize("fault", ["MethodNotFound", "NotSupported"])
+def test_where_vcenter_cannot_check_a_clone_check_mode_says_so_and_expects_it(start, fault):
+    tasks = start()
+    tasks.sim.inject(method="CheckInstantClone_Task", do="fault", fault=fault, times=0)
+    ran = tasks.run(name="web-1", check=True)
+    assert (ran.result["changed"], tasks.run(name="web-1").result["changed"]) == (True, True)
+    assert any("could not be asked" in warning for warning in tasks.warnings)

@@ -105,3 +105,9 @@ def test_a_dead_session_is_no_missing_privilege():
 
 def test_a_cancelled_task_is_no_fault():
     assert isinstance(faults.translate(vmodl.fault.RequestCanceled()), Cancelled)
+
+
+def test_a_vapp_that_is_worked_on_is_waited_for_as_any_other_object():
+    task = vim.Task("task-7", None)
+    error = faults.translate(vim.fault.VAppTaskInProgress(task=task))
+    assert (error.fault, error.details["task"]) == ("TaskInProgress", "task-7")

@@ -184,3 +184,9 @@ def test_compressed_answers_and_those_that_are_none(make_sim, monkeypatch, body,
                 return
             with pytest.raises(error):
                 _asked(known, patched, _Canned(body, status))
+
+
+def test_a_fault_that_comes_with_status_200_is_no_empty_answer():
+    document = _ENVELOPE.format("").replace("RetrievePropertiesExResponse", "Fault").encode()
+    with pytest.raises(StrangeAnswer):
+        plain.parse(document)

@@ -14,12 +14,12 @@ import time
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import soap, tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, SessionExpired
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import options, session
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import nobody, options, session
 
 
 def calls(sim) -> dict[str, int]:
@@ -32,6 +32,22 @@ def kept(sim, **changes) -> Session:
 
 def look(known: Session):
     return known.retrying(lambda: known.content.searchIndex.FindByInventoryPath("DC0"))
+
+
+@pytest.mark.parametrize(
+    ("header", "session_id"),
+    [
+        ('vmware_soap_session="abc"; Path=/; HttpOnly; Secure; ', "abc"),
+        ("vmware_soap_session=abc; Path=/; HttpOnly, other=1; Path=/", "abc"),
+        ("other=1; Path=/, vmware_soap_session=abc; Path=/", "abc"),
+        ("vmware_soap_session=abc; Path=/; Partitioned", "abc"),
+        ("my_vmware_soap_session=abc", None),
+    ],
+)
+def test_the_session_is_found_among_other_cookies_and_attributes(header, session_id):
+    stub = soap.Stub(nobody(1), soap.CallStats())
+    stub.cookie = header
+    assert stub.GetSessionId() == session_id
 
 
 # Keeping

@@ -297,3 +297,11 @@ def test_without_objects_nothing_is_waited_for(shared_sim):
         shared_sim.reset_calls()
         assert tasks.wait_until(known, [], vim.VirtualMachine, ["name"], in_a_minute(), pytest.fail) == set()
         assert calls(shared_sim) == {}
+
+
+@pytest.mark.parametrize("op", ["remove", "indirectRemove", "assign"])
+def test_what_became_unset_is_told_as_unset_however_vcenter_says_it(op):
+    change = vmodl.query.PropertyCollector.Change(name="guest.net", op=op, val=None)
+    vm = vmodl.query.PropertyCollector.ObjectUpdate(kind="modify", obj=vim.VirtualMachine("vm-1", None), changeSet=[change])
+    (update,) = tasks._updates(vmodl.query.PropertyCollector.FilterUpdate(objectSet=[vm]))
+    assert update.values == {"guest.net": None}

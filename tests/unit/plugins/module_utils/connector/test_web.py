@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -437,9 +438,24 @@ def test_a_proxy_that_refuses():
 # Files of hosts.
 
 
-def test_a_host_without_a_known_certificate_is_sent_nothing():
+def test_a_host_whose_certificate_is_not_shown_is_verified_as_the_vcenter_is(tmp_path):
+    ca = tmp_path / "ca.pem"
+    shutil.copy(IMPOSTOR, ca)
+    done = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    with answers(done, done, secure=True) as server:
+        url = f"https://localhost:{server.port}/file"
+        with pytest.raises(ConnectionFailed) as caught:
+            web.put(nobody(1, thumbprint=None), url, b"data", None)
+        assert caught.value.error_code.startswith("tls_")
+        assert server.requests == []
+        web.put(nobody(1, thumbprint=None, ca_path=str(ca)), url, b"data", None)
+        web.put(nobody(1, thumbprint=None, validate_certs=False), url, b"data", None)
+        assert len(server.requests) == 2
+
+
+def test_a_host_without_a_known_certificate_is_sent_nothing_where_the_vcenter_is_pinned():
     with answers(secure=True) as server:
-        known = nobody(1)
+        known = nobody(1, thumbprint="0" * 64)
         with pytest.raises(ConnectionFailed) as caught:
             web.put(known, f"https://127.0.0.1:{server.port}/file", b"data", None)
         assert caught.value.error_code == "host_certificate_unknown"

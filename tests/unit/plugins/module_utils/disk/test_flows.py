@@ -8,15 +8,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
+import time
 
 import pytest
 
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Interrupted, TimedOut
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
+    ConnectionLost,
+    Interrupted,
+    PartialFailure,
+    TimedOut,
+)
 from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat import Flat
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Vms, one, sha256
@@ -75,6 +83,27 @@ def test_a_disk_goes_in_by_a_lease(disks, tmp_path, judges):
     assert (ran.total, ran.called("MakeDirectory")) == (21, 1)
     found = disks.info(datastore_path=path, digest=True).result["disk"]
     assert found["content_sha256"] == sha256(raw.read_bytes())
+
+
+def test_a_sign_of_life_that_comes_after_the_end_of_the_lease_undoes_nothing(disks, tmp_path, monkeypatch):
+    complete = lease.Lease.complete
+
+    def signs():
+        return disks.sim.calls()["by_method"].get("HttpNfcLeaseProgress", 0)
+
+    def completed(of, deadline):
+        complete(of, deadline)
+        before, patience = signs(), time.monotonic() + 60
+        while signs() == before and time.monotonic() < patience:
+            threading.Event().wait(0.02)
+
+    monkeypatch.setattr(lease, "_SECONDS_BETWEEN_SIGNS", 0.05)
+    monkeypatch.setattr(lease.Lease, "complete", completed)
+    raw = tmp_path / "a.raw"
+    raw.write_bytes(vforge_disks.noise(MIB))
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(raw), datastore_path=path)
+    assert disks.info(datastore_path=path, digest=True).result["disk"]["content_sha256"] == sha256(raw.read_bytes())
 
 
 @pytest.mark.parametrize("size", [MIB, 40 * MIB])
@@ -324,6 +353,41 @@ def test_a_disk_is_copied_and_deleted_on_its_datastore(disks, tmp_path):
     assert not listed[0].get("file")
 
 
+@pytest.fixture(name="to_copy")
+def _to_copy(disks):
+    """A disk of no VM, and what is asked for."""
+    disks.sim.create_vm("flt-src", on=False, datastore="LocalDS_0", disks=[{"bytes": MIB}])
+    disks.sim.govc("vm.unregister", "flt-src")
+    path, copy = "[LocalDS_0] flt-src/flt-src.vmdk", "[LocalDS_0] flt-copies/b.vmdk"
+    return {"state": "copied", "datastore_path": path, "destination": copy}
+
+
+@pytest.mark.parametrize("do", ["drop-after", "half"])
+def test_a_copy_whose_answer_was_lost_is_made_again_by_the_next_run(disks, to_copy, do):
+    disks.sim.inject(method="CopyVirtualDisk_Task", do=do)
+    with pytest.raises(PartialFailure, match="CopyVirtualDisk_Task"):
+        disks.run(**to_copy)
+    assert one(disks.run(**to_copy).result)["actions"] == ["copied"]
+    assert not disks.run(**to_copy).result["changed"]
+
+
+def test_another_disk_where_a_copy_was_begun_is_left_alone(disks, to_copy):
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="drop")
+    with pytest.raises(PartialFailure, match="CopyVirtualDisk_Task"):
+        disks.run(**to_copy)
+    disks.sim.create_vm("flt-other", on=False, datastore="LocalDS_0", disks=[{"bytes": 3 * MIB}])
+    disks.sim.govc("datastore.cp", "-ds", "LocalDS_0", "flt-other/flt-other.vmdk", "flt-copies/b.vmdk")
+    with pytest.raises(PartialFailure, match="was not made of this source"):
+        disks.run(**to_copy)
+
+
+def test_of_a_copy_that_is_refused_nothing_is_left(disks, to_copy):
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="task-fault", fault="NoDiskSpace")
+    with pytest.raises(PartialFailure):
+        disks.run(**to_copy)
+    assert not [file for file in disks.sim.orphans() if "/flt-copies/" in file]
+
+
 def test_an_interrupted_download_is_gone_on_with(disks, vm, tmp_path):
     target = tmp_path / "out.raw"
     real = Flat.pieces
@@ -527,3 +591,16 @@ def test_a_disk_on_vsan_goes_out_by_a_lease_alone_and_is_not_read_back(disks, vm
     assert late.error.details["option"] == "verify"
     assert "cannot be read back" in str(late.error)
     assert late.called("ImportVApp") == 0
+
+
+def test_the_vm_of_an_import_that_could_not_be_removed_is_removed_by_the_next_run(disks, tmp_path, monkeypatch):
+    disks.sim.inject(method="Destroy_Task", do="fault", fault="NoPermission")
+    asked = {"state": "imported", "path": str(image(tmp_path)), "datastore_path": "[LocalDS_0] flt-left/a.vmdk"}
+    assert one(disks.run(**asked).result)["actions"] == ["imported"]
+    assert "The next import to this place removes it." in disks.warnings[-1]
+    assert disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    # The next run is another process.
+    monkeypatch.setattr(Owner, "is_gone", lambda _self: True)
+    assert not disks.run(**asked).result["changed"]
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert not disks.run(**asked).result["changed"]

@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+import datetime
+import types
+
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import fcd
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fcd.running import (
     actions,
     entry,
@@ -97,3 +101,17 @@ def test_one_that_fails_does_not_stop_the_others(disks):
     codes = [each.get("error", {}).get("error_code") for each in ran.result["snapshots"]]
     assert codes == ["no_disk_space", "not_found", "not_found", None]
     assert ran.result["changed"] is False
+
+
+def test_snapshots_stand_in_the_order_of_their_times_whatever_vcenter_lists_first():
+    """The API reference promises no order."""
+    times = {f"id-{hour}": datetime.datetime(2026, 1, 1, hour, tzinfo=datetime.UTC) for hour in (3, 1, 2)}
+    listed = [
+        types.SimpleNamespace(id=types.SimpleNamespace(id=key), description="", createTime=at, backingObjectId="")
+        for key, at in times.items()
+    ]
+    session = types.SimpleNamespace(
+        retrying=lambda _call: types.SimpleNamespace(snapshots=listed), reference=lambda _kind, moid: moid
+    )
+    found = fcd.read_snapshots(session, types.SimpleNamespace(moid="datastore-1"), "disk")
+    assert [each.id for each in found] == ["id-1", "id-2", "id-3"]

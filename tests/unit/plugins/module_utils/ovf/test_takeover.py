@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -114,9 +115,23 @@ def test_a_vm_that_is_worked_on_is_waited_for(templates, source, trouble):
 # The strongest witness
 
 
-def test_sizes_that_vcenter_keeps_are_read_again_where_the_host_reports_none(templates, tmp_path):
+@pytest.mark.parametrize("fault", ["NotSupported", "InvalidState"])
+def test_sizes_that_vcenter_keeps_are_read_again_where_the_host_reports_none(templates, tmp_path, fault):
     source = Made(disks={"a.vmdk": content(3_000_000), "b.vmdk": B}).ova(tmp_path)
-    templates.sim.inject(method="HttpNfcLeaseGetManifest", do="fault", fault="NotSupported")
+    templates.sim.inject(method="HttpNfcLeaseGetManifest", do="fault", fault=fault)
+    ran = templates.run(source)
+    assert (ran.result["actions"], ran.called("RefreshStorageInfo")) == (["imported"], 1)
+    one_template(templates)
+
+
+def test_a_size_of_0_is_no_report(templates, tmp_path, monkeypatch):
+    source = Made(disks={"a.vmdk": content(3_000_000), "b.vmdk": B}).ova(tmp_path)
+    real = lease.Lease.received
+
+    def received(of):
+        return {key: dataclasses.replace(each, size=0) for key, each in real(of).items()}
+
+    monkeypatch.setattr(lease.Lease, "received", received)
     ran = templates.run(source)
     assert (ran.result["actions"], ran.called("RefreshStorageInfo")) == (["imported"], 1)
     one_template(templates)

@@ -214,10 +214,11 @@ def test_a_transfer_goes_to_the_host_and_nowhere_else(inside):
     assert "/root/secret" not in inside.sim.vm(VM)["guest"]["files"]
 
 
-def test_without_a_certificate_to_pin_nothing_is_sent(inside):
+def test_without_a_certificate_to_pin_the_host_is_verified_as_the_vcenter_is(inside):
     inside.know(pin=None)
     error = _refused(inside, lambda guest: guest.upload("/root/secret", b"secret"))
-    assert error.details["cause"] == "host_certificate_unknown"
+    assert error.details["cause"] == "tls_untrusted_ca"
+    assert "/root/secret" not in inside.sim.vm(VM)["guest"]["files"]
 
 
 def test_a_transfer_through_the_vcenter_is_checked_as_the_vcenter_is(inside):

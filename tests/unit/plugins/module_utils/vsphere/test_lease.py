@@ -18,10 +18,13 @@ import types
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tls as trust
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.web import Stop
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted, TimedOut, VforgeError
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
+    IMPOSTOR,
     Server,
     impostor_thumbprint,
     nobody,
@@ -386,3 +389,29 @@ def test_a_stop_that_is_cleared_lets_transfers_begin_again():
         sending = Sending(host)
         sending.send(source)
     assert host.bodies == {"/disk-0": source.data}
+
+
+@pytest.mark.parametrize(
+    ("said", "key", "url", "is_disk"),
+    [
+        (True, "/vm-1/disk:0", "https://*/nfc/1/a", True),
+        (False, "/vm-1/nvram", "https://*/nfc/1/a.nvram", False),
+        (None, "/vm-1/VirtualLsiLogicController0:0", "https://*/nfc/1/a", True),
+        (None, "/vm-1/disk:0", "https://*/nfc/1/a.vmdk?x=1", True),
+        (None, "/vm-1/nvram", "https://*/nfc/1/a.nvram", False),
+    ],
+)
+def test_a_file_of_a_lease_is_a_disk_also_where_vcenter_does_not_say_it(said, key, url, is_disk):
+    item = vim.HttpNfcLease.DeviceUrl(key=key, importKey="", url=url, disk=said, sslThumbprint="")
+    info = types.SimpleNamespace(
+        deviceUrl=[item], totalDiskCapacityInKB=1, leaseTimeout=300, entity=vim.VirtualMachine("vm-1", None)
+    )
+    assert [device.disk for device in lease._ready(info).devices] == [is_disk]
+
+
+def test_of_a_chain_the_first_certificate_is_that_of_the_host():
+    pem = IMPOSTOR.read_text(encoding="ascii")
+    certificate = pem[pem.index("-----BEGIN CERT") :]
+    other = certificate.replace("MII", "MIJ", 1)
+    assert trust.digest_of(f"\n{certificate}\n{other}\0") == impostor_thumbprint()
+    assert trust.digest_of("no certificate") is None

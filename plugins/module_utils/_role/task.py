@@ -1,0 +1,124 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The task from its options to its result."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._engine import Item, Task, diff
+from . import apply, plan, read
+from .model import ABSENT, Options, Role, RoleTaken
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+
+_DONE = {plan.CREATE: "created", plan.UPDATE: "updated", plan.REMOVE: "removed"}
+
+
+@dataclasses.dataclass(kw_only=True)
+class RoleItem(Item):
+    """The role of the task, called ``wanted``; ``role`` is as it was found."""
+
+    wanted: str
+    role: Role | None
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"the role {self.wanted}"
+
+    @property
+    def name(self) -> str:
+        """Of the role."""
+        return self.wanted
+
+    @property
+    def had(self) -> frozenset[str]:
+        """Privileges that the role had."""
+        return self.role.privileges if self.role else frozenset()
+
+
+def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
+    """Do what the options ask for, or in check mode find out what that would be.
+
+    :returns: the module's result.
+    :raises VforgeError: before anything was changed.
+    :raises PartialFailure: the call failed; it holds the whole result.
+    """
+    known = read.read(session)
+    role = known.roles.get(options.name)
+    item = RoleItem(wanted=options.name, role=role, steps=plan.steps(role, options, known.privileges))
+    task = Task(
+        session,
+        [item],
+        "roles",
+        deadline=session.deadline(options.timeout),
+        parallel=1,
+        check=check,
+    )
+    with task.phase("work"), task.accounted():
+        _carry_out(task, item, options)
+    number = item.role.number if item.role and options.state != ABSENT else None
+    if plan.CREATE in item.done and not check:
+        number = _made(session, item, options)
+    wanted = frozenset() if options.state == ABSENT else options.privileges
+    return task.finish(
+        {
+            "changed": bool(item.done),
+            "name": options.name,
+            "role_id": number,
+            "actions": [_DONE[step] for step in item.done],
+            "privileges": sorted(wanted if item.done or not item.steps else item.had),
+            "added": sorted(wanted - item.had) if item.done else [],
+            "removed": sorted(item.had - wanted) if item.done else [],
+            "diff": diff(_lines(item.had), _lines(wanted if item.done else item.had)),
+        }
+    )
+
+
+def _carry_out(task: Task[RoleItem], item: RoleItem, options: Options) -> None:
+    if task.check:
+        item.done = list(item.steps)
+        return
+    session, role = task.session, item.role
+    task.stage(
+        plan.CREATE,
+        lambda _item: apply.create(session, options),
+        "roles made",
+        repeatable=True,
+        done_already="AlreadyExists",
+    )
+    if role is not None:
+        task.stage(
+            plan.UPDATE,
+            lambda _item: apply.update(session, role, options),
+            "roles changed",
+            repeatable=True,
+        )
+        task.stage(
+            plan.REMOVE,
+            lambda _item: apply.remove(session, role),
+            "roles removed",
+            repeatable=True,
+            done_already="NotFound",
+        )
+
+
+def _made(session: Session, item: RoleItem, options: Options) -> int | None:
+    """The ``roleId`` of the role that was made.
+
+    vCenter's word that it exists already may mean a call of this task whose answer was lost, or
+    somebody else's role.
+    """
+    made = read.read(session).roles.get(options.name)
+    if made is None or made.privileges != options.privileges:
+        item.done = []
+        item.fail(RoleTaken(f"Somebody else made the role {options.name} meanwhile.", hint="Run it again."))
+    return made.number if made else None
+
+
+def _lines(privileges: frozenset[str]) -> list[str]:
+    return [f"{name}\n" for name in sorted(privileges)]

@@ -1,0 +1,1 @@
+"""What the lane with real controllers is made of."""

@@ -1,0 +1,196 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The main flow of each role, for the sweep of faults: a playbook in the place of a module."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Ended, Story
+
+# What a role may take on a busy machine: a run of one takes some seconds.
+_PATIENCE = 300.0
+
+_MIB = 2**20
+
+
+class RoleRun:
+    """Runs a role as ``Forked`` runs a module. Signals have tests of their own: the one process is many here.
+
+    Args:
+        sim: what its modules connect to.
+        role: its name.
+        folder: for its play, its sessions and its temporary files.
+    """
+
+    def __init__(self, sim: Any, role: str, folder: Path) -> None:
+        self._sim, self._role, self._folder = sim, role, folder
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir(exist_ok=True)
+
+    def run(self, params: dict[str, Any], *, rule: dict[str, Any] | None = None) -> Ended:
+        """Play it to its end.
+
+        Args:
+            params: the role's variables without its prefix, and ``connection_timeout`` of its modules.
+            rule: a failure to inject.
+        """
+        self._write(dict(params))
+        self._sim.reset_calls()
+        begun = time.monotonic()
+        if rule is not None:
+            self._sim.inject(**rule)
+        done = subprocess.run(
+            [*PLAYBOOK, "play.json"],
+            cwd=self._folder,
+            env={**environment(self._folder, self._sim), "TMPDIR": str(self.temporary), "ANSIBLE_NOCOLOR": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+        return self._ended(done.returncode, done.stdout, time.monotonic() - begun)
+
+    def _write(self, params: dict[str, Any]) -> None:
+        defaults = {
+            "group/vforge.vsphere.all": {"connection_timeout": params.pop("connection_timeout")},
+            "vforge.vsphere.cached_ovf_template": {"takeover_after": 1},
+        }
+        play = {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "module_defaults": defaults,
+            "vars": {f"{self._role}_{name}": value for name, value in params.items()},
+            "tasks": [{"ansible.builtin.include_role": {"name": f"vforge.vsphere.{self._role}"}}],
+        }
+        (self._folder / "play.json").write_text(json.dumps([play]), encoding="utf-8")
+
+    def _ended(self, code: int, output: str, seconds: float) -> Ended:
+        calls = self._sim.calls()
+        struck = sum(known["hits"] for known in self._sim.injections())
+        self._sim.clear()
+        assert "Traceback (most recent call last)" not in output, output
+        changed = re.search(r"^localhost .* changed=(\d+)", output, re.MULTILINE)
+        # A role that sums up what failed says it in a message of its own, which has no code.
+        said = re.search(r'"error_code": "(\w+)"', output) or re.search(
+            r'^fatal: .*"msg": "(\w)', output, re.MULTILINE | re.DOTALL
+        )
+        result = {
+            "changed": bool(changed and int(changed[1])),
+            "error_code": said[1] if said else "",
+            "msg": output[-1500:],
+        }
+        return Ended(result, code, calls["by_method"], calls["files"], seconds, struck, len(output.splitlines()))
+
+
+def _fleet(sim: Any, number: int, _folder: Path) -> dict[str, Any]:
+    return {
+        "name": f"web{number}-##",
+        "count": 2,
+        "golden": {"path": f"/DC0/vm/golden-{number}"},
+        "golden_version": "1",
+        "clusters": ["DC0_C0"],
+        "folder": "DC0_F0",
+        "guest_username": sim.guest_username,
+        "guest_password": sim.guest_password,
+    }
+
+
+def _golden(sim: Any, number: int, _folder: Path) -> None:
+    sim.create_vm(f"golden-{number}", on=False)
+
+
+def _fleet_there(sim: Any, number: int) -> None:
+    assert sorted(sim.govc("find", "/DC0/vm/DC0_F0", "-type", "m", "-name", f"web{number}-0*")) == [
+        f"/DC0/vm/DC0_F0/web{number}-0{item}" for item in (1, 2)
+    ]
+
+
+def _source(sim: Any, number: int, _folder: Path) -> None:
+    sim.create_vm(f"src-{number}", disks=[{"bytes": _MIB}])
+
+
+def _no_snapshot(sim: Any, number: int) -> None:
+    assert not sim.govc("snapshot.tree", "-vm", f"src-{number}")
+
+
+def _off_with_disk(sim: Any, number: int, _folder: Path) -> None:
+    sim.create_vm(f"src-{number}", on=False, disks=[{"bytes": _MIB}])
+
+
+def _migrated(sim: Any, number: int) -> None:
+    assert sim.govc("find", "/DC0/vm", "-type", "m", "-name", f"new-{number}") == [f"/DC0/vm/new-{number}"]
+    assert not sim.govc("find", "/DC0/vm", "-type", "m", "-name", "vforge-import-*")
+    assert sim.open_leases() == 0
+
+
+ROLES = {
+    "instant_clone_fleet": Story(_fleet, flags=("--vms", "2", "--clone-time", "1ms"), prepare=_golden, check=_fleet_there),
+    "vmfork_fleet": Story(
+        _fleet,
+        flags=("--vms", "2", "--clone-time", "1ms", "--api-version", "6.5"),
+        prepare=_golden,
+        check=_fleet_there,
+    ),
+    "ovf_linked_clones": Story(
+        lambda _sim, number, folder: {
+            "template": f"tpl-{number}",
+            "source": str(folder / "ova" / "tiny.ova"),
+            "datacenter": "DC0",
+            "cluster": "DC0_C0",
+            "default_network": "VM Network",
+            "folder": "DC0_F0",
+            "clones": [{"name": f"web{number}-0{item}", "guestinfo": {"role": "web"}} for item in (1, 2)],
+        },
+        flags=("--vms", "2", "--clone-time", "1ms", "--lease-timeout", "3s"),
+        check=_fleet_there,
+        imports=True,
+    ),
+    "vm_clone_backup": Story(
+        lambda _sim, number, _folder: {
+            "vms": [{"name": f"src-{number}"}],
+            "folder": "/DC0/vm/DC0_F0",
+            "datacenter": "DC0",
+            "fresh_hours": 12,
+            "keep_last": 2,
+        },
+        flags=("--vms", "2", "--clone-time", "1ms"),
+        prepare=_source,
+        check=_no_snapshot,
+    ),
+    "changed_areas_report": Story(
+        lambda _sim, number, folder: {
+            "vms": [{"name": f"src-{number}"}],
+            "state_file": str(folder / f"state-{number}.json"),
+            "path": str(folder / f"report-{number}.html"),
+        },
+        flags=("--vms", "2"),
+        prepare=_source,
+        check=_no_snapshot,
+        repeats=True,
+    ),
+    "vmdk_migrate": Story(
+        lambda _sim, number, folder: {
+            "vm": {"name": f"src-{number}"},
+            "file": str(folder / f"disk-{number}.vmdk"),
+            "datastore_path": f"[LocalDS_0] migrated-{number}/disk.vmdk",
+            "name": f"new-{number}",
+            "remove_source": True,
+        },
+        flags=("--vms", "2", "--clone-time", "1ms", "--lease-timeout", "3s"),
+        prepare=_off_with_disk,
+        check=_migrated,
+        images=True,
+        imports=True,
+    ),
+}

@@ -1,0 +1,107 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Each module works as a user who has what the table of privileges says, and no more; notes and roles agree with the table."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import uuid
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins import modules
+from ansible_collections.vforge.vsphere.plugins.module_utils._role.needs import FLOWS, MODULES, privileges_of
+from ansible_collections.vforge.vsphere.plugins.modules import vcenter_role
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import STORIES, Forked
+from vforge_ova import write_package
+
+_MODULES = pathlib.Path(next(iter(modules.__path__)))
+_ROLES = _MODULES.parents[1] / "roles"
+_PRIVILEGE = re.compile(r"\b(?:VirtualMachine|Datastore|Resource|Network|VApp|StorageProfile|Host)\.[A-Za-z.]*[A-Za-z]\b")
+
+# Whose story takes images, qemu-img and libnbd; the privileges of these are those of the snapshots and transports, which
+# test_privileges.py of cbt and the tests of the transports have.
+_WITH_IMAGES = {name for name, story in STORIES.items() if story.images}
+# Makes or changes roles, which no flow does.
+_OTHERS = {"vcenter_role"}
+_NAMES = sorted(set(STORIES) - _WITH_IMAGES - _OTHERS)
+
+# Of these each privilege is missing once.
+_EXAMPLES = ("instant_clone", "cached_ovf_template", "first_class_disk")
+
+
+def _user(sim, privileges):
+    """A user with these privileges."""
+    name, password = f"pv-{uuid.uuid4().hex[:8]}@vsphere.local", uuid.uuid4().hex
+    sim.add_user(name, password, list(privileges))
+    return {"username": name, "password": password}
+
+
+def _run(sim, name, number, folder, privileges):
+    """The story of a module, as a user with these privileges."""
+    STORIES[name].prepare(sim, number, folder)
+    params = STORIES[name].params(sim, number, folder)
+    return Forked(sim, name, folder).run({**params, **_user(sim, privileges)})
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_a_module_needs_no_more_than_the_table_says(make_sim, tmp_path, name):
+    write_package(tmp_path / "ova")
+    sim = make_sim(*STORIES[name].flags)
+    ended = _run(sim, name, 1, tmp_path, privileges_of([name], least=False) if name in MODULES else ())
+    assert ended.code == 0, ended.result
+    STORIES[name].check(sim, 1)
+
+
+@pytest.mark.parametrize("name", _EXAMPLES)
+def test_without_one_that_is_always_needed_it_fails_and_names_it(make_sim, tmp_path, name):
+    write_package(tmp_path / "ova")
+    sim = make_sim(*STORIES[name].flags)
+    least = privileges_of([name], least=True)
+    # A disk that is made and never removed needs no privilege to remove disks, which is asked for before.
+    for number, missing in enumerate(least, 1):
+        ended = _run(sim, name, number, tmp_path, [each for each in least if each != missing])
+        assert ended.code != 0, missing
+        assert "no_permission" in str(ended.result), ended.result
+        assert missing in str(ended.result), ended.result
+
+
+def _of_notes(name):
+    """The privileges that a module's notes name."""
+    text = (_MODULES / f"{name}.py").read_text(encoding="utf-8").partition("\nnotes:\n")[2]
+    notes = text.partition("\nseealso:\n")[0].partition('"""')[0]
+    found = set(_PRIVILEGE.findall(notes))
+    if "VirtualMachine.GuestOperations" in found:
+        found |= {f"VirtualMachine.GuestOperations.{each}" for each in ("Execute", "Modify", "Query")}
+    return {each for each in found if not each.endswith("GuestOperations")}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_the_notes_of_a_module_name_what_the_table_has(name):
+    assert _of_notes(name) == {need.name for need in MODULES[name]}
+
+
+def test_no_other_module_names_privileges():
+    others = {path.stem for path in _MODULES.glob("[!_]*.py")} - set(MODULES)
+    assert {name for name in others if _of_notes(name)} == set()
+
+
+def _called(role):
+    """The modules that a role's tasks call, and those of the roles that it includes."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (_ROLES / role / "tasks").glob("*.yml"))
+    found = set(re.findall(r"\bvforge\.vsphere\.(\w+):$", text, re.MULTILINE))
+    for included in re.findall(r"_role:\n +name: vforge\.vsphere\.(\w+)$", text, re.MULTILINE):
+        found |= _called(included)
+    return found
+
+
+@pytest.mark.parametrize("role", sorted(path.name for path in _ROLES.iterdir()))
+def test_a_flow_has_the_modules_that_its_tasks_call(role):
+    assert set(FLOWS.get(role, ())) == _called(role) & set(MODULES)
+
+
+def test_the_flows_that_can_be_chosen_are_those_of_the_table():
+    assert vcenter_role.argument_spec()["flows"]["choices"] == sorted({*MODULES, *FLOWS})
