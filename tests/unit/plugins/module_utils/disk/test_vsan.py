@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 import vforge_disks
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, one
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Vms, one
 
 TARGET = "[LocalDS_0] images/b.vmdk"
 
@@ -72,6 +72,18 @@ def test_a_disk_that_a_vm_has_by_another_name_is_neither_deleted_nor_replaced(vs
     vsan.sim.govc("device.remove", "-vm", "around", "-keep", "disk-*")
     gone = vsan.run(state="absent", datastore_path=target)
     assert (gone.result["changed"], gone.called("ConvertNamespacePathToUuidPath")) == (True, 1)
+
+
+def test_a_vm_around_a_disk_is_made_once(vsan):
+    """The second run finds its disk by the name that vCenter has for it."""
+    vsan.run(**vsan.asked, datastore_path=TARGET)
+    vms = Vms(vsan.sim)
+    asked = {"name": "around", "disks": [TARGET], "cpus": 1, "memory": 512, "networks": ["VM Network"]}
+    assert vms.run(**asked).result["changed"]
+    again = vms.run(**asked)
+    assert (again.result["changed"], again.called("ConvertNamespacePathToUuidPath")) == (False, 1)
+    other = vms.attempt(**{**asked, "disks": ["[LocalDS_0] images/c.vmdk"]})
+    assert other.error.error_code == "exists"
 
 
 def test_a_disk_whose_real_folder_cannot_be_had_is_left_alone(vsan):
