@@ -669,7 +669,7 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
                 "disks copied",
             )
             notes.note(files, target, made_of)
-    item.done.append(COPY)
+            item.done.append(COPY)
 
 
 def _may_be_copy(files: DatastoreFiles, target: DatastorePath, capacity: int) -> bool:
