@@ -142,7 +142,8 @@ def by_asked_paths(session: Session, found: Home, options: VmOptions, now: MadeV
     by another name: one call for each that was not found, and none elsewhere.
     """
     stores = {name_of(row): row for row in found.rows.values() if isinstance(row.ref, vim.Datastore)}
-    datacenter, asked = found.rows[found.moid].ref, {}
+    datacenter = found.rows[found.moid].ref
+    asked: dict[str, str] = {}
     for disk in options.disks:
         store = stores.get(disk.datastore)
         if store is not None and not any(str(disk) in files for files in now.disks):
