@@ -14,6 +14,7 @@ import time
 import pytest
 
 import vforge_disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
@@ -240,6 +241,19 @@ def test_a_disk_may_be_that_of_a_vm_whose_files_vcenter_does_not_know(disks, tmp
     monkeypatch.setattr(vsphere_disks, "_is_known", lambda row: row.get("name", name) != name)
     refused = disks.attempt(state="absent", datastore_path=path)
     assert (refused.error.error_code, f"does not know the files of {name}" in str(refused.error)) == ("in_use", True)
+
+
+def test_a_vm_that_vcenter_does_not_return_is_found_by_the_next_run(disks, tmp_path, monkeypatch):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, real = Vms(disks.sim), tasks._task_end
+    asked = {"name": "unreturned", "disks": [path], "cpus": 1, "memory": 512, "networks": ["VM Network"]}
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "_task_end", lambda moid, info, gone: real(moid, {**info, "info.result": None}, gone))
+        patch.setattr(batch, "read", lambda *_args: {})
+        ran = vms.attempt(**asked, powered_on=True)
+    assert (ran.error.error_code, ran.called("PowerOnVM_Task")) == ("task_gone", 0)
+    assert vms.run(**asked, powered_on=True).result["vms"][0]["actions"] == ["powered_on"]
 
 
 def test_a_linked_clone_of_a_disk_is_not_the_vm_around_it(disks, tmp_path):
