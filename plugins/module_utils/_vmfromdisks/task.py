@@ -62,7 +62,8 @@ def run(session: Session, options: VmOptions, *, check: bool) -> dict[str, t.Any
         if options.state == ABSENT:
             item.steps = plan.absent(options, item.now)
         else:
-            item.steps = plan.present(options, item.now)
+            now = read.by_asked_paths(session, home, options, item.now) if item.now is not None else None
+            item.steps = plan.present(options, now)
         spot = read.spot(home, options) if CREATE in item.steps else None
     with task.phase("work"), task.accounted(), task.working_on(item):
         if check:

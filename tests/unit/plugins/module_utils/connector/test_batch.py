@@ -464,6 +464,29 @@ def test_an_interrupt_breaks_off_a_call_that_is_not_answered(make_sim, interrupt
     assert time.monotonic() - begun < 20
 
 
+def test_what_a_thread_could_not_do_is_not_tried_again_as_long_as_no_call_is_allowed(shared_sim):
+    """A batch of another thread may end meanwhile: it would try for ever, and the run would never end."""
+    tried: list[str] = []
+
+    def end_lease():
+        try:
+            known.current_time()
+            tried.append("done")
+        except NotAttempted:
+            tried.append("refused")
+            if len(tried) < 100:  # that is, for ever
+                known.owed.append(end_lease)
+
+    with session(shared_sim) as known:
+        with known.stub.connections.halted(lambda: None):
+            known.owed.append(end_lease)
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                pool.submit(run_batch, known, [], 1, in_a_minute()).result()
+            assert tried == []
+        run_batch(known, [], 1, in_a_minute())
+    assert (tried, known.owed) == (["done"], [])
+
+
 def test_an_interrupt_between_two_ends_falsifies_neither(make_sim, interruptible):
     sim = make_sim(*EMPTY)
     told: list[str] = []
