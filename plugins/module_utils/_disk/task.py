@@ -31,8 +31,8 @@ from .._temporary_snapshots import (
 )
 from .._vsphere import directories, snapshots, vmdk
 from .._vsphere import lease as leases
-from .._vsphere.flat import Flat, NotWhole
-from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked
+from .._vsphere.flat import Flat, NotWhole, SeveralFiles
+from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked, NoSuchFile
 from . import apply, converting, describing, exporting, image, local, metadata, notes, plan, read
 from .exporting import RAW_NAME, STREAM_NAME
 from .image import Image, QemuImg
@@ -649,10 +649,15 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             if begun and not task.check:
                 _end_begun(task, item, ref, target)
             return
-        ours = known.get("source") == str(source) or (
-            begun.get("source") == str(source) and _may_be_copy(files, target, text.capacity)
-        )
-        plan.check_free(str(target), there=there, ours=ours, force=options.force)
+        ours = known.get("source") == str(source)
+        left = begun.get("source") == str(source) and not ours and not options.force
+        if left and _is_whole_copy(task, files, source, target):
+            if not task.check:
+                notes.note(files, target, made_of)
+                _end_begun(task, item, ref, target)
+            return
+        # What is not whole is of no use to anybody.
+        plan.check_free(str(target), there=there, ours=ours or left, force=options.force)
         item.steps = (COPY,)
         if there:
             describing.check_nobodys(session, ref, target)
@@ -672,14 +677,42 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             item.done.append(COPY)
 
 
-def _may_be_copy(files: DatastoreFiles, target: DatastorePath, capacity: int) -> bool:
-    """Whether a disk may be the copy that an earlier run has begun: it has the size of its source,
-    or is half made. Somebody may have put another one in the place since.
+def _is_whole_copy(task: Task[DiskItem], files: DatastoreFiles, source: DatastorePath, target: DatastorePath) -> bool:
+    """Whether the copy that an earlier run has begun is whole; False where it is half made.
+
+    Both disks are read: somebody may have put another one in the place since, and nothing else says
+    what a disk was copied from.
+
+    :raises Exists: it is another disk, or cannot be read.
+    """
+    there, own = Flat(files, target), Flat(files, source)
+    plan.check_free(str(target), there=True, ours=there.text.capacity == own.text.capacity, force=False)
+    try:
+        if _is_half_made(there):
+            return False
+        same = _read_back(task, files, target) == _read_back(task, files, source)
+    except (FileLocked, NoSuchFile, SeveralFiles) as error:
+        raise plan.Exists(
+            f"{target} is there already, and whether it is the copy of {source} that a run has begun "
+            f"cannot be known: {error.message}",
+            hint="Set force to replace it, or choose another place.",
+        ) from error
+    plan.check_free(str(target), there=True, ours=same, force=False)
+    return True
+
+
+def _is_half_made(disk: Flat) -> bool:
+    """Whether a disk has less content than its descriptor says.
+
+    :raises FileLocked, NoSuchFile, SeveralFiles: it cannot be read, as none on vSAN can.
     """
     try:
-        return Flat(files, target).text.capacity == capacity
+        disk.state()
+    except SeveralFiles:
+        raise
     except NotWhole:
         return True
+    return False
 
 
 @contextlib.contextmanager

@@ -377,22 +377,49 @@ def _to_copy(disks):
 
 
 @pytest.mark.parametrize("do", ["drop-after", "half"])
-def test_a_copy_whose_answer_was_lost_is_made_again_by_the_next_run(disks, to_copy, do):
+def test_a_copy_whose_answer_was_lost_is_found_by_its_content(disks, to_copy, do):
     disks.sim.inject(method="CopyVirtualDisk_Task", do=do)
     with pytest.raises(PartialFailure, match="CopyVirtualDisk_Task"):
         disks.run(**to_copy)
+    for check in (True, False):
+        found = disks.run(check=check, **to_copy)
+        assert (found.result["changed"], found.called("CopyVirtualDisk_Task")) == (False, 0)
+    again = disks.run(**to_copy)
+    assert (again.result["changed"], again.total <= 10) == (False, True)
+    assert not [file for file in disks.sim.orphans() if file.endswith("-begun")]
+
+
+def test_a_copy_that_a_killed_run_has_left_half_made_is_made_again(disks, to_copy, tmp_path):
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="drop-after")
+    assert disks.attempt(**to_copy).error
+    half = tmp_path / "half"
+    half.write_bytes(bytes(MIB // 2))
+    disks.sim.govc("datastore.upload", "-ds", "LocalDS_0", str(half), "flt-copies/b-flat.vmdk")
     assert one(disks.run(**to_copy).result)["actions"] == ["copied"]
     assert not disks.run(**to_copy).result["changed"]
 
 
-def test_another_disk_where_a_copy_was_begun_is_left_alone(disks, to_copy):
+@pytest.mark.parametrize("size", [MIB, 3 * MIB])
+def test_another_disk_where_a_copy_was_begun_is_left_alone(disks, to_copy, tmp_path, size):
     disks.sim.inject(method="CopyVirtualDisk_Task", do="drop")
     with pytest.raises(PartialFailure, match="CopyVirtualDisk_Task"):
         disks.run(**to_copy)
-    disks.sim.create_vm("flt-other", on=False, datastore="LocalDS_0", disks=[{"bytes": 3 * MIB}])
-    disks.sim.govc("datastore.cp", "-ds", "LocalDS_0", "flt-other/flt-other.vmdk", "flt-copies/b.vmdk")
-    with pytest.raises(PartialFailure, match="was not made of this source"):
-        disks.run(**to_copy)
+    raw = tmp_path / "other.raw"
+    raw.write_bytes(vforge_disks.noise(size))
+    disks.run(state="imported", path=str(raw), datastore_path=to_copy["destination"])
+    refused = disks.attempt(**to_copy)
+    assert "was not made of this source" in str(refused.error)
+    assert refused.called("CopyVirtualDisk_Task") == 0
+    assert one(disks.run(**to_copy, force=True).result)["actions"] == ["copied"]
+
+
+def test_what_cannot_be_read_where_a_copy_was_begun_is_left_alone(disks, to_copy):
+    disks.sim.datastore_type("LocalDS_0", "vsan")
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="drop-after")
+    assert disks.attempt(**to_copy).error
+    refused = disks.attempt(**to_copy)
+    assert (refused.error.error_code, "cannot be known" in str(refused.error)) == ("exists", True)
+    assert refused.called("CopyVirtualDisk_Task") == 0
 
 
 def test_of_a_copy_that_is_refused_nothing_is_left(disks, to_copy):
