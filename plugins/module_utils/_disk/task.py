@@ -62,6 +62,9 @@ Tell: t.TypeAlias = t.Callable[[str], None]
 # What is on its way is called so in the folder where it is made.
 _READY_STREAM = "import.vmdk"
 
+# Is noted of an imported disk where the VM of its import could not be removed.
+_LEFT = "left"
+
 _SECONDS_TO_CLEAN_UP = 300.0
 
 
@@ -516,6 +519,8 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         known = notes.noted(files, target) if there else {}
         if known and {name: known.get(name) for name in made_of} == made_of and not options.force:
             item.facts = known.get("facts") or {}
+            if known.get(_LEFT) and not task.check and _cleared(task, item, home, target):
+                notes.note(files, target, {name: value for name, value in known.items() if name != _LEFT})
             return
         found = converting.source(tool, options.path, options.source_format)
         if there and not options.force:
@@ -524,7 +529,8 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             if not task.check:
                 if not known:
                     importing.clear(task, item, home, target)
-                notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
+                left = bool(known.get(_LEFT)) and not _cleared(task, item, home, target)
+                notes.note(files, target, _imported(made_of, content, item, left=left))
             return
         item.steps = (IMPORT,)
         # Once more before it is replaced, since conversion and upload may take hours.
@@ -553,10 +559,27 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         if options.verify == CONTENT and _read_back(task, files, target) != content:
             _delete_wrong(task, item, options, home.ref)
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
-        # Where nothing is noted, the next run looks for the VM of the import, and removes it.
-        if came.cleared:
-            notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
+        notes.note(files, target, _imported(made_of, content, item, left=not came.cleared))
     item.done.append(IMPORT)
+
+
+def _imported(made_of: t.Mapping[str, t.Any], content: str, item: DiskItem, *, left: bool) -> dict[str, t.Any]:
+    """What is noted of a disk that came by an import.
+
+    :param left: whether the VM of the import is there still, which the next run removes.
+    """
+    noted = {**made_of, "content_sha256": content, "facts": item.facts}
+    return {**noted, _LEFT: True} if left else noted
+
+
+def _cleared(task: Task[DiskItem], item: DiskItem, home: places.Home, target: DatastorePath) -> bool:
+    """Remove the VM that an earlier import has left; whether it is gone. The disk is right without."""
+    try:
+        importing.clear(task, item, home, target)
+    except importing.Busy as error:
+        item.warnings.append(f"{error.message} The next import to this place tries again.")
+        return False
+    return True
 
 
 def _replaceable(session: Session, datacenter: t.Any, target: DatastorePath) -> t.Callable[[], None]:

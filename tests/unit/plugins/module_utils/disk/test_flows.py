@@ -634,14 +634,22 @@ def test_a_disk_on_vsan_goes_out_by_a_lease_alone_and_is_not_read_back(disks, vm
     assert late.called("ImportVApp") == 0
 
 
-def test_the_vm_of_an_import_that_could_not_be_removed_is_removed_by_the_next_run(disks, tmp_path, monkeypatch):
-    disks.sim.inject(method="Destroy_Task", do="fault", fault="NoPermission")
+@pytest.mark.parametrize("kind", ["VMFS", "vsan"])
+def test_the_vm_of_an_import_that_could_not_be_removed_is_removed_by_the_next_run(disks, tmp_path, monkeypatch, kind):
+    """Also on vSAN, where no disk can be read back to find out what it is."""
+    disks.sim.datastore_type("LocalDS_0", kind)
+    disks.sim.inject(method="Destroy_Task", do="fault", fault="NoPermission", times=0)
     asked = {"state": "imported", "path": str(image(tmp_path)), "datastore_path": "[LocalDS_0] flt-left/a.vmdk"}
     assert one(disks.run(**asked).result)["actions"] == ["imported"]
     assert "The next import to this place removes it." in disks.warnings[-1]
     assert disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
     # The next run is another process.
     monkeypatch.setattr(Owner, "is_gone", lambda _self: True)
+    os.utime(asked["path"])
+    for _attempt in ("touched", "noted"):
+        assert not disks.run(**asked).result["changed"]
+        assert "The next import to this place tries again." in disks.warnings[-1]
+    disks.sim.clear()
     assert not disks.run(**asked).result["changed"]
     assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
-    assert not disks.run(**asked).result["changed"]
+    assert disks.run(**asked).total <= 10
