@@ -19,7 +19,7 @@ import uuid
 from .._disk_import import apply as import_calls
 from .._disk_import import importing, places
 from .._engine import UNTOUCHED, Task, diff
-from .._errors import NotAttempted, NotFound, VforgeError
+from .._errors import Fault, NotAttempted, NotFound, VforgeError
 from .._temporary_snapshots import (
     Kind,
     Made,
@@ -540,10 +540,6 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         converting.checksum(options.path, options.checksum, session.show_progress)
         with local.scratch(f"{options.path}.stream", task.deadline, session.show_progress) as place:
             path, capacity, content = _stream(task, tool, found, place)
-            if known:
-                # It is of the disk that goes. Were it there beside the new one, a run that ends
-                # before the proof would leave that one with a proof of another.
-                notes.note(files, target, {})
             new = importing.NewDisk(
                 path=path,
                 capacity=capacity,
@@ -554,13 +550,57 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
                 check=check,
                 timeout=options.timeout,
             )
-            came = importing.bring_in(task, item, home, new)
+            came = _bring_in(task, item, home, new, files, known)
             item.facts["uuid"], item.sent = came.uuid, came.sent
         if options.verify == CONTENT and _read_back(task, files, target) != content:
             _delete_wrong(task, item, options, home.ref)
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
         notes.note(files, target, _imported(made_of, content, item, left=not came.cleared))
     item.done.append(IMPORT)
+
+
+def _bring_in(
+    task: Task[DiskItem],
+    item: DiskItem,
+    home: places.Home,
+    new: importing.NewDisk,
+    files: DatastoreFiles,
+    known: t.Mapping[str, t.Any],
+) -> importing.Imported:
+    """Import a disk. What is noted of one that it replaces goes right before, and comes back where
+    that one stays.
+
+    Were it there beside the new one, a run that ends before the proof would leave that one with a
+    proof of another. Were it not there beside the old one, nobody could say on vSAN what that is.
+
+    :param known: what is noted of the disk that is there; empty where nothing is.
+    """
+    old: list[bytes] = []
+
+    def check() -> None:
+        new.check()
+        if known:
+            old.append(files.read(new.target, vmdk.MOST_DESCRIPTOR))
+            notes.note(files, new.target, {})
+
+    try:
+        return importing.bring_in(task, item, home, dataclasses.replace(new, check=check))
+    except (Fault, NotAttempted):
+        # Of all else it is not known whether vCenter goes on with it.
+        if old:
+            _note_again(item, files, new.target, old[0], known)
+        raise
+
+
+def _note_again(item: DiskItem, files: DatastoreFiles, target: DatastorePath, old: bytes, known: t.Mapping[str, t.Any]) -> None:
+    """Note of a disk what was noted before, where it is the same one: each has another UUID in its
+    descriptor.
+    """
+    try:
+        if files.read(target, vmdk.MOST_DESCRIPTOR) == old:
+            notes.note(files, target, known)
+    except VforgeError as error:
+        item.warnings.append(f"What was noted of {target} is lost, so the next run reads it: {error.message}")
 
 
 def _imported(made_of: t.Mapping[str, t.Any], content: str, item: DiskItem, *, left: bool) -> dict[str, t.Any]:

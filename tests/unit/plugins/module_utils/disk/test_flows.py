@@ -19,6 +19,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     ConnectionLost,
+    Fault,
     Interrupted,
     PartialFailure,
     TimedOut,
@@ -632,6 +633,47 @@ def test_a_disk_on_vsan_goes_out_by_a_lease_alone_and_is_not_read_back(disks, vm
     assert late.error.details["option"] == "verify"
     assert "cannot be read back" in str(late.error)
     assert late.called("ImportVApp") == 0
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"method": "ImportVApp", "do": "fault", "fault": "NoPermission"},
+        {"method": "MoveVirtualDisk_Task", "do": "fault", "fault": "NoPermission"},
+        {"method": "MoveVirtualDisk_Task", "do": "task-fault", "fault": "FileLocked"},
+    ],
+)
+def test_a_disk_that_was_not_replaced_after_all_is_what_was_noted_of_it(disks, tmp_path, rule):
+    """On vSAN nothing else says what it is."""
+    disks.sim.datastore_type("LocalDS_0", "vsan")
+    raw, other = image(tmp_path), tmp_path / "other.raw"
+    other.write_bytes(bytes(MIB))
+    asked = {"state": "imported", "datastore_path": "[LocalDS_0] flt-kept/a.vmdk"}
+    disks.run(**asked, path=str(raw))
+    disks.sim.inject(**rule)
+    assert disks.attempt(**asked, path=str(other), force=True).error
+    disks.sim.clear()
+    kept = disks.run(**asked, path=str(raw))
+    assert (kept.result["changed"], kept.called("ImportVApp")) == (False, 0)
+
+
+def test_of_a_disk_that_was_replaced_nothing_is_noted_again(disks, tmp_path, monkeypatch):
+    """Also where the move is told as failed, and was not."""
+    disks.sim.datastore_type("LocalDS_0", "vsan")
+    raw, other = image(tmp_path), tmp_path / "other.raw"
+    other.write_bytes(bytes(raw.stat().st_size))
+    asked = {"state": "imported", "datastore_path": "[LocalDS_0] flt-kept/a.vmdk"}
+    disks.run(**asked, path=str(raw))
+    real = importing._move
+
+    def move(*given):
+        real(*given)
+        raise Fault("FileFault", "file_fault", "It failed.")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(importing, "_move", move)
+        assert disks.attempt(**asked, path=str(other), force=True).error
+    assert disks.attempt(**asked, path=str(raw)).error
 
 
 @pytest.mark.parametrize("kind", ["VMFS", "vsan"])
