@@ -402,9 +402,10 @@ def test_a_copy_that_a_killed_run_has_left_half_made_is_made_again(disks, to_cop
 
 @pytest.mark.parametrize("size", [MIB, 3 * MIB])
 def test_another_disk_where_a_copy_was_begun_is_left_alone(disks, to_copy, tmp_path, size):
-    disks.sim.inject(method="CopyVirtualDisk_Task", do="drop")
-    with pytest.raises(PartialFailure, match="CopyVirtualDisk_Task"):
-        disks.run(**to_copy)
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="drop-after")
+    assert disks.attempt(**to_copy).error
+    disks.sim.govc("datastore.rm", "-ds", "LocalDS_0", "flt-copies/b.vmdk")
+    assert any(file.endswith("flt-copies/b.vmdk.vforge-begun") for file in disks.sim.orphans())
     raw = tmp_path / "other.raw"
     raw.write_bytes(vforge_disks.noise(size))
     disks.run(state="imported", path=str(raw), datastore_path=to_copy["destination"])
