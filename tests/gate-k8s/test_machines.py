@@ -273,12 +273,20 @@ def _templates(story: Story) -> set[str]:
 
 
 def test_all_is_removed(story: Story, workload: Workload) -> None:
-    """The Cluster goes, with all of its machines, and CAPV lets go of the Secret."""
+    """The Cluster goes, with all of its machines. CAPV removes the Secret of the login, too, whoever has made it."""
     story.management.delete(_CORE, "Cluster", _NAME, _SPACE)
     story.management.wait(_CORE, "Cluster", _SPACE, lambda all_: not all_, "the end of the Cluster")
     assert story.management.list(INFRASTRUCTURE, "VSphereVM", _SPACE) == {}
+    assert story.management.get("v1", "Secret", f"{_NAME}-vcenter", _SPACE) is None
     assert story.names() == set()
     assert workload.kube.list("v1", "Namespace")
+
+
+def test_guests_were_shut_down(story: Story) -> None:
+    """As ``powerOffMode: trySoft`` asks: the five machines that went were not switched off under their guests."""
+    calls = story.simulator.calls()["by_method"]
+    assert calls["ShutdownGuest"] >= 5
+    assert "PowerOffVM_Task" not in calls
 
 
 def test_templates_that_nothing_refers_to_go(story: Story) -> None:

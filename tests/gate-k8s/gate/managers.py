@@ -32,7 +32,7 @@ _BOTH = {**_V1BETA1, "cluster.x-k8s.io/v1beta2": "v1beta2"}
 class Provider:
     """One manager.
 
-    program: its name. module: of which module of Go it is. definitions, webhooks: folders beside the program.
+    program: its name. module: of which module of Go it is. definitions, webhooks: folders of its manifests.
     labels: what its kustomization has its definitions say of the contracts that they keep.
     converts: whether it converts between versions. arguments: of its own.
     """
@@ -84,7 +84,7 @@ class Manager:
             kube.apply(self._definition(definition))
 
     def _manifests(self, folder: str) -> Iterator[Document]:
-        for path in sorted((self.build / folder).glob("*.yaml")):
+        for path in sorted((self.build / "manifests" / folder).glob("*.yaml")):
             yield from documents(path)
 
     def _definition(self, definition: Document) -> Document:
@@ -119,7 +119,7 @@ class Manager:
             kube.apply(configuration)
 
     def _webhooks(self) -> Iterator[Document]:
-        for document in documents(self.build / self.provider.webhooks / "manifests.yaml"):
+        for document in documents(self.build / "manifests" / self.provider.webhooks / "manifests.yaml"):
             found = copy.deepcopy(document)
             found["metadata"]["name"] = f"{self.provider.program}-{found['metadata']['name']}"
             for webhook in found["webhooks"]:

@@ -40,7 +40,7 @@ class Module:
     """A module of Go of the lane.
 
     name: its folder in the lane. programs: what is built of it, by names, from which packages.
-    source, manifests: a module that it requires, and the folders there whose manifests are kept beside the programs.
+    source, manifests: a module that it requires, and the folders there whose manifests are kept in ``manifests``, beside the programs.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Module:
                 processes.check(command, log, cwd=folder, env={**go.env(), "CGO_ENABLED": "0"})
             if self.source:
                 ask: list[str | Path] = [go.tool("go"), "list", "-m", "-f", "{{.Dir}}", self.source]
-                self._keep(Path(processes.check(ask, log, cwd=folder, env=go.env()).strip()), target)
+                self._keep(Path(processes.check(ask, log, cwd=folder, env=go.env()).strip()), target / "manifests")
 
         return Build(f"k8s-{self.name}", (go.version, *_VERSIONS, *self.manifests, *sorted(folder.iterdir())), make)
 
