@@ -80,12 +80,8 @@ class Manager:
 
     def install(self, kube: Kube) -> None:
         """Its definitions. Its webhooks come when it runs."""
-        for definition in self._manifests(self.provider.definitions):
+        for definition in documents(self.build / "manifests" / self.provider.definitions):
             kube.apply(self._definition(definition))
-
-    def _manifests(self, folder: str) -> Iterator[Document]:
-        for path in sorted((self.build / "manifests" / folder).glob("*.yaml")):
-            yield from documents(path)
 
     def _definition(self, definition: Document) -> Document:
         found = copy.deepcopy(definition)
