@@ -13,7 +13,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import gzip
+import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ import pytest
 from gate.definitions import documents
 from gate.kube import Document, Kube, Objects, conditions
 from gate.play import Played, Player
-from gate.programs import free_port
+from gate.programs import PATIENCE, free_port
 from gate.servers import Etcd
 from gate.workload import INFRASTRUCTURE, VERSION, Workload
 
@@ -34,6 +36,15 @@ _NAME, _SPACE = "gm", "gate-machines"
 _FOLDER, _NODES = "gm-nodes", "/DC0/vm/gm-templates"
 _OLD, _NEW = f"gm-node-{VERSION}", "gm-node-next"
 _WAVE = "argocd.argoproj.io/sync-wave"
+
+# Stands for kubeseal: what it prints can be read again.
+_SEAL = """
+import sys, yaml
+secret = yaml.safe_load(sys.stdin)
+sealed = {"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret", "metadata": secret["metadata"]}
+sealed["spec"] = {"encryptedData": {key: value.encode().hex() for key, value in secret["stringData"].items()}}
+print(yaml.safe_dump(sealed))
+"""
 
 
 @dataclasses.dataclass
@@ -217,11 +228,37 @@ def test_workers_join_when_the_control_plane_is_up(story: Story, workload: Workl
     assert set(machines) <= set(workload.kube.list("v1", "Node"))
 
 
-def test_the_role_reads_the_login_that_cluster_api_keeps(story: Story) -> None:
-    """By kubernetes.core, of the real API server; nothing is sealed, since Secrets are referenced here."""
-    played = story.cluster()
-    assert played.changed == 0
+def test_the_role_registers_a_login_that_logs_in(story: Story, folder: Path, workload: Workload) -> None:
+    """Out of the Secret that Cluster API keeps it makes one that Argo CD reads; the API server knows the certificate in it."""
+    tree, seal = folder / "machines-sealed", folder / "seal-machines.py"
+    subprocess.run(["git", "init", "--quiet", str(tree)], check=True)
+    seal.write_text(_SEAL, encoding="utf-8")
+    credentials = {"command": [sys.executable, str(seal)], "username": "capv", "password": "a-secret-of-capv"}
+    given = {"path": str(tree), "credentials": credentials}
+    played = story.cluster(**given)
     assert "PRIVATE KEY" not in played.output
+    data = documents(tree / "management" / _NAME / "registration.yaml")[0]["spec"]["encryptedData"]
+    login = {key: bytes.fromhex(value).decode() for key, value in data.items()}
+    assert login["server"] == f"https://127.0.0.1:{story.port}"
+    config = _kubeconfig(folder / "registered.kubeconfig", login["server"], json.loads(login["config"])["tlsClientConfig"])
+    assert set(Kube(config).list("v1", "Node")) == set(workload.kube.list("v1", "Node"))
+    assert story.cluster(**given).changed == 0
+    waited = story.cluster(**given, wait=10, fails=True).output.partition("fatal: ")[0]
+    assert "the condition Available" in waited[-600:], "Cluster API calls another condition so than the role"
+
+
+def _kubeconfig(path: Path, server: str, login: dict[str, str]) -> Path:
+    """The login of a cluster Secret of Argo CD, as other clients read it."""
+    user = {"client-certificate-data": login["certData"], "client-key-data": login["keyData"]}
+    config = {
+        "clusters": [{"name": "gm", "cluster": {"server": server, "certificate-authority-data": login["caData"]}}],
+        "users": [{"name": "gm", "user": user}],
+        "contexts": [{"name": "gm", "context": {"cluster": "gm", "user": "gm"}}],
+        "current-context": "gm",
+    }
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return path
 
 
 @pytest.mark.parametrize("workers", [3, 1], ids=["up", "down"])
@@ -273,9 +310,10 @@ def _templates(story: Story) -> set[str]:
 
 
 def test_all_is_removed(story: Story, workload: Workload) -> None:
-    """The Cluster goes, with all of its machines. CAPV removes the Secret of the login, too, whoever has made it."""
+    """The role waits until the Cluster has gone, with all machines. CAPV removes the Secret of its login, whoever made it."""
     story.management.delete(_CORE, "Cluster", _NAME, _SPACE)
-    story.management.wait(_CORE, "Cluster", _SPACE, lambda all_: not all_, "the end of the Cluster")
+    assert story.cluster(state="absent", wait=int(PATIENCE)).changed
+    assert story.management.list(_CORE, "Cluster", _SPACE) == {}
     assert story.management.list(INFRASTRUCTURE, "VSphereVM", _SPACE) == {}
     assert story.management.get("v1", "Secret", f"{_NAME}-vcenter", _SPACE) is None
     assert story.names() == set()

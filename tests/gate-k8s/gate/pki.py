@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -105,7 +107,10 @@ def _name(common: str, organization: str = "") -> x509.Name:
 def _loaded(certificate: bytes, key: bytes) -> tuple[Key, x509.Certificate]:
     loaded = serialization.load_pem_private_key(key, None)
     assert isinstance(loaded, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
-    return loaded, x509.load_pem_x509_certificate(certificate)
+    with warnings.catch_warnings():
+        # The authorities that Cluster API makes have the serial number 0.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        return loaded, x509.load_pem_x509_certificate(certificate)
 
 
 def _made() -> tuple[Key, x509.Certificate]:

@@ -40,7 +40,7 @@ class Module:
     """A module of Go of the lane.
 
     name: its folder in the lane. programs: what is built of it, by names, from which packages.
-    source, manifests: a module that it requires, and the folders there whose manifests are kept in ``manifests``, beside the programs.
+    source, manifests: a module that it requires, and its folders whose files are kept in ``manifests``, beside the programs.
     """
 
     name: str
