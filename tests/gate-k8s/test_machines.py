@@ -104,6 +104,12 @@ class Story:
         found: Document = self.simulator.govc("vm.info", "-e", "-r", f"/DC0/vm/{_FOLDER}/{name}")["virtualMachines"][0]
         return found
 
+    def mode(self, name: str) -> str:
+        """How CAPV says that it has cloned a VM. It makes a full clone where it finds no snapshot, and is content."""
+        found = self.management.get(INFRASTRUCTURE, "VSphereVM", name, _SPACE)
+        assert found is not None
+        return str(found["status"]["cloneMode"])
+
     def names(self) -> set[str]:
         """The VMs in the folder of the nodes, as govc sees them."""
         found = self.simulator.govc("find", f"/DC0/vm/{_FOLDER}", "-type", "m")
@@ -172,13 +178,19 @@ def test_the_first_machine_is_as_asked(story: Story) -> None:
     config = vm["config"]
     assert config["version"] == "vmx-19"
     assert (config["hardware"]["numCPU"], config["hardware"]["memoryMB"]) == (2, 8192)
-    disk = next(each for each in config["hardware"]["device"] if each.get("capacityInKB"))
-    assert "parent" in disk["backing"], "a full clone"
+    assert "parent" in _disk(vm)["backing"], "a full clone"
+    assert story.mode(machine) == "linkedClone"
     assert vm["runtime"]["powerState"] == "poweredOn"
     assert story.simulator.govc("find", "/DC0", "-type", "m", "-name", machine) == [f"/DC0/vm/{_FOLDER}/{machine}"]
     pool = story.simulator.govc("object.collect", f"/DC0/vm/{_FOLDER}/{machine}", "resourcePool")
     name = story.simulator.govc("object.collect", _moref(pool[0]["val"]), "name")
     assert name[0]["val"] == "DC0_C0_RP1"
+
+
+def _disk(vm: Document) -> Document:
+    """The first disk of a VM."""
+    found: Document = next(each for each in vm["config"]["hardware"]["device"] if each.get("capacityInKB"))
+    return found
 
 
 def _moref(value: dict[str, str]) -> str:
@@ -278,10 +290,10 @@ def _gone(story: Story, left: set[str]) -> None:
 
 
 def test_a_new_template_is_rolled(story: Story, workload: Workload) -> None:
-    """Workers of the new one come, those of the old one go."""
+    """Workers of the new one come, as full clones with a larger disk here; those of the old one go."""
     story.template(_NEW)
     before = set(_pool(_machines(story, 1)))
-    newer = {"name": "md-0", "replicas": 1, "template": f"{_NODES}/{_NEW}"}
+    newer = {"name": "md-0", "replicas": 1, "template": f"{_NODES}/{_NEW}", "clone_mode": "fullClone", "disk_gib": 1}
     assert story.cluster(workers=[newer]).changed
     story.apply()
     story.management.wait(
@@ -292,7 +304,11 @@ def test_a_new_template_is_rolled(story: Story, workload: Workload) -> None:
         "a worker of the new template",
     )
     machines = _machines(story, 1)
-    assert {each["spec"]["template"] for each in _pool(machines).values()} == {f"{_NODES}/{_NEW}"}
+    worker = next(iter(_pool(machines)))
+    assert machines[worker]["spec"]["template"] == f"{_NODES}/{_NEW}"
+    assert story.mode(worker) == "fullClone"
+    disk = _disk(story.vm(worker))
+    assert ("parent" in disk["backing"], disk["capacityInKB"]) == (False, 1024 * 1024)
     _gone(story, set(machines))
     assert workload.kube.list("v1", "Node")
 
