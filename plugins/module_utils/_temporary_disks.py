@@ -57,6 +57,7 @@ class Mark:
 
     :ivar vm: instance UUID of the VM whose disk it is.
     :ivar until: when its run has ended in any case, by vCenter's clock.
+    :ivar uuid: of the disk's backing; empty where it has none.
     """
 
     file: str
@@ -64,11 +65,12 @@ class Mark:
     run: str
     owner: Owner
     until: datetime.datetime
+    uuid: str = ""
 
     def text(self) -> str:
         """The value of the pair."""
-        data = {"file": self.file, "vm": self.vm, "run": self.run, "until": self.until.isoformat(timespec="seconds")}
-        return json.dumps(data | dataclasses.asdict(self.owner))
+        data = {"file": self.file, "uuid": self.uuid, "vm": self.vm, "run": self.run}
+        return json.dumps(data | {"until": self.until.isoformat(timespec="seconds")} | dataclasses.asdict(self.owner))
 
     @classmethod
     def read(cls, text: str) -> Mark | None:
@@ -77,13 +79,22 @@ class Mark:
             data = json.loads(text)
             owner = Owner(str(data["place"]), int(data["pid"]), str(data["began"]))
             until = datetime.datetime.fromisoformat(str(data["until"]))
-            return cls(str(data["file"]), str(data["vm"]), str(data["run"]), owner, until) if until.tzinfo else None
+            known = cls(str(data["file"]), str(data["vm"]), str(data["run"]), owner, until, str(data.get("uuid") or ""))
+            return known if until.tzinfo else None
         except (ValueError, KeyError, TypeError):
             return None
 
     def is_over(self, now: datetime.datetime) -> bool:
         """Whether its run is certain to have ended."""
         return self.owner.is_gone() or now > self.until
+
+    def fits(self, disk: Attached) -> bool:
+        """Whether it is about a disk.
+
+        The topmost file alone does not say so: a running VM has a redo log over it, and vCenter may
+        write its path in another way. Nowhere is it promised that it does not.
+        """
+        return self.file in disk.files or bool(disk.uuid and disk.uuid == self.uuid)
 
 
 def _key(slot: tuple[int, int]) -> str:
@@ -96,14 +107,29 @@ def _marks(known: Known) -> dict[str, Mark]:
     return {key: mark for key, mark in read.items() if mark is not None}
 
 
-def _marked(known: Known, marks: t.Mapping[str, Mark]) -> list[Attached]:
-    """The disks that marks are about, as far as they are attached."""
+@dataclasses.dataclass(frozen=True)
+class Marked:
+    """What marks are about.
 
-    def is_marked(disk: Attached) -> bool:
-        mark = marks.get(_key(disk.slot))
-        return mark is not None and disk.file == mark.file and disk.mode == _NONPERSISTENT
+    :ivar disks: by the keys of their marks, as far as they are attached.
+    :ivar unclear: keys of marks at whose places is a nonpersistent disk of which nobody can tell
+        whether it is theirs. Such a mark stays: without it no run would look at that disk again.
+    """
 
-    return [disk for disk in known.disks if is_marked(disk)]
+    disks: dict[str, Attached]
+    unclear: frozenset[str]
+
+    @classmethod
+    def among(cls, known: Known, marks: t.Mapping[str, Mark]) -> Marked:
+        """Look for what marks are about."""
+        there = {_key(disk.slot): disk for disk in known.disks if disk.mode == _NONPERSISTENT and _key(disk.slot) in marks}
+        disks = {key: disk for key, disk in there.items() if marks[key].fits(disk)}
+        return cls(disks, frozenset(there.keys() - disks.keys()))
+
+
+def _unclear(path: str, marks: t.Iterable[Mark]) -> str:
+    files = ", ".join(sorted(mark.file for mark in marks))
+    return f"{path} has a nonpersistent disk where this was attached, and nobody can tell whether it is that: {files}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,26 +137,26 @@ class Leftovers:
     """What runs that are over have left attached to a proxy.
 
     :ivar disks: that are to be detached; ``keys`` the marks that go with them.
-    :ivar files: of the disks.
+    :ivar files: of the disks, as they were attached, in their order.
     """
 
     disks: tuple[Attached, ...]
     keys: tuple[str, ...]
-
-    @property
-    def files(self) -> list[str]:
-        """The files of the disks, in their order."""
-        return sorted(disk.file for disk in self.disks)
+    files: list[str]
 
 
 def leftovers(session: Session, known: Known) -> Leftovers:
     """Find what runs that are over have left: one call, and none where there is no mark."""
     marks = _marks(known)
     if not marks:
-        return Leftovers((), ())
+        return Leftovers((), (), [])
     now = session.current_time()
     over = {key: mark for key, mark in marks.items() if mark.is_over(now)}
-    return Leftovers(tuple(_marked(known, over)), tuple(over))
+    found = Marked.among(known, over)
+    if found.unclear:
+        session.warn(f"{_unclear(known.proxy.path, [over[key] for key in found.unclear])}. If it is, detach it.")
+    keys = tuple(key for key in over if key not in found.unclear)
+    return Leftovers(tuple(found.disks.values()), keys, sorted(over[key].file for key in found.disks))
 
 
 def detach_leftovers(session: Session, known: Known, found: Leftovers) -> Known:
@@ -276,7 +302,7 @@ class Attachments:
                 self._changed.notify_all()
 
     def _attach(self, disk: Disk, vm: str, slot: tuple[int, int], what: str, deadline: float) -> Attached:
-        mark = Mark(disk.file, vm, self._run, self._owner, self._until)
+        mark = Mark(disk.file, vm, self._run, self._owner, self._until, disk.uuid)
         device = proxies.nonpersistent(disk.file, disk.capacity, slot, disk.backing)
         config = {_key(slot): mark.text()}
         with self._turn:
@@ -289,10 +315,10 @@ class Attachments:
                 self._forget([slot])
                 raise
             known = proxies.read(self._session, self._moid)
-        found = _marked(known, {_key(slot): mark})
-        if not found or _marks(known).get(_key(slot)) != mark:
+        found = Marked.among(known, {_key(slot): mark}).disks.get(_key(slot))
+        if found is None or _marks(known).get(_key(slot)) != mark:
             raise NotAttached(f"{what} was attached to {self._path}, which does not have it.", hint="Run again.")
-        return found[0]
+        return found
 
     def _detach_known(self, disk: Attached) -> None:
         """Detach what is certain to be there: one call."""
@@ -324,6 +350,8 @@ class Attachments:
 
         Where the end of a change was not seen, it is waited for first: until then
         what it attaches is not there.
+
+        :raises NotAttached: nobody can tell whether what is at a place is ours.
         """
         with self._turn:
             mine = {slot: self._ours[slot] for slot in slots if slot in self._ours}
@@ -336,10 +364,13 @@ class Attachments:
             there = _marks(known)
             # A place that another run has taken meanwhile is left to it.
             keys = {_key(slot): mark for slot, mark in mine.items() if there.get(_key(slot)) == mark}
-            devices = [disk.device for disk in _marked(known, keys)]
-            if keys:
-                self._change(time.monotonic() + REMOVAL_SECONDS, remove=devices, config=dict.fromkeys(keys, ""))
-            self._forget(list(mine))
+            found = Marked.among(known, keys)
+            gone, devices = keys.keys() - found.unclear, [disk.device for disk in found.disks.values()]
+            if gone:
+                self._change(time.monotonic() + REMOVAL_SECONDS, remove=devices, config=dict.fromkeys(gone, ""))
+            self._forget([slot for slot in mine if _key(slot) not in found.unclear])
+            if found.unclear:
+                raise NotAttached(_unclear(self._path, [keys[key] for key in found.unclear]))
 
     def _forget(self, slots: t.Sequence[tuple[int, int]]) -> None:
         with self._changed:

@@ -24,7 +24,8 @@ options:
     description:
       - V(absent) removes the files of the cluster, all in one change. Sync waves have Argo CD
         remove what they have made in the safe order. It is refused while Applications of others
-        in the tree go into the cluster.
+        in the tree go into the cluster, and while others have files in its folder below C(app),
+        since Argo CD would remove what it has made of these, too.
     type: str
     choices: [present, absent]
     default: present
@@ -484,6 +485,12 @@ edited:
   elements: str
 applications:
   description: The Applications of others that still go into the cluster, with their files.
+  returned: with the error code V(cluster_in_use)
+  type: list
+  elements: str
+others:
+  description: The files of others in the cluster's folder below C(app), of which Argo CD would
+    remove what it has made.
   returned: with the error code V(cluster_in_use)
   type: list
   elements: str

@@ -98,6 +98,8 @@ options:
     description:
       - Whether a VM that is not powered off is powered off (not shut down) when the disks have
         come. Without it such a VM is refused.
+      - Where the disks are then not replaced, a VM that ran is powered on again with those that it
+        had, whatever O(powered_on) says.
     type: bool
     default: false
   powered_on:
@@ -116,7 +118,8 @@ options:
   keep_replaced:
     description:
       - Whether the disks that were replaced stay on their datastores, where they belong to no VM.
-        RV(disks[].replaced) has their paths, and nobody removes them later.
+        RV(disks[].replaced) has their paths, and nobody removes them later. A disk that an earlier
+        run has replaced and not yet deleted stays, too, and a warning has its path.
     type: bool
     default: false
   verify:

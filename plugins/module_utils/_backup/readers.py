@@ -296,13 +296,13 @@ def export(
         if missing:
             raise leases.ExportFailed(
                 "export_incomplete",
-                f"vCenter offers no file of {missing[0]} of {vm.path}.",
+                f"vCenter offers no file of {missing[0]} of {vm.path}, or none that is certain to be its.",
                 hint="Run again; if it happens again, look at the tasks of the vCenter.",
             )
         paths = {disk.key: os.path.join(folder, f"export-{disk.key}.vmdk") for disk in disks}
         with contextlib.ExitStack() as files:
             wanted = [
-                leases.Wanted(device, files.enter_context(_Sink(paths[disk.key])), f"{disk.label} of {vm.path}")
+                leases.Wanted(device, files.enter_context(_Sink(paths[disk.key])), f"{disk.label} of {vm.path}", disk.capacity)
                 for disk, device in found
                 if device is not None
             ]

@@ -217,20 +217,21 @@ class Leftovers:
     :ivar deletable: disks that belong to no VM as far as the record knows.
     :ivar settled: disks of the record that need no care: the VM has them, or somebody
         else has taken the place of both.
-    :ivar unclear: disks that were taken off the VM, in whose place is
-        another one than the restored.
+    :ivar kept: disks that were taken off the VM and stay: in their place is another one than the
+        restored, or replaced disks are to be kept.
     """
 
     deletable: tuple[str, ...]
     settled: tuple[str, ...]
-    unclear: tuple[str, ...]
+    kept: tuple[str, ...]
 
 
-def leftovers(target: Target, record: Record, wanted: t.Collection[str]) -> Leftovers:
+def leftovers(target: Target, record: Record, wanted: t.Collection[str], *, keep_replaced: bool) -> Leftovers:
     """What is to become of the disks of the record.
 
     :param wanted: digests of the disks that are restored now: what was
         brought in for them is of use.
+    :param keep_replaced: whether disks that were replaced stay, those of earlier runs among them.
     """
     attached = {file for disk in target.disks for file in disk.files}
     settled = [file for file in record.made if file in attached]
@@ -239,15 +240,15 @@ def leftovers(target: Target, record: Record, wanted: t.Collection[str]) -> Left
         for made in record.made.values()
         if made.file not in attached and not (made.compared and made.digests in wanted)
     ]
-    unclear = []
+    kept = []
     for each in record.replaced.values():
         if each.file in attached:
             settled.append(each.file)  # they were not exchanged
-        elif each.by in attached:
+        elif each.by in attached and not keep_replaced:
             deletable.append(each.file)
         else:
-            unclear.append(each.file)
-    return Leftovers(tuple(deletable), tuple(settled), tuple(unclear))
+            kept.append(each.file)
+    return Leftovers(tuple(deletable), tuple(settled), tuple(kept))
 
 
 def beside(target: Target, place: Place) -> DatastorePath:

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
+import time
 import typing as t
 
 from .. import _files
@@ -21,10 +23,10 @@ from .._disk_import import apply as disk_calls
 from .._disk_import import importing
 from .._disk_import import places as homes
 from .._engine import Item, Part, Task
-from .._errors import Fault, InvalidOption, NotFound
+from .._errors import Fault, InvalidOption, NotFound, VforgeError
 from .._progress import Meter
 from .._vsphere import snapshots
-from .._vsphere.disks import users_of
+from .._vsphere.disks import users_of, users_of_file
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.vm import start_power_off, start_power_on
@@ -51,6 +53,7 @@ from .restore_record import Made, Record, Replaced
 from .selecting import chosen_disks
 
 if t.TYPE_CHECKING:
+    from .._connector.batch import Outcome
     from .._connector.session import Session
     from .._vsphere.disks import Disk
     from .model import Point
@@ -60,6 +63,9 @@ _WHAT = "disk that is made ready"
 
 # What begins the names of files that are made ready for an upload.
 _READY = "restore-"
+
+# To start a VM again that was powered off for nothing is not cut short by the time of the task.
+_SECONDS_TO_START_AGAIN = 60.0
 
 
 @dataclasses.dataclass
@@ -192,7 +198,8 @@ def _carry_out(job: RestoreTask) -> None:
     if due:
         restore_plan.check_verify(job.target, job.options, due)
         settings.choose_policies(job, item.due_disks)
-    left = restore_plan.leftovers(job.target, job.record, {place.backup.digests for place in due})
+    wanted = {place.backup.digests for place in due}
+    left = restore_plan.leftovers(job.target, job.record, wanted, keep_replaced=job.options.keep_replaced)
     item.steps = restore_plan.steps(
         job.target,
         job.options,
@@ -207,7 +214,8 @@ def _carry_out(job: RestoreTask) -> None:
     _clean_up(job, left)
     if due:
         _bring_all_in(job)
-        _exchange(job)
+        with _started_again(job):
+            _exchange(job)
         _delete_replaced(job)
         _note_restored(job, due)
     _put_settings_back(job)
@@ -287,12 +295,12 @@ def _path(file: str) -> DatastorePath:
 
 def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
     _remove_ready(job)
-    for file in left.unclear:
+    for file in left.kept:
         job.item.warnings.append(
-            f"A run that was killed has replaced {file}, and {job.item.title} has another disk in its place now. "
+            f"An earlier run has replaced {file}, and {job.item.title} has another disk in its place now. "
             "It was left alone: delete it when nobody needs it."
         )
-    job.record.forget((*left.settled, *left.unclear))
+    job.record.forget((*left.settled, *left.kept))
     gone = [_remove_left(job, file) for file in left.deletable]
     if any(gone):
         job.item.done.append(REMOVE_LEFTOVERS)
@@ -340,32 +348,39 @@ def _remove_ready(job: RestoreTask) -> None:
 
 def _delete(job: RestoreTask, file: str) -> bool:
     """Delete a disk that belongs to no VM; whether it is gone. What cannot be
-    deleted stays in the record.
+    deleted, or of which nobody answers whether it is, stays in the record, and a warning says so.
     """
-    used = _owners(job, file)
+    try:
+        used = _owners(job, file)
+        if not used:
+            ref = job.datacenter()
+            start = functools.partial(disk_calls.start_delete, job.session, ref, file)
+            importing.run(job.task, job.item, start, "disks deleted", repeatable=True)
+    except VforgeError as error:
+        if not isinstance(error, Fault) or error.fault != "FileNotFound":
+            job.item.warnings.append(f"{file} could not be deleted: {error} The next restore into this VM deletes it.")
+            return False
+        used = []
     if used:
         job.item.warnings.append(f"{file} was left alone, since {', '.join(used)} has it now.")
-        job.record.forget([file])
-        return False
-    ref = job.datacenter()
-    try:
-        importing.run(job.task, job.item, lambda: disk_calls.start_delete(job.session, ref, file), "disks deleted")
-    except Fault as fault:
-        if fault.fault != "FileNotFound":
-            job.item.warnings.append(f"{file} could not be deleted: {fault} The next restore into this VM deletes it.")
-            return False
     job.record.forget([file])
-    return True
+    return not used
 
 
 def _owners(job: RestoreTask, file: str) -> list[str]:
     """The VMs that have a disk at this moment, the target among them: two calls, or
     four where there are many VMs.
+
+    :raises NotFound, InvalidOption: its datastore is not there any more, or cannot be used.
     """
     now = targets.again(job.session, job.target)
     # Its devices are asked first: what layoutEx says of its disks may be older than an exchange.
     if any(file in disk.files for disk in now.disks):
         return [now.name]
+    path = _path(file)
+    if path.datastore not in now.stores:
+        # The VM has left this datastore since, and none of its neighbours is there.
+        return [user.name for user in users_of_file(job.session, job.home(path).datastore, file)]
     return users_of(job.session, now.moid, [file], itself=bool(now.snapshots))[file]
 
 
@@ -469,10 +484,10 @@ def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
     """
     found = _compare(job, disk, disk.file, f"comparing {disk.place.backup.label}")
     if found is not None:
-        _delete(job, disk.file)
+        what = "was deleted" if _delete(job, disk.file) else "could not be deleted, see the warnings"
         raise NotRestored(
             "read_back_failed",
-            f"{disk.file} has something else at byte {found} than the backup, and was deleted. The VM was not changed.",
+            f"{disk.file} has something else at byte {found} than the backup, and {what}. The VM was not changed.",
             hint="Run again; if it happens again, look at the storage of the datastore.",
         )
 
@@ -515,13 +530,70 @@ def _power_off(job: RestoreTask) -> None:
         raise job.item.error
 
 
+@contextlib.contextmanager
+def _started_again(job: RestoreTask) -> t.Iterator[None]:
+    """Where the block ends early, start a VM again that ran before it and has all of its old disks."""
+    was_on = job.target.powered_on
+    try:
+        yield
+    except BaseException:
+        if was_on:
+            _start_again(job)
+        raise
+
+
+def _start_again(job: RestoreTask) -> None:
+    item = job.item
+
+    def note(_item: RestoreItem, outcome: Outcome) -> None:
+        runs = isinstance(outcome.error, Fault) and outcome.error.fault == "InvalidPowerState"
+        if outcome.error is not None and not runs:
+            raise outcome.error
+
+    try:
+        now = targets.again(job.session, job.target)
+        attached = {file for disk in now.disks for file in disk.files}
+        # An exchange whose end nobody has seen may have been made.
+        if now.powered_off and not any(disk.file in attached for disk in item.due_disks):
+            job.task.call(
+                [item],
+                lambda item: start_power_on(job.session, item.target.moid),
+                "VMs powered on",
+                note,
+                repeatable=True,
+                deadline=max(job.task.deadline, time.monotonic() + _SECONDS_TO_START_AGAIN),
+                part=Part(POWER_ON, restore_plan.DONE[POWER_ON]),
+            )
+    except VforgeError as error:
+        item.warnings.append(f"{item.title} was powered off, has its old disks, and could not be started again: {error}")
+
+
 def _exchange(job: RestoreTask) -> None:
-    session, item = job.session, job.item
+    item, before = job.item, job.target
     _power_off(job)
-    job.task.stage(REMOVE_SNAPSHOTS, lambda item: snapshots.start_remove_all(session, item.target.moid), "snapshots removed")
+    job.task.stage(
+        REMOVE_SNAPSHOTS, lambda item: snapshots.start_remove_all(job.session, item.target.moid), "snapshots removed"
+    )
     if item.error is not None:
         raise item.error
-    before = job.target
+    _exchange_once(job, before)
+    if isinstance(item.error, Fault) and item.error.fault == "ConcurrentAccess":
+        # What vCenter itself notes of a VM that was just powered off changes it, too: it is read and looked at again.
+        item.error = None
+        _exchange_once(job, before)
+    if item.error is not None:
+        raise item.error
+    job.record.forget_made(disk.file for disk in item.due_disks)
+    item.target = targets.again(job.session, before)
+
+
+def _exchange_once(job: RestoreTask, before: Target) -> None:
+    """Exchange the disks of the VM as it is now; what has failed is noted.
+
+    :param before: the VM as it was when the disks were brought in.
+    :raises NotRestored: it is not that any more.
+    """
+    session, item = job.session, job.item
     item.target = targets.again(session, before)
     _look_again(job, before)
     for disk in item.due_disks:
@@ -536,10 +608,6 @@ def _exchange(job: RestoreTask) -> None:
     )
     exchanges = [_exchange_of(disk) for disk in item.due_disks]
     job.task.stage(EXCHANGE, lambda item: targets.start_exchange(session, item.target, exchanges), "disks replaced")
-    if item.error is not None:
-        raise item.error
-    job.record.forget_made(disk.file for disk in item.due_disks)
-    item.target = targets.again(session, before)
 
 
 def _exchange_of(disk: RestoredDisk) -> targets.Exchange:

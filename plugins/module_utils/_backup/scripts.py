@@ -8,6 +8,10 @@ The script after the snapshot runs in every ending of the one before it: also wh
 where there is no snapshot, after a signal, and when the time is over. Where a run is killed between
 the two, a file in the VM's folder of the repository says so, and the next run on the VM begins with
 the script after. The file has no text of a script, since that may hold secrets.
+
+A script whose end was not seen may go on. It is ended before the script after runs; where it cannot
+be ended, that one runs all the same, since it may be what the first one waits for. Each script has
+a folder of its own in the guest, so those of other runs are left alone.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import time
 import typing as t
 
 from .. import _files
-from .._errors import ConnectionFailed, ConnectionLost, GuestError, VforgeError
+from .._errors import ConnectionFailed, ConnectionLost, GuestError, NotAttempted, VforgeError
 from .._text import printable
 from .._vsphere import vm
 
@@ -46,6 +50,7 @@ class Ran:
     """What became of the scripts of one VM.
 
     :ivar open: whether the script before has begun, and the one after has not been tried since.
+    :ivar unseen: the folders in the guest of scripts whose end was not seen.
     :ivar failure: of the script after: by then the snapshot is made,
         and its backup is as good as any.
     """
@@ -53,6 +58,7 @@ class Ran:
     before: str = NOT_RUN
     after: str = NOT_RUN
     open: bool = False
+    unseen: list[str] = dataclasses.field(default_factory=list)
     failure: VforgeError | None = None
 
     def as_result(self) -> dict[str, str]:
@@ -75,7 +81,7 @@ def around(job: BackupTask, item: BackupItem) -> t.Iterator[None]:
     if scripts is None or not item.vm.powered_on:
         yield
         return
-    item.scripts = ran = Ran()
+    item.scripts = ran = Ran(unseen=_noted(item))
     try:
         _begin(job, item, scripts, ran)
         yield
@@ -90,9 +96,9 @@ def _begin(job: BackupTask, item: BackupItem, scripts: ScriptOptions, ran: Ran) 
         return
     try:
         if item.machine is not None:
-            _write_mark(item.machine.folder, job.run)
+            _write_mark(item.machine.folder, job.run, ran.unseen)
         ran.open = True
-        _run(job, item, scripts, "before", min(job.task.deadline, time.monotonic() + scripts.timeout))
+        _run(job, item, ran, "before", min(job.task.deadline, time.monotonic() + scripts.timeout))
         ran.before = SUCCEEDED
     except VforgeError as error:
         ran.before = FAILED
@@ -109,11 +115,10 @@ def finish(job: BackupTask, item: BackupItem, *, last: bool = False) -> None:
     if scripts is None or ran is None or not ran.open:
         return
     ran.open = False
-    # A script whose end was not seen may go on: it is ended first.
-    clear = last or ran.before == FAILED
     try:
+        _end_unseen(job, item, ran)
         if scripts.after:
-            _run(job, item, scripts, "after", time.monotonic() + scripts.timeout, clear=clear)
+            _run(job, item, ran, "after", time.monotonic() + scripts.timeout)
             ran.after = SUCCEEDED
         if item.machine is not None:
             _remove_mark(item.machine.folder)
@@ -136,24 +141,43 @@ def finish_dead_run(job: BackupTask, item: BackupItem) -> None:
     if machine is None or not left_between(machine.folder):
         item.steps = tuple(step for step in item.steps if step != RUN_AFTER)
         return
-    if scripts is None or not scripts.after or not item.vm.powered_on:
-        item.steps = tuple(step for step in item.steps if step != RUN_AFTER)
-        item.warnings.append(_left(item, machine.folder))
+    foresee(job, item)
+    if scripts is None or RUN_AFTER not in item.steps:
+        tell_of_dead_run(item, machine.folder)
         return
+    ran = Ran(unseen=_noted(item))
     try:
-        _run(job, item, scripts, "after", time.monotonic() + scripts.timeout, clear=True)
+        _end_unseen(job, item, ran)
+        _run(job, item, ran, "after", time.monotonic() + scripts.timeout)
         _remove_mark(machine.folder)
         item.done.append(RUN_AFTER)
     except VforgeError as error:
-        _note(item, scripts, error, "A run that was killed has left the guest as the script before had made it.")
+        otherwise = "A run that was killed has left the guest as the script before had made it."
+        if item.error is not None:
+            item.warnings.append(f"{error} {otherwise}")
+        else:
+            _note(item, scripts, error, otherwise)
+
+
+def foresee(job: BackupTask, item: BackupItem) -> None:
+    """Take the script after a run that was killed out of the steps, where it cannot be run."""
+    scripts = job.options.scripts
+    if scripts is None or not scripts.after or not item.vm.powered_on:
+        item.steps = tuple(step for step in item.steps if step != RUN_AFTER)
+
+
+def tell_of_dead_run(item: BackupItem, folder: str) -> None:
+    """Warn where a run that was killed has left a VM between the two scripts, and the one after
+    does not run now.
+
+    :param folder: of the VM, whose lock is held.
+    """
+    if left_between(folder):
+        item.warnings.append(_left(item, folder))
 
 
 def _left(item: BackupItem, folder: str) -> str:
-    path = os.path.join(folder, MARK)
-    try:
-        since = json.loads(_files.read(path, _MOST_MARK, what=_WHAT))["created"]
-    except (VforgeError, ValueError, KeyError, TypeError):
-        since = "an unknown time"
+    path, since = os.path.join(folder, MARK), _read_mark(folder).get("created", "an unknown time")
     return (
         f"A run that was killed has begun the script before a backup in {item.title} at {since}, and the one after it has not "
         f"run since. Run again with scripts while the VM is on, or look after the guest and remove {path}."
@@ -185,29 +209,54 @@ def _guest(job: BackupTask, item: BackupItem, scripts: ScriptOptions) -> Guest:
     return Guest(job.session, vm.reference(job.session, item.vm.moid), scripts.credentials)
 
 
-def _run(
-    job: BackupTask, item: BackupItem, scripts: ScriptOptions, which: str, deadline: float, *, clear: bool = False
-) -> None:
+def _end_unseen(job: BackupTask, item: BackupItem, ran: Ran) -> None:
+    """End scripts whose end was not seen, and remove their folders.
+
+    One that cannot be ended keeps no other from running: a warning says that it goes on.
+
+    :raises NotAttempted: the task ended meanwhile.
+    """
+    scripts = job.options.scripts
+    if scripts is None or not ran.unseen:
+        return
+    from .._vsphere.freeze import clear_folder
+
+    guest = _guest(job, item, scripts)
+    for folder in tuple(ran.unseen):
+        try:
+            clear_folder(guest, folder)
+            ran.unseen.remove(folder)
+        except NotAttempted:
+            raise
+        except VforgeError as error:
+            item.warnings.append(
+                f"A script around a backup of {item.title} may go on in its guest, in {folder}: {error.message}"
+            )
+
+
+def _run(job: BackupTask, item: BackupItem, ran: Ran, which: str, deadline: float) -> None:
     """Run a script in a folder of its own, which goes with it.
 
     :param which: ``before`` or ``after``.
-    :param clear: end and remove first what is left in the guest of scripts whose end was not seen.
     :raises VforgeError: it could not be run, did not end in time, or ended
         with another exit code than 0.
     """
+    scripts = job.options.scripts
+    if scripts is None:
+        return
     text = scripts.before if which == "before" else scripts.after
     guest = _guest(job, item, scripts)
     job.session.show_progress(f"{item.vm.name}: the script {which} the snapshot runs")
     folder = guest.make_directory()
     try:
-        if clear:
-            from .._vsphere.freeze import clear_leftovers
-
-            clear_leftovers(guest, folder)
+        ran.unseen.append(folder)
+        _note_unseen(item, ran, which)
         path = guest.shell.path(folder, f"{which}{guest.shell.suffix}")
+        output = guest.shell.path(folder, f"{which}.out")
         guest.upload(path, text.encode(), mode=0o700)
         program, *options = guest.shell.interpreter
-        done = guest.run(program, [*options, path], deadline=deadline)
+        done = guest.run(program, [*options, path], deadline=deadline, output=output)
+        ran.unseen.remove(folder)
     except GuestError as error:
         if error.error_code == "guest_timeout":
             raise _late(item, which, scripts, error) from error
@@ -242,12 +291,47 @@ def _failed(item: BackupItem, which: str, code: int, output: str) -> GuestError:
 # The file that says that a run is between the two
 
 
-def _write_mark(folder: str, run: str) -> None:
+def _write_mark(folder: str, run: str, unseen: t.Sequence[str]) -> None:
     with _files.explained(folder, _WHAT):
         os.makedirs(folder, mode=0o700, exist_ok=True)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    data = json.dumps({"run": run, "created": now}).encode()
-    _files.replace(os.path.join(folder, MARK), data, what=_WHAT)
+    _write(folder, {"run": run, "created": now, "folders": unseen})
+
+
+def _note_unseen(item: BackupItem, ran: Ran, which: str) -> None:
+    """Note the folders of scripts in the guest, for a run after this one that was killed.
+
+    :raises VforgeError: the file cannot be written, and the script before must not begin then; the
+        one after must run all the same.
+    """
+    found = _read_mark(item.machine.folder) if item.machine is not None else {}
+    if item.machine is None or not found:
+        return
+    try:
+        _write(item.machine.folder, {**found, "folders": ran.unseen})
+    except VforgeError as error:
+        if which == "before":
+            raise
+        item.warnings.append(f"{error} Where this run is killed, the script after may stay in the guest of {item.title}.")
+
+
+def _noted(item: BackupItem) -> list[str]:
+    """The folders in the guest that a run has noted which was killed."""
+    folders = _read_mark(item.machine.folder).get("folders") if item.machine is not None else None
+    return [str(folder) for folder in folders] if isinstance(folders, list) else []
+
+
+def _read_mark(folder: str) -> dict[str, t.Any]:
+    """What the file says; empty where it is not there or cannot be read."""
+    try:
+        found = json.loads(_files.read(os.path.join(folder, MARK), _MOST_MARK, what=_WHAT))
+    except (VforgeError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write(folder: str, data: t.Mapping[str, t.Any]) -> None:
+    _files.replace(os.path.join(folder, MARK), json.dumps(data).encode(), what=_WHAT)
 
 
 def _remove_mark(folder: str) -> None:

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Backups of VMs from the options to the result.
 
-The order of each VM is: lock its folder in the repository, put right what dead runs have left, read
-it as it is now, refuse what cannot be, run the script before in its guest, snapshot, run the script
-after, read device data from the snapshot, ask what changed, read it in parallel, remove the
+The order of each VM is: lock its folder in the repository, read the VM as it is now, put right what
+dead runs have left, refuse what cannot be, run the script before in its guest, snapshot, run the
+script after, read device data from the snapshot, ask what changed, read it in parallel, remove the
 snapshot, read back what was written, commit. A point is there when all of that is done, and not
 before. VMs do not wait for each other.
 """
@@ -191,7 +191,8 @@ def _carry_out(job: BackupTask) -> None:
             else:
                 plan.check(item.vm, job.options)
         except VforgeError as error:
-            item.steps = ()
+            # Its guest must not stay as the script before has made it.
+            item.steps = tuple(step for step in item.steps if step == scripts.RUN_AFTER)
             item.fail(error)
     if job.task.check:
         _foresee(job)
@@ -222,7 +223,9 @@ def _foresee(job: BackupTask) -> None:
         if item.error is None:
             _plan(job, item, job.repository.read(item.vm.instance_uuid), item.vm.disks)
     for item in job.vms:
-        item.done += item.left if item.error is None else []
+        scripts.foresee(job, item)
+        # A VM that was refused by its plan has the script after left at most.
+        item.done += item.left if item.error is None or item not in due else []
 
 
 def _note(item: BackupItem, outcome: Outcome) -> None:
@@ -248,19 +251,14 @@ def _back_up(job: BackupTask, turn: Turn[BackupItem]) -> None:
     item = turn.each
     begun = time.monotonic()
     try:
-        show = job.session.show_progress
-        lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, show, go_on=job.go_on)
-        item.machine = item.held.enter_context(lock)
-        remove_leftovers(job.snapshots, [item])
-        _read_again(job, item)
-        # It may have moved to another host or datastore, where others are read already.
-        turn.look_again()
-        job.go_on()
+        machine = _begin(job, turn)
+        if scripts.RUN_AFTER in item.left:
+            # Before anything by which the VM may be refused.
+            scripts.finish_dead_run(job, item)
+        machine.put_right(job.task.deadline)
         if item.due(BACK_UP):
             plan.check(item.vm, job.options)
             _choose_transport(job, item)
-        if item.due(scripts.RUN_AFTER):
-            scripts.finish_dead_run(job, item)
         if item.due(BACK_UP) and not _made_meanwhile(job, item):
             _shorten(job, item)
             item.quiesced = plan.quiesces(item.vm, job.options)
@@ -274,6 +272,28 @@ def _back_up(job: BackupTask, turn: Turn[BackupItem]) -> None:
         item.seconds = round(time.monotonic() - begun, 3)
         if not job.end.is_set():
             _leave(item)
+
+
+def _begin(job: BackupTask, turn: Turn[BackupItem]) -> Machine:
+    """Lock the folder of a VM, remove what dead runs have left in vCenter, and read it as it is now.
+
+    :returns: its points, as dead runs have left them.
+    """
+    item = turn.each
+    lock = job.repository.locked(
+        item.vm.instance_uuid, job.task.deadline, job.session.show_progress, put_right=False, go_on=job.go_on
+    )
+    item.machine = machine = item.held.enter_context(lock)
+    try:
+        remove_leftovers(job.snapshots, [item])
+        _read_again(job, item)
+        # It may have moved to another host or datastore, where others are read already.
+        turn.look_again()
+        job.go_on()
+    except VforgeError:
+        scripts.tell_of_dead_run(item, machine.folder)
+        raise
+    return machine
 
 
 def _read_again(job: BackupTask, item: BackupItem) -> None:

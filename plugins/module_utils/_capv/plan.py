@@ -27,6 +27,9 @@ PENDING, KEPT, WRITTEN, EXTERNAL = "pending", "kept", "written", "external"
 
 MANAGEMENT_APP = "management/management-app.yaml"
 
+# The app of apps of a cluster.
+_APPS_APP = "apps-app.yaml"
+
 
 class FilesEdited(InvalidOption):
     """Files of the tree are not as a run has left them, or never were of this cluster."""
@@ -113,7 +116,7 @@ def absent(namespace: str, name: str, files: t.Mapping[str, str], apps: t.Mappin
 
     :param files: by path in the tree: all of the cluster's folders.
     :param apps: files by path in which Applications may be, of all clusters.
-    :raises StillUsed: Applications of somebody else go into the cluster.
+    :raises StillUsed: Applications of somebody else go into the cluster, or would go with its app of apps.
     :raises FilesEdited: a file that would be removed is not as it was left.
     """
     owner = owner_of(namespace, name)
@@ -127,7 +130,26 @@ def absent(namespace: str, name: str, files: t.Mapping[str, str], apps: t.Mappin
             hint="Remove them first, and let Argo CD remove what they have made: volumes and load balancers need the cluster.",
             applications=users,
         )
+    _check_apps_alone(name, owner, files, going)
     return Plan(_sorted(changes), EXTERNAL)
+
+
+def _check_apps_alone(name: str, owner: str, files: t.Mapping[str, str], going: t.Collection[str]) -> None:
+    """Make sure that the app of apps does not go while its folder has something of others, which
+    Argo CD would remove with it, wherever that deploys to.
+
+    :param going: files that are removed.
+    :raises StillUsed: naming the files.
+    """
+    _capi, management, app = folders(name)
+    others = _of_others(app, owner, files)
+    if others and f"{management}/{_APPS_APP}" in going:
+        raise StillUsed(
+            f"The cluster {name} is not removed: with {management}/{_APPS_APP} Argo CD would also remove what it has made of "
+            f"{', '.join(others)}.",
+            hint="Take them out of the folder first, and have Argo CD get by another Application what is to stay.",
+            others=others,
+        )
 
 
 def uncommitted(
@@ -166,16 +188,16 @@ def _open_files(cluster: Cluster, files: t.Mapping[str, str], prefix: str) -> di
         f"{management}/cluster-app.yaml": [applications.cluster_application(cluster, prefix)],
     }
     if cluster.addons or _of_others(app, owner_of(cluster.namespace, cluster.name), files):
-        found[f"{management}/apps-app.yaml"] = [applications.apps_application(cluster, prefix)]
+        found[f"{management}/{_APPS_APP}"] = [applications.apps_application(cluster, prefix)]
     for name, addon in cluster.addons.items():
         found[f"{app}/{name.replace('_', '-')}-app.yaml"] = [applications.addon_application(cluster, name, addon)]
     return found
 
 
-def _of_others(folder: str, owner: str, files: t.Mapping[str, str]) -> bool:
-    """Whether a folder has files that no run has written for the cluster."""
-    heads = (head_of(text) for path, text in files.items() if path.startswith(f"{folder}/"))
-    return any(head is None or head.owner != owner for head in heads)
+def _of_others(folder: str, owner: str, files: t.Mapping[str, str]) -> list[str]:
+    """The files of a folder that no run has written for the cluster."""
+    heads = {path: head_of(text) for path, text in files.items() if path.startswith(f"{folder}/")}
+    return sorted(path for path, head in heads.items() if head is None or head.owner != owner)
 
 
 def _secret_files(cluster: Cluster) -> dict[str, SecretFile]:
@@ -272,7 +294,9 @@ def _users(name: str, server: str, files: t.Mapping[str, str]) -> list[str]:
 
 
 def _goes_to(document: t.Any, name: str, server: str) -> bool:
-    if at(document, "kind") != "Application":
+    """An ApplicationSet counts by the template of its Applications."""
+    above = {"Application": ("spec",), "ApplicationSet": ("spec", "template", "spec")}.get(str(at(document, "kind")))
+    if above is None:
         return False
-    destination = at(document, "spec", "destination")
+    destination = at(document, *above, "destination")
     return at(destination, "name") == name or bool(server and at(destination, "server") == server)

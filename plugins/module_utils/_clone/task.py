@@ -17,6 +17,7 @@ import time
 import typing as t
 
 from .._connector import names
+from .._connector.batch import vm_made
 from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, NotAttempted, VforgeError
 from .._vm_stages import CREATE, DESTROY, UPDATE, VmItem, remove
@@ -392,6 +393,7 @@ def _make(
         return way.start(_create(item))
 
     def note(item: CloneItem, outcome: Outcome) -> None:
+        moid = "" if isinstance(item.plan, Change) else vm_made(task.session, outcome)
         error = outcome.error
         if error is not None:
             item.fail(way.explained(error, item.plan))
@@ -401,7 +403,7 @@ def _make(
             item.done.append(UPDATE)
         else:
             item.done.append(CREATE)
-            item.moid = outcome.result._GetMoId()
+            item.moid = moid
 
     due = [item for item in task.items if item.due(CREATE) or item.due(UPDATE)]
     task.call(due, start, "clones made", note, repeatable=True)

@@ -14,6 +14,7 @@ import datetime
 import secrets
 import typing as t
 
+from .._connector.batch import vm_made
 from .._copy_source import TRY, CopyItem, copy_all
 from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, VforgeError
@@ -194,12 +195,13 @@ def _clone(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
         )
 
     def note(item: BackupItem, outcome: Outcome) -> None:
+        moid = vm_made(job.session, outcome)
         if outcome.error is not None:
             item.made = None
             item.fail(outcome.error)
         else:
             item.done.append(CLONE)
-            item.made_moid = outcome.result._GetMoId()
+            item.made_moid = moid
 
     with job.task.phase("clone"):
         job.task.call([item for item in items if item.error is None], start, "VMs cloned", note)

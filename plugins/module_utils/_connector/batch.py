@@ -30,10 +30,12 @@ from .._errors import (
     NotAttempted,
     Reason,
     StillRunning,
+    TaskGone,
     TimedOut,
     Unavailable,
     VforgeError,
 )
+from .props import read
 from .pyvmomi import vim
 from .soap import StartingWait
 from .tasks import Backoff, TaskEnd, cancel, wait_for_tasks
@@ -80,6 +82,7 @@ class Outcome:
     :ivar seconds: from the task being queued to its end, by vCenter's clock.
     :ivar calls: how often its call was made.
     :ivar refused: how often that was refused because another task worked on the object.
+    :ivar task: the task, once it has ended; None where there was none.
     """
 
     name: str
@@ -88,6 +91,7 @@ class Outcome:
     seconds: float | None = None
     calls: int = 0
     refused: int = 0
+    task: t.Any = None
 
     @property
     def repeated(self) -> bool:
@@ -147,6 +151,30 @@ def run_batch(
             _tell_lateness(session, time.monotonic() - deadline)
             result.stopped = None
     return result
+
+
+def vm_made(session: Session, outcome: Outcome) -> str:
+    """The moid of the VM that the task of an item has made; empty where the item has an error.
+
+    ``info.result`` is optional (API reference, TaskInfo). Where it did not come with the end of the
+    task it is read once more. Where vCenter does not return it, that is the item's error.
+    """
+    if outcome.error is not None:
+        return ""
+    made = outcome.result
+    try:
+        if made is None and outcome.task is not None:
+            row = read(session, [outcome.task], vim.Task, ["info.result"]).get(outcome.task._GetMoId())
+            made = row.get("info.result") if row is not None else None
+    except VforgeError as error:
+        session.warn(f"What was made of {outcome.name} could not be read: {error}")
+    if isinstance(made, vim.VirtualMachine):
+        return str(made._GetMoId())
+    outcome.error = TaskGone(
+        f"vCenter says that {outcome.name} was made, and does not return it.",
+        hint="Run again: what was made is then found.",
+    )
+    return ""
 
 
 def _tell_lateness(session: Session, seconds: float) -> None:
@@ -306,7 +334,7 @@ class _Batch:
         work = self._works[moid]
         outcome = self._outcomes[work.name]
         outcome.result, outcome.error, outcome.seconds = end.result, end.error, end.seconds
-        del self._tasks[moid]
+        outcome.task = self._tasks.pop(moid)
         if self._is_refused_for_now(work, end.error):
             return
         self._done += 1

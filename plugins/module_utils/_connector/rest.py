@@ -4,6 +4,8 @@
 """The REST API of a vCenter, for what SOAP does not have, such as tags.
 
 It has sessions of its own. The paths are those below ``/rest``, which every release since 6.5 has.
+Newer ones have ``/api`` besides and call ``/rest`` deprecated; a server that knows nothing of
+``/rest`` is asked there.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ import time
 import types
 import typing as t
 
-from .._errors import ConnectionFailed, ConnectionLost, Fault, StrangeAnswer
+from .._errors import ConnectionFailed, ConnectionLost, Fault, SessionExpired, StrangeAnswer
 from . import tls, web
 from .options import ConnectionOptions
 
 _SESSION = "/com/vmware/cis/session"
+
+# What paths below /rest are below /api (vSphere Automation API reference, cis).
+_NEWER = ((_SESSION, "/session"), ("/com/vmware/", "/"), ("/id:", "/"), ("?~action=", "?action="))
 
 # Bytes of one answer; that for a hundred thousand attached tags is some 10 MiB.
 _LONGEST_ANSWER = 64 * 1024 * 1024
@@ -41,6 +46,7 @@ class RestSession:
         self._options = options
         self._warn = warn
         self._token = ""
+        self._newer = False
         proxies = {"https": f"http://{options.proxy}"} if options.proxy else {}
         self._clock = web.Clock(options.connection_timeout, deadline)
         self._client = web.Client(tls.context_for(options), self._clock, lambda _url: proxies)
@@ -49,11 +55,20 @@ class RestSession:
         pair = f"{self._options.username}:{self._options.password}".encode()
         headers = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
         try:
-            self._token = str(self._send("POST", _SESSION, None, headers))
+            self._token = self._login(headers)
         except BaseException:
             self._client.close()
             raise
         return self
+
+    def _login(self, headers: dict[str, str]) -> str:
+        try:
+            return str(self._send("POST", _SESSION, None, headers))
+        except Fault as fault:
+            if fault.error_code != "not_found":
+                raise
+            self._newer = True
+        return str(self._send("POST", _SESSION, None, headers))
 
     def __exit__(
         self,
@@ -63,8 +78,10 @@ class RestSession:
     ) -> None:
         try:
             # A server that has just failed to answer would only be waited for once more.
-            if not isinstance(error, (ConnectionFailed, ConnectionLost)):
+            if not isinstance(error, (ConnectionFailed, ConnectionLost, SessionExpired)):
                 self.call("DELETE", _SESSION)
+        except SessionExpired:
+            pass  # it is closed
         except (ConnectionFailed, ConnectionLost, Fault) as failure:
             self._warn(f"The session of the REST API could not be closed: {failure}")
         finally:
@@ -77,6 +94,7 @@ class RestSession:
         :param body: as JSON has it, or None.
         :returns: the value of the answer; None where it has none.
         :raises Fault: the vCenter refuses it.
+        :raises SessionExpired: the vCenter has ended the session.
         :raises ConnectionLost: no answer came, or none that is JSON.
         """
         return self._send(method, path, body, {"vmware-api-session-id": self._token})
@@ -86,7 +104,7 @@ class RestSession:
         data = None if body is None else json.dumps(body).encode()
         begun = time.monotonic()
         try:
-            answer = self._client.send(method, f"https://{where}/rest{path}", {**_HEADERS, **headers}, data)
+            answer = self._client.send(method, f"https://{where}{self._path(path)}", {**_HEADERS, **headers}, data)
             text = answer.read(_LONGEST_ANSWER)
         except web.NotConnected as error:
             cause = error.cause if isinstance(error.cause, OSError) else OSError(error.why)
@@ -97,6 +115,8 @@ class RestSession:
                 f"{where} did not answer a call of the REST API within {seconds} s ({error.why}).",
                 hint="Run again.",
             ) from error
+        if answer.status == 401 and self._token:
+            raise SessionExpired(f"{where} no longer knows the session of the REST API.", hint="Run again.")
         if answer.status == 401:
             raise ConnectionFailed(
                 "wrong_credentials",
@@ -104,8 +124,18 @@ class RestSession:
                 hint="Check username, with its domain, and password.",
             )
         if not 200 <= answer.status < 300:
-            raise _refused(answer.status, path, where)
-        return _value(text, where)
+            raise _refused(answer.status, self._path(path), where)
+        answered = _read(text, where)
+        # Below /api it comes as it is.
+        return answered.get("value") if isinstance(answered, dict) and not self._newer else answered
+
+    def _path(self, path: str) -> str:
+        """Where a path below ``/rest`` is on this server."""
+        if not self._newer:
+            return f"/rest{path}"
+        for old, new in _NEWER:
+            path = path.replace(old, new, 1)
+        return f"/api{path}"
 
 
 def _refused(status: int, path: str, where: str) -> Exception:
@@ -134,14 +164,13 @@ def _refused(status: int, path: str, where: str) -> Exception:
     )
 
 
-def _value(text: bytes, where: str) -> t.Any:
+def _read(text: bytes, where: str) -> t.Any:
     if not text:
         return None
     try:
-        answer = json.loads(text)
+        return json.loads(text)
     except ValueError:
         raise StrangeAnswer(
-            f"What {where} answers at /rest is no JSON.",
+            f"What {where} answers to a call of the REST API is no JSON.",
             hint="Is there a gateway in between that answers for it?",
         ) from None
-    return answer.get("value") if isinstance(answer, dict) else answer

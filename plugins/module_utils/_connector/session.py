@@ -402,9 +402,12 @@ class Session:
     def pay(self) -> None:
         """Do what threads could not do while no call was allowed, after a signal.
 
-        None of it raises a VforgeError: what goes wrong is a warning.
+        Nothing is done as long as that lasts: what is refused is put back. None of it raises a
+        VforgeError: what goes wrong is a warning.
         """
-        while self.owed:
+        if self.stub.connections.are_halted:
+            return
+        for _each in range(len(self.owed)):
             self.owed.pop(0)()
 
     def retrying(self, do: t.Callable[[], T]) -> T:

@@ -219,6 +219,11 @@ class ConnectionPool:
         finally:
             self._halted.clear()
 
+    @property
+    def are_halted(self) -> bool:
+        """Whether no call may begin at present."""
+        return self._halted.is_set()
+
     def pause(self, seconds: float) -> bool:
         """Let time pass; False, at once, when no call may begin any more."""
         return not self._halted.wait(seconds)

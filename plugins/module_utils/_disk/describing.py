@@ -99,35 +99,60 @@ def _kept(files: DatastoreFiles, path: DatastorePath) -> tuple[bool, bytes, byte
         return True, b"", b""
 
 
-def check_unused(session: Session, datacenter: t.Any, path: DatastorePath) -> t.Any:
+def check_unused(session: Session, datacenter: t.Any, path: DatastorePath) -> read.Place:
     """Make sure that nobody works with a disk, and nothing builds on it: two calls, four where its
     datastore holds many VMs.
 
-    :returns: its datastore.
+    :returns: where the disk is.
     :raises InUse: somebody does.
     :raises InvalidOption: there are no files of disks on its datastore.
     """
-    store, kind = read.store_of(session, datacenter, path)
-    if without_files(kind):
-        raise InvalidOption(f"The metadata of {path} cannot be written: {without_files(kind)}.", option="metadata")
-    users = users_of_file(session, store, str(path))
-    _check_users(path, users)
-    return store
+    place = read.place_of(session, datacenter, path)
+    if without_files(place.kind):
+        raise InvalidOption(f"The metadata of {path} cannot be written: {without_files(place.kind)}.", option="metadata")
+    _check_users(path, _users(session, place, path))
+    return place
 
 
-def check_nobodys(session: Session, datacenter: t.Any, path: DatastorePath) -> None:
+def check_nobodys(session: Session, datacenter: t.Any, path: DatastorePath) -> read.Place:
     """Make sure that no VM has a disk, also none that is off: vCenter deletes and replaces such a
-    disk without a word. Two calls, four where its datastore holds many VMs.
+    disk without a word. Two calls, four where its datastore holds many VMs; one more on vSAN and
+    vVols.
+
+    :returns: where the disk is.
+    :raises InUse: naming the VMs.
+    """
+    place = read.place_of(session, datacenter, path)
+    check_still_nobodys(session, place, path)
+    return place
+
+
+def check_still_nobodys(session: Session, place: read.Place, path: DatastorePath) -> None:
+    """The same once more: one call, three where the datastore holds many VMs.
 
     :raises InUse: naming the VMs.
     """
-    store, _kind = read.store_of(session, datacenter, path)
-    users = users_of_file(session, store, str(path))
+    users = _users(session, place, path)
     if users:
         raise InUse(
             f"{path} belongs to {', '.join(user.name for user in users)}, as its disk or as that of a snapshot.",
             hint="Take it off the VM first, or choose another disk.",
         )
+
+
+def _users(session: Session, place: read.Place, path: DatastorePath) -> list[DiskUser]:
+    """The VMs that use a disk.
+
+    :raises InUse: vCenter does not know which files some VMs have.
+    """
+    users = users_of_file(session, place.datastore, str(path), place.names)
+    unknown = [user.name for user in users if not user.known]
+    if unknown:
+        raise InUse(
+            f"Whose {path} is cannot be known: vCenter does not know the files of {', '.join(unknown)}, on the same datastore.",
+            hint="Have the host of that VM connected and its storage accessible, or take it out of the inventory.",
+        )
+    return users
 
 
 def _check_users(path: DatastorePath, users: t.Sequence[DiskUser]) -> None:
@@ -141,11 +166,12 @@ def _check_users(path: DatastorePath, users: t.Sequence[DiskUser]) -> None:
         )
 
 
-def started_meanwhile(session: Session, store: t.Any, path: DatastorePath) -> str:
+def started_meanwhile(session: Session, place: read.Place, path: DatastorePath) -> str:
     """The VM that was powered on with a disk while it was written;
     empty where none was. One call.
     """
-    running = [user.name for user in users_of_file(session, store, str(path)) if user.power_state != "poweredOff"]
+    users = users_of_file(session, place.datastore, str(path), place.names)
+    running = [user.name for user in users if user.known and user.power_state != "poweredOff"]
     return ", ".join(running)
 
 

@@ -12,7 +12,7 @@ from .._connector.find import TO_ANCESTORS, find_vm, path_in
 from .._connector.props import Route, collect
 from .._connector.pyvmomi import vim
 from .._errors import NotFound
-from .._vsphere import compute
+from .._vsphere import compute, directories
 from .._vsphere.disks import disks_in
 from .._vsphere.proxy import STORE, stores_in
 from .._vsphere.snapshots import snapshots_in
@@ -56,15 +56,29 @@ def find(session: Session, selector: Selector, datacenter: str | None) -> DiskVm
 _TO_STORES = (Route("datacenter-stores", vim.Datacenter, "datastore"),)
 
 
-def store_of(session: Session, datacenter: t.Any, path: DatastorePath) -> tuple[t.Any, str]:
-    """The datastore of a disk, and its kind (``VMFS``, ``vsan``): one call.
+class Place(t.NamedTuple):
+    """Where a disk is.
 
-    :raises NotFound: there is none of the name in the datacenter.
+    :ivar datastore: as vSphere's own object.
+    :ivar kind: of the datastore (``VMFS``, ``vsan``).
+    :ivar names: all by which vCenter may list the disk.
     """
-    rows = collect(session, [datacenter], {vim.Datastore: ("name", "summary.type")}, _TO_STORES)
+
+    datastore: t.Any
+    kind: str
+    names: frozenset[str]
+
+
+def place_of(session: Session, datacenter: t.Any, path: DatastorePath) -> Place:
+    """Where a disk is: one call, two on vSAN and vVols.
+
+    :raises NotFound: there is no datastore of the name in the datacenter.
+    """
+    rows = collect(session, [datacenter], {vim.Datastore: ("name", "summary.type", "summary.url")}, _TO_STORES)
     for row in rows:
         if name_of(row) == path.datastore:
-            return row.ref, str(row.get("summary.type") or "")
+            kind, url = (str(row.get(each) or "") for each in ("summary.type", "summary.url"))
+            return Place(row.ref, kind, directories.names_of(session, datacenter, kind, url, path))
     raise NotFound(
         f"The datacenter has no datastore {path.datastore}.",
         hint=f"There are: {names.listing(sorted(map(name_of, rows))) or 'none'}.",

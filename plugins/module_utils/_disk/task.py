@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import time
 import typing as t
@@ -260,7 +261,7 @@ def _describe_there(task: Task[DiskItem], item: DiskItem, options: DiskOptions) 
         item.facts |= {"datastore_path": str(path), "metadata": metadata.entries(text)}
         if found.as_asked:
             return
-        store = describing.check_unused(session, ref, path)
+        place = describing.check_unused(session, ref, path)
         item.steps = (DESCRIBE,)
         if task.check:
             return
@@ -276,7 +277,7 @@ def _describe_there(task: Task[DiskItem], item: DiskItem, options: DiskOptions) 
             raise
         _forget(task, item, ref, path)
         _note_metadata(files, path, text)
-    if running := describing.started_meanwhile(session, store, path):
+    if running := describing.started_meanwhile(session, place, path):
         item.warnings.append(f"{running} was powered on meanwhile, and may have read the old metadata of {path}.")
     item.done.append(DESCRIBE)
 
@@ -526,8 +527,8 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
                 notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
             return
         item.steps = (IMPORT,)
-        if there:
-            describing.check_nobodys(session, home.ref, target)
+        # Once more before it is replaced, since conversion and upload may take hours.
+        check = _replaceable(session, home.ref, target) if there else (lambda: None)
         if task.check:
             return
         converting.checksum(options.path, options.checksum, session.show_progress)
@@ -544,20 +545,44 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
                 adapter=item.adapter,
                 provisioning=options.provisioning,
                 replace=there,
+                check=check,
                 timeout=options.timeout,
             )
             came = importing.bring_in(task, item, home, new)
             item.facts["uuid"], item.sent = came.uuid, came.sent
         if options.verify == CONTENT and _read_back(task, files, target) != content:
-            importing.run(task, item, lambda: import_calls.start_delete(session, home.ref, str(target)), "disks deleted")
-            raise importing.ImportFailed(
-                f"{target} did not get the content of {options.path}, and was deleted again.", hint="Run again."
-            )
+            _delete_wrong(task, item, options, home.ref)
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
         # Where nothing is noted, the next run looks for the VM of the import, and removes it.
         if came.cleared:
             notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
     item.done.append(IMPORT)
+
+
+def _replaceable(session: Session, datacenter: t.Any, target: DatastorePath) -> t.Callable[[], None]:
+    """Make sure that no VM has a disk that is to be replaced; what is returned does so once more.
+
+    :raises InUse: both do, where one has it.
+    """
+    place = describing.check_nobodys(session, datacenter, target)
+    return functools.partial(describing.check_still_nobodys, session, place, target)
+
+
+def _delete_wrong(task: Task[DiskItem], item: DiskItem, options: DiskOptions, datacenter: t.Any) -> t.NoReturn:
+    """Delete a disk that has something else than its source, unless a VM has got it meanwhile.
+
+    :raises ImportFailed: always; it says what became of the disk.
+    """
+    session, target = task.session, t.cast(DatastorePath, options.on_datastore)
+    wrong = f"{target} did not get the content of {options.path}"
+    try:
+        describing.check_nobodys(session, datacenter, target)
+    except describing.InUse as error:
+        raise importing.ImportFailed(
+            f"{wrong}, and was left, since it is not free: {error.message}", hint=error.hint
+        ) from error
+    importing.run(task, item, lambda: import_calls.start_delete(session, datacenter, str(target)), "disks deleted")
+    raise importing.ImportFailed(f"{wrong}, and was deleted again.", hint="Run again.")
 
 
 def _read_back(task: Task[DiskItem], files: DatastoreFiles, target: DatastorePath) -> str:
@@ -644,7 +669,7 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
                 "disks copied",
             )
             notes.note(files, target, made_of)
-    item.done.append(COPY)
+            item.done.append(COPY)
 
 
 def _may_be_copy(files: DatastoreFiles, target: DatastorePath, capacity: int) -> bool:

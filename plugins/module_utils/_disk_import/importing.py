@@ -23,18 +23,17 @@ from .. import _signals
 from .._connector.tasks import Backoff
 from .._connector.web import Stop
 from .._engine import Task
-from .._errors import Fault, TimedOut, VforgeError
+from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
 from .._progress import Meter
 from .._temporary_snapshots import Owner, OwnerMark
 from .._vsphere import directories
 from .._vsphere import lease as leases
-from .._vsphere.folder import DatastoreFiles
+from .._vsphere.folder import DatastoreFiles, DatastorePath
 from .._vsphere.vm import reference, start_destroy
 from . import apply, places
 
 if t.TYPE_CHECKING:
     from .._engine import Item
-    from .._vsphere.folder import DatastorePath
     from .places import Home
 
 # The pair by which a VM that was made for an import is known.
@@ -54,6 +53,9 @@ _SECONDS_OF_A_LEASE = 360.0
 
 # How vCenter answers for a lease whose session has ended.
 _LEASE_LOST = ("ManagedObjectNotFound", "Timedout")
+
+# How vCenter refuses to move a disk that an earlier call has moved.
+_MOVED_BEFORE = ("FileNotFound", "FileAlreadyExists")
 
 # How vCenter refuses to destroy a VM that a lease works on.
 _HELD_BY_A_LEASE = ("InvalidState", "TaskInProgress")
@@ -107,6 +109,7 @@ class NewDisk:
     :ivar adapter: as a VMDK's descriptor names it.
     :ivar provisioning: ``thin``, ``thick`` or ``eager_zeroed_thick``.
     :ivar replace: whether a disk that is in the place is replaced.
+    :ivar check: is called right before it is; raises where somebody has it.
     :ivar timeout: seconds that the task may take, after which others may clean up behind it.
     :ivar policies: IDs of the storage policies that it is made with; empty for the default of its datastore.
     """
@@ -119,6 +122,7 @@ class NewDisk:
     replace: bool
     timeout: int
     policies: tuple[str, ...] = ()
+    check: t.Callable[[], None] = lambda: None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +162,7 @@ def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Importe
     except BaseException:
         # The VM names the disk that was taken off it, so it stays where that one does: the next run
         # then removes both.
-        if _leaves_no_disk(task, item, home, moid):
+        if _leaves_no_disk(task, item, home, moid, new):
             _destroy(task, item, moid)
         raise
     return Imported(backing, source.size, _destroy(task, item, moid))
@@ -295,17 +299,43 @@ def _keep(task: Task[t.Any], item: Item, home: Home, moid: str, new: NewDisk) ->
     marks = {_DETACHED: found.file} if moves else {}
     run(task, item, lambda: apply.start_detach(session, moid, found.devices, marks), "disks detached")
     if moves:
-        run(
-            task,
-            item,
-            lambda: apply.start_move(session, home.ref, found.file, str(target), force=new.replace),
-            "disks moved",
-        )
+        if new.replace:
+            new.check()
+        _move(task, item, home, found.file, new)
     return found.uuid
 
 
-def _leaves_no_disk(task: Task[t.Any], item: Item, home: Home, moid: str) -> bool:
-    """Delete the disk that was taken off the VM of this import and did not get to its place.
+def _move(task: Task[t.Any], item: Item, home: Home, source: str, new: NewDisk) -> None:
+    """Move a disk to its place. A call whose answer was lost is made again, but not one that
+    replaces a disk: a second one might replace what the first has brought.
+    """
+    target = str(new.target)
+
+    def start() -> t.Any:
+        return apply.start_move(task.session, home.ref, source, target, force=new.replace)
+
+    try:
+        run(task, item, start, "disks moved", repeatable=not new.replace)
+    except (ConnectionLost, Fault) as error:
+        lost = isinstance(error, ConnectionLost) or error.fault in _MOVED_BEFORE
+        if not lost or not _has_moved(task, home, source, new):
+            raise
+
+
+def _has_moved(task: Task[t.Any], home: Home, source: str, new: NewDisk) -> bool:
+    """Whether a disk is in its place, and was not before. One that was to be replaced may be the
+    old one.
+    """
+    if new.replace or task.session.unreachable():
+        return False
+    deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP)
+    with DatastoreFiles(task.session, home.path, deadline) as files:
+        return files.there(new.target) and not files.there(DatastorePath.parse(source, "path"))
+
+
+def _leaves_no_disk(task: Task[t.Any], item: Item, home: Home, moid: str, new: NewDisk) -> bool:
+    """Delete the disk that was taken off the VM of this import, also where it is in its place
+    already.
 
     :returns: whether the VM can go, with the disk that it may still have.
     """
@@ -316,7 +346,9 @@ def _leaves_no_disk(task: Task[t.Any], item: Item, home: Home, moid: str) -> boo
         found = places.carrier(session, reference(session, moid))
         if found is None or found.file or not found.config.get(_DETACHED):
             return found is not None
-        return _delete_detached(task, item, home, found.config[_DETACHED])
+        source = found.config[_DETACHED]
+        path = str(new.target) if _has_moved(task, home, source, new) else source
+        return _delete_detached(task, item, home, path)
     except VforgeError as error:
         item.warnings.append(f"Whether a disk is left of the import is not known: {error} The next import to this place looks.")
         return False
@@ -438,9 +470,10 @@ def _delete_left(task: Task[t.Any], item: Item, home: Home, name: str, path: str
         raise Busy(f"The disk {path} that an import has left cannot be deleted.", hint="Run again later.")
 
 
-def run(task: Task[t.Any], item: Item, start: t.Callable[[], t.Any], doing: str) -> None:
+def run(task: Task[t.Any], item: Item, start: t.Callable[[], t.Any], doing: str, *, repeatable: bool = False) -> None:
     """One call, and the task that it may begin.
 
+    :param repeatable: whether a call whose answer was lost may be made again.
     :raises VforgeError: why it failed.
     """
     errors: list[VforgeError] = []
@@ -449,6 +482,6 @@ def run(task: Task[t.Any], item: Item, start: t.Callable[[], t.Any], doing: str)
         if outcome.error is not None:
             errors.append(outcome.error)
 
-    task.call([item], lambda _item: start(), doing, note)
+    task.call([item], lambda _item: start(), doing, note, repeatable=repeatable)
     if errors:
         raise errors[0]

@@ -247,7 +247,7 @@ def _export_one(job: ExportTask, item: ExportItem, machine: Machine, parallel: i
         lease = leases.export_snapshot(session, moid) if moid else leases.export_vm(session, item.vm.moid)
         with leases.exporting(lease, job.task.deadline) as ready:
             files = _addressed(item, machine, ready)
-            wanted = [leases.Wanted(device, made.sink(href), f"{href} of {item.title}") for device, _disk, href in files]
+            wanted = [_wanted(item, made, *each) for each in files]
             total = sum(disk.stored for _device, disk, _href in files if disk is not None) or ready.capacity
             came = leases.receive(
                 session,
@@ -282,7 +282,7 @@ def _addressed(item: ExportItem, machine: Machine, ready: leases.Ready) -> list[
         if device is None:
             raise leases.ExportFailed(
                 "export_incomplete",
-                f"vCenter names no address for {disk.label} of {item.title}.",
+                f"vCenter names no address for {disk.label} of {item.title}, or none that is certain to be its.",
                 hint="Run again; if it happens again, look at the tasks of the vCenter.",
             )
         found.append((device, disk, f"{item.package}-disk{number}.vmdk"))
@@ -292,17 +292,14 @@ def _addressed(item: ExportItem, machine: Machine, ready: leases.Ready) -> list[
 
 
 def _pairs(disks: t.Sequence[HardDisk], offered: t.Sequence[leases.Device]) -> list[tuple[HardDisk, leases.Device | None]]:
-    """Each disk with its address: by its place in the key
-    (``/vm-42/ParaVirtualSCSIController0:1``).
+    """Each disk with its address."""
+    expected = [leases.Expected(leases.unit_in(disk.place), disk.file, disk.capacity) for disk in disks]
+    return list(zip(disks, leases.devices_of(offered, expected), strict=True))
 
-    Where keys are of another form, the disks are in the order of their devices.
-    """
-    by_place = {device.key.rpartition("/")[2]: device for device in offered}
-    if all(disk.place in by_place for disk in disks):
-        return [(disk, by_place[disk.place]) for disk in disks]
-    if len(disks) == len(offered):
-        return list(zip(disks, offered, strict=True))
-    return [(disk, by_place.get(disk.place)) for disk in disks]
+
+def _wanted(item: ExportItem, made: Package, device: leases.Device, disk: HardDisk | None, href: str) -> leases.Wanted:
+    capacity = disk.capacity if disk is not None else None
+    return leases.Wanted(device, made.sink(href), f"{href} of {item.title}", capacity)
 
 
 def is_nvram(device: leases.Device) -> bool:

@@ -15,6 +15,7 @@ import dataclasses
 import typing as t
 
 from .. import _freeze_stage
+from .._connector.batch import vm_made
 from .._engine import Missing, Task
 from .._errors import Fault, InvalidOption, NotAttempted, NotFound
 from .._freeze_stage import FreezeStage
@@ -388,9 +389,10 @@ def _make(job: ForkTask) -> None:
         )
 
     def note(child: ChildItem, outcome: Outcome) -> None:
+        moid = vm_made(job.session, outcome)
         if outcome.error is None:
             child.done.append(CREATE)
-            child.moid = outcome.result._GetMoId()
+            child.moid = moid
             return
         child.fail(outcome.error)
         if isinstance(outcome.error, Fault) and outcome.error.fault == "DuplicateName" and outcome.error.holder:

@@ -13,7 +13,7 @@ from .._connector.find import TO_ANCESTORS, find_datacenter, path_in
 from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, InvalidOption, NotFound
-from .._vsphere import compute
+from .._vsphere import compute, directories
 from .._vsphere.disks import disks_in
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, moid_of, name_of
 from .model import MadeVm
@@ -26,7 +26,7 @@ if t.TYPE_CHECKING:
 _HOME: dict[type, tuple[str, ...]] = {
     vim.Datacenter: ("name", "parent", "vmFolder"),
     vim.Folder: ("name", "parent"),
-    vim.Datastore: ("name",),
+    vim.Datastore: ("name", "summary.type", "summary.url"),
     vim.HostSystem: (*compute.HOST, *compute.HOST_SEES),
     vim.ComputeResource: ("name", "parent", "resourcePool"),
     **compute.NETWORKS,
@@ -135,6 +135,21 @@ def named(session: Session, folder: t.Any, name: str) -> MadeVm | None:
     """The VM of a name in a folder; None where there is none. One call, or two."""
     ref = session.retrying(lambda: session.content.searchIndex.FindChild(folder, names.escape(name)))
     return made(session, ref) if isinstance(ref, vim.VirtualMachine) else None
+
+
+def by_asked_paths(session: Session, found: Home, options: VmOptions, now: MadeVm) -> MadeVm:
+    """A VM with the paths of its disks as they were asked for. vCenter lists some on vSAN and vVols
+    by another name: one call for each that was not found, and none elsewhere.
+    """
+    stores = {name_of(row): row for row in found.rows.values() if isinstance(row.ref, vim.Datastore)}
+    datacenter = found.rows[found.moid].ref
+    asked: dict[str, str] = {}
+    for disk in options.disks:
+        store = stores.get(disk.datastore)
+        if store is not None and not any(str(disk) in files for files in now.disks):
+            kind, url = (str(store.get(each) or "") for each in ("summary.type", "summary.url"))
+            asked |= dict.fromkeys(directories.names_of(session, datacenter, kind, url, disk), str(disk))
+    return dataclasses.replace(now, disks=tuple(tuple(asked.get(file, file) for file in files) for files in now.disks))
 
 
 def made(session: Session, ref: t.Any) -> MadeVm | None:

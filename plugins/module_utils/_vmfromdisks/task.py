@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing as t
 
+from .._connector.batch import vm_made
 from .._connector.pyvmomi import vim
 from .._engine import UNTOUCHED, Item, Task, diff
 from .._errors import TimedOut
@@ -60,7 +62,8 @@ def run(session: Session, options: VmOptions, *, check: bool) -> dict[str, t.Any
         if options.state == ABSENT:
             item.steps = plan.absent(options, item.now)
         else:
-            item.steps = plan.present(options, item.now)
+            now = read.by_asked_paths(session, home, options, item.now) if item.now is not None else None
+            item.steps = plan.present(options, now)
         spot = read.spot(home, options) if CREATE in item.steps else None
     with task.phase("work"), task.accounted(), task.working_on(item):
         if check:
@@ -76,7 +79,8 @@ def _carry_out(task: Task[VmItem], item: VmItem, options: VmOptions, home: read.
     if REMOVE in item.done:
         item.now = None
     if spot is not None:
-        task.stage(CREATE, lambda _item: apply.start_create(home.folder, spot, options), "VMs made", then=_made)
+        made = functools.partial(_made, session)
+        task.stage(CREATE, lambda _item: apply.start_create(home.folder, spot, options), "VMs made", then=made)
     task.stage(POWER_ON, lambda item: vm.start_power_on(session, item.moid), "VMs powered on")
     if item.error is None and options.state != ABSENT:
         if options.wait_for_tools and options.powered_on and not (item.now is not None and item.now.tools):
@@ -85,8 +89,10 @@ def _carry_out(task: Task[VmItem], item: VmItem, options: VmOptions, home: read.
             item.now = read.made(session, reference(session, item.moid))
 
 
-def _made(item: VmItem, outcome: Outcome) -> None:
-    item.moid = outcome.result._GetMoId()
+def _made(session: Session, item: VmItem, outcome: Outcome) -> None:
+    item.moid = vm_made(session, outcome)
+    if outcome.error is not None:
+        item.fail(outcome.error)
 
 
 def _wait_for_tools(task: Task[VmItem], item: VmItem, options: VmOptions) -> None:

@@ -5,17 +5,20 @@
 
 On vSAN and vVols a topmost directory is an object of the storage, which
 ``DatastoreNamespaceManager`` makes (API reference, ``topLevelDirectoryCreateSupported``). It is
-then found by its name, as any other (govmomi, issue 654).
+then found by its name, as any other (govmomi, issue 654). Its real name is a UUID, and that is what
+vCenter lists: backings and ``layoutEx`` of a VM have a disk by it, also where the disk was attached
+by the other name (Kubernetes' provider for vSphere, ``getcanonicalVolumePath``).
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import typing as t
 
 from .._connector.props import Route, collect
 from .._connector.pyvmomi import vim
-from .._errors import Fault
+from .._errors import Fault, NotFound
 from .folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .vm import name_of
 
@@ -27,6 +30,28 @@ _TO_DATASTORES = (Route("datacenter-stores", vim.Datacenter, "datastore"),)
 
 # On these a topmost directory is an object, and no file is outside of one.
 OF_OBJECTS = ("vsan", "VVOL")
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def names_of(session: Session, datacenter: t.Any, kind: str, url: str, path: DatastorePath) -> frozenset[str]:
+    """All names by which vCenter may list a file: its path, and on vSAN and vVols that by the UUID
+    of its topmost directory. No call, and one there.
+
+    :param kind: of the datastore (``VMFS``, ``vsan``).
+    :param url: ``summary.url`` of the datastore.
+    :raises Fault, NotFound: the UUID cannot be had, so that nobody knows whose the file is.
+    """
+    top, _slash, below = path.path.partition("/")
+    if kind not in OF_OBJECTS or not below or _UUID.fullmatch(top):
+        return frozenset({str(path)})
+    manager = session.content.datastoreNamespaceManager
+    asked = f"{url.rstrip('/')}/{top}"
+    found = session.retrying(lambda: manager.ConvertNamespacePathToUuidPath(datacenter, asked))
+    name = found.rstrip("/").rpartition("/")[2]
+    if not name:
+        raise NotFound(f"vCenter does not say which directory {top} of {path.datastore} is.", hint="Run again.")
+    return frozenset({str(path), f"[{path.datastore}] {name}/{below}"})
 
 
 def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) -> None:

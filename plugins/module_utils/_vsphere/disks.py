@@ -18,7 +18,7 @@ import typing as t
 from .._connector import names
 from .._connector.props import PAGE, Route, Row, collect, collect_chosen, read_all
 from .._connector.pyvmomi import vim
-from .vm import label_of
+from .vm import DEVICES, label_of
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -293,37 +293,63 @@ class DiskUser:
     """A VM that uses the file of a disk.
 
     :ivar shared: whether others build on the disk: delta disks of snapshots or of linked clones.
+    :ivar known: False where vCenter does not know the VM's files, so that it may use the disk.
     """
 
     name: str
     power_state: str
     shared: bool
+    known: bool = True
 
 
-_USERS: dict[type, tuple[str, ...]] = {
-    vim.VirtualMachine: ("name", "runtime.powerState", "snapshot", "layoutEx.disk", "layoutEx.file")
-}
+# Who has a file is looked up in both: layoutEx alone names the disks that only snapshots have, and
+# it may be older than the devices (VirtualMachineFileLayoutEx.timestamp, RefreshStorageInfo).
+_DECIDING = ("layoutEx.file", DEVICES, "snapshot", "runtime.connectionState")
+_DECIDING_ALONE: dict[type, tuple[str, ...]] = {vim.VirtualMachine: _DECIDING}
+_USERS: dict[type, tuple[str, ...]] = {vim.VirtualMachine: ("name", "runtime.powerState", "layoutEx.disk", *_DECIDING)}
 _TO_VMS = (Route("datastore-vms", vim.Datastore, "vm"),)
 
+# VMs whose configuration vCenter cannot read (VirtualMachineConnectionState). One that is
+# just being made has none either, and is connected.
+_UNREADABLE = ("inaccessible", "invalid", "orphaned")
 
-def users_of_file(session: Session, datastore: t.Any, file: str) -> list[DiskUser]:
-    """The VMs of a datastore that use a disk: one call, or three where it holds many VMs.
+
+def users_of_file(session: Session, datastore: t.Any, file: str, also: t.Collection[str] = ()) -> list[DiskUser]:
+    """The VMs of a datastore that use a disk, or may use it: one call, or three where it holds
+    many VMs.
 
     :param file: of the disk's descriptor, ``[datastore] web/web.vmdk``.
+    :param also: other names of this file, see ``directories.names_of``.
     """
+    wanted = {file, *also}
 
     def is_user(row: Row) -> bool:
-        return any(item.name == file for item in row.get("layoutEx.file") or ())
+        return bool(wanted & _files_now(row)) or not _is_known(row)
 
-    rows = collect_chosen(session, [datastore], _USERS, _TO_VMS, _FILES_ALONE, is_user, page=PAGE)
-    return [_user(row, file) for row in rows if is_user(row)]
+    rows = collect_chosen(session, [datastore], _USERS, _TO_VMS, _DECIDING_ALONE, is_user, page=PAGE)
+    return [_user(row, wanted) for row in rows if is_user(row)]
 
 
-def _user(row: Row, file: str) -> DiskUser:
-    chains = chains_in(row.values)
-    shared = any(len(chain) > 1 for chain in chains if any(item.name == file for unit in chain for item in unit))
+def _user(row: Row, wanted: set[str]) -> DiskUser:
+    chains = [{item.name for unit in chain for item in unit} for chain in chains_in(row.values) if len(chain) > 1]
+    chains += [set(disk.files) for disk in disks_in(row.get(DEVICES)) if disk.levels]
+    shared = row.get("snapshot") is not None or any(wanted & chain for chain in chains)
     name = names.unescape(row.get("name") or row.moid)
-    return DiskUser(name, str(row.get("runtime.powerState") or ""), shared or row.get("snapshot") is not None)
+    return DiskUser(name, str(row.get("runtime.powerState") or ""), shared, bool(wanted & _files_now(row)))
+
+
+def _files_now(row: Row) -> set[str]:
+    """The files of a VM, by what vCenter says of them and by its devices."""
+    return _every_file(row).union(*(disk.files for disk in disks_in(row.get(DEVICES))))
+
+
+def _is_known(row: Row) -> bool:
+    """Whether vCenter knows the files of a VM, those of its snapshots among them."""
+    if row.get("layoutEx.file") is not None:
+        return True
+    if row.get(DEVICES) is None:
+        return str(row.get("runtime.connectionState") or "") not in _UNREADABLE
+    return row.get("snapshot") is None
 
 
 def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: bool = False) -> dict[str, list[str]]:
@@ -338,13 +364,13 @@ def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: b
     wanted = set(files)
 
     def is_user(row: Row) -> bool:
-        return any(file.name in wanted for file in row.get("layoutEx.file") or ())
+        return bool(wanted & _files_now(row))
 
-    rows = collect_chosen(session, [vm], _FILES, _TO_NEIGHBOURS, _FILES_ALONE, is_user, page=PAGE) if wanted else []
+    rows = collect_chosen(session, [vm], _USERS, _TO_NEIGHBOURS, _DECIDING_ALONE, is_user, page=PAGE) if wanted else []
     using: dict[str, list[str]] = {file: [] for file in wanted}
     for row in rows:
         if itself or row.moid != moid:
-            for file in wanted & _every_file(row):
+            for file in wanted & _files_now(row):
                 using[file].append(names.unescape(row.get("name") or row.moid))
     return {file: sorted(found) for file, found in using.items()}
 

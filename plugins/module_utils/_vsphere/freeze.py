@@ -483,13 +483,27 @@ def clear_leftovers(guest: Guest, own: str) -> list[str]:
     return list(paths)
 
 
-def _end_scripts(guest: Guest) -> None:
+def clear_folder(guest: Guest, folder: str) -> None:
+    """End the scripts of one folder of ours and remove it; those of other runs go on.
+
+    :raises GuestError: ``guest_script_left`` when one cannot be ended; the folder stays then.
+    """
+    _end_scripts(guest, folder)
+    separator = guest.shell.separator
+    place, _separator, name = folder.rstrip(separator).rpartition(separator)
+    if guest.entries(place or separator, f"^{re.escape(name)}$"):
+        guest.remove_directory(folder)
+
+
+def _end_scripts(guest: Guest, folder: str = "") -> None:
     """End the scripts of earlier runs, those first that would go on to freeze the guest.
 
+    :param folder: those in it alone; empty for all.
     :raises GuestError: ``guest_script_left`` when one cannot be ended; the guest must not be frozen
         beside it.
     """
-    found = [(process, _SCRIPT.search(process.command)) for process in guest.processes()]
+    within = guest.shell.path(folder, "") if folder else ""
+    found = [(process, _SCRIPT.search(process.command)) for process in guest.processes() if within in process.command]
     ours = [(match["main"] is None, process) for process, match in found if match is not None]
     deadline = time.monotonic() + _SECONDS_TO_END
     for _second, process in sorted(ours, key=lambda item: item[0]):

@@ -422,19 +422,22 @@ class Guest:
         deadline: float,
         env: t.Mapping[str, str] | None = None,
         cwd: str | None = None,
+        output: str = "",
     ) -> Completed:
         """Run a program to its end.
 
         Never put a secret into its arguments: everybody in the guest can list them.
 
         :param deadline: of ``time.monotonic()``.
+        :param output: path of the file in the guest that gets all of its output, and stays;
+            empty for one that is made and removed.
         :raises GuestError: also ``guest_timeout``; the program is then terminated, and the details
             hold its output.
         """
-        with self.temporary_file(".out") as output:
-            pid = self.start(program, arguments, output=output, env=env, cwd=cwd)
+        with contextlib.nullcontext(output) if output else self.temporary_file(".out") as path:
+            pid = self.start(program, arguments, output=path, env=env, cwd=cwd)
             code = self._end(pid, program, deadline)
-            written = self.fetch(output, LONGEST_OUTPUT)
+            written = self.fetch(path, LONGEST_OUTPUT)
         if code is None:
             raise GuestError(
                 "guest_timeout",

@@ -65,6 +65,11 @@ class HardDisk:
     obstacle: str = ""
 
     @property
+    def file(self) -> str:
+        """Its topmost file, as ``[datastore] folder/name.vmdk``."""
+        return self.files[0] if self.files else ""
+
+    @property
     def independent(self) -> bool:
         """Whether snapshots leave it out."""
         return self.mode.startswith("independent")

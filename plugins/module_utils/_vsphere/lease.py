@@ -28,6 +28,7 @@ import hashlib
 import itertools
 import math
 import re
+import struct
 import threading
 import time
 import typing as t
@@ -79,6 +80,7 @@ class Device:
     :ivar pin: the certificate of the host, as ``tls.pinned`` takes it; None where vCenter does not
         tell it.
     :ivar target: of an export, what vCenter would call the file; empty where it does not say.
+    :ivar guessed: whether nothing but its order says which disk it is.
     """
 
     key: str
@@ -87,6 +89,7 @@ class Device:
     pin: str | None
     disk: bool
     target: str = ""
+    guessed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -668,6 +671,14 @@ def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:
 # Exports
 
 
+# Of a streamOptimized file ("Virtual Disk Format 5.0", VMware): its magic number, version, flags and
+# capacity in sectors; and bytes of a grain, which its capacity is in whole numbers of.
+_HEAD = struct.Struct("<4sIIQ")
+_MAGIC = b"KDMV"
+_SECTOR = 512
+_GRAIN = 128 * _SECTOR
+
+
 class Sink(t.Protocol):
     """Where the bytes of an exported file go."""
 
@@ -693,11 +704,13 @@ class Wanted:
     """A file of an export that is wanted.
 
     :ivar label: names it in messages.
+    :ivar capacity: of the disk that it is to be, in bytes; None for another file.
     """
 
     device: Device
     sink: Sink
     label: str
+    capacity: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -733,28 +746,96 @@ def export_snapshot(session: Session, moid: str) -> Lease:
 
 
 _ADDRESS = re.compile(r"Virtual(\w*?)Controller(\d+):(\d+)$")
+_NUMBERED = re.compile(r"(?:^|/)disk-(\d+)\.vmdk$")
 _SCSI = ("scsi", "lsilogic", "lsilogicsas", "buslogic", "paravirtualscsi", "paravirtual")
 _BUSES = {**dict.fromkeys(_SCSI, "scsi"), "ide": "ide", "ahci": "sata", "sata": "sata", "nvme": "nvme"}
 
 
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """A disk that an export is to have.
+
+    :ivar unit: as ``scsi0:1``; empty where it is not known.
+    :ivar file: its topmost one, as ``[datastore] folder/name.vmdk``.
+    :ivar capacity: in bytes.
+    """
+
+    unit: str
+    file: str
+    capacity: int
+
+
 def device_of(ready: Ready, disk: Disk, disks: t.Sequence[Disk]) -> Device | None:
-    """The device of a lease that is a disk: by controller and unit,
-    else by its place among the disks.
+    """The device of a lease that is a disk, as ``devices_of`` finds it.
 
     :param disks: all that the lease is of.
-    :returns: None where there is none, or nobody can say which it is.
     """
-    offered = [device for device in ready.devices if device.disk]
-    fits = [device for device in offered if _unit(device.key) == disk.unit]
-    if len(fits) == 1:
-        return fits[0]
+    found = devices_of(ready.devices, [Expected(each.unit, each.file, each.capacity) for each in disks])
     keys = [each.key for each in disks]
-    if len(offered) == len(keys) and disk.key in keys:
-        return offered[keys.index(disk.key)]
-    return None
+    return found[keys.index(disk.key)] if disk.key in keys else None
 
 
-def _unit(key: str) -> str:
+def devices_of(devices: t.Sequence[Device], disks: t.Sequence[Expected]) -> list[Device | None]:
+    """The device of each disk of a lease: by the controller and unit in its key, else by the name
+    of its file.
+
+    No form of keys is promised (API reference, HttpNfcLeaseDeviceUrl). What neither says is taken
+    by number or order, and as a guess, where what comes will show whether that is right.
+
+    :param disks: all that the lease is of.
+    :returns: None for a disk that has no device, or where nobody can say which it is.
+    """
+    offered = [device for device in devices if device.disk]
+    found = _by_name([disk.unit for disk in disks], {device: unit_in(device.key) for device in offered})
+    for number, device in _by_name([_file_name(disk.file) for disk in disks], _file_names(offered)).items():
+        if number not in found and device not in found.values():
+            found[number] = device
+    rest = [number for number in range(len(disks)) if number not in found]
+    left = _in_order([device for device in offered if device not in found.values()], [disks[number] for number in rest])
+    found |= dict(zip(rest, left, strict=False))
+    return [found.get(number) for number in range(len(disks))]
+
+
+def _by_name(names: t.Sequence[str], offered: t.Mapping[Device, str]) -> dict[int, Device]:
+    """What has a name that nothing else has, by the place of that name."""
+    often, offers = collections.Counter(names), collections.Counter(offered.values())
+    by_name = {name: device for device, name in offered.items()}
+    return {number: by_name[name] for number, name in enumerate(names) if name and often[name] == offers[name] == 1}
+
+
+def _file_names(offered: t.Sequence[Device]) -> dict[Device, str]:
+    """Names such as ``disk-0.vmdk``, which vCenter makes for the export, are those of no file."""
+    names = {device: device.target or urllib.parse.unquote(urllib.parse.urlsplit(device.url).path) for device in offered}
+    return {device: "" if _NUMBERED.search(name) else _file_name(name) for device, name in names.items()}
+
+
+def _file_name(path: str) -> str:
+    return path.rpartition("/")[2].rpartition("] ")[2]
+
+
+def _in_order(left: t.Sequence[Device], disks: t.Sequence[Expected]) -> list[Device]:
+    """Devices in the order of these disks; none where nobody can tell, or see that it is wrong."""
+    if len(left) != len(disks):
+        return []
+    if len(left) == 1:
+        return list(left)
+    numbers = {device: int(found[1]) for device in left if (found := _NUMBERED.search(device.target))}
+    if len(set(numbers.values())) == len(left):
+        left = sorted(left, key=lambda device: numbers[device])
+    elif len({_grains(disk.capacity) for disk in disks}) < len(disks):
+        return []
+    return [dataclasses.replace(device, guessed=True) for device in left]
+
+
+def _grains(capacity: int) -> int:
+    """The capacity of a disk as a streamOptimized file may round it."""
+    return -(-capacity // _GRAIN)
+
+
+def unit_in(key: str) -> str:
+    """Controller and unit in the key of a device (``/vm-42/ParaVirtualSCSIController0:1``), as
+    ``scsi0:1``; empty where it is of another form.
+    """
     found = _ADDRESS.search(key)
     bus = _BUSES.get(found[1].lower(), "") if found else ""
     return f"{bus}{found[2]}:{found[3]}" if found and bus else ""
@@ -864,6 +945,7 @@ class _Receiver:
 
     def _begin(self) -> None:
         self._size = 0
+        self._head = b""
         self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in self._algorithms}
 
     def run(self) -> None:
@@ -905,6 +987,7 @@ class _Receiver:
             while count := answer.readinto(buffer):
                 part = buffer[:count]
                 hashed = helper.submit(self._hash, part)
+                self._head += bytes(part[: _HEAD.size - len(self._head)])
                 self._wanted.sink.write(part)
                 hashed.result()
                 self._size += count
@@ -931,6 +1014,7 @@ class _Receiver:
         for name, each in self._hashes.items():
             if name in known and known[name] != each.hexdigest():
                 raise _incomplete(f"{label} came with the {name} {each.hexdigest()}, and the host has sent {known[name]}.")
+        self._check_disk(sent)
         return Exported(
             size=self._size,
             sha256=self._hashes["sha256"].hexdigest(),
@@ -938,6 +1022,25 @@ class _Receiver:
             witnessed=sent is not None and bool(sent.size or known.keys() & self._hashes.keys()),
             populated=sent.populated if sent is not None else None,
         )
+
+    def _check_disk(self, sent: Received | None) -> None:
+        """Refuse what is another disk than the one that is wanted, as far as its capacity says so."""
+        wanted, capacity = self._wanted, self._capacity()
+        if wanted.capacity is None:
+            return
+        if capacity is None and wanted.device.guessed:
+            capacity = sent.capacity if sent is not None else None
+            if not capacity:
+                raise _incomplete(f"Nothing says whether the file that came is {wanted.label}.")
+        if capacity is not None and _grains(capacity) != _grains(wanted.capacity):
+            raise _incomplete(f"{wanted.label} has {wanted.capacity} bytes, and a disk of {capacity} bytes came.")
+
+    def _capacity(self) -> int | None:
+        """Of the disk that came, as its first bytes say; None where they are no header."""
+        if len(self._head) < _HEAD.size:
+            return None
+        magic, _version, _flags, sectors = _HEAD.unpack(self._head)
+        return sectors * _SECTOR if magic == _MAGIC else None
 
 
 def _incomplete(message: str) -> ExportFailed:

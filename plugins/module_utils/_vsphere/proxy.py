@@ -49,11 +49,12 @@ class Attached:
     """A disk of the proxy.
 
     :ivar slot: key of its controller, and its unit.
+    :ivar files: of its chain, the topmost first.
     :ivar device: vSphere's own object, for taking it off.
     """
 
     slot: tuple[int, int]
-    file: str
+    files: tuple[str, ...]
     uuid: str
     mode: str
     capacity: int
@@ -169,7 +170,7 @@ def _disks(devices: t.Iterable[t.Any]) -> t.Iterator[Attached]:
     for disk in disks_in(by_key.values()):
         device = by_key[disk.key]
         slot = (device.controllerKey, device.unitNumber)
-        yield Attached(slot, disk.file, disk.uuid, disk.mode, disk.capacity, device)
+        yield Attached(slot, disk.files, disk.uuid, disk.mode, disk.capacity, device)
 
 
 def _slots(devices: t.Sequence[t.Any]) -> t.Iterator[tuple[int, int]]:

@@ -82,7 +82,7 @@ class Row:
         self.recovered += tally["recovered"]
         self.failed += tally["failed"]
         self.killed += tally["killed"]
-        self.wrong += [(what, sentence) for what, sentence in tally["wrong"]]
+        self.wrong += [(str(pair[0]), str(pair[1])) for pair in tally["wrong"]]
 
     @property
     def figures(self) -> list[int]:

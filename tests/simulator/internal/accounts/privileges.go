@@ -59,24 +59,27 @@ var VMPrivileges = map[string][]string{
 
 // otherPrivileges are those of methods on other kinds of objects.
 var otherPrivileges = map[string][]string{
-	"ClusterComputeResource.EvcManager":            {},
-	"ClusterEVCManager.ConfigureEvcMode_Task":      {}, // needs it on the cluster: see evcShim
-	"ClusterEVCManager.DisableEvcMode_Task":        {},
-	"Folder.CreateFolder":                          {"Folder.Create"},
-	"Folder.CreateVM_Task":                         {"VirtualMachine.Inventory.Create"},
-	"Folder.RegisterVM_Task":                       {"VirtualMachine.Inventory.Register"},
-	"Folder.MoveIntoFolder_Task":                   {"Folder.Move"},
-	"Folder.Destroy_Task":                          {"Folder.Delete"},
-	"Folder.Rename_Task":                           {"Folder.Rename"},
-	"ResourcePool.MoveIntoResourcePool":            {"Resource.AssignVMToPool"},
-	"ResourcePool.CreateResourcePool":              {"Resource.CreatePool"},
-	"ResourcePool.Destroy_Task":                    {"Resource.DeletePool"},
-	"ResourcePool.UpdateConfig":                    {"Resource.EditPool"},
-	"FileManager.DeleteDatastoreFile_Task":         {}, // needs it on the datastore: see fileShim
-	"FileManager.MoveDatastoreFile_Task":           {},
-	"FileManager.MakeDirectory":                    {},
-	"DatastoreNamespaceManager.CreateDirectory":    {}, // need it on the datastore: see namespaceShim
-	"DatastoreNamespaceManager.DeleteDirectory":    {},
+	"ClusterComputeResource.EvcManager":         {},
+	"ClusterEVCManager.ConfigureEvcMode_Task":   {}, // needs it on the cluster: see evcShim
+	"ClusterEVCManager.DisableEvcMode_Task":     {},
+	"Folder.CreateFolder":                       {"Folder.Create"},
+	"Folder.CreateVM_Task":                      {"VirtualMachine.Inventory.Create"},
+	"Folder.RegisterVM_Task":                    {"VirtualMachine.Inventory.Register"},
+	"Folder.MoveIntoFolder_Task":                {"Folder.Move"},
+	"Folder.Destroy_Task":                       {"Folder.Delete"},
+	"Folder.Rename_Task":                        {"Folder.Rename"},
+	"ResourcePool.MoveIntoResourcePool":         {"Resource.AssignVMToPool"},
+	"ResourcePool.CreateResourcePool":           {"Resource.CreatePool"},
+	"ResourcePool.Destroy_Task":                 {"Resource.DeletePool"},
+	"ResourcePool.UpdateConfig":                 {"Resource.EditPool"},
+	"FileManager.DeleteDatastoreFile_Task":      {}, // needs it on the datastore: see fileShim
+	"FileManager.MoveDatastoreFile_Task":        {},
+	"FileManager.MakeDirectory":                 {},
+	"DatastoreNamespaceManager.CreateDirectory": {}, // need it on the datastore: see namespaceShim
+	"DatastoreNamespaceManager.DeleteDirectory": {},
+
+	"DatastoreNamespaceManager.ConvertNamespacePathToUuidPath": {},
+
 	"VirtualDiskManager.CreateVirtualDisk_Task":    {}, // they need it on the datastore: see diskShim
 	"VirtualDiskManager.DeleteVirtualDisk_Task":    {},
 	"VirtualDiskManager.CopyVirtualDisk_Task":      {},

@@ -126,6 +126,7 @@ type vmPatch struct {
 	Tools       *string     `json:"tools"`
 	Guest       *guestPatch `json:"guest"`
 	Devices     *string     `json:"devices"`
+	FilesStale  *bool       `json:"files_stale"`
 }
 
 type guestPatch struct {
@@ -193,6 +194,9 @@ func (s *Sim) applyPatch(vm *simulator.VirtualMachine, p *vmPatch) error {
 		if p.Devices != nil {
 			s.showDevices(vm)
 		}
+		if p.FilesStale != nil && !*p.FilesStale {
+			s.tellFiles(ctx, vm)
+		}
 	})
 	if err == nil && (p.Tools != nil || p.Guest != nil) {
 		s.rereport(vm)
@@ -214,6 +218,7 @@ func (s *Sim) patchState(vm *simulator.VirtualMachine, p *vmPatch) {
 			st.passthrough = *p.Passthrough
 		}
 		set(&st.devices, p.Devices)
+		set(&st.filesStale, p.FilesStale)
 		if p.Tools != nil {
 			st.guest.noTools = *p.Tools == "notRunning"
 		}

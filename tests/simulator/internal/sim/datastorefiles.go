@@ -96,6 +96,8 @@ func (s *Sim) needed(name string, dc *types.ManagedObjectReference) types.BaseMe
 	if ds == nil {
 		return nil
 	}
+	_, file := dsfiles.Split(name)
+	name = dsfiles.Path(ds.Name, listedAs(ds, file))
 	for key, users := range s.layers.All() {
 		if key.Datastore != ds.Self.Value || !touches(name, key.File) {
 			continue

@@ -65,7 +65,8 @@ func (sh *diskShim) named(ctx *simulator.Context, name string, dc *types.Managed
 	if denied := sh.s.auth.Denied(ctx.Session.UserName, ds.Self, filePrivilege); denied != nil {
 		return nil, denied
 	}
-	return &diskFile{name, ds, file}, nil
+	file = listedAs(ds, file)
+	return &diskFile{dsfiles.Path(dsName, file), ds, file}, nil
 }
 
 // disk is the chain that a disk's file is the top of. What is not there, or no disk, is a fault.

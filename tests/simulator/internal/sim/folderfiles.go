@@ -149,11 +149,12 @@ func (t *sentFiles) note(ds *simulator.Datastore, name string) {
 	if t.paths == nil {
 		t.paths = make(map[string]bool)
 	}
-	t.paths[dsfiles.Local(ds, name)] = true
+	t.paths[dsfiles.Local(ds, listedAs(ds, name))] = true
 }
 
 // broken tells if a disk's extent, or its descriptor, was sent to vSAN.
 func (t *sentFiles) broken(ds *simulator.Datastore, descriptor string) bool {
+	descriptor = listedAs(ds, descriptor)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.paths[dsfiles.Local(ds, descriptor)] || t.paths[dsfiles.Local(ds, dsfiles.Extent(descriptor, false))]
@@ -198,7 +199,7 @@ func (s *Sim) locked(ds *simulator.Datastore, file string) bool {
 	if !extent {
 		return false
 	}
-	key := vdisk.LayerKey{Datastore: ds.Self.Value, File: dsfiles.Path(ds.Name, descriptor)}
+	key := vdisk.LayerKey{Datastore: ds.Self.Value, File: dsfiles.Path(ds.Name, listedAs(ds, descriptor))}
 	for _, ref := range s.layers.UsersOf(key) {
 		if vm := s.VM(ref); vm != nil && s.runsOn(vm, key) {
 			return true

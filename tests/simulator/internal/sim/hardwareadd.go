@@ -295,7 +295,7 @@ func (h *hardware) fileFor(ds *simulator.Datastore, name string, otherwise func(
 		return "", &types.FileAlreadyExists{FileFault: types.FileFault{File: name}}
 	}
 	h.home.note(ds, file)
-	return file, nil
+	return listedAs(ds, file), nil
 }
 
 // diskDatastore is the datastore that a backing names, by default the VM's own.
@@ -338,6 +338,7 @@ func (h *hardware) layer(index int32, want *vdisk.FlatBacking, property string) 
 		return nil, 0, fault
 	}
 	_, file := dsfiles.Split(want.FileName)
+	file = listedAs(ds, file)
 	for _, disk := range append(append([]*types.VirtualDisk{}, h.removed...), vdisk.DisksOf(h.devices)...) {
 		if b := layerNamed(disk, ds, file); b != nil {
 			return b, disk.CapacityInBytes, nil

@@ -67,7 +67,7 @@ func (sh *namespaceShim) CreateDirectory(ctx *simulator.Context, req *types.Crea
 	if strings.ContainsAny(name, `/\`) || strings.HasPrefix(name, ".") {
 		return refuse(&types.CannotCreateFile{FileFault: file})
 	}
-	if err := os.Mkdir(dsfiles.Local(ds, name), 0o700); errors.Is(err, os.ErrExist) {
+	if err := makeNamespace(ds, id, name); errors.Is(err, os.ErrExist) {
 		return refuse(&types.FileAlreadyExists{FileFault: file})
 	} else if err != nil {
 		log.Printf("vforge-sim: making %s: %v", file.File, err)
@@ -81,6 +81,60 @@ func (sh *namespaceShim) CreateDirectory(ctx *simulator.Context, req *types.Crea
 	}
 	sh.s.namespaces.dirs[stable] = namespace{ds, name}
 	return &methods.CreateDirectoryBody{Res: &types.CreateDirectoryResponse{Returnval: stable}}
+}
+
+// makeNamespace makes a directory whose name is a UUID, and which is found by another name, too: a link here.
+func makeNamespace(ds *simulator.Datastore, id, name string) error {
+	if err := os.Mkdir(dsfiles.Local(ds, id), 0o700); err != nil || id == name {
+		return err
+	}
+	err := os.Symlink(id, dsfiles.Local(ds, name))
+	if err != nil {
+		_ = os.Remove(dsfiles.Local(ds, id)) // it is empty
+	}
+	return err
+}
+
+// listedAs is a path within a datastore as vCenter lists it: with the UUID of its topmost directory, where that is an object.
+func listedAs(ds *simulator.Datastore, file string) string {
+	top, below, _ := strings.Cut(file, "/")
+	id, err := os.Readlink(dsfiles.Local(ds, top))
+	if err != nil || top == "" {
+		return file
+	}
+	return path.Join(id, below)
+}
+
+// ConvertNamespacePathToUuidPath says the path of a file or directory by the UUID of its topmost directory.
+func (sh *namespaceShim) ConvertNamespacePathToUuidPath(_ *simulator.Context, req *types.ConvertNamespacePathToUuidPath) soap.HasFault {
+	converted, fault := sh.converted(req)
+	if fault != nil {
+		return &methods.ConvertNamespacePathToUuidPathBody{Fault_: faults.SOAP(fault)}
+	}
+	return &methods.ConvertNamespacePathToUuidPathBody{Res: &types.ConvertNamespacePathToUuidPathResponse{Returnval: converted}}
+}
+
+func (sh *namespaceShim) converted(req *types.ConvertNamespacePathToUuidPath) (string, types.BaseMethodFault) {
+	if req.Datacenter == nil {
+		return "", faults.Invalid("datacenter")
+	}
+	for _, e := range sh.s.reg.All("Datastore") {
+		ds, ok := e.(*simulator.Datastore)
+		if !ok || sh.s.dcOf(ds.Self) != *req.Datacenter {
+			continue
+		}
+		file, ok := strings.CutPrefix(req.NamespaceUrl, strings.TrimSuffix(ds.Summary.Url, "/")+"/")
+		switch {
+		case !ok:
+			continue
+		case !hasNamespaces(ds):
+			return "", &types.InvalidDatastore{Datastore: &ds.Self, Name: ds.Name}
+		case !exists(dsfiles.Local(ds, file)):
+			return "", &types.InvalidDatastorePath{InvalidDatastore: types.InvalidDatastore{Datastore: &ds.Self, Name: ds.Name}, DatastorePath: req.NamespaceUrl}
+		}
+		return path.Join(ds.Summary.Url, listedAs(ds, file)), nil
+	}
+	return "", &types.InvalidDatastorePath{DatastorePath: req.NamespaceUrl}
 }
 
 // DeleteDirectory removes a directory by its stable path; it has to be empty.
@@ -110,7 +164,10 @@ func (sh *namespaceShim) remove(ctx *simulator.Context, req *types.DeleteDirecto
 	if denied := sh.s.auth.Denied(ctx.Session.UserName, found.ds.Self, namespacePrivilege); denied != nil {
 		return denied
 	}
-	err := os.Remove(dsfiles.Local(found.ds, found.name))
+	err := os.Remove(dsfiles.Local(found.ds, path.Base(stable)))
+	if err == nil && found.name != path.Base(stable) {
+		err = os.Remove(dsfiles.Local(found.ds, found.name))
+	}
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		delete(sh.s.namespaces.dirs, stable)

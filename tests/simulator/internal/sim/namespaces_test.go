@@ -6,10 +6,13 @@ package sim
 
 import (
 	"net/http"
+	"path"
+	"slices"
 	"testing"
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vim25"
+	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -35,6 +38,17 @@ func TestDirectoriesOfVsan(t *testing.T) {
 	create := func(name string) types.AnyType {
 		return m.done(m.CreateVirtualDisk(b.ctx, name, m.dc, thin(1024)))
 	}
+	url := func(of *object.Datastore) string {
+		var found mo.Datastore
+		if err := of.Properties(b.ctx, of.Reference(), []string{"summary.url"}, &found); err != nil {
+			t.Fatal(err)
+		}
+		return found.Summary.Url
+	}
+	convert := func(of *object.Datastore, file string) types.AnyType {
+		_, err := spaces.ConvertNamespacePathToUuidPath(b.ctx, m.dc, path.Join(url(of), file))
+		return b.callFault(err)
+	}
 	for name, c := range map[string]struct {
 		got  types.AnyType
 		want types.BaseMethodFault
@@ -43,6 +57,8 @@ func TestDirectoriesOfVsan(t *testing.T) {
 		"one with what is below":              {mkdir("[LocalDS_0] others/deep", true), &types.CannotCreateFile{}},
 		"one that is there":                   {mkdir("[LocalDS_0] images", true), &types.FileAlreadyExists{}},
 		"without what is above":               {mkdir("[LocalDS_0] images/no/deep", false), &types.FileNotFound{}},
+		"another datastore's path":            {convert(other, "images"), &types.InvalidDatastore{}},
+		"the path of what is not there":       {convert(ds, "no"), &types.InvalidDatastorePath{}},
 		"twice":                               {space(b.client, ds, "images"), &types.FileAlreadyExists{}},
 		"below another":                       {space(b.client, ds, "images/deep"), &types.CannotCreateFile{}},
 		"where directories are directories":   {space(b.client, other, "images"), &types.InvalidDatastore{}},
@@ -59,8 +75,22 @@ func TestDirectoriesOfVsan(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.must(m.CreateVirtualDisk(b.ctx, "[LocalDS_0] images/very/deep/a.vmdk", m.dc, thin(1024)))
+	vm := b.made("around", map[string]any{"on": false, "datastore": "LocalDS_0"})
+	if _, err := b.attached(vm, "[LocalDS_0] images/very/deep/a.vmdk").WaitForResult(b.ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	listed := "[LocalDS_0] " + path.Base(stable) + "/very/deep/a.vmdk"
+	if found := b.read(vm).LayoutEx.File; !slices.ContainsFunc(found, func(f types.VirtualMachineFileLayoutExFileInfo) bool { return f.Name == listed }) {
+		t.Errorf("no %s in %v", listed, found)
+	}
+	m.must(m.DeleteVirtualDisk(b.ctx, "[LocalDS_0] images/very/deep/a.vmdk", m.dc))
+	m.must(m.CreateVirtualDisk(b.ctx, "[LocalDS_0] images/very/deep/a.vmdk", m.dc, thin(1024)))
 	if status, _ := m.send(http.MethodGet, "LocalDS_0", "images/very/deep/a.vmdk", nil); status != http.StatusOK {
 		t.Errorf("the descriptor: %d", status)
+	}
+	want := path.Join(url(ds), path.Base(stable), "very/deep/a.vmdk")
+	if got, err := spaces.ConvertNamespacePathToUuidPath(b.ctx, m.dc, path.Join(url(ds), "images/very/deep/a.vmdk")); err != nil || got != want {
+		t.Errorf("%s is %s, %v", want, got, err)
 	}
 	ds.InventoryPath = "/DC0/datastore/LocalDS_0"
 	found, err := ds.Stat(b.ctx, "images/very/deep/a.vmdk")

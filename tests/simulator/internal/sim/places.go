@@ -99,7 +99,7 @@ func (sh *folderShim) CreateVMTask(ctx *simulator.Context, req *types.CreateVM_T
 }
 
 // sizeAttached gives disks that are there already, and are attached to a new VM, their own capacities: whatever a request says
-// of it, the disk's descriptor counts. vcsim would take the request's.
+// of it, the disk's descriptor counts. vcsim would take the request's. On vSAN they are listed by the UUID of their directory.
 func (s *Sim) sizeAttached(folder types.ManagedObjectReference, changes []types.BaseVirtualDeviceConfigSpec) {
 	dc := s.dcOf(folder)
 	for _, change := range changes {
@@ -117,6 +117,7 @@ func (s *Sim) sizeAttached(folder types.ManagedObjectReference, changes []types.
 			continue // vcsim says what is wrong with the name
 		}
 		_, file := dsfiles.Split(backing.FileName)
+		backing.FileName = dsfiles.Path(ds.Name, listedAs(ds, file))
 		if desc, err := dsfiles.ReadDescriptor(dsfiles.Local(ds, file)); err == nil {
 			disk.CapacityInBytes = int64(desc.Capacity())
 			disk.CapacityInKB = disk.CapacityInBytes / 1024

@@ -33,6 +33,8 @@ type vmState struct {
 	deltas int
 	// devices is a folder of this machine in which the guest's disks show, as below /dev/disk/by-id.
 	devices string
+	// filesStale: layoutEx and what else says which files there are stays as it is.
+	filesStale bool
 	// snapshots counts those that this VM ever had.
 	snapshots int
 	// evc is the EVC mode that the VM has of its own.

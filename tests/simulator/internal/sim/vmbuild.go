@@ -198,6 +198,9 @@ func (s *Sim) fillRuntime(vm *simulator.VirtualMachine, spec vmSpec) {
 // refreshFiles recomputes what the API says of a VM's files. The caller holds the
 // VM's lock, or nobody else knows the VM yet.
 func (s *Sim) refreshFiles(vm *simulator.VirtualMachine) {
+	if s.vms.get(vm.Self).filesStale {
+		return
+	}
 	vm.Layout, vm.LayoutEx = s.layout(vm)
 	vm.Storage = s.storage(vm, vm.LayoutEx)
 	sum := &types.VirtualMachineStorageSummary{Timestamp: vm.Storage.Timestamp}

@@ -47,6 +47,9 @@ def test_a_new_vm_has_what_the_backup_has_and_what_is_to_be_kept(web, tmp_path):
     # A run that ends when the VM is there and not yet proved: the next one proves it.
     plays.kill_at("CloneVM_Task", 1, **asked)
     assert [path.name for path in (tmp_path / "packages").glob("*.not-proved")]
+    # Another VM of the same package is proved for itself.
+    other = plays.run(**{**asked, "name": "other", "powered_on": False, "wait_for_tools": False, "keep_bios_uuid": False})
+    assert (other.code, [disk["action"] for disk in other.left["compared"]["disks"]]) == (0, ["unchanged"]), other.output
     ran = plays.run(**asked)
     assert ran.code == 0, ran.output
     assert [disk["action"] for disk in ran.left["compared"]["disks"]] == ["unchanged"]
@@ -58,6 +61,28 @@ def test_a_new_vm_has_what_the_backup_has_and_what_is_to_be_kept(web, tmp_path):
     assert macs[0] == macs[1] != []
     (disk,) = web.sim.vm("again")["disks"]
     assert web.sim.read_disk("again", key=disk["key"], length=2 * MIB) == web.content()
+
+
+def test_what_could_not_be_compared_is_said_until_the_vm_runs(web, tmp_path):
+    web.sim.request("POST", "/datastores/LocalDS_0", {"type": "vsan"})
+    plays = Plays(web.sim, tmp_path, "vm_restore", ("compared",))
+    asked = {
+        "repository": str(web.repository),
+        "vm": "web-1",
+        "name": "again",
+        "dest": str(tmp_path / "packages"),
+        "default_network": "VM Network",
+        "datastore": "LocalDS_0",
+    }
+    marks = []
+    for power_on in (False, True):
+        if power_on:
+            web.sim.govc("vm.power", "-on", "again")
+        ran = plays.run(**asked)
+        assert ran.code == 0, ran.output
+        assert "It is not known whether Hard disk 1 of again came as it is in the backup" in ran.output
+        marks.append(len(list((tmp_path / "packages").glob("*.not-proved"))))
+    assert marks == [1, 0]
 
 
 def drill(web, tmp_path, *names):

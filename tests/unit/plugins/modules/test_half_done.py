@@ -40,6 +40,8 @@ _UNDONE = {
     ("cached_ovf_template", "ImportVApp"),
     ("vmdk, imported", "ReconfigVM_Task"),
     ("vmdk, imported", "MoveVirtualDisk_Task"),
+    # The file that says that a copy has begun was deleted.
+    ("vmdk, copied", "CopyVirtualDisk_Task"),
     ("cached_ovf_template, replace", "ImportVApp"),
     # The snapshot that was made for it was removed again.
     ("backup_clone", "CloneVM_Task"),

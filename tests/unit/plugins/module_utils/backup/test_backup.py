@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import threading
 
 import pytest
@@ -151,7 +152,9 @@ def test_a_point_says_where_its_vm_was_and_has_the_settings_of_its_firmware(back
 def _about(backups, name="web-1"):
     """What the newest point says of its VM besides its hardware."""
     point = backups.points(name)[-1]
-    (path,) = backups.repository.rglob(f"{point.id}/vm.json")
+    # Points of two VMs may have one ID.
+    folder = pathlib.Path(Repository(str(backups.repository)).folder(backups.vm(name).config.instanceUuid))
+    (path,) = folder.rglob(f"{point.id}/vm.json")
     return json.loads(path.read_text(encoding="utf-8"))["about"]
 
 

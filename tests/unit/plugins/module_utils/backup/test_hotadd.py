@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import json
 import threading
 import time
@@ -307,6 +308,87 @@ def test_a_disk_that_cannot_be_detached_keeps_its_snapshot_until_the_next_run(ho
     again = hot.attempt(**hot.asked)
     assert again.result["detached"] == files
     assert attached(hot) == ([], [])
+
+
+@pytest.fixture
+def shown():
+    """Has vCenter show the disks that are attached to the proxy in another way; ``None`` ends that."""
+    real = proxies._disks
+
+    def show(change):
+        def disks(devices):
+            return (change(disk) if disk.mode == "independent_nonpersistent" else disk for disk in real(devices))
+
+        patch.setattr(proxies, "_disks", disks if change is not None else real)
+
+    with pytest.MonkeyPatch.context() as patch:
+        yield show
+
+
+def with_redo_log(disk):
+    """As a running VM may show a nonpersistent disk: what is written to it goes to a redo log."""
+    return dataclasses.replace(disk, files=(f"[LocalDS_0] {PROXY}/{PROXY}-REDO_a.vmdk", *disk.files))
+
+
+def in_other_words(disk):
+    """Paths of a vSAN datastore may be written with the name of a folder, or its UUID."""
+    return dataclasses.replace(disk, files=tuple(file.replace("/", "//") for file in disk.files))
+
+
+@pytest.mark.parametrize("change", [with_redo_log, in_other_words])
+def test_a_disk_that_vcenter_shows_with_another_file_is_ours(hot, shown, change):
+    write(hot)
+    shown(change)
+    ran = hot.run(**hot.asked)
+    assert ran.called("ReconfigVM_Task") == 2
+    assert hot.restored(0) == hot.content()
+    assert (attached(hot), hot.snapshots("web-1")) == (([], []), [])
+
+
+def left_by_a_dead_run(hot):
+    """The file of a disk that stays attached, with the mark of a run that is over."""
+    hot.sim.inject(method="ReconfigVM_Task", nth=2, times=0, do="fault", fault="GenericVmConfigFault")
+    hot.attempt(**hot.asked)
+    hot.sim.clear()
+    (file,), (key,) = attached(hot)
+    text = json.dumps({**json.loads(hot.sim.vm(PROXY)["extra_config"][key]), "began": "0"})
+    hot.reconfigure(PROXY, extraConfig=[vim.option.OptionValue(key=key, value=text)])
+    return file
+
+
+@pytest.mark.parametrize("change", [with_redo_log, in_other_words])
+def test_what_a_dead_run_has_left_is_found_whatever_vcenter_shows(hot, shown, change):
+    file = left_by_a_dead_run(hot)
+    shown(change)
+    assert hot.attempt(**hot.asked).result["detached"] == [file]
+    assert attached(hot) == ([], [])
+
+
+def unknown(disk):
+    """A disk of which nothing says which it is."""
+    return dataclasses.replace(disk, files=("[LocalDS_0] other/other.vmdk",), uuid="")
+
+
+def test_a_disk_of_which_nobody_can_tell_whose_it_is_stays_with_its_mark(hot, shown):
+    file = left_by_a_dead_run(hot)
+    shown(unknown)
+    ran = hot.attempt(check=True, transport="hotadd", nbd=None, hotadd=hot.asked["hotadd"])
+    assert ran.result["detached"] == []
+    assert any("nobody can tell" in warning and file in warning for warning in hot.warnings)
+    hot.attempt(**hot.asked)
+    assert file in attached(hot)[0]
+    # A run that can tell finds it by its mark.
+    shown(None)
+    assert file in hot.attempt(**hot.asked).result["detached"]
+    assert attached(hot) == ([], [])
+
+
+def test_a_disk_of_our_own_that_cannot_be_told_keeps_its_snapshot(hot, shown):
+    shown(unknown)
+    ran = hot.attempt(**hot.asked)
+    assert (ran.error is not None, ran.called("RemoveSnapshot_Task")) == (True, 0)
+    assert any("nobody can tell" in warning for warning in ran.one["warnings"])
+    assert [len(each) for each in attached(hot)] == [1, 1]
 
 
 @pytest.mark.parametrize("name", ["TERM", "KILL"])

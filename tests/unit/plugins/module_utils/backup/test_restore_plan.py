@@ -184,9 +184,9 @@ def _record(tmp_path):
     return Record(str(tmp_path), UUID)
 
 
-def left(record, *attached, wanted=()):
+def left(record, *attached, wanted=(), keep_replaced=False):
     vm = target(*(disk(2000 + number, f"scsi0:{number}", file) for number, file in enumerate(attached)))
-    return restore_plan.leftovers(vm, record, set(wanted))
+    return restore_plan.leftovers(vm, record, set(wanted), keep_replaced=keep_replaced)
 
 
 def test_what_was_brought_in_is_kept_where_it_is_wanted(record):
@@ -204,6 +204,9 @@ def test_what_was_replaced_goes_only_where_the_restored_one_is_in_its_place(reco
     assert left(record, "old") == restore_plan.Leftovers((), ("old",), ())
     # Somebody has put a third one there: nothing of it is ours to delete.
     assert left(record, "third") == restore_plan.Leftovers((), (), ("old",))
+    # Where replaced disks are kept, it stays as well.
+    assert left(record, "new", keep_replaced=True) == restore_plan.Leftovers((), (), ("old",))
+    assert left(record, "old", keep_replaced=True) == restore_plan.Leftovers((), ("old",), ())
 
 
 def test_a_record_is_read_again_and_goes_with_its_last_entry(record, tmp_path):

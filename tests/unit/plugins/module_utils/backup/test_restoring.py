@@ -251,13 +251,62 @@ def test_if_one_disk_does_not_come_none_is_exchanged(db):
 
 def test_a_vm_that_is_changed_meanwhile_keeps_its_disks(db):
     files = [db.file(key=key) for key in (2000, 2001, 2002)]
-    db.sim.inject(method="ReconfigVM_Task", nth=4, do="task-fault", fault="ConcurrentAccess")
+    db.sim.inject(method="ReconfigVM_Task", nth=4, do="task-fault", fault="ConcurrentAccess", times=2)
     failed = db.try_restore()
     assert (failed.error.error_code, failed.result["disks"][0]["action"]) == ("concurrent_access", "none")
     assert [db.file(key=key) for key in (2000, 2001, 2002)] == files
     db.sim.clear()
     assert db.restore().called("ImportVApp") == 0
     db.assert_nothing_is_left()
+
+
+def test_a_vm_whose_configuration_vcenter_changes_after_the_power_off_is_read_again(db):
+    db.on()
+    db.sim.inject(method="ReconfigVM_Task", nth=2, do="task-fault", fault="ConcurrentAccess")
+    ran = db.restore(disks=["2000"], power_off=True, powered_on=True)
+    assert (ran.called("ReconfigVM_Task"), db.content(), db.state()) == (3, bytes(MIB), "poweredOn")
+    db.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("method", "rule"),
+    [
+        ("ReconfigVM_Task", {"nth": 2, "times": 2, "do": "task-fault", "fault": "ConcurrentAccess"}),
+        ("ReconfigVM_Task", {"nth": 2, "do": "fault", "fault": "InvalidArgument"}),
+        ("ReconfigVM_Task", {"nth": 2, "do": "drop"}),
+        ("PowerOffVM_Task", {"do": "task-fault-after", "fault": "SystemError"}),
+    ],
+    ids=["changed", "refused", "lost", "off"],
+)
+def test_a_vm_that_was_powered_off_for_nothing_runs_again(db, method, rule):
+    db.on()
+    file = db.file()
+    db.sim.inject(method=method, **rule)
+    failed = db.try_restore(disks=["2000"], power_off=True)
+    assert failed.error is not None
+    assert (db.state(), db.file()) == ("poweredOn", file)
+    assert failed.result["into"]["actions"][-1] == "powered_on"
+    db.sim.clear()
+    assert db.restore(disks=["2000"], power_off=True).called("ImportVApp") == 0
+    assert (db.state(), db.content()) == ("poweredOff", bytes(MIB))
+    db.assert_nothing_is_left()
+
+
+def test_a_vm_that_cannot_be_started_again_is_told(db):
+    db.on()
+    db.sim.inject(method="ReconfigVM_Task", nth=2, do="fault", fault="InvalidArgument")
+    db.sim.inject(method="PowerOnVM_Task", do="task-fault", fault="InsufficientResourcesFault")
+    failed = db.try_restore(disks=["2000"], power_off=True)
+    assert failed.error.error_code == "invalid_argument"
+    assert "could not be started again" in failed.result["into"]["warnings"][0]
+    assert (db.state(), failed.result["into"]["actions"][-1]) == ("poweredOff", "powered_off")
+
+
+def test_a_vm_whose_disks_may_be_the_restored_ones_stays_off(db):
+    db.on()
+    db.sim.inject(method="ReconfigVM_Task", nth=2, do="drop-after")
+    failed = db.try_restore(disks=["2000"], power_off=True)
+    assert (failed.called("PowerOnVM_Task"), db.state(), db.content()) == (0, "poweredOff", bytes(MIB))
 
 
 def test_an_exchange_whose_answer_is_lost_is_known_to_the_next_run(db):
@@ -278,6 +327,35 @@ def test_a_disk_that_cannot_be_deleted_goes_with_the_next_run(db):
     assert any(old in warning for warning in db.warnings)
     db.sim.clear()
     assert db.restore(disks=["2000"]).result["into"]["actions"] == ["leftover_removed"]
+    db.assert_nothing_is_left()
+
+
+def test_where_replaced_disks_are_kept_those_of_an_earlier_run_are_too(db):
+    old = db.file()
+    db.sim.inject(method="DeleteVirtualDisk_Task", do="task-fault", fault="FileLocked")
+    db.restore(disks=["2000"])
+    db.sim.clear()
+    ran = db.restore(disks=["2000"], keep_replaced=True)
+    assert (ran.result["into"]["actions"], ran.called("DeleteVirtualDisk_Task")) == ([], 0)
+    assert any(f"An earlier run has replaced {old}" in warning for warning in ran.result["into"]["warnings"])
+    # Nor does a later run delete it.
+    assert db.restore(disks=["2000"]).called("DeleteVirtualDisk_Task") == 0
+    assert any(file.endswith(old.rpartition("/")[2]) for file in db.orphans())
+
+
+@pytest.mark.parametrize(
+    ("do", "times"), [("drop-after", 1), ("drop-after", 0), ("drop", 0)], ids=["answer", "answers", "calls"]
+)
+def test_a_deletion_that_is_not_answered_keeps_the_restored_vm_from_nothing(db, do, times):
+    old = db.file()
+    db.sim.inject(method="DeleteVirtualDisk_Task", do=do, times=times)
+    ran = db.restore(disks=["2000"], powered_on=True)
+    assert (db.state(), ran.result["into"]["actions"][-1]) == ("poweredOn", "powered_on")
+    # A call that was lost is made again. Where none is answered it is not known what became of the disk.
+    assert ran.result["disks"][0]["replaced"]["deleted"] == (times == 1)
+    assert any(old in warning for warning in db.warnings) == (times == 0)
+    db.sim.clear()
+    assert db.restore(disks=["2000"], power_off=True).error is None
     db.assert_nothing_is_left()
 
 
@@ -333,15 +411,15 @@ def test_a_restore_that_waited_for_another_one_sees_what_that_has_exchanged(web,
 
 
 def test_a_leftover_that_the_vm_has_got_meanwhile_stays(db, monkeypatch):
-    db.sim.inject(method="ReconfigVM_Task", nth=2, do="task-fault", fault="ConcurrentAccess")
+    db.sim.inject(method="ReconfigVM_Task", nth=2, do="task-fault", fault="ConcurrentAccess", times=2)
     db.try_restore(disks=["2000"])
     db.sim.clear()
     (left,) = [file for file in db.orphans() if "restored-" in file and "-flat" not in file]
     leftovers = restore_plan.leftovers
     path = db.file().rpartition("/")[0].partition("] ")[2] + "/" + left.rpartition("/")[2]
 
-    def attached_after(*args):
-        found = leftovers(*args)
+    def attached_after(*args, **more):
+        found = leftovers(*args, **more)
         db.sim.govc("vm.disk.attach", "-vm", "web-1", "-ds", "LocalDS_0", "-disk", path, "-link=false")
         return found
 
@@ -387,7 +465,7 @@ def test_a_disk_that_is_put_there_while_snapshots_go_is_left_alone(web, monkeypa
 
 def brought_in(db, **given):
     """Have a run bring the first disk in and end before the exchange; the path of that disk in its datastore."""
-    db.sim.inject(method="ReconfigVM_Task", nth=2, do="task-fault", fault="ConcurrentAccess")
+    db.sim.inject(method="ReconfigVM_Task", nth=2, do="task-fault", fault="ConcurrentAccess", times=2)
     db.try_restore(disks=["2000"], **given)
     db.sim.clear()
     (left,) = [file for file in db.orphans() if "restored-" in file and "-flat" not in file]
@@ -423,6 +501,18 @@ def test_a_disk_that_came_and_that_another_vm_has_since_is_left_to_that(db):
     assert (ran.called("ImportVApp"), ran.result["disks"][0]["action"]) == (1, "restored")
     assert ran.result["disks"][0]["path"] != f"[LocalDS_0] {path}"
     assert ran.result["into"]["warnings"] == [f"[LocalDS_0] {path} was left alone, since web-2 has it now."]
+
+
+def test_a_leftover_on_a_datastore_that_the_vm_has_left_stays_where_another_vm_has_it(db):
+    db.make("rescue", size=MIB, on=False, tracked=False, datastore="LocalDS_1")
+    file = db.file("rescue")
+    assert (file.startswith("[LocalDS_1] "), db.file().startswith("[LocalDS_0] ")) == (True, True)
+    (folder,) = (path for path in db.repository.glob("vm-*") if path.is_dir())
+    record = Record(str(folder), db.vm("web-1").config.instanceUuid)
+    record.note_made(Made(file, "0" * 64, compared="content"))
+    ran = db.restore(disks=["2000"])
+    assert ran.result["into"]["warnings"] == [f"{file} was left alone, since rescue has it now."]
+    assert db.content("rescue") == bytes(MIB)
 
 
 def test_what_is_left_on_a_datastore_that_is_gone_keeps_nothing_from_being_restored(db):

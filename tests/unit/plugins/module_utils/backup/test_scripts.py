@@ -16,11 +16,14 @@ import threading
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import synthetic, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import BackupOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest import Guest, GuestCredentials
 from ansible_collections.vforge.vsphere.plugins.modules.vm_backup import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import finished
 
 MIB = 1 << 20
 _LOG = "/srv/order"
@@ -197,6 +200,47 @@ def test_a_script_before_whose_start_was_not_answered_is_ended_first(backups):
     assert (left_in_guest(backups), mark(backups), backups.snapshots("web-1")) == ([], [], [])
 
 
+def test_a_script_before_that_cannot_be_ended_keeps_the_one_after_from_nothing(backups):
+    backups.sim.inject(method="StartProgramInGuest", do="drop-after")
+    backups.sim.inject(method="TerminateProcessInGuest", do="fault", fault="SystemError", times=0)
+    ran = backups.attempt(**asked(backups.sim, before=f"echo before >> {_LOG}\nsleep 600\n"))
+    assert ran.one["scripts"] == {"before": "failed", "after": "succeeded"}
+    assert "may go on in its guest, in /tmp/vforge-" in ran.one["warnings"][0]
+    assert (ran_in_guest(backups)[-1], mark(backups)) == ("after", [])
+    assert any("before.sh" in each for each in left_in_guest(backups))
+
+
+@pytest.mark.parametrize("before", ["exit 1\n", "sleep 600\n"], ids=["fails", "hangs"])
+def test_a_script_before_that_fails_ends_none_of_another_run(backups, before):
+    known = _started_by_another_run(backups)
+    assert len(known) == 2
+    ran = backups.attempt(**asked(backups.sim, before=before, timeout=1))
+    assert ran.one["scripts"] == {"before": "failed", "after": "succeeded"}
+    assert left_in_guest(backups) == known
+
+
+def test_what_a_run_that_was_killed_has_left_goes_without_what_is_of_others(backups):
+    _killed_at(backups, "ListProcessesInGuest", asked(backups.sim, before=f"echo before >> {_LOG}\nsleep 600\n"))
+    dead = left_in_guest(backups)
+    of_both = _started_by_another_run(backups)
+    backups.run(**asked(backups.sim))
+    assert left_in_guest(backups) == [each for each in of_both if each not in dead]
+
+
+def _started_by_another_run(backups):
+    """Have the script before of another run go on in the guest; what there is of ours then."""
+
+    def work(session):
+        guest = Guest(session, backups.vm("web-1"), GuestCredentials(backups.sim.guest_username, backups.sim.guest_password))
+        path = f"{guest.make_directory()}/before.sh"
+        guest.upload(path, b"sleep 600\n# of the other run\n")
+        guest.start("/bin/sh", [path], output="/dev/null")
+        return {}
+
+    assert backups.ran(work).error is None
+    return left_in_guest(backups)
+
+
 def ended_at(backups, method, count, given):
     """Run a backup that a signal ends when a method has been called so often."""
 
@@ -257,6 +301,64 @@ def test_a_script_before_that_goes_on_after_a_kill_is_ended_by_the_next_run(back
     ran = backups.run(**asked(backups.sim))
     assert ran.one["actions"][-2:] == ["after_script_run", "backed_up"]
     assert left_in_guest(backups) == []
+
+
+def _needs_consolidation(backups):
+    snapshot = backups.snapshot("web-1", "mine")
+    finished(snapshot.RemoveSnapshot_Task(removeChildren=False, consolidate=False))
+    return {}
+
+
+def _cannot_be_put_right(backups):
+    """The newest point is damaged, and a run that was killed was about to make it a full one."""
+    (path,) = backups.repository.glob("vm-*/points/*/manifest.json")
+    path.write_text("{", encoding="utf-8")
+    (path.parent / synthetic._MARK).write_text("", encoding="utf-8")
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("refuse", "code"),
+    [
+        (_needs_consolidation, "consolidation_needed"),
+        (lambda _backups: {"transport": "hotadd"}, "no_transport"),
+        (_cannot_be_put_right, "backup_damaged"),
+    ],
+    ids=["consolidation", "transport", "repository"],
+)
+def test_after_a_kill_between_the_two_the_script_after_runs_also_where_the_vm_is_refused(backups, refuse, code):
+    backups.run()
+    given = asked(backups.sim)
+    _killed_at(backups, "CreateSnapshot_Task", given)
+    given |= refuse(backups)
+    if code == "consolidation_needed":  # what is known in check mode
+        assert "after_script_run" in backups.attempt(check=True, **given).one["actions"]
+        assert "after_script_run" not in backups.attempt(check=True).one["actions"]
+    ran = backups.attempt(**given)
+    assert ran.code == code
+    assert "after_script_run" in ran.one["actions"]
+    assert (ran_in_guest(backups), mark(backups)) == (["before", "after"], [])
+
+
+def test_after_a_kill_between_the_two_a_vm_that_is_refused_without_scripts_says_so(backups):
+    _killed_at(backups, "CreateSnapshot_Task", asked(backups.sim))
+    _needs_consolidation(backups)
+    ran = backups.attempt()
+    assert ran.code == "consolidation_needed"
+    assert "A run that was killed has begun the script before a backup in /DC0/vm/web-1" in ran.one["warnings"][0]
+
+
+def test_after_a_kill_between_the_two_a_vm_that_cannot_be_read_again_says_so(backups, monkeypatch):
+    given = asked(backups.sim)
+    _killed_at(backups, "CreateSnapshot_Task", given)
+
+    def gone(_job, item):
+        raise NotFound(f"{item.title} is not there.")
+
+    monkeypatch.setattr(task, "_read_again", gone)
+    ran = backups.attempt(**given)
+    assert ran.code == "not_found"
+    assert "A run that was killed has begun the script before a backup in /DC0/vm/web-1" in ran.one["warnings"][0]
 
 
 def test_a_vm_that_is_off_has_no_scripts(backups):

@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _files
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv import documents, plan, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._capv.applications import IN_CLUSTER
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv.secrets import SealingFailed
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv.tree import NoWorkingTree, Tree
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, TimedOut
@@ -179,7 +180,8 @@ def test_documents_of_any_form_are_no_users(tree, odd):
     _run(tree)
     text = (tree / _CLUSTER).read_text()
     (tree / _CLUSTER).write_text(text.replace("---\n", f"---\n{odd}---\n", 1), encoding="utf-8")
-    (tree / "app/prod/odd.yaml").write_text(odd, encoding="utf-8")
+    (tree / "app/stage").mkdir()
+    (tree / "app/stage/odd.yaml").write_text(odd, encoding="utf-8")
     assert set(_done(_run(tree, state="absent", on_edited="overwrite")).values()) == {"removed"}
 
 
@@ -224,16 +226,50 @@ spec: {destination: {%s}}
 """
 
 
+_USERS = """
+apiVersion: argoproj.io/v1alpha1
+kind: ApplicationSet
+metadata: {name: shop}
+spec: {generators: [], template: {spec: {destination: {%s}}}}
+"""
+
+
+@pytest.mark.parametrize("user", [_USER, _USERS])
 @pytest.mark.parametrize("destination", ["name: prod", "server: 'https://10.0.50.40:6443'"])
-def test_a_cluster_into_which_somebody_deploys_is_not_removed(tree, destination):
+def test_a_cluster_into_which_somebody_deploys_is_not_removed(tree, destination, user):
     _run(tree)
-    (tree / "app/prod/shop.yaml").write_text(_USER % destination, encoding="utf-8")
+    (tree / "app/shops").mkdir()
+    shop = tree / "app/shops/shop.yaml"
+    shop.write_text(user % destination, encoding="utf-8")
     with pytest.raises(plan.StillUsed) as caught:
         _run(tree, state="absent")
-    assert caught.value.details["applications"] == ["shop (app/prod/shop.yaml)"]
+    assert caught.value.details["applications"] == ["shop (app/shops/shop.yaml)"]
     assert _CLUSTER in _bytes(tree)
-    (tree / "app/prod/shop.yaml").write_text(_USER % "name: other", encoding="utf-8")
+    shop.write_text(user % "name: other", encoding="utf-8")
     assert _run(tree, state="absent")["changed"] is True
+
+
+@pytest.mark.parametrize("name", ["shop.yaml", "shop.json"])
+def test_a_cluster_is_not_removed_while_argo_cd_would_remove_what_others_have_put_into_its_folder(tree, name):
+    """With the app of apps goes all that it has made, wherever that deploys to."""
+    _run(tree)
+    before = _bytes(tree)
+    mine = tree / "app/prod" / name
+    mine.write_text(_USER % f"server: '{IN_CLUSTER}'", encoding="utf-8")
+    for check_mode in (True, False):
+        with pytest.raises(plan.StillUsed, match=f"made of app/prod/{name}") as caught:
+            _run(tree, state="absent", check_mode=check_mode)
+        assert caught.value.details["others"] == [f"app/prod/{name}"]
+    mine.unlink()
+    assert _bytes(tree) == before
+    assert set(_done(_run(tree, state="absent")).values()) == {"removed"}
+
+
+def test_where_there_is_no_app_of_apps_nothing_in_its_folder_goes_with_it(tree):
+    _run(tree, addons={"cni": None, "cloud_provider": None, "csi": None})
+    (tree / "app/prod").mkdir(parents=True)
+    (tree / "app/prod/shop.yaml").write_text(_USER % f"server: '{IN_CLUSTER}'", encoding="utf-8")
+    assert "management/prod/cluster-app.yaml" in _done(_run(tree, state="absent"))
 
 
 def test_a_tree_in_a_folder_of_a_repository_has_its_paths(tree):

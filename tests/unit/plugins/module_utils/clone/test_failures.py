@@ -10,6 +10,9 @@ import concurrent.futures
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks as tasks_of_vcenter
+
 _TEN = [{"name": f"web-{number}"} for number in range(10)]
 
 
@@ -39,6 +42,43 @@ def test_what_failed_is_listed_what_succeeded_stays_and_the_next_run_makes_the_r
     assert again.called("InstantClone_Task") == 2
     assert {name: again.clones[name]["moid"] for name in made} == made
     assert len(_clones_made(tasks)) == 10
+
+
+@pytest.fixture
+def no_results(monkeypatch):
+    """vCenter returns nothing with the end of a task."""
+    real = tasks_of_vcenter._task_end
+
+    def end(moid, info, gone):
+        return real(moid, {**info, "info.result": None}, gone)
+
+    monkeypatch.setattr(tasks_of_vcenter, "_task_end", end)
+
+
+@pytest.mark.usefixtures("no_results")
+def test_a_clone_that_did_not_come_with_the_end_of_its_task_is_read(start):
+    tasks = start()
+    ran = tasks.run(clones=_TEN[:2])
+    assert ran.actions == {"web-0": "created", "web-1": "created"}
+    assert all(clone["moid"] for clone in ran.clones.values())
+
+
+@pytest.mark.usefixtures("no_results")
+def test_a_clone_that_vcenter_does_not_return_fails_alone_and_is_found_by_the_next_run(start, monkeypatch):
+    tasks, real = start(), batch.read
+    lost = []
+
+    def read(session, refs, kind, paths):
+        if lost:
+            return real(session, refs, kind, paths)
+        lost.append(refs)
+        return {}
+
+    monkeypatch.setattr(batch, "read", read)
+    ran = tasks.attempt(clones=_TEN[:3])
+    assert ran.result["counts"] == {"created": 2, "failed": 1}
+    assert [item["error_code"] for item in ran.result["failures"]] == ["task_gone"]
+    assert tasks.run(clones=_TEN[:3]).result["counts"] == {"unchanged": 3}
 
 
 @pytest.mark.parametrize(("do", "where"), [("fault", "call"), ("task-fault", "task")])

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import uuid
 
@@ -14,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup import task
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup.model import BackupOptions, Mark
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup.model import BackupOptions, Mark, backup_name
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._retention import Retention
 from ansible_collections.vforge.vsphere.plugins.modules.backup_clone import argument_spec
@@ -72,6 +74,23 @@ def test_a_backup_is_a_clone_that_is_off_with_its_mark_and_disks_of_its_own(back
     data = [backups.sim.read_disk(each, length=2 * 2**20) for each in (name, made["name"])]
     assert data[0] == data[1]
     assert data[0].strip(b"\0")
+
+
+def test_a_backup_that_vcenter_does_not_return_fails_its_vm_and_counts_in_the_next_run(backups, monkeypatch):
+    name = backups.vm()
+    with monkeypatch.context() as patch:
+        patch.setattr(batch._Batch, "_ended", _without_result(batch._Batch._ended))
+        patch.setattr(batch, "read", lambda *_args: {})
+        ran = backups.attempt(vm=name)
+    assert (ran.code, ran.vms[0]["backup"]) == ("task_gone", None)
+    assert backups.run(vm=name, fresh_hours=1).vms[0]["actions"] == []
+
+
+def _without_result(real):
+    def ended(self, moid, end):
+        real(self, moid, dataclasses.replace(end, result=None))
+
+    return ended
 
 
 def test_a_running_vm_is_cloned_from_a_snapshot_that_is_gone_then(backups):
@@ -150,13 +169,15 @@ def test_old_backups_go_by_number_and_age_and_strangers_stay(backups):
     assert [backups.there(each) for each in (*old, stranger, other)] == [True, True, False, False, True, True]
 
 
-def test_one_of_each_month_stays_where_that_is_asked_for(backups):
+def test_one_of_each_month_stays_where_that_is_asked_for(backups, monkeypatch):
     name = backups.vm()
     # Sixty days apart, no two are of one month.
     old = [backups.old(name, days) for days in (60, 120, 400)]
     entry = backups.run(vm=name, keep_monthly=3).vms[0]
     assert [each["name"] for each in entry["removed"]] == [old[2]]
     assert [backups.there(each) for each in old] == [True, True, False]
+    # The next one may be of the same second, and has to have another name.
+    monkeypatch.setattr(task, "backup_name", lambda vm, _at, **how: backup_name(vm, NOW, **how))
     # The one of a minute ago is of today, as the newest is.
     assert [each["name"] for each in backups.run(vm=name, keep_daily=1).vms[0]["removed"]] == [
         old[1],

@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch as batches
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.batch import Work, run_batch
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.batch import Work, run_batch, vm_made
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
@@ -28,6 +28,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Interrupted,
     NotAttempted,
     StillRunning,
+    TaskGone,
     TimedOut,
 )
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
@@ -91,6 +92,35 @@ def test_every_item_is_made_with_one_wait_for_all(make_sim):
     assert counted["InstantClone_Task"] == 20
     assert counted["CreateFilter"] == counted["DestroyPropertyFilter"] == 1
     assert told[-1] == "20 of 20 clones made"
+
+
+def test_a_vm_that_did_not_come_with_the_end_of_its_task_is_read(make_sim):
+    sim = make_sim(*EMPTY)
+    with session(sim) as known:
+        outcome = run_batch(known, clones(known, ["web-1"]), 1, in_a_minute()).outcomes["web-1"]
+        moid = outcome.result._GetMoId()
+        sim.reset_calls()
+        assert vm_made(known, outcome) == moid
+        assert sim.calls()["total"] == 0
+        outcome.result = None
+        assert vm_made(known, outcome) == moid
+        assert sim.calls()["total"] == 1
+    assert outcome.error is None
+
+
+def test_a_task_that_returns_no_vm_is_an_error_of_its_item(make_sim):
+    sim = make_sim("--vms", "1")
+    with session(sim) as known:
+        (folder,) = [entity.vmFolder for entity in known.content.rootFolder.childEntity]
+        works = [Work("renamed", lambda: folder.childEntity[0].Rename_Task("another"))]
+        outcome = run_batch(known, works, 1, in_a_minute()).outcomes["renamed"]
+        assert outcome.error is None
+        assert vm_made(known, outcome) == ""
+        assert isinstance(outcome.error, TaskGone)
+        # What failed says why already.
+        sim.reset_calls()
+        assert vm_made(known, outcome) == ""
+        assert sim.calls()["total"] == 0
 
 
 def test_calls_that_make_no_task_are_done_when_they_return(shared_sim):
@@ -432,6 +462,29 @@ def test_an_interrupt_breaks_off_a_call_that_is_not_answered(make_sim, interrupt
     # Of the two that were sent it is not known whether they were made.
     assert errors(result) == {"a": ConnectionLost, "b": ConnectionLost, "c": NotAttempted}
     assert time.monotonic() - begun < 20
+
+
+def test_what_a_thread_could_not_do_is_not_tried_again_as_long_as_no_call_is_allowed(shared_sim):
+    """A batch of another thread may end meanwhile: it would try for ever, and the run would never end."""
+    tried: list[str] = []
+
+    def end_lease():
+        try:
+            known.current_time()
+            tried.append("done")
+        except NotAttempted:
+            tried.append("refused")
+            if len(tried) < 100:  # that is, for ever
+                known.owed.append(end_lease)
+
+    with session(shared_sim) as known:
+        with known.stub.connections.halted(lambda: None):
+            known.owed.append(end_lease)
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                pool.submit(run_batch, known, [], 1, in_a_minute()).result()
+            assert tried == []
+        run_batch(known, [], 1, in_a_minute())
+    assert (tried, known.owed) == (["done"], [])
 
 
 def test_an_interrupt_between_two_ends_falsifies_neither(make_sim, interruptible):

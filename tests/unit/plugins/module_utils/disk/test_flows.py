@@ -14,10 +14,17 @@ import time
 import pytest
 
 import vforge_disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, PartialFailure, TimedOut
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
+    ConnectionLost,
+    Interrupted,
+    PartialFailure,
+    TimedOut,
+)
 from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat import Flat
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas
@@ -177,6 +184,76 @@ def test_a_disk_that_a_vm_has_is_neither_deleted_nor_replaced(disks, tmp_path):
             refused = disks.attempt(check=check, **asked)
             assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
     assert disks.run(state="absent", datastore_path=other).result["changed"]
+
+
+def around(disks, path):
+    """A VM that is off and has a disk."""
+    Vms(disks.sim).run(name="around", disks=[path], cpus=1, memory=512, networks=["VM Network"])
+
+
+def content_of_around(disks):
+    (disk,) = disks.sim.vm("around")["disks"]
+    return disks.sim.read_disk("around", key=disk["key"], length=disk["bytes"])
+
+
+def test_a_disk_that_a_vm_gets_during_an_import_is_not_replaced(disks, tmp_path, monkeypatch):
+    path, other = "[LocalDS_0] images/a.vmdk", tmp_path / "other.raw"
+    raw = image(tmp_path)
+    disks.run(state="imported", path=str(raw), datastore_path=path)
+    other.write_bytes(bytes(raw.stat().st_size))
+    monkeypatch.setattr(task.converting, "checksum", lambda *_asked: around(disks, path))
+    refused = disks.attempt(state="imported", path=str(other), datastore_path=path, force=True)
+    assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
+    assert content_of_around(disks) == raw.read_bytes()
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert [file for file in disks.sim.request("GET", "/orphans")["files"] if "vforge-import" in file] == []
+
+
+def test_a_disk_that_a_vm_gets_during_its_proof_is_not_deleted(disks, tmp_path, monkeypatch):
+    path, raw = "[LocalDS_0] images/a.vmdk", image(tmp_path)
+
+    def read_back(*_asked):
+        around(disks, path)
+        return "another digest"
+
+    monkeypatch.setattr(task, "_read_back", read_back)
+    failed = disks.attempt(state="imported", path=str(raw), datastore_path=path, verify="content")
+    assert "and was left, since it is not free" in str(failed.error)
+    assert (failed.error.error_code, failed.called("DeleteVirtualDisk_Task")) == ("incomplete_upload", 0)
+    assert content_of_around(disks) == raw.read_bytes()
+
+
+def test_a_disk_counts_as_a_vms_from_the_moment_it_is_attached(disks, tmp_path):
+    """``layoutEx`` may be older than the devices, and does not name it then."""
+    path, name = "[LocalDS_0] images/a.vmdk", "late"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    disks.sim.create_vm(name, on=False)
+    disks.sim.request("PATCH", f"/vms/{name}", {"files_stale": True})
+    disks.sim.govc("vm.disk.attach", "-vm", name, "-ds", "LocalDS_0", "-disk", "images/a.vmdk", "-link=false")
+    refused = disks.attempt(state="absent", datastore_path=path)
+    assert (refused.error.error_code, f"belongs to {name}" in str(refused.error)) == ("in_use", True)
+
+
+def test_a_disk_may_be_that_of_a_vm_whose_files_vcenter_does_not_know(disks, tmp_path, monkeypatch):
+    path, name = "[LocalDS_0] images/a.vmdk", "unreadable"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    disks.sim.create_vm(name, on=False)
+    monkeypatch.setattr(vsphere_disks, "_is_known", lambda row: row.get("name", name) != name)
+    refused = disks.attempt(state="absent", datastore_path=path)
+    assert (refused.error.error_code, f"does not know the files of {name}" in str(refused.error)) == ("in_use", True)
+
+
+def test_a_vm_that_vcenter_does_not_return_is_found_by_the_next_run(disks, tmp_path, monkeypatch):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, real = Vms(disks.sim), tasks._task_end
+    asked = {"name": "unreturned", "disks": [path], "cpus": 1, "memory": 512, "networks": ["VM Network"]}
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "_task_end", lambda moid, info, gone: real(moid, {**info, "info.result": None}, gone))
+        patch.setattr(batch, "read", lambda *_args: {})
+        ran = vms.attempt(**asked, powered_on=True)
+    assert (ran.error.error_code, ran.called("PowerOnVM_Task")) == ("task_gone", 0)
+    assert vms.run(**asked, powered_on=True).result["vms"][0]["actions"] == ["powered_on"]
 
 
 def test_a_linked_clone_of_a_disk_is_not_the_vm_around_it(disks, tmp_path):
@@ -405,6 +482,39 @@ def test_an_upload_that_fails_leaves_nothing(disks, tmp_path):
     assert orphans(disks) == []
     disks.sim.clear()
     assert disks.run(state="imported", path=str(raw), datastore_path=path).result["changed"]
+
+
+def test_a_move_whose_answer_is_lost_is_found_as_done(disks, tmp_path):
+    raw, path = image(tmp_path), "[LocalDS_0] images/a.vmdk"
+    disks.sim.inject(method="MoveVirtualDisk_Task", do="drop-after")
+    ran = disks.run(state="imported", path=str(raw), datastore_path=path)
+    assert (ran.called("MoveVirtualDisk_Task"), ran.called("DeleteVirtualDisk_Task")) == (2, 0)
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    around(disks, path)
+    assert content_of_around(disks) == raw.read_bytes()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_after_a_move_whose_answer_is_lost_nothing_is_left_that_nobody_knows_of(disks, tmp_path, monkeypatch, there):
+    """What was in the place before stays, or what has replaced it: which of both it is, nobody knows."""
+    raw, path = image(tmp_path), "[LocalDS_0] images/a.vmdk"
+    asked = {"state": "imported", "path": str(raw), "datastore_path": path}
+    if there:
+        disks.run(**asked)
+    real = importing.run
+
+    def lost(*asked, repeatable=False):
+        real(*asked, repeatable=repeatable)
+        if asked[-1] == "disks moved":
+            raise Interrupted("A signal.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importing, "run", lost)
+        assert disks.attempt(**asked, force=True).error.error_code == "interrupted"
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert orphans(disks) == []
+    listed = disks.sim.govc("datastore.ls", "-ds", "LocalDS_0", "images")
+    assert ("a.vmdk" in [file["path"] for file in listed[0].get("file") or ()]) is there
 
 
 def orphans(disks):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 import vforge_disks
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, one
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Vms, one
 
 TARGET = "[LocalDS_0] images/b.vmdk"
 
@@ -55,6 +55,42 @@ def test_a_folder_that_is_there_is_used(vsan):
     assert (gone.result["changed"], vsan.run(state="absent", datastore_path=TARGET).result["changed"]) == (True, False)
     listed = vsan.sim.govc("datastore.ls", "-ds", "LocalDS_0", "images")
     assert not listed[0].get("file")
+
+
+@pytest.mark.parametrize("target", [TARGET, "[LocalDS_0] images/below/b.vmdk"])
+def test_a_disk_that_a_vm_has_by_another_name_is_neither_deleted_nor_replaced(vsan, target):
+    """vCenter lists it by the UUID of its topmost folder, and deletes and replaces it by both names."""
+    vsan.run(**vsan.asked, datastore_path=target)
+    content_of(vsan, target)
+    (disk,) = vsan.sim.vm("around")["disks"]
+    assert disk["files"] != [target]
+    for path in (target, disk["files"][0]):
+        for asked in ({"state": "absent"}, {**vsan.asked, "force": True}):
+            for check in (True, False):
+                refused = vsan.attempt(check=check, datastore_path=path, **asked)
+                assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
+    vsan.sim.govc("device.remove", "-vm", "around", "-keep", "disk-*")
+    gone = vsan.run(state="absent", datastore_path=target)
+    assert (gone.result["changed"], gone.called("ConvertNamespacePathToUuidPath")) == (True, 1)
+
+
+def test_a_vm_around_a_disk_is_made_once(vsan):
+    """The second run finds its disk by the name that vCenter has for it."""
+    vsan.run(**vsan.asked, datastore_path=TARGET)
+    vms = Vms(vsan.sim)
+    asked = {"name": "around", "disks": [TARGET], "cpus": 1, "memory": 512, "networks": ["VM Network"]}
+    assert vms.run(**asked).result["changed"]
+    again = vms.run(**asked)
+    assert (again.result["changed"], again.called("ConvertNamespacePathToUuidPath")) == (False, 1)
+    other = vms.attempt(**{**asked, "disks": ["[LocalDS_0] images/c.vmdk"]})
+    assert other.error.error_code == "exists"
+
+
+def test_a_disk_whose_real_folder_cannot_be_had_is_left_alone(vsan):
+    vsan.run(**vsan.asked, datastore_path=TARGET)
+    vsan.sim.inject(method="ConvertNamespacePathToUuidPath", do="fault", fault="InvalidDatastorePath")
+    failed = vsan.attempt(state="absent", datastore_path=TARGET)
+    assert (failed.error.error_code, failed.called("DeleteVirtualDisk_Task")) == ("invalid_datastore_path", 0)
 
 
 def test_a_disk_outside_of_folders_is_refused_before_anything_is_sent(vsan):

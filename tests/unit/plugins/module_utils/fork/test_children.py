@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks as tasks_of_vcenter
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fork.running import named
 
@@ -22,6 +23,12 @@ def forks(start):
     made = start("--clone-time", "10ms")
     made.run()
     return made
+
+
+def test_a_child_that_did_not_come_with_the_end_of_its_task_is_read(forks, monkeypatch):
+    real = tasks_of_vcenter._task_end
+    monkeypatch.setattr(tasks_of_vcenter, "_task_end", lambda moid, info, gone: real(moid, {**info, "info.result": None}, gone))
+    assert forks.run(children=named("web-1")).actions == {"web-1": "created"}
 
 
 def test_what_a_task_of_many_children_costs(start):

@@ -153,3 +153,19 @@ def test_disks_of_a_vm_s_own_folder_are_its_own_also_at_the_top_of_a_datastore(f
     path = "[ds] web.vmx" if not folder else "[ds] web/web.vmx"
     row = Row(vim.VirtualMachine("vm-1"), {"config.files.vmPathName": path, "layoutEx.file": files})
     assert disks._own(row) == ({files[0].name} if own else set())
+
+
+@pytest.mark.parametrize(
+    ("values", "known"),
+    [
+        ({"layoutEx.file": [], "runtime.connectionState": "inaccessible"}, True),
+        ({"runtime.connectionState": "inaccessible"}, False),
+        ({"runtime.connectionState": "orphaned"}, False),
+        ({"runtime.connectionState": "connected"}, True),  # it is just being made
+        ({disks.DEVICES: [], "runtime.connectionState": "disconnected"}, True),
+        ({disks.DEVICES: [], "snapshot": object()}, False),
+    ],
+)
+def test_a_vm_whose_files_vcenter_does_not_know_may_use_any(values, known):
+    row = Row(vim.VirtualMachine("vm-1"), {"name": "web-1", **values})
+    assert disks._is_known(row) is known

@@ -1,0 +1,146 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The REST API of a server that has it at ``/rest``, or at ``/api`` alone."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import ssl
+import threading
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest import RestSession
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, Fault, SessionExpired
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import tags
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import IMPOSTOR, nobody
+
+TAG, CATEGORY = "urn:vmomi:InventoryServiceTag:1:GLOBAL", "urn:vmomi:InventoryServiceCategory:2:GLOBAL"
+VMS = [{"type": "VirtualMachine", "id": "vm-1"}, {"type": "HostSystem", "id": "host-1"}]
+
+# As the reference of the vSphere Automation API has them (cis).
+API = {
+    "POST /api/session": "a token",
+    "DELETE /api/session": None,
+    "GET /api/cis/tagging/tag": [TAG],
+    f"GET /api/cis/tagging/tag/{TAG}": {"id": TAG, "name": "blue", "category_id": CATEGORY},
+    f"GET /api/cis/tagging/category/{CATEGORY}": {"id": CATEGORY, "name": "colour"},
+    "POST /api/cis/tagging/tag-association?action=list-attached-objects-on-tags": [{"tag_id": TAG, "object_ids": VMS}],
+    "POST /api/cis/tagging/tag-association?action=list-attached-tags": [TAG],
+    "POST /api/cis/tagging/tag-association?action=attach-multiple-tags-to-object": {
+        "success": False,
+        "error_messages": [{"default_message": "No."}],
+    },
+}
+
+REST = {
+    "POST /rest/com/vmware/cis/session": {"value": "a token"},
+    "DELETE /rest/com/vmware/cis/session": None,
+    "POST /rest/com/vmware/cis/tagging/tag-association?~action=list-attached-tags": {"value": [TAG]},
+}
+
+
+class _Server:
+    """A server that has these answers; anything else is not found.
+
+    asked: what it was asked, and with which token.
+    refuses: HTTP status with which it answers what it has, by what is asked.
+    """
+
+    def __init__(self, answers):
+        self.asked = []
+        self.refuses = {}
+        known = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            """Answers one request."""
+
+            def answer(self):
+                """The answer that is known for it."""
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                asked = f"{self.command} {self.path}"
+                known.asked.append((asked, self.headers.get("vmware-api-session-id")))
+                status = known.refuses.get(asked) or (201 if self.path.endswith("session") else 200)
+                body = json.dumps(answers[asked]).encode() if answers.get(asked) is not None else b""
+                self.send_response(status if asked in answers else 404)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = do_DELETE = answer  # noqa: N815 (names of http.server)
+
+            def log_message(self, *_args):
+                """Nothing is logged."""
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(IMPOSTOR)
+        self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
+        self.options = nobody(self.http.server_address[1])
+
+
+@pytest.fixture
+def serve():
+    """A function that starts such a server."""
+    with contextlib.ExitStack() as stack:
+
+        def start(answers):
+            server = _Server(answers)
+            stack.callback(server.http.server_close)
+            stack.callback(server.http.shutdown)
+            threading.Thread(target=server.http.serve_forever, daemon=True).start()
+            return server
+
+        yield start
+
+
+def test_a_server_that_has_api_alone_is_asked_there(serve):
+    server = serve(API)
+    with RestSession(server.options, pytest.fail) as rest:
+        assert tags.read_tags(rest) == {"vm-1": {"tags": {TAG: "blue"}, "tags_by_category": {"colour": [{TAG: "blue"}]}}}
+        assert tags.attached_to(rest, "vm-1") == {TAG}
+        assert tags.attach(rest, "vm-1", [TAG]) == ["No."]
+    assert [asked for asked, _token in server.asked[:2]] == ["POST /rest/com/vmware/cis/session", "POST /api/session"]
+    assert {asked for asked, _token in server.asked[1:]} == set(API)
+    assert {token for _asked, token in server.asked[2:]} == {"a token"}
+
+
+def test_a_server_that_has_rest_is_asked_there_without_a_call_more(serve):
+    server = serve(REST | API)
+    with RestSession(server.options, pytest.fail) as rest:
+        assert tags.attached_to(rest, "vm-1") == {TAG}
+    assert [asked for asked, _token in server.asked] == [
+        "POST /rest/com/vmware/cis/session",
+        "POST /rest/com/vmware/cis/tagging/tag-association?~action=list-attached-tags",
+        "DELETE /rest/com/vmware/cis/session",
+    ]
+
+
+def test_a_server_that_has_neither_is_told(serve):
+    with pytest.raises(Fault, match="knows nothing of /api/session"), RestSession(serve({}).options, pytest.fail):
+        pytest.fail("It has no session.")
+
+
+@pytest.mark.parametrize(("answers", "login"), [(REST, next(iter(REST))), (API, next(iter(API)))])
+def test_wrong_credentials_are_told_as_such(serve, answers, login):
+    server = serve(answers)
+    server.refuses[login] = 401
+    with pytest.raises(ConnectionFailed) as caught, RestSession(server.options, pytest.fail):
+        pytest.fail("It has no session.")
+    assert caught.value.error_code == "wrong_credentials"
+
+
+def test_a_session_that_vcenter_has_ended_is_no_wrong_password(serve):
+    server = serve(REST)
+    server.refuses = dict.fromkeys(list(REST)[1:], 401)
+    with pytest.raises(SessionExpired), RestSession(server.options, pytest.fail) as rest:
+        tags.attached_to(rest, "vm-1")
+    assert len(server.asked) == 2
+    # Nor is it one where only its end is refused, and there is nothing to warn of.
+    with RestSession(server.options, pytest.fail):
+        pass
+    assert len(server.asked) == 4
