@@ -86,12 +86,6 @@ class Kube:
         listing = self.resource(api_version, kind).get(namespace=namespace).to_dict()
         return {item["metadata"]["name"]: item for item in listing["items"]}
 
-    def patch(self, api_version: str, kind: str, name: str, namespace: str, change: Document) -> None:
-        """Merge a change into one object."""
-        self.resource(api_version, kind).patch(
-            body=change, name=name, namespace=namespace, content_type="application/merge-patch+json"
-        )
-
     def patch_status(self, api_version: str, kind: str, name: str, namespace: str, status: Document) -> None:
         """Say how an object is, as its controller would."""
         self.resource(api_version, kind).status.patch(
@@ -141,7 +135,7 @@ def _take(found: Objects, event: Any) -> None:
 
 
 def conditions(document: Document) -> dict[str, str]:
-    """The status of each condition of an object, those of v1beta2 first."""
+    """The status of each condition of an object; of two of the same type the one in the form of v1beta2."""
     status = document.get("status") or {}
     listed = [*(status.get("conditions") or []), *((status.get("v1beta2") or {}).get("conditions") or [])]
     return {each["type"]: each["status"] for each in listed}
@@ -157,6 +151,5 @@ def _states(found: Objects) -> str:
             for each in status.get("conditions") or []
             if each.get("status") != "True"
         ]
-        short = {key: status[key] for key in ("phase", "sync", "health", "operationState") if key in status}
-        lines.append(f"{item['kind']} {name} {short} {'; '.join(wrong)}"[:1500])
+        lines.append(f"{item['kind']} {name} {status.get('phase', '')} {'; '.join(wrong)}"[:1500])
     return "\n".join(lines) or "there is none"
