@@ -137,8 +137,13 @@ def workload(story: Story, binaries: Path, folder: Path, etcd: Etcd) -> Iterator
         yield found
 
 
+def _up(machine: Document) -> bool:
+    """Whether it is ready, and Cluster API knows an address of it."""
+    return conditions(machine).get("Ready") == "True" and bool(machine["status"].get("addresses"))
+
+
 def _ready(machines: Objects) -> bool:
-    return all(conditions(each).get("Ready") == "True" for each in machines.values())
+    return all(_up(each) for each in machines.values())
 
 
 def _pool(machines: Objects) -> Objects:
@@ -158,6 +163,17 @@ def _machines(story: Story, workers: int) -> Objects:
     )
 
 
+def _first(story: Story) -> str:
+    """Wait for the node of the control plane; returns its name. Workers may be waiting for it by then."""
+    label = "cluster.x-k8s.io/control-plane"
+
+    def up(all_: Objects) -> Objects:
+        return {name: each for name, each in all_.items() if label in each["metadata"]["labels"] and _up(each)}
+
+    found = story.management.wait(INFRASTRUCTURE, "VSphereMachine", _SPACE, lambda all_: len(up(all_)) == 1, "a control plane")
+    return next(iter(up(found)))
+
+
 def test_a_template_for_linked_clones(story: Story) -> None:
     """As the role makes it: a snapshot, no vApp properties, the hardware version."""
     story.template(_OLD)
@@ -173,7 +189,7 @@ def test_the_first_machine_is_as_asked(story: Story) -> None:
     story.cluster()
     assert story.cluster().changed == 0
     story.apply()
-    machine = next(iter(_machines(story, 0)))
+    machine = _first(story)
     vm = story.vm(machine)
     config = vm["config"]
     assert config["version"] == "vmx-19"
@@ -199,7 +215,7 @@ def _moref(value: dict[str, str]) -> str:
 
 def test_its_network_and_what_cloud_init_is_given(story: Story) -> None:
     """The network card, kubeadm's orders in guestinfo, and the address that Cluster API has of it."""
-    machine = next(iter(_machines(story, 0)))
+    machine = _first(story)
     vm = story.vm(machine)
     cards = [each for each in vm["config"]["hardware"]["device"] if "macAddress" in each]
     group = story.simulator.govc("object.collect", "/DC0/network/DC0_DVPG0", "key")[0]["val"]
