@@ -309,9 +309,9 @@ _DECIDING_ALONE: dict[type, tuple[str, ...]] = {vim.VirtualMachine: _DECIDING}
 _USERS: dict[type, tuple[str, ...]] = {vim.VirtualMachine: ("name", "runtime.powerState", "layoutEx.disk", *_DECIDING)}
 _TO_VMS = (Route("datastore-vms", vim.Datastore, "vm"),)
 
-# VMs whose configuration vCenter cannot read (VirtualMachineConnectionState). One that is
-# just being made has none either, and is connected.
-_UNREADABLE = ("inaccessible", "invalid", "orphaned")
+# VMs whose configuration vCenter can read (VirtualMachineConnectionState): one that is just being
+# made has none yet, and is connected. Where this user may not read the VM, the state is missing, too.
+_READABLE = ("connected", "disconnected")
 
 
 def users_of_file(session: Session, datastore: t.Any, file: str, also: t.Collection[str] = ()) -> list[DiskUser]:
@@ -344,11 +344,11 @@ def _files_now(row: Row) -> set[str]:
 
 
 def _is_known(row: Row) -> bool:
-    """Whether vCenter knows the files of a VM, those of its snapshots among them."""
+    """Whether vCenter knows the files of a VM, those of its snapshots among them, and says them to this user."""
     if row.get("layoutEx.file") is not None:
         return True
     if row.get(DEVICES) is None:
-        return str(row.get("runtime.connectionState") or "") not in _UNREADABLE
+        return str(row.get("runtime.connectionState") or "") in _READABLE
     return row.get("snapshot") is None
 
 

@@ -167,5 +167,7 @@ def test_disks_of_a_vm_s_own_folder_are_its_own_also_at_the_top_of_a_datastore(f
     ],
 )
 def test_a_vm_whose_files_vcenter_does_not_know_may_use_any(values, known):
+        ({"runtime.connectionState": "invalid"}, False),
+        ({}, False),  # this user may not read the VM
     row = Row(vim.VirtualMachine("vm-1"), {"name": "web-1", **values})
     assert disks._is_known(row) is known
