@@ -26,7 +26,7 @@ from .._engine import Item, Part, Task
 from .._errors import Fault, InvalidOption, NotFound, VforgeError
 from .._progress import Meter
 from .._vsphere import snapshots
-from .._vsphere.disks import users_of, users_of_file
+from .._vsphere.disks import unknown_among, users_of, users_of_file
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.vm import start_power_off, start_power_on
@@ -66,6 +66,12 @@ _READY = "restore-"
 
 # To start a VM again that was powered off for nothing is not cut short by the time of the task.
 _SECONDS_TO_START_AGAIN = 60.0
+
+
+class WhoseIsUnknown(VforgeError):
+    """A disk that a VM may have whose files vCenter does not know."""
+
+    error_code = "in_use"
 
 
 @dataclasses.dataclass
@@ -372,6 +378,7 @@ def _owners(job: RestoreTask, file: str) -> list[str]:
     four where there are many VMs.
 
     :raises NotFound, InvalidOption: its datastore is not there any more, or cannot be used.
+    :raises WhoseIsUnknown: vCenter does not know which files some VMs have.
     """
     now = targets.again(job.session, job.target)
     # Its devices are asked first: what layoutEx says of its disks may be older than an exchange.
@@ -380,8 +387,13 @@ def _owners(job: RestoreTask, file: str) -> list[str]:
     path = _path(file)
     if path.datastore not in now.stores:
         # The VM has left this datastore since, and none of its neighbours is there.
-        return [user.name for user in users_of_file(job.session, job.home(path).datastore, file)]
-    return users_of(job.session, now.moid, [file], itself=bool(now.snapshots))[file]
+        found = users_of_file(job.session, job.home(path).datastore, file)
+    else:
+        found = users_of(job.session, now.moid, [file], itself=bool(now.snapshots))[file]
+    unknown = unknown_among(found)
+    if unknown:
+        raise WhoseIsUnknown(f"vCenter does not know the files of {unknown}, on the same datastore, which may have it.")
+    return [user.name for user in found]
 
 
 # Disks come
@@ -432,14 +444,16 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
 
 def _use(job: RestoreTask, disk: RestoredDisk, file: str) -> bool:
     """Take a disk that an earlier run has brought in; False where it is gone, is
-    not as it was, or a VM has it.
+    not as it was, or a VM has it or may have it.
     """
-    if _owners(job, file):
-        return False
     try:
-        if not job.files.there(_path(file)) or _compare(job, disk, file, "comparing a disk that is there") is not None:
+        if (
+            _owners(job, file)
+            or not job.files.there(_path(file))
+            or _compare(job, disk, file, "comparing a disk that is there") is not None
+        ):
             return False
-    except (NoSuchFile, NotWhole):
+    except (NoSuchFile, NotWhole, WhoseIsUnknown):
         return False
     disk.file = file
     return True
@@ -626,7 +640,7 @@ def _choose_what_stays(job: RestoreTask) -> None:
         elif disk.place.old is not None and disk.place.old.levels:
             disk.keeps = "it is a delta disk of another disk"
         elif used[file]:
-            disk.keeps = f"it is used by {', '.join(used[file])}"
+            disk.keeps = f"it is used by {', '.join(user.name for user in used[file])}"
 
 
 def _look_again(job: RestoreTask, before: Target) -> None:
@@ -638,6 +652,8 @@ def _look_again(job: RestoreTask, before: Target) -> None:
     if not now.powered_off or now.snapshots or now.consolidate or not restore_plan.same_disks(before, now):
         raise NotRestored(
             "changed_meanwhile",
+        elif unknown_among(used[file]):
+            disk.keeps = f"vCenter does not know the files of {unknown_among(used[file])}, which may have it"
             f"{now.path} was changed while its disks were brought in: it is {now.power_state}, "
             f"with {len(now.snapshots)} snapshots and the disks {', '.join(disk.file for disk in now.disks)}.",
             hint="Run again when nobody works on it.",

@@ -352,8 +352,8 @@ def _is_known(row: Row) -> bool:
     return row.get("snapshot") is None
 
 
-def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: bool = False) -> dict[str, list[str]]:
-    """Other VMs that use some disks, by the paths of these: one call, or
+def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: bool = False) -> dict[str, list[DiskUser]]:
+    """Other VMs that use some disks, or may use them, by the paths of these: one call, or
     three where there are many VMs.
 
     :param moid: of a VM on the same datastores.
@@ -364,15 +364,20 @@ def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: b
     wanted = set(files)
 
     def is_user(row: Row) -> bool:
-        return bool(wanted & _files_now(row))
+        return bool(wanted & _files_now(row)) or not _is_known(row)
 
     rows = collect_chosen(session, [vm], _USERS, _TO_NEIGHBOURS, _DECIDING_ALONE, is_user, page=PAGE) if wanted else []
-    using: dict[str, list[str]] = {file: [] for file in wanted}
+    using: dict[str, list[DiskUser]] = {file: [] for file in wanted}
     for row in rows:
         if itself or row.moid != moid:
-            for file in wanted & _files_now(row):
-                using[file].append(names.unescape(row.get("name") or row.moid))
-    return {file: sorted(found) for file, found in using.items()}
+            for file in wanted & _files_now(row) if _is_known(row) else wanted:
+                using[file].append(_user(row, {file}))
+    return {file: sorted(found, key=lambda user: user.name) for file, found in using.items()}
+
+
+def unknown_among(users: t.Iterable[DiskUser]) -> str:
+    """The names of those VMs that may use a disk since vCenter does not know their files; empty where none is."""
+    return ", ".join(user.name for user in users if not user.known)
 
 
 def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str]]:

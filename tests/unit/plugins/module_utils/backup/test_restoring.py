@@ -19,7 +19,8 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_record import Made, Record
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest import RestSession
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing, places
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotFound
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, NotFound, StillRunning
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.policies import find_policy, policies_of
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.vm import reference
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
@@ -187,6 +188,25 @@ def test_any_kept_point_by_its_id_or_by_a_time(web):
     missing = web.try_restore(before="2020-01-01")
     assert (missing.error.error_code, "The oldest is of" in missing.error.hint) == ("not_found", True)
     assert web.restore(before="2999-01-01T00:00:00Z").result["changed"] is False
+
+
+def unknown(monkeypatch, web, name="stranger", **where):
+    """Make a VM whose files vCenter does not know."""
+    web.sim.create_vm(name, on=False, **where)
+    known = vsphere_disks._is_known
+    monkeypatch.setattr(vsphere_disks, "_is_known", lambda row: known(row) and row.get("name", name) != name)
+
+
+def test_a_disk_that_a_vm_may_have_whose_files_are_not_known_stays(web, monkeypatch):
+    web.write(MIB, seed=2)
+    web.off()
+    old = web.file()
+    unknown(monkeypatch, web)
+    ran = web.restore()
+    (disk,) = ran.result["disks"]
+    why = "vCenter does not know the files of stranger, which may have it"
+    assert disk["replaced"] == {"path": old, "deleted": False, "reason": why}
+    assert ran.called("DeleteVirtualDisk_Task") == 0
 
 
 # Several disks
@@ -535,6 +555,27 @@ def test_what_was_made_ready_for_this_vm_goes_and_that_of_other_backups_stays(we
         (folder / name).write_bytes(b"x")
     web.off()
     web.restore(dest=str(folder))
+def test_a_disk_that_came_and_that_a_vm_may_have_is_left_and_stays_in_the_record(db, monkeypatch):
+    path = brought_in(db)
+    with monkeypatch.context() as patch:
+        unknown(patch, db)
+        ran = db.restore(disks=["2000"])
+        assert (ran.called("ImportVApp"), ran.called("DeleteVirtualDisk_Task")) == (1, 0)
+        (warning,) = ran.result["into"]["warnings"]
+        assert f"[LocalDS_0] {path} could not be deleted: vCenter does not know the files of stranger" in warning
+    assert db.restore(disks=["2000"]).result["into"]["actions"] == ["leftover_removed"]
+
+
+def test_a_leftover_on_a_datastore_that_the_vm_has_left_stays_in_the_record_while_nobody_knows_whose_it_is(db, monkeypatch):
+    unknown(monkeypatch, db, datastore="LocalDS_1")
+    (folder,) = (path for path in db.repository.glob("vm-*") if path.is_dir())
+    record = Record(str(folder), db.vm("web-1").config.instanceUuid)
+    record.note_made(Made("[LocalDS_1] web-1/restored.vmdk", "0" * 64, compared="content"))
+    (warning,) = db.restore(disks=["2000"]).result["into"]["warnings"]
+    assert "could not be deleted: vCenter does not know the files of stranger" in warning
+    assert "[LocalDS_1] web-1/restored.vmdk" in Record(str(folder), db.vm("web-1").config.instanceUuid).made
+
+
     assert sorted(path.name for path in folder.iterdir()) == sorted(others)
 
 
