@@ -22,8 +22,8 @@ from .. import _files
 from .._disk_import import apply as disk_calls
 from .._disk_import import importing
 from .._disk_import import places as homes
-from .._engine import Item, Part, Task
-from .._errors import Fault, InvalidOption, NotFound, VforgeError
+from .._engine import STARTED, Item, Part, Task
+from .._errors import Fault, InvalidOption, NotFound, StillRunning, VforgeError
 from .._progress import Meter
 from .._vsphere import snapshots
 from .._vsphere.disks import unknown_among, users_of, users_of_file
@@ -565,13 +565,12 @@ def _start_again(job: RestoreTask) -> None:
             raise outcome.error
 
     try:
-        now = targets.again(job.session, job.target)
-        attached = {file for disk in now.disks for file in disk.files}
-        # An exchange whose end nobody has seen may have been made.
-        if now.powered_off and not any(disk.file in attached for disk in item.due_disks):
+        if any(part.action == STARTED and part.step in (REMOVE_SNAPSHOTS, EXCHANGE) for part in item.parts):
+            raise StillRunning("What was begun on it may still be under way in vCenter.")
+        if targets.again(job.session, job.target).powered_off:
             job.task.call(
                 [item],
-                lambda item: start_power_on(job.session, item.target.moid),
+                functools.partial(_power_on_with_old_disks, job),
                 "VMs powered on",
                 note,
                 repeatable=True,
@@ -579,7 +578,21 @@ def _start_again(job: RestoreTask) -> None:
                 part=Part(POWER_ON, restore_plan.DONE[POWER_ON]),
             )
     except VforgeError as error:
-        item.warnings.append(f"{item.title} was powered off, has its old disks, and could not be started again: {error}")
+        item.warnings.append(f"{item.title} was powered off, and was not started again: {error}")
+
+
+def _power_on_with_old_disks(job: RestoreTask, item: RestoreItem) -> t.Any:
+    """``PowerOnVM_Task``. It is made again when another task on the VM has ended, which may have been the exchange.
+
+    :raises NotRestored: the VM has restored disks.
+    """
+    now = targets.again(job.session, job.target)
+    attached = {file for disk in now.disks for file in disk.files}
+    if any(disk.file in attached for disk in item.due_disks):
+        raise NotRestored(
+            "changed_meanwhile", "It has the restored disks, although nobody has answered that they were exchanged."
+        )
+    return start_power_on(job.session, now.moid)
 
 
 def _exchange(job: RestoreTask) -> None:
@@ -639,6 +652,8 @@ def _choose_what_stays(job: RestoreTask) -> None:
             disk.keeps = "keep_replaced is set"
         elif disk.place.old is not None and disk.place.old.levels:
             disk.keeps = "it is a delta disk of another disk"
+        elif unknown_among(used[file]):
+            disk.keeps = f"vCenter does not know the files of {unknown_among(used[file])}, which may have it"
         elif used[file]:
             disk.keeps = f"it is used by {', '.join(user.name for user in used[file])}"
 
@@ -652,8 +667,6 @@ def _look_again(job: RestoreTask, before: Target) -> None:
     if not now.powered_off or now.snapshots or now.consolidate or not restore_plan.same_disks(before, now):
         raise NotRestored(
             "changed_meanwhile",
-        elif unknown_among(used[file]):
-            disk.keeps = f"vCenter does not know the files of {unknown_among(used[file])}, which may have it"
             f"{now.path} was changed while its disks were brought in: it is {now.power_state}, "
             f"with {len(now.snapshots)} snapshots and the disks {', '.join(disk.file for disk in now.disks)}.",
             hint="Run again when nobody works on it.",

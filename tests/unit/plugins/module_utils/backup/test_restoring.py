@@ -318,7 +318,7 @@ def test_a_vm_that_cannot_be_started_again_is_told(db):
     db.sim.inject(method="PowerOnVM_Task", do="task-fault", fault="InsufficientResourcesFault")
     failed = db.try_restore(disks=["2000"], power_off=True)
     assert failed.error.error_code == "invalid_argument"
-    assert "could not be started again" in failed.result["into"]["warnings"][0]
+    assert "was not started again" in failed.result["into"]["warnings"][0]
     assert (db.state(), failed.result["into"]["actions"][-1]) == ("poweredOff", "powered_off")
 
 
@@ -327,6 +327,38 @@ def test_a_vm_whose_disks_may_be_the_restored_ones_stays_off(db):
     db.sim.inject(method="ReconfigVM_Task", nth=2, do="drop-after")
     failed = db.try_restore(disks=["2000"], power_off=True)
     assert (failed.called("PowerOnVM_Task"), db.state(), db.content()) == (0, "poweredOff", bytes(MIB))
+
+
+def test_a_vm_is_not_started_beside_an_exchange_that_goes_on(db, monkeypatch):
+    def goes_on(*_asked):
+        raise StillRunning("It goes on.", task="task-1")
+
+    db.on()
+    monkeypatch.setattr(targets, "start_exchange", goes_on)
+    failed = db.try_restore(disks=["2000"], power_off=True)
+    assert (failed.error.error_code, failed.called("PowerOnVM_Task"), db.state()) == ("still_running", 0, "poweredOff")
+    assert "was not started again: What was begun on it may still" in failed.result["into"]["warnings"][0]
+
+
+def test_a_vm_that_gets_its_restored_disks_late_is_not_started_with_them(db, monkeypatch):
+    """vCenter refuses to power it on while it exchanges the disks, and the call is made again after that."""
+    asked, start = [], targets.start_exchange
+
+    def unanswered(*given):
+        asked.append(given)
+        raise ConnectionLost("No answer has come.")
+
+    def refused_at_first(_session, _moid):
+        task = start(*asked[-1])._GetMoId()
+        WaitForTask(vim.Task(task, db.vm("web-1")._stub))
+        raise Fault("TaskInProgress", "task_in_progress", "Another task works on it.", task=task)
+
+    db.on()
+    monkeypatch.setattr(targets, "start_exchange", unanswered)
+    monkeypatch.setattr(restoring, "start_power_on", refused_at_first)
+    failed = db.try_restore(disks=["2000"], power_off=True)
+    assert (failed.called("PowerOnVM_Task"), db.state(), db.content(), len(asked)) == (0, "poweredOff", bytes(MIB), 1)
+    assert "was not started again: It has the restored disks" in failed.result["into"]["warnings"][0]
 
 
 def test_an_exchange_whose_answer_is_lost_is_known_to_the_next_run(db):
@@ -523,6 +555,27 @@ def test_a_disk_that_came_and_that_another_vm_has_since_is_left_to_that(db):
     assert ran.result["into"]["warnings"] == [f"[LocalDS_0] {path} was left alone, since web-2 has it now."]
 
 
+def test_a_disk_that_came_and_that_a_vm_may_have_is_left_and_stays_in_the_record(db, monkeypatch):
+    path = brought_in(db)
+    with monkeypatch.context() as patch:
+        unknown(patch, db)
+        ran = db.restore(disks=["2000"])
+        assert (ran.called("ImportVApp"), ran.called("DeleteVirtualDisk_Task")) == (1, 0)
+        (warning,) = ran.result["into"]["warnings"]
+        assert f"[LocalDS_0] {path} could not be deleted: vCenter does not know the files of stranger" in warning
+    assert db.restore(disks=["2000"]).result["into"]["actions"] == ["leftover_removed"]
+
+
+def test_a_leftover_on_a_datastore_that_the_vm_has_left_stays_in_the_record_while_nobody_knows_whose_it_is(db, monkeypatch):
+    unknown(monkeypatch, db, datastore="LocalDS_1")
+    (folder,) = (path for path in db.repository.glob("vm-*") if path.is_dir())
+    record = Record(str(folder), db.vm("web-1").config.instanceUuid)
+    record.note_made(Made("[LocalDS_1] web-1/restored.vmdk", "0" * 64, compared="content"))
+    (warning,) = db.restore(disks=["2000"]).result["into"]["warnings"]
+    assert "could not be deleted: vCenter does not know the files of stranger" in warning
+    assert "[LocalDS_1] web-1/restored.vmdk" in Record(str(folder), db.vm("web-1").config.instanceUuid).made
+
+
 def test_a_leftover_on_a_datastore_that_the_vm_has_left_stays_where_another_vm_has_it(db):
     db.make("rescue", size=MIB, on=False, tracked=False, datastore="LocalDS_1")
     file = db.file("rescue")
@@ -555,27 +608,6 @@ def test_what_was_made_ready_for_this_vm_goes_and_that_of_other_backups_stays(we
         (folder / name).write_bytes(b"x")
     web.off()
     web.restore(dest=str(folder))
-def test_a_disk_that_came_and_that_a_vm_may_have_is_left_and_stays_in_the_record(db, monkeypatch):
-    path = brought_in(db)
-    with monkeypatch.context() as patch:
-        unknown(patch, db)
-        ran = db.restore(disks=["2000"])
-        assert (ran.called("ImportVApp"), ran.called("DeleteVirtualDisk_Task")) == (1, 0)
-        (warning,) = ran.result["into"]["warnings"]
-        assert f"[LocalDS_0] {path} could not be deleted: vCenter does not know the files of stranger" in warning
-    assert db.restore(disks=["2000"]).result["into"]["actions"] == ["leftover_removed"]
-
-
-def test_a_leftover_on_a_datastore_that_the_vm_has_left_stays_in_the_record_while_nobody_knows_whose_it_is(db, monkeypatch):
-    unknown(monkeypatch, db, datastore="LocalDS_1")
-    (folder,) = (path for path in db.repository.glob("vm-*") if path.is_dir())
-    record = Record(str(folder), db.vm("web-1").config.instanceUuid)
-    record.note_made(Made("[LocalDS_1] web-1/restored.vmdk", "0" * 64, compared="content"))
-    (warning,) = db.restore(disks=["2000"]).result["into"]["warnings"]
-    assert "could not be deleted: vCenter does not know the files of stranger" in warning
-    assert "[LocalDS_1] web-1/restored.vmdk" in Record(str(folder), db.vm("web-1").config.instanceUuid).made
-
-
     assert sorted(path.name for path in folder.iterdir()) == sorted(others)
 
 
