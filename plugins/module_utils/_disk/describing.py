@@ -150,7 +150,7 @@ def _users(session: Session, place: read.Place, path: DatastorePath) -> list[Dis
     if unknown:
         raise InUse(
             f"Whose {path} is cannot be known: vCenter does not know the files of {unknown}, on the same datastore.",
-            hint="Have its host connected, its storage accessible and the VM readable to this user, or take it out of the inventory.",
+            hint="Have its host connected, its storage accessible and the VM readable, or take it out of the inventory.",
         )
     return users
 
