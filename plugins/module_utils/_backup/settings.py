@@ -18,6 +18,7 @@ from .._vsphere.vm import moid_of
 from . import restore_plan
 from .restore_options import NVRAM, POLICIES, TAGS
 from .restore_plan import ATTACH_TAGS, DONE, PUT_NVRAM_BACK, NotRestored
+from .model import BackupDamaged
 
 if t.TYPE_CHECKING:
     from .restoring import RestoredDisk, RestoreTask
@@ -120,7 +121,14 @@ def _keep_those_of_places(job: RestoreTask, disks: t.Sequence[RestoredDisk]) -> 
 
 
 def _have_that_of_point(job: RestoreTask, disk: RestoredDisk) -> None:
-    known = job.machine.about_of(job.point).get("storage_policies") or {}
+    try:
+        known = job.machine.about_of(job.point).get("storage_policies") or {}
+    except BackupDamaged as error:
+        job.item.warnings.append(
+            f"Which storage policy {disk.place.backup.label} had at the backup is not known, "
+            f"and it gets the default one of its datastore: {error}"
+        )
+        return
     of_point = known.get(str(disk.place.backup.key))
     if of_point is None:
         return

@@ -15,6 +15,7 @@ from pyVim.task import WaitForTask
 from pyVmomi import vim, vmodl
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restore_plan, restoring, settings, targets
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import MACHINE_FILE
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_record import Made, Record
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest import RestSession
@@ -821,6 +822,16 @@ def test_tags_are_attached_where_that_is_asked_for_by_calls_that_do_not_grow(web
     assert gone.error.error_code == "not_found"
     assert f"1 of 2 tags were not attached to /DC0/vm/web-1: {names[2]}" in str(gone.error)
     assert (gone.result["changed"], gone.result["put_back"]["tags"]) == (True, [names[1]])
+
+
+def test_a_damaged_description_of_the_vm_keeps_no_disk_from_a_free_place(db):
+    db.sim.govc("device.remove", "-vm", "web-1", "-keep", "disk-1000-1")
+    (path,) = db.repository.rglob(MACHINE_FILE)
+    path.write_text("{}")
+    ran = db.restore(disks=["scsi0:1"])
+    assert ran.result["disks"][0]["action"] == "restored"
+    (warning,) = ran.result["into"]["warnings"]
+    assert warning.startswith("Which storage policy Hard disk 2 had at the backup is not known, and it gets the default one")
 
 
 # What is refused
