@@ -224,8 +224,23 @@ def _carry_out(job: RestoreTask) -> None:
             _exchange(job)
         _delete_replaced(job)
         _note_restored(job, due)
-    _put_settings_back(job)
+    not_put_back = None
+    try:
+        _put_settings_back(job)
+    except VforgeError as error:
+        if not _may_start(job):
+            raise
+        # The VM has its disks, and does not stay off for the want of a tag.
+        not_put_back = error
     job.task.stage(POWER_ON, lambda item: start_power_on(job.session, item.target.moid), "VMs powered on")
+    if not_put_back is not None:
+        raise not_put_back
+
+
+def _may_start(job: RestoreTask) -> bool:
+    """Whether the firmware has whole settings: those of the backup, or still its own."""
+    item = job.item
+    return PUT_NVRAM_BACK in item.done or not any(part.step == PUT_NVRAM_BACK for part in item.parts)
 
 
 def _put_settings_back(job: RestoreTask) -> None:

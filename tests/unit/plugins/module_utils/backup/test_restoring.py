@@ -824,6 +824,17 @@ def test_tags_are_attached_where_that_is_asked_for_by_calls_that_do_not_grow(web
     assert (gone.result["changed"], gone.result["put_back"]["tags"]) == (True, [names[1]])
 
 
+def test_a_vm_starts_where_a_tag_cannot_be_attached(web):
+    web.govc("tags.category.create", "-m", "tier")
+    web.govc("tags.create", "-c", "tier", "gone")
+    web.govc("tags.attach", "gone", "/DC0/vm/web-1")
+    web.run()
+    web.govc("tags.rm", "-f", "-c", "tier", "gone")
+    failed = web.try_restore(power_off=True, powered_on=True, settings=["tags"])
+    assert (failed.error.error_code, web.state()) == ("not_found", "poweredOn")
+    assert failed.result["into"]["actions"][-1] == "powered_on"
+
+
 def test_a_damaged_description_of_the_vm_keeps_no_disk_from_a_free_place(db):
     db.sim.govc("device.remove", "-vm", "web-1", "-keep", "disk-1000-1")
     (path,) = db.repository.rglob(MACHINE_FILE)
