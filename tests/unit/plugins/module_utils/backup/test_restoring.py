@@ -22,6 +22,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest imp
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing, places
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, NotFound, StillRunning
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles, FileLocked
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.policies import find_policy, policies_of
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.vm import reference
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
@@ -833,6 +834,60 @@ def test_a_vm_starts_where_a_tag_cannot_be_attached(web):
     failed = web.try_restore(power_off=True, powered_on=True, settings=["tags"])
     assert (failed.error.error_code, web.state()) == ("not_found", "poweredOn")
     assert failed.result["into"]["actions"][-1] == "powered_on"
+
+
+def with_nvram(web, folder):
+    """Have a backup of settings of the firmware, and others in the VM; the path of these."""
+    web.off()
+    path = upload_nvram(web, folder, b"kept" * 100)
+    web.run()
+    upload_nvram(web, folder, b"another" * 200)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("wrong", "state", "has"),
+    [
+        (FileLocked("A host has locked it."), "poweredOn", ["web-1.nvram"]),
+        (ConnectionLost("No answer has come."), "poweredOff", ["web-1.nvram", "web-1.nvram.vforge-old"]),
+    ],
+    ids=["refused", "lost"],
+)
+def test_a_vm_starts_with_its_own_settings_of_the_firmware_but_not_with_half_of_them(
+    web, tmp_path, monkeypatch, wrong, state, has
+):
+    path, write = with_nvram(web, tmp_path), DatastoreFiles.write
+
+    def ends(files, at, data):
+        if at.path == path:
+            raise wrong
+        write(files, at, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DatastoreFiles, "write", ends)
+        failed = web.try_restore(powered_on=True, settings=["nvram"])
+    assert (failed.error.error_code, web.state()) == (wrong.error_code, state)
+    folder = pathlib.Path(web.sim.disk("web-1")["layers"][0]["extent"]).parent
+    assert sorted(file.name for file in folder.glob("*.nvram*")) == has
+    assert failed.result["changed"]
+    if state == "poweredOff":
+        assert nvram_now(web, tmp_path, f"{path}.vforge-old") == b"another" * 200
+        (warning,) = failed.result["into"]["warnings"]
+        assert f"{path}.vforge-old" in warning
+    web.off()
+    web.restore(settings=["nvram"])
+    assert nvram_now(web, tmp_path, path) == b"kept" * 100
+    assert [file.name for file in folder.glob("*.nvram*")] == ["web-1.nvram"]
+
+
+def test_settings_of_another_firmware_are_refused_before_anything_is_done(web, tmp_path):
+    path = with_nvram(web, tmp_path)
+    vm = web.vm("web-1")
+    other = "bios" if vm.config.firmware == "efi" else "efi"
+    WaitForTask(vm.ReconfigVM_Task(vim.vm.ConfigSpec(firmware=other)))
+    for check in (True, False):
+        assert web.try_restore(check=check, settings=["nvram"]).error.error_code == "another_firmware"
+    assert nvram_now(web, tmp_path, path) == b"another" * 200
 
 
 def test_a_damaged_description_of_the_vm_keeps_no_disk_from_a_free_place(db):
