@@ -22,6 +22,18 @@ _SECRETS = {
     "vcenter": {"host": "vcenter.example.com", "username": "automation@vsphere.local", "password": "secret-of-the-vcenter"},
     "guest": {"username": "root", "password": "secret-of-guests"},
 }
+# Of each kind of question one, and one that no survey asks for.
+_VARIABLES = {
+    "restore_drill": {"restore_drill_vms": ["web-1"]},
+    "instant_clone_fleet": {
+        "instant_clone_fleet_name": "web-###",
+        "instant_clone_fleet_count": 200,
+        "instant_clone_fleet_golden_version": 7,
+        "instant_clone_fleet_clusters": ["Berlin-1"],
+    },
+    "evc_baseline": {"evc_baseline_apply": True, "evc_baseline_mode": "intel-broadwell"},
+    "cbt_backup": {"cbt_backup_keep_daily": 7, "cbt_backup_quiesce": "require"},
+}
 _CREDENTIALS = {"vCenter", "guests"}
 
 
@@ -32,7 +44,7 @@ def _awx(tmp_path_factory):
     done = awx.apply(
         vforge_awx_secrets=_SECRETS,
         vforge_awx_backup_repository="/mnt/backups",
-        vforge_awx_extra_vars={"restore_drill": {"restore_drill_vms": ["web-1"]}},
+        vforge_awx_extra_vars=_VARIABLES,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "secret-of" not in done.stdout + done.stderr
@@ -117,6 +129,20 @@ def test_the_site_sets_answers_and_variables(awx):
     assert asked["cbt_backup_repository"]["default"] == "/mnt/backups"
     assert asked["cbt_backup_mode"]["default"] == "auto"
     assert templates["restore drill"]["extra_vars"] == {"restore_drill_vms": ["web-1"], "restore_drill_command": []}
+
+
+@pytest.mark.parametrize("flow", ["cbt_backup", "evc_baseline", "instant_clone_fleet"])
+def test_what_a_site_sets_is_the_default_of_its_question(awx, flow):
+    """AWX has a default of a survey win over a variable of the job template (main/models/mixins.py), and takes texts as answers."""
+    (template,) = (each for each in awx.asked("job_template").values() if each["playbook"] == f"playbooks/{flow}.yml")
+    asked = {each["variable"]: each for each in template["survey_spec"]["spec"]}
+    answers = {name: value for name, value in _VARIABLES[flow].items() if name in asked}
+    assert {name: asked[name]["default"] for name in answers} == {
+        name: value if asked[name]["type"] == "integer" else str(value).replace("True", "true") for name, value in answers.items()
+    }
+    assert not asked.keys() & template["extra_vars"].keys()
+    left = {name: value for name, value in _VARIABLES[flow].items() if name not in asked}
+    assert left.items() <= template["extra_vars"].items()
 
 
 def test_a_job_has_more_time_than_a_task_of_its_role(awx):
