@@ -45,6 +45,7 @@ def _awx(tmp_path_factory):
         vforge_awx_secrets=_SECRETS,
         vforge_awx_backup_repository="/mnt/backups",
         vforge_awx_extra_vars=_VARIABLES,
+        vforge_awx_webhook_url="https://hooks.example.com/secret-of-the-hook",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "secret-of" not in done.stdout + done.stderr
@@ -163,8 +164,13 @@ def test_only_the_flow_whose_vms_are_hosts_of_the_inventory_is_sliced(awx):
 
 
 def test_no_secret_is_in_anything_but_a_credential(awx):
-    for kind in ("job_template", "inventory_source", "project", "schedule", "workflow_job_template", "notification_template"):
+    for kind in ("job_template", "inventory_source", "project", "schedule", "workflow_job_template"):
         assert "secret-of" not in str(awx.asked(kind))
+    # The token of a hook is in its address.
+    (notification,) = awx.asked("notification_template").values()
+    configuration = notification["notification_configuration"]
+    assert configuration.pop("url").endswith("secret-of-the-hook")
+    assert "secret-of" not in str(notification)
     assert awx.asked("credential")["vCenter"]["inputs"] == _SECRETS["vcenter"]
 
 
