@@ -186,6 +186,26 @@ def test_a_site_may_choose_flows_and_have_its_credentials_already(tmp_path):
     assert not awx.asked("schedule")
 
 
+def test_a_site_may_have_awxs_own_type_and_a_second_vcenter(tmp_path):
+    awx = Awx(tmp_path)
+    second = {"host": "other.example.com", "username": "automation@vsphere.local", "password": "secret-of-the-other"}
+    done = awx.apply(
+        vforge_awx_flows=["vmdk_migrate"], vforge_awx_vcenter="vcenter_builtin", vforge_awx_secrets={"second_vcenter": second}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (template,) = awx.asked("job_template").values()
+    assert set(template["credentials"]) == {"vSphere: vCenter, type of AWX", "vSphere: second vCenter"}
+
+
+@pytest.mark.parametrize("there", [{}, {"vforge_awx_optional_credentials": []}], ids=["nowhere", "in AWX already"])
+def test_a_backup_does_without_a_user_of_guests_unless_awx_has_one(tmp_path, there):
+    awx = Awx(tmp_path)
+    done = awx.apply(vforge_awx_flows=["cbt_backup"], vforge_awx_secrets={"vcenter": _SECRETS["vcenter"]}, **there)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (template,) = awx.asked("job_template").values()
+    assert set(template["credentials"]) == {"vSphere: vCenter", *(["vSphere: guests"] if there else [])}
+
+
 def test_the_files_of_the_guide_are_those_of_a_site(tmp_path):
     page = (ROOT / "docs" / "docsite" / "rst" / "guide_awx.rst").read_text(encoding="utf-8")
     blocks = re.findall(r"^   \.\. code-block:: yaml\n\n((?:(?: {6}.*)?\n)+)", page, re.MULTILINE)
