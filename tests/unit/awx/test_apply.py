@@ -91,6 +91,18 @@ def test_what_objects_name_is_there(awx):
     assert {credential["credential_type"] for credential in awx.asked("credential").values()} <= types
 
 
+def test_the_image_and_the_playbooks_are_of_the_version_of_the_collection(awx):
+    """AWX pulls a tag that a node has no second time."""
+    version = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"]
+    (environment,), (project,) = awx.asked("execution_environment").values(), awx.asked("project").values()
+    assert environment["image"].endswith(f":{version}")
+    assert project["scm_branch"] == version
+    described = [*(ROOT / "automation").rglob("*"), ROOT / "docs" / "docsite" / "rst" / "guide_awx.rst"]
+    texts = [path.read_text(encoding="utf-8") for path in described if path.is_file()]
+    tags = {tag for text in texts for tag in re.findall(r"vforge-vsphere:(\S+)", text)}
+    assert tags == {version}
+
+
 def test_a_credential_is_one_of_a_type_for_a_job_template(awx):
     """AWX refuses two of one type."""
     kinds = {f"vSphere: {name}": given["credential_type"] for name, given in awx.asked("credential").items()}
