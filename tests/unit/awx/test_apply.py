@@ -149,12 +149,13 @@ def test_the_site_sets_answers_and_variables(awx):
 
 @pytest.mark.parametrize("flow", ["cbt_backup", "evc_baseline", "instant_clone_fleet"])
 def test_what_a_site_sets_is_the_default_of_its_question(awx, flow):
-    """AWX has a default of a survey win over a variable of the job template (main/models/mixins.py), and takes texts as answers."""
+    """AWX has a default of a survey win over a variable of its job template (main/models/mixins.py). Answers are texts."""
     (template,) = (each for each in awx.asked("job_template").values() if each["playbook"] == f"playbooks/{flow}.yml")
     asked = {each["variable"]: each for each in template["survey_spec"]["spec"]}
     answers = {name: value for name, value in _VARIABLES[flow].items() if name in asked}
     assert {name: asked[name]["default"] for name in answers} == {
-        name: value if asked[name]["type"] == "integer" else str(value).replace("True", "true") for name, value in answers.items()
+        name: value if asked[name]["type"] == "integer" else str(value).replace("True", "true")
+        for name, value in answers.items()
     }
     assert not asked.keys() & template["extra_vars"].keys()
     left = {name: value for name, value in _VARIABLES[flow].items() if name not in asked}
