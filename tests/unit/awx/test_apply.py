@@ -91,6 +91,18 @@ def test_what_objects_name_is_there(awx):
     assert {credential["credential_type"] for credential in awx.asked("credential").values()} <= types
 
 
+def test_the_image_and_the_playbooks_are_of_the_version_of_the_collection(awx):
+    """AWX pulls a tag that a node has no second time."""
+    version = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"]
+    (environment,), (project,) = awx.asked("execution_environment").values(), awx.asked("project").values()
+    assert environment["image"].endswith(f":{version}")
+    assert project["scm_branch"] == version
+    described = [*(ROOT / "automation").rglob("*"), ROOT / "docs" / "docsite" / "rst" / "guide_awx.rst"]
+    texts = [path.read_text(encoding="utf-8") for path in described if path.is_file()]
+    tags = {tag for text in texts for tag in re.findall(r"vforge-vsphere:(\S+)", text)}
+    assert tags == {version}
+
+
 def test_a_credential_is_one_of_a_type_for_a_job_template(awx):
     """AWX refuses two of one type."""
     kinds = {f"vSphere: {name}": given["credential_type"] for name, given in awx.asked("credential").items()}
@@ -137,12 +149,13 @@ def test_the_site_sets_answers_and_variables(awx):
 
 @pytest.mark.parametrize("flow", ["cbt_backup", "evc_baseline", "instant_clone_fleet"])
 def test_what_a_site_sets_is_the_default_of_its_question(awx, flow):
-    """AWX has a default of a survey win over a variable of the job template (main/models/mixins.py), and takes texts as answers."""
+    """AWX has a default of a survey win over a variable of its job template (main/models/mixins.py). Answers are texts."""
     (template,) = (each for each in awx.asked("job_template").values() if each["playbook"] == f"playbooks/{flow}.yml")
     asked = {each["variable"]: each for each in template["survey_spec"]["spec"]}
     answers = {name: value for name, value in _VARIABLES[flow].items() if name in asked}
     assert {name: asked[name]["default"] for name in answers} == {
-        name: value if asked[name]["type"] == "integer" else str(value).replace("True", "true") for name, value in answers.items()
+        name: value if asked[name]["type"] == "integer" else str(value).replace("True", "true")
+        for name, value in answers.items()
     }
     assert not asked.keys() & template["extra_vars"].keys()
     left = {name: value for name, value in _VARIABLES[flow].items() if name not in asked}
