@@ -88,6 +88,7 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_SPACE, _DATASTORE),
         Need(_ASSIGN_NETWORK, _NETWORK),
         Need(_CREATE, _FOLDER),
+        Need(_DELETE, _FOLDER),
         Need(_ADVANCED, _FOLDER),
         Need(_NEW_DISK, _FOLDER),
         Need(_NO_DISK, _FOLDER),

@@ -32,6 +32,11 @@ _NAMES = sorted(set(STORIES) - _WITH_IMAGES - _OTHERS)
 # Of these each privilege is missing once.
 _EXAMPLES = ("instant_clone", "cached_ovf_template", "first_class_disk")
 
+# What is asked of a module when its story has been told: what only later runs do.
+_LATER = {
+    "cached_ovf_template": [{"state": "absent", "source": None}],
+}
+
 
 def _user(sim, privileges):
     """A user with these privileges."""
@@ -67,6 +72,17 @@ def test_without_one_that_is_always_needed_it_fails_and_names_it(make_sim, tmp_p
         assert ended.code != 0, missing
         assert "no_permission" in str(ended.result), ended.result
         assert missing in str(ended.result), ended.result
+
+
+@pytest.mark.parametrize("name", sorted(_LATER))
+def test_later_runs_need_no_more_than_the_table_says(make_sim, tmp_path, name):
+    write_package(tmp_path / "ova")
+    sim = make_sim(*STORIES[name].flags)
+    assert _run(sim, name, 1, tmp_path, privileges_of([name], least=False)).code == 0
+    params = {**STORIES[name].params(sim, 1, tmp_path), **_user(sim, privileges_of([name], least=False))}
+    for later in _LATER[name]:
+        ended = Forked(sim, name, tmp_path).run({**params, **later})
+        assert (ended.code, ended.result["changed"]) == (0, True), ended.result
 
 
 def _of_notes(name):
