@@ -48,6 +48,7 @@ _NEW_DISK = "VirtualMachine.Config.AddNewDisk"
 _OLD_DISK = "VirtualMachine.Config.AddExistingDisk"
 _NO_DISK = "VirtualMachine.Config.RemoveDisk"
 _DEVICE = "VirtualMachine.Config.AddRemoveDevice"
+_EDIT = "VirtualMachine.Config.EditDevice"
 _RENAME = "VirtualMachine.Config.Rename"
 _TRACKING = "VirtualMachine.Config.ChangeTracking"
 _UPGRADE = "VirtualMachine.Config.UpgradeVirtualHardware"
@@ -73,7 +74,9 @@ def _snapshots(when: str = "") -> tuple[Need, ...]:
 
 # What any clone needs where it is to be.
 _PLACE = (Need(_CREATE_OF, _FOLDER), Need(_SPACE, _DATASTORE), Need(_ASSIGN_POOL, _POOL))
-_REMOVED = (Need(_OFF, _VM, "state: absent"), Need(_DELETE, _VM, "state: absent"))
+# What becomes of clones that are there.
+_REMOVED = tuple(Need(name, _VM, "state: absent, on_error: rollback") for name in (_OFF, _DELETE))
+_NICS_CHANGED = Need(_EDIT, _VM, "networks of existing clones")
 
 MODULES: dict[str, tuple[Need, ...]] = {
     "backup_clone": (
@@ -149,6 +152,8 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_ON, _VM),
         *_PLACE,
         Need(_ASSIGN_NETWORK, _NETWORK, "networks"),
+        _NICS_CHANGED,
+        Need(_ADVANCED, _VM, "guestinfo and extra_config of existing clones"),
         *_REMOVED,
         Need(_CUSTOMIZE, _VM, "customize"),
         Need(_ADVANCED, _VM, "customize"),
@@ -165,6 +170,14 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_ON, _VM),
         Need(_ADVANCED, _VM),
         Need(_ASSIGN_NETWORK, _NETWORK, "networks"),
+        _NICS_CHANGED,
+        Need("VirtualMachine.Config.CPUCount", _VM, "cpu"),
+        Need(_SETTINGS, _VM, "cpu"),  # for cores_per_socket alone
+        Need("VirtualMachine.Config.Memory", _VM, "memory"),
+        Need("VirtualMachine.Config.Annotation", _VM, "annotation"),
+        # A disk is removed and added on top of itself.
+        *(Need(name, _VM, "add_delta_disks") for name in (_NEW_DISK, _NO_DISK)),
+        *(Need(name, _VM, "state: published") for name in (_OFF, _NEW_DISK, _NO_DISK, _TEMPLATE)),
         *_REMOVED,
         Need(_CUSTOMIZE, _VM, "customize"),
     ),
