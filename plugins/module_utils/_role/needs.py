@@ -29,6 +29,8 @@ class Need(t.NamedTuple):
 _VM, _HOST, _CLUSTER, _POOL = "VM", "host", "cluster", "resource pool"
 _FOLDER, _DATASTORE, _NETWORK, _VCENTER = "VM folder", "datastore", "network", "vCenter"
 _PROXY = "VM that the module runs in"
+# What objects of the inventory have does not count for tags ("Permissions on Tag Objects", vSphere Security).
+_TAGS = "tags (global permission)"
 
 _CLONE = "VirtualMachine.Provisioning.Clone"
 _DEPLOY = "VirtualMachine.Provisioning.DeployTemplate"
@@ -62,6 +64,7 @@ _ASSIGN_POOL = "Resource.AssignVMToPool"
 _ASSIGN_NETWORK = "Network.Assign"
 _IMPORT, _EXPORT = "VApp.Import", "VApp.Export"
 _POLICIES = "StorageProfile.View"
+_ATTACH_TAG = "InventoryService.Tagging.AttachTag"
 
 
 def _guest(when: str = "") -> tuple[Need, ...]:
@@ -133,6 +136,7 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_FILES, _DATASTORE),
         Need(_OLD_DISK, _VM, "attached"),
         Need(_NO_DISK, _VM, "detached"),
+        Need(_POLICIES, _VCENTER, "storage_policy"),
     ),
     "first_class_disk_info": (Need("Datastore.Browse", _DATASTORE, "orphans"),),
     "first_class_disk_snapshot": (Need(_FILES, _DATASTORE),),
@@ -190,6 +194,8 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_NO_DISK, _PROXY, "transport: hotadd"),
         Need(_ADVANCED, _PROXY, "transport: hotadd"),
         *_guest("scripts"),
+        # Without it a backup has no policies, and a warning says so. A flow that backs up wants them.
+        Need(_POLICIES, _VCENTER),
     ),
     "vm_export": (Need(_EXPORT, _VM), *_snapshots("VMs that run")),
     "vm_from_disks": (
@@ -212,7 +218,11 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_DELETE, _FOLDER, "into"),
         Need(_OLD_DISK, _VM, "into"),
         Need(_NO_DISK, _VM, "into"),
+        Need(_NO_SNAPSHOT, _VM, "snapshots: remove"),
+        Need(_OFF, _VM, "power_off"),
+        Need(_ON, _VM, "power_off, powered_on"),
         Need(_POLICIES, _VCENTER, "into"),
+        Need(_ATTACH_TAG, _TAGS, "settings: tags"),
     ),
     "vmdk": (
         Need(_FILES, _DATASTORE),

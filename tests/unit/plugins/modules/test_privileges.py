@@ -20,7 +20,9 @@ from vforge_ova import write_package
 
 _MODULES = pathlib.Path(next(iter(modules.__path__)))
 _ROLES = _MODULES.parents[1] / "roles"
-_PRIVILEGE = re.compile(r"\b(?:VirtualMachine|Datastore|Resource|Network|VApp|StorageProfile|Host)\.[A-Za-z.]*[A-Za-z]\b")
+_PRIVILEGE = re.compile(
+    r"\b(?:VirtualMachine|Datastore|Resource|Network|VApp|StorageProfile|Host|InventoryService)\.[A-Za-z.]*[A-Za-z]\b"
+)
 
 # Whose story takes images, qemu-img and libnbd; the privileges of these are those of the snapshots and transports, which
 # test_privileges.py of cbt and the tests of the transports have.
@@ -37,6 +39,7 @@ _CHANGED = {"guestinfo": {"role": "db"}, "networks": [{"index": 0, "connected": 
 _LEVEL = {"source": {"name": "server-00002"}, "disk_mode": "linked", "as_template": True, "clones": [{"name": "level"}]}
 _LATER = {
     "cached_ovf_template": [{"state": "absent", "source": None}],
+    "first_class_disk": [{"disks": [{"name": "later", "size": "1 MiB", "storage_policy": "gold"}]}],
     "instant_clone": [_CHANGED, {"state": "absent"}],
     "linked_clone": [
         {**_CHANGED, "cpu": {"cores": 2}, "memory": {"size_mb": 64}, "annotation": "changed"},
@@ -88,6 +91,7 @@ def test_without_one_that_is_always_needed_it_fails_and_names_it(make_sim, tmp_p
 def test_later_runs_need_no_more_than_the_table_says(make_sim, tmp_path, name):
     write_package(tmp_path / "ova")
     sim = make_sim(*STORIES[name].flags)
+    sim.request("POST", "/policies", {"name": "gold", "datastores": ["LocalDS_0"]})
     assert _run(sim, name, 1, tmp_path, privileges_of([name], least=False)).code == 0
     params = {**STORIES[name].params(sim, 1, tmp_path), **_user(sim, privileges_of([name], least=False))}
     for later in _LATER[name]:
