@@ -16,6 +16,7 @@ from ansible_collections.vforge.vsphere.plugins import modules
 from ansible_collections.vforge.vsphere.plugins.module_utils._role.needs import FLOWS, MODULES, privileges_of
 from ansible_collections.vforge.vsphere.plugins.modules import vcenter_role
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import STORIES, Forked
+from devtools import privileges
 from vforge_ova import write_package
 
 _MODULES = pathlib.Path(next(iter(modules.__path__)))
@@ -135,3 +136,12 @@ def test_a_flow_has_the_modules_that_its_tasks_call(role):
 
 def test_the_flows_that_can_be_chosen_are_those_of_the_table():
     assert vcenter_role.argument_spec()["flows"]["choices"] == sorted({*MODULES, *FLOWS})
+
+
+def test_the_guide_says_where_to_give_the_role_for_each_kind_of_object():
+    recipe = (
+        privileges.PAGE.read_text(encoding="utf-8").partition("\nThe playbook gives the role")[2].partition("\nHow it was")[0]
+    )
+    kinds = {need.on.partition(" (")[0] for needs in MODULES.values() for need in needs}
+    assert {kind for kind in kinds if kind not in recipe} == set()
+    assert "Read-only on the vCenter itself, with propagation" in recipe
