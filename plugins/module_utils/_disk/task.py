@@ -577,7 +577,7 @@ def _delete_wrong(task: Task[DiskItem], item: DiskItem, options: DiskOptions, da
     wrong = f"{target} did not get the content of {options.path}"
     try:
         describing.check_nobodys(session, datacenter, target)
-    except describing.InUse as error:
+    except VforgeError as error:
         raise importing.ImportFailed(
             f"{wrong}, and was left, since it is not free: {error.message}", hint=error.hint
         ) from error
