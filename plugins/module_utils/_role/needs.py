@@ -29,7 +29,7 @@ class Need(t.NamedTuple):
 _VM, _HOST, _CLUSTER, _POOL = "VM", "host", "cluster", "resource pool"
 _FOLDER, _DATASTORE, _NETWORK, _VCENTER = "VM folder", "datastore", "network", "vCenter"
 _PROXY = "VM that the module runs in"
-# What objects of the inventory have does not count for tags ("Permissions on Tag Objects", vSphere Security).
+# Permissions on objects of the inventory do not reach tags ("Permissions on Tag Objects", vSphere Security).
 _TAGS = "tags (global permission)"
 
 _CLONE = "VirtualMachine.Provisioning.Clone"

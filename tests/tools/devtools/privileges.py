@@ -58,7 +58,7 @@ With govc:
    $ govc permissions.set -principal automation@vsphere.local -role vforge-policies -propagate=true /
    $ govc permissions.set -principal automation@vsphere.local -role vforge-automation -propagate=true /Berlin/vm/web
 
-For tags no permission in the inventory counts. To attach them, the user needs a role of
+Permissions in the inventory do not reach tags. To attach them, the user needs a role of
 ``InventoryService.Tagging.AttachTag`` by a global permission (in the vSphere Client under Administration), with propagation.
 
 What is missing is an error ``no_permission`` that names the privilege and the object. Many modules ask vCenter for all of them
