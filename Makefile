@@ -49,7 +49,7 @@ capv: ## hold manifests of Cluster API against its schemas, by the code of an AP
 	$(DEV) capv
 
 .PHONY: gate-k8s
-gate-k8s: ## play the roles for Cluster API against a real API server: make gate-k8s ARGS="-k dry_run -x"
+gate-k8s: ## play the roles for Cluster API against a real API server and controllers: make gate-k8s ARGS="-k dry_run -x"
 	$(DEV) gate-k8s $(ARGS)
 
 .PHONY: awx

@@ -148,8 +148,9 @@ options:
       - V(storage_policies) has disks that are restored made with the policies that they had at the
         backup.
       - V(nvram) puts the settings of the firmware back, such as its boot order, of backups that have
-        them. The VM has to be off, see O(power_off).
-      - V(tags) attaches the tags that the VM had. Others that it has by now stay.
+        them. The VM has to be off, see O(power_off), and have the same kind of firmware.
+      - V(tags) attaches the tags that the VM had. Others that it has by now stay. Where one cannot be
+        attached the task fails, after the VM was powered on as O(powered_on) says.
       - With O(into).
     type: list
     elements: str

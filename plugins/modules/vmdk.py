@@ -213,7 +213,9 @@ notes:
   - Beside a file that is made, its name with a dot before it and C(.vforge) behind it notes what it
     was made of. Beside a disk that is imported or copied, C(NAME.vmdk.vforge) does, and
     C(NAME.vmdk.vforge-begun) while it is copied. By these the next run knows that nothing is to be
-    done, without reading a disk.
+    done, without reading a disk. Where a run ended amid a copy, the next one reads both disks, and
+    leaves another one that is in the place since; on vSAN, where no disk can be read, O(force) is
+    needed then.
   - A file is made in the folder C(.NAME.vforge-part) beside it, which needs the room for it, and
     for O(transport=datastore) for the content, too. There it stays after an interruption, and the
     next run goes on with it. The folder of an import is C(.NAME.stream.vforge-part), beside

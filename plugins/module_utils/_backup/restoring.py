@@ -22,11 +22,11 @@ from .. import _files
 from .._disk_import import apply as disk_calls
 from .._disk_import import importing
 from .._disk_import import places as homes
-from .._engine import Item, Part, Task
-from .._errors import Fault, InvalidOption, NotFound, VforgeError
+from .._engine import STARTED, Item, Part, Task
+from .._errors import Fault, InvalidOption, NotFound, StillRunning, VforgeError
 from .._progress import Meter
 from .._vsphere import snapshots
-from .._vsphere.disks import users_of, users_of_file
+from .._vsphere.disks import unknown_among, users_of, users_of_file
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.vm import start_power_off, start_power_on
@@ -66,6 +66,12 @@ _READY = "restore-"
 
 # To start a VM again that was powered off for nothing is not cut short by the time of the task.
 _SECONDS_TO_START_AGAIN = 60.0
+
+
+class WhoseIsUnknown(VforgeError):
+    """A disk that a VM may have whose files vCenter does not know."""
+
+    error_code = "in_use"
 
 
 @dataclasses.dataclass
@@ -218,8 +224,23 @@ def _carry_out(job: RestoreTask) -> None:
             _exchange(job)
         _delete_replaced(job)
         _note_restored(job, due)
-    _put_settings_back(job)
+    not_put_back = None
+    try:
+        _put_settings_back(job)
+    except VforgeError as error:
+        if not _may_start(job):
+            raise
+        # The VM has its disks, and does not stay off for the want of a tag.
+        not_put_back = error
     job.task.stage(POWER_ON, lambda item: start_power_on(job.session, item.target.moid), "VMs powered on")
+    if not_put_back is not None:
+        raise not_put_back
+
+
+def _may_start(job: RestoreTask) -> bool:
+    """Whether the firmware has whole settings: those of the backup, or still its own."""
+    item = job.item
+    return PUT_NVRAM_BACK in item.done or not any(part.step == PUT_NVRAM_BACK for part in item.parts)
 
 
 def _put_settings_back(job: RestoreTask) -> None:
@@ -372,6 +393,7 @@ def _owners(job: RestoreTask, file: str) -> list[str]:
     four where there are many VMs.
 
     :raises NotFound, InvalidOption: its datastore is not there any more, or cannot be used.
+    :raises WhoseIsUnknown: vCenter does not know which files some VMs have.
     """
     now = targets.again(job.session, job.target)
     # Its devices are asked first: what layoutEx says of its disks may be older than an exchange.
@@ -380,8 +402,13 @@ def _owners(job: RestoreTask, file: str) -> list[str]:
     path = _path(file)
     if path.datastore not in now.stores:
         # The VM has left this datastore since, and none of its neighbours is there.
-        return [user.name for user in users_of_file(job.session, job.home(path).datastore, file)]
-    return users_of(job.session, now.moid, [file], itself=bool(now.snapshots))[file]
+        found = users_of_file(job.session, job.home(path).datastore, file)
+    else:
+        found = users_of(job.session, now.moid, [file], itself=bool(now.snapshots))[file]
+    unknown = unknown_among(found)
+    if unknown:
+        raise WhoseIsUnknown(f"vCenter does not know the files of {unknown}, on the same datastore, which may have it.")
+    return [user.name for user in found]
 
 
 # Disks come
@@ -432,14 +459,16 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
 
 def _use(job: RestoreTask, disk: RestoredDisk, file: str) -> bool:
     """Take a disk that an earlier run has brought in; False where it is gone, is
-    not as it was, or a VM has it.
+    not as it was, or a VM has it or may have it.
     """
-    if _owners(job, file):
-        return False
     try:
-        if not job.files.there(_path(file)) or _compare(job, disk, file, "comparing a disk that is there") is not None:
+        if (
+            _owners(job, file)
+            or not job.files.there(_path(file))
+            or _compare(job, disk, file, "comparing a disk that is there") is not None
+        ):
             return False
-    except (NoSuchFile, NotWhole):
+    except (NoSuchFile, NotWhole, WhoseIsUnknown):
         return False
     disk.file = file
     return True
@@ -551,13 +580,12 @@ def _start_again(job: RestoreTask) -> None:
             raise outcome.error
 
     try:
-        now = targets.again(job.session, job.target)
-        attached = {file for disk in now.disks for file in disk.files}
-        # An exchange whose end nobody has seen may have been made.
-        if now.powered_off and not any(disk.file in attached for disk in item.due_disks):
+        if any(part.action == STARTED and part.step in (REMOVE_SNAPSHOTS, EXCHANGE) for part in item.parts):
+            raise StillRunning("What was begun on it may still be under way in vCenter.")
+        if targets.again(job.session, job.target).powered_off:
             job.task.call(
                 [item],
-                lambda item: start_power_on(job.session, item.target.moid),
+                functools.partial(_power_on_with_old_disks, job),
                 "VMs powered on",
                 note,
                 repeatable=True,
@@ -565,7 +593,21 @@ def _start_again(job: RestoreTask) -> None:
                 part=Part(POWER_ON, restore_plan.DONE[POWER_ON]),
             )
     except VforgeError as error:
-        item.warnings.append(f"{item.title} was powered off, has its old disks, and could not be started again: {error}")
+        item.warnings.append(f"{item.title} was powered off, and was not started again: {error}")
+
+
+def _power_on_with_old_disks(job: RestoreTask, item: RestoreItem) -> t.Any:
+    """``PowerOnVM_Task``. It is made again when another task on the VM has ended, which may have been the exchange.
+
+    :raises NotRestored: the VM has restored disks.
+    """
+    now = targets.again(job.session, job.target)
+    attached = {file for disk in now.disks for file in disk.files}
+    if any(disk.file in attached for disk in item.due_disks):
+        raise NotRestored(
+            "changed_meanwhile", "It has the restored disks, although nobody has answered that they were exchanged."
+        )
+    return start_power_on(job.session, now.moid)
 
 
 def _exchange(job: RestoreTask) -> None:
@@ -625,8 +667,10 @@ def _choose_what_stays(job: RestoreTask) -> None:
             disk.keeps = "keep_replaced is set"
         elif disk.place.old is not None and disk.place.old.levels:
             disk.keeps = "it is a delta disk of another disk"
+        elif unknown_among(used[file]):
+            disk.keeps = f"vCenter does not know the files of {unknown_among(used[file])}, which may have it"
         elif used[file]:
-            disk.keeps = f"it is used by {', '.join(used[file])}"
+            disk.keeps = f"it is used by {', '.join(user.name for user in used[file])}"
 
 
 def _look_again(job: RestoreTask, before: Target) -> None:

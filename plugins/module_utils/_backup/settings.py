@@ -6,21 +6,28 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing as t
 
 from .._connector.rest import RestSession
+from .._disk_import import importing
 from .._engine import Part
 from .._errors import NotFound, VforgeError
 from .._vsphere import tags
-from .._vsphere.folder import DatastorePath, NoSuchFile
+from .._vsphere.folder import DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.policies import Policy, find_policy, policies_of
 from .._vsphere.vm import moid_of
 from . import restore_plan
+from .model import BackupDamaged
 from .restore_options import NVRAM, POLICIES, TAGS
 from .restore_plan import ATTACH_TAGS, DONE, PUT_NVRAM_BACK, NotRestored
 
 if t.TYPE_CHECKING:
     from .restoring import RestoredDisk, RestoreTask
+
+# What ends the name of the file in which is kept what the firmware had.
+_KEPT = ".vforge-old"
+_MOST_NVRAM = 8 * 2**20
 
 _TAG = "urn:vmomi:InventoryServiceTag:"
 
@@ -120,7 +127,14 @@ def _keep_those_of_places(job: RestoreTask, disks: t.Sequence[RestoredDisk]) -> 
 
 
 def _have_that_of_point(job: RestoreTask, disk: RestoredDisk) -> None:
-    known = job.machine.about_of(job.point).get("storage_policies") or {}
+    try:
+        known = job.machine.about_of(job.point).get("storage_policies") or {}
+    except BackupDamaged as error:
+        job.item.warnings.append(
+            f"Which storage policy {disk.place.backup.label} had at the backup is not known, "
+            f"and it gets the default one of its datastore: {error}"
+        )
+        return
     of_point = known.get(str(disk.place.backup.key))
     if of_point is None:
         return
@@ -146,9 +160,24 @@ def _nvram(job: RestoreTask) -> bytes:
             f"The backup {job.point.id} does not have the settings of the firmware: {reason}",
             hint="Name the backup of a time when the VM was powered off, or leave nvram out of settings.",
         )
+    _check_firmware(job)
     if not job.target.powered_off:
         return wanted  # the file is locked
     return b"" if _read(job, len(wanted) + 1) == wanted else wanted
+
+
+def _check_firmware(job: RestoreTask) -> None:
+    """Refuse settings of another kind of firmware: the VM may not boot with them.
+
+    :raises NotRestored: with both kinds.
+    """
+    had, has = dict(job.machine.hardware_of(job.point).settings).get("firmware", ""), job.target.firmware
+    if had and has and had != has:
+        raise NotRestored(
+            "another_firmware",
+            f"The settings of the firmware are those of {had.upper()}, and {job.target.path} has {has.upper()}.",
+            hint="Leave nvram out of settings, or give the VM the firmware of the backup first.",
+        )
 
 
 def _read(job: RestoreTask, most: int) -> bytes:
@@ -166,17 +195,46 @@ def _read(job: RestoreTask, most: int) -> bytes:
 def put_nvram_back(job: RestoreTask) -> None:
     """Write the settings of the firmware of a VM that is off, and read them back.
 
+    What it had is in a file beside it until then. One that is there already is left: a run that was ended has written it.
+
     :raises NotRestored: something else was read.
+    :raises FileLocked, FileDenied: the server does not take them, and the VM has what it had.
     """
-    _read(job, 1)  # it has some: of a VM that was on, nobody could know
     path = DatastorePath.parse(job.target.nvram, "nvram")
+    kept = path.beside(f"{path.name}{_KEPT}")
+    before = _read(job, _MOST_NVRAM)  # it has some: of a VM that was on, nobody could know
+    if not job.files.there(kept):
+        job.files.write(kept, before)
+    part = Part(PUT_NVRAM_BACK, DONE[PUT_NVRAM_BACK])
+    job.item.parts.append(part)  # also where nobody answers
+    try:
+        _write(job, path)
+    except (FileLocked, FileDenied):
+        job.item.parts.remove(part)
+        _forget(job, kept)
+        raise
+    except BaseException:
+        job.item.warnings.append(f"{path} may be half written. What it had before is in {kept}.")
+        raise
+    _forget(job, kept)
+
+
+def _write(job: RestoreTask, path: DatastorePath) -> None:
     data = job.settings.nvram
     job.files.write(path, data)
-    job.item.parts.append(Part(PUT_NVRAM_BACK, DONE[PUT_NVRAM_BACK]))
     if job.files.read(path, len(data) + 1) != data:
         raise NotRestored(
             "read_back_failed", f"{path} has something else than was written into it.", hint="Run again: it is written again."
         )
+
+
+def _forget(job: RestoreTask, kept: DatastorePath) -> None:
+    """Delete what was kept of the settings of the firmware."""
+    start = functools.partial(job.session.content.fileManager.DeleteDatastoreFile_Task, str(kept), job.datacenter())
+    try:
+        importing.run(job.task, job.item, start, "files deleted", repeatable=True)
+    except VforgeError as error:
+        job.item.warnings.append(f"{kept}, with earlier settings of the firmware, could not be deleted: {error}")
 
 
 # Tags

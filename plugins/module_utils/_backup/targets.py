@@ -30,6 +30,7 @@ _TARGET: dict[type, tuple[str, ...]] = {
         "snapshot",
         "config.files.vmPathName",
         "config.changeVersion",
+        "config.firmware",
         "config.keyId",
         "runtime.consolidationNeeded",
         NVRAM,
@@ -51,6 +52,7 @@ class Target(vm.Vm):
     :ivar version: of its configuration (``changeVersion``).
     :ivar vmx: path of its configuration file; it may lie at the top of its datastore.
     :ivar nvram: path of the settings of its firmware; empty where it is not known.
+    :ivar firmware: ``bios`` or ``efi``; empty where it is not known.
     :ivar datacenter: inventory path.
     :ivar stores: kinds of its datastores by their names.
     :ivar devices: its disks, as vSphere's own objects.
@@ -66,6 +68,7 @@ class Target(vm.Vm):
     version: str = ""
     vmx: str = ""
     nvram: str = ""
+    firmware: str = ""
     datacenter: str = ""
     stores: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     devices: tuple[t.Any, ...] = dataclasses.field(default=(), repr=False, compare=False)
@@ -119,6 +122,7 @@ def read(session: Session, ref: t.Any) -> Target | None:
         version=row.get("config.changeVersion") or "",
         vmx=path,
         nvram=nvram_of(row),
+        firmware=row.get("config.firmware") or "",
         datacenter=path_in(rows, above.moid) if above is not None else "",
         stores={
             name_of(store): str(store.get("summary.type") or "")

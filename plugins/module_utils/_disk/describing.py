@@ -16,7 +16,7 @@ import typing as t
 
 from .._errors import InvalidOption, VforgeError
 from .._vsphere import vmdk
-from .._vsphere.disks import users_of_file
+from .._vsphere.disks import unknown_among, users_of_file
 from .._vsphere.flat import without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
 from . import apply, metadata, read
@@ -146,11 +146,11 @@ def _users(session: Session, place: read.Place, path: DatastorePath) -> list[Dis
     :raises InUse: vCenter does not know which files some VMs have.
     """
     users = users_of_file(session, place.datastore, str(path), place.names)
-    unknown = [user.name for user in users if not user.known]
+    unknown = unknown_among(users)
     if unknown:
         raise InUse(
-            f"Whose {path} is cannot be known: vCenter does not know the files of {', '.join(unknown)}, on the same datastore.",
-            hint="Have the host of that VM connected and its storage accessible, or take it out of the inventory.",
+            f"Whose {path} is cannot be known: vCenter does not know the files of {unknown}, on the same datastore.",
+            hint="Have its host connected, its storage accessible and the VM readable, or take it out of the inventory.",
         )
     return users
 

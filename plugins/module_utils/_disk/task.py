@@ -19,7 +19,7 @@ import uuid
 from .._disk_import import apply as import_calls
 from .._disk_import import importing, places
 from .._engine import UNTOUCHED, Task, diff
-from .._errors import NotAttempted, NotFound, VforgeError
+from .._errors import Fault, NotAttempted, NotFound, VforgeError
 from .._temporary_snapshots import (
     Kind,
     Made,
@@ -31,8 +31,8 @@ from .._temporary_snapshots import (
 )
 from .._vsphere import directories, snapshots, vmdk
 from .._vsphere import lease as leases
-from .._vsphere.flat import Flat, NotWhole
-from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked
+from .._vsphere.flat import Flat, NotWhole, SeveralFiles
+from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked, NoSuchFile
 from . import apply, converting, describing, exporting, image, local, metadata, notes, plan, read
 from .exporting import RAW_NAME, STREAM_NAME
 from .image import Image, QemuImg
@@ -61,6 +61,9 @@ Tell: t.TypeAlias = t.Callable[[str], None]
 
 # What is on its way is called so in the folder where it is made.
 _READY_STREAM = "import.vmdk"
+
+# Is noted of an imported disk where the VM of its import could not be removed.
+_LEFT = "left"
 
 _SECONDS_TO_CLEAN_UP = 300.0
 
@@ -516,6 +519,8 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         known = notes.noted(files, target) if there else {}
         if known and {name: known.get(name) for name in made_of} == made_of and not options.force:
             item.facts = known.get("facts") or {}
+            if known.get(_LEFT) and not task.check and _cleared(task, item, home, target):
+                notes.note(files, target, {name: value for name, value in known.items() if name != _LEFT})
             return
         found = converting.source(tool, options.path, options.source_format)
         if there and not options.force:
@@ -524,7 +529,8 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             if not task.check:
                 if not known:
                     importing.clear(task, item, home, target)
-                notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
+                left = bool(known.get(_LEFT)) and not _cleared(task, item, home, target)
+                notes.note(files, target, _imported(made_of, content, item, left=left))
             return
         item.steps = (IMPORT,)
         # Once more before it is replaced, since conversion and upload may take hours.
@@ -534,10 +540,6 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         converting.checksum(options.path, options.checksum, session.show_progress)
         with local.scratch(f"{options.path}.stream", task.deadline, session.show_progress) as place:
             path, capacity, content = _stream(task, tool, found, place)
-            if known:
-                # It is of the disk that goes. Were it there beside the new one, a run that ends
-                # before the proof would leave that one with a proof of another.
-                notes.note(files, target, {})
             new = importing.NewDisk(
                 path=path,
                 capacity=capacity,
@@ -548,15 +550,76 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
                 check=check,
                 timeout=options.timeout,
             )
-            came = importing.bring_in(task, item, home, new)
+            came = _bring_in(task, item, home, new, files, known)
             item.facts["uuid"], item.sent = came.uuid, came.sent
         if options.verify == CONTENT and _read_back(task, files, target) != content:
             _delete_wrong(task, item, options, home.ref)
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
-        # Where nothing is noted, the next run looks for the VM of the import, and removes it.
-        if came.cleared:
-            notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
+        notes.note(files, target, _imported(made_of, content, item, left=not came.cleared))
     item.done.append(IMPORT)
+
+
+def _bring_in(
+    task: Task[DiskItem],
+    item: DiskItem,
+    home: places.Home,
+    new: importing.NewDisk,
+    files: DatastoreFiles,
+    known: t.Mapping[str, t.Any],
+) -> importing.Imported:
+    """Import a disk. What is noted of one that it replaces goes right before, and comes back where
+    that one stays.
+
+    Were it there beside the new one, a run that ends before the proof would leave that one with a
+    proof of another. Were it not there beside the old one, nobody could say on vSAN what that is.
+
+    :param known: what is noted of the disk that is there; empty where nothing is.
+    """
+    old: list[bytes] = []
+
+    def check() -> None:
+        new.check()
+        if known:
+            old.append(files.read(new.target, vmdk.MOST_DESCRIPTOR))
+            notes.note(files, new.target, {})
+
+    try:
+        return importing.bring_in(task, item, home, dataclasses.replace(new, check=check))
+    except (Fault, NotAttempted):
+        # Of all else it is not known whether vCenter goes on with it.
+        if old:
+            _note_again(item, files, new.target, old[0], known)
+        raise
+
+
+def _note_again(item: DiskItem, files: DatastoreFiles, target: DatastorePath, old: bytes, known: t.Mapping[str, t.Any]) -> None:
+    """Note of a disk what was noted before, where it is the same one: each has another UUID in its
+    descriptor.
+    """
+    try:
+        if files.read(target, vmdk.MOST_DESCRIPTOR) == old:
+            notes.note(files, target, known)
+    except VforgeError as error:
+        item.warnings.append(f"What was noted of {target} is lost, so the next run reads it: {error.message}")
+
+
+def _imported(made_of: t.Mapping[str, t.Any], content: str, item: DiskItem, *, left: bool) -> dict[str, t.Any]:
+    """What is noted of a disk that came by an import.
+
+    :param left: whether the VM of the import is there still, which the next run removes.
+    """
+    noted = {**made_of, "content_sha256": content, "facts": item.facts}
+    return {**noted, _LEFT: True} if left else noted
+
+
+def _cleared(task: Task[DiskItem], item: DiskItem, home: places.Home, target: DatastorePath) -> bool:
+    """Remove the VM that an earlier import has left; whether it is gone. The disk is right without."""
+    try:
+        importing.clear(task, item, home, target)
+    except importing.Busy as error:
+        item.warnings.append(f"{error.message} The next import to this place tries again.")
+        return False
+    return True
 
 
 def _replaceable(session: Session, datacenter: t.Any, target: DatastorePath) -> t.Callable[[], None]:
@@ -649,10 +712,15 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             if begun and not task.check:
                 _end_begun(task, item, ref, target)
             return
-        ours = known.get("source") == str(source) or (
-            begun.get("source") == str(source) and _may_be_copy(files, target, text.capacity)
-        )
-        plan.check_free(str(target), there=there, ours=ours, force=options.force)
+        ours = known.get("source") == str(source)
+        left = begun.get("source") == str(source) and not ours and not options.force
+        if left and _is_whole_copy(task, files, source, target):
+            if not task.check:
+                notes.note(files, target, made_of)
+                _end_begun(task, item, ref, target)
+            return
+        # What is not whole is of no use to anybody.
+        plan.check_free(str(target), there=there, ours=ours or left, force=options.force)
         item.steps = (COPY,)
         if there:
             describing.check_nobodys(session, ref, target)
@@ -672,14 +740,42 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             item.done.append(COPY)
 
 
-def _may_be_copy(files: DatastoreFiles, target: DatastorePath, capacity: int) -> bool:
-    """Whether a disk may be the copy that an earlier run has begun: it has the size of its source,
-    or is half made. Somebody may have put another one in the place since.
+def _is_whole_copy(task: Task[DiskItem], files: DatastoreFiles, source: DatastorePath, target: DatastorePath) -> bool:
+    """Whether the copy that an earlier run has begun is whole; False where it is half made.
+
+    Both disks are read: somebody may have put another one in the place since, and nothing else says
+    what a disk was copied from.
+
+    :raises Exists: it is another disk, or cannot be read.
+    """
+    there, own = Flat(files, target), Flat(files, source)
+    plan.check_free(str(target), there=True, ours=there.text.capacity == own.text.capacity, force=False)
+    try:
+        if _is_half_made(there):
+            return False
+        same = _read_back(task, files, target) == _read_back(task, files, source)
+    except (FileLocked, NoSuchFile, SeveralFiles) as error:
+        raise plan.Exists(
+            f"{target} is there already, and whether it is the copy of {source} that a run has begun "
+            f"cannot be known: {error.message}",
+            hint="Set force to replace it, or choose another place.",
+        ) from error
+    plan.check_free(str(target), there=True, ours=same, force=False)
+    return True
+
+
+def _is_half_made(disk: Flat) -> bool:
+    """Whether a disk has less content than its descriptor says.
+
+    :raises FileLocked, NoSuchFile, SeveralFiles: it cannot be read, as none on vSAN can.
     """
     try:
-        return Flat(files, target).text.capacity == capacity
+        disk.state()
+    except SeveralFiles:
+        raise
     except NotWhole:
         return True
+    return False
 
 
 @contextlib.contextmanager

@@ -454,20 +454,27 @@ def _delete_left(task: Task[t.Any], item: Item, home: Home, name: str, path: str
     """Delete the disk that a killed run has taken off its VM.
 
     Whoever may change the VM can write another path there, so only a disk in the folder that
-    vCenter has made for this VM is deleted. On vSAN and vVols that folder has a UUID for its name
-    (API reference, DatastoreNamespaceManager), and the disk that of the VM.
+    vCenter has made for this VM is deleted.
 
-    :param name: of the VM, after which vCenter has named its folder.
+    :param name: of the VM.
     :raises Busy: it is another disk, or cannot be deleted.
     """
-    own = re.escape(name)
-    if not re.fullmatch(rf"\[[^\]]+\] ({own}(_\d+)?/[^/]+|[0-9a-f-]{{36}}/{own}(_\d+)?)\.vmdk", path):
+    if not _is_of_import(name, path):
         raise Busy(
             f"The VM {name} says that {path} was left of an import, which is not in its folder.",
             hint="Look what it is, delete it if it is nobody's, and remove that VM.",
         )
     if not _delete_detached(task, item, home, path):
         raise Busy(f"The disk {path} that an import has left cannot be deleted.", hint="Run again later.")
+
+
+def _is_of_import(name: str, path: str) -> bool:
+    """Whether a disk is in the folder of the VM of an import. vCenter has named that after the VM; on
+    vSAN and vVols it has an ID for its name, and the disk that of the VM.
+    """
+    own = re.escape(name)
+    found = re.fullmatch(rf"\[[^\]]+\] (?:{own}(?:_\d+)?/[^/]+|([^/]+)/{own}(?:_\d+)?)\.vmdk", path)
+    return found is not None and (found[1] is None or directories.is_real_name(found[1]))
 
 
 def run(task: Task[t.Any], item: Item, start: t.Callable[[], t.Any], doing: str, *, repeatable: bool = False) -> None:

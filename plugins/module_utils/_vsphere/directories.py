@@ -5,9 +5,11 @@
 
 On vSAN and vVols a topmost directory is an object of the storage, which
 ``DatastoreNamespaceManager`` makes (API reference, ``topLevelDirectoryCreateSupported``). It is
-then found by its name, as any other (govmomi, issue 654). Its real name is a UUID, and that is what
+then found by its name, as any other (govmomi, issue 654). Its real name is an ID, and that is what
 vCenter lists: backings and ``layoutEx`` of a VM have a disk by it, also where the disk was attached
-by the other name (Kubernetes' provider for vSphere, ``getcanonicalVolumePath``).
+by the other name (Kubernetes' provider for vSphere, ``getcanonicalVolumePath``). On vSAN it is a
+UUID; on vVols ``rfc4122.`` and a UUID, or ``naa.`` and hexadecimal digits, as the array has it
+(backings in public reports of arrays by HPE: Nimble, Primera, 3PAR).
 """
 
 from __future__ import annotations
@@ -31,19 +33,24 @@ _TO_DATASTORES = (Route("datacenter-stores", vim.Datacenter, "datastore"),)
 # On these a topmost directory is an object, and no file is outside of one.
 OF_OBJECTS = ("vsan", "VVOL")
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_ID = re.compile(r"(rfc4122\.)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|naa\.[0-9a-f]{16,32}", re.IGNORECASE)
+
+
+def is_real_name(directory: str) -> bool:
+    """Whether vCenter lists a topmost directory of vSAN or vVols by this name."""
+    return _ID.fullmatch(directory) is not None
 
 
 def names_of(session: Session, datacenter: t.Any, kind: str, url: str, path: DatastorePath) -> frozenset[str]:
-    """All names by which vCenter may list a file: its path, and on vSAN and vVols that by the UUID
-    of its topmost directory. No call, and one there.
+    """All names by which vCenter may list a file: its path, and on vSAN and vVols that by the real
+    name of its topmost directory. No call, and one there.
 
     :param kind: of the datastore (``VMFS``, ``vsan``).
     :param url: ``summary.url`` of the datastore.
-    :raises Fault, NotFound: the UUID cannot be had, so that nobody knows whose the file is.
+    :raises Fault, NotFound: that name cannot be had, so that nobody knows whose the file is.
     """
     top, _slash, below = path.path.partition("/")
-    if kind not in OF_OBJECTS or not below or _UUID.fullmatch(top):
+    if kind not in OF_OBJECTS or not below or is_real_name(top):
         return frozenset({str(path)})
     manager = session.content.datastoreNamespaceManager
     asked = f"{url.rstrip('/')}/{top}"

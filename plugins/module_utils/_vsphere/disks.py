@@ -309,9 +309,9 @@ _DECIDING_ALONE: dict[type, tuple[str, ...]] = {vim.VirtualMachine: _DECIDING}
 _USERS: dict[type, tuple[str, ...]] = {vim.VirtualMachine: ("name", "runtime.powerState", "layoutEx.disk", *_DECIDING)}
 _TO_VMS = (Route("datastore-vms", vim.Datastore, "vm"),)
 
-# VMs whose configuration vCenter cannot read (VirtualMachineConnectionState). One that is
-# just being made has none either, and is connected.
-_UNREADABLE = ("inaccessible", "invalid", "orphaned")
+# VMs whose configuration vCenter can read (VirtualMachineConnectionState): one that is just being
+# made has none yet, and is connected. Where this user may not read the VM, the state is missing, too.
+_READABLE = ("connected", "disconnected")
 
 
 def users_of_file(session: Session, datastore: t.Any, file: str, also: t.Collection[str] = ()) -> list[DiskUser]:
@@ -344,16 +344,16 @@ def _files_now(row: Row) -> set[str]:
 
 
 def _is_known(row: Row) -> bool:
-    """Whether vCenter knows the files of a VM, those of its snapshots among them."""
+    """Whether vCenter knows the files of a VM, those of its snapshots among them, and says them to this user."""
     if row.get("layoutEx.file") is not None:
         return True
     if row.get(DEVICES) is None:
-        return str(row.get("runtime.connectionState") or "") not in _UNREADABLE
+        return str(row.get("runtime.connectionState") or "") in _READABLE
     return row.get("snapshot") is None
 
 
-def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: bool = False) -> dict[str, list[str]]:
-    """Other VMs that use some disks, by the paths of these: one call, or
+def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: bool = False) -> dict[str, list[DiskUser]]:
+    """Other VMs that use some disks, or may use them, by the paths of these: one call, or
     three where there are many VMs.
 
     :param moid: of a VM on the same datastores.
@@ -364,15 +364,20 @@ def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: b
     wanted = set(files)
 
     def is_user(row: Row) -> bool:
-        return bool(wanted & _files_now(row))
+        return bool(wanted & _files_now(row)) or not _is_known(row)
 
     rows = collect_chosen(session, [vm], _USERS, _TO_NEIGHBOURS, _DECIDING_ALONE, is_user, page=PAGE) if wanted else []
-    using: dict[str, list[str]] = {file: [] for file in wanted}
+    using: dict[str, list[DiskUser]] = {file: [] for file in wanted}
     for row in rows:
         if itself or row.moid != moid:
-            for file in wanted & _files_now(row):
-                using[file].append(names.unescape(row.get("name") or row.moid))
-    return {file: sorted(found) for file, found in using.items()}
+            for file in wanted & _files_now(row) if _is_known(row) else wanted:
+                using[file].append(_user(row, {file}))
+    return {file: sorted(found, key=lambda user: user.name) for file, found in using.items()}
+
+
+def unknown_among(users: t.Iterable[DiskUser]) -> str:
+    """The names of those VMs that may use a disk since vCenter does not know their files; empty where none is."""
+    return ", ".join(user.name for user in users if not user.known)
 
 
 def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str]]:

@@ -22,8 +22,9 @@ _ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 def documents(path: Path) -> list[Document]:
-    """The documents of a YAML file."""
-    return [each for each in yaml.safe_load_all(path.read_text(encoding="utf-8")) if each]
+    """The documents of a YAML file, or of all in a folder."""
+    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    return [each for file in files for each in yaml.safe_load_all(file.read_text(encoding="utf-8")) if each]
 
 
 def definitions() -> Iterator[Document]:

@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What tests ask of an API server, by the official client."""
+"""What tests ask of an API server, by the official client: apply, look, and wait for what happens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,16 @@ from kubernetes import config, dynamic
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import NotFoundError, ResourceNotFoundError
 
+from .programs import PATIENCE
+
 Document = dict[str, Any]
+Objects = dict[str, Document]
 
 _MANAGER = "gate-k8s"
+
+
+class NotReached(AssertionError):
+    """What was waited for did not come about in time."""
 
 
 class Kube:
@@ -73,6 +81,11 @@ class Kube:
             return None
         return found
 
+    def list(self, api_version: str, kind: str, namespace: str | None = None) -> Objects:
+        """All of a kind, by their names."""
+        listing = self.resource(api_version, kind).get(namespace=namespace).to_dict()
+        return {item["metadata"]["name"]: item for item in listing["items"]}
+
     def patch_status(self, api_version: str, kind: str, name: str, namespace: str, status: Document) -> None:
         """Say how an object is, as its controller would."""
         self.resource(api_version, kind).status.patch(
@@ -82,3 +95,61 @@ class Kube:
     def delete(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> None:
         """Have one object removed."""
         self.resource(api_version, kind).delete(name=name, namespace=namespace)
+
+    def wait(
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str,
+        reached: Callable[[Objects], bool],
+        what: str,
+        seconds: float = PATIENCE,
+    ) -> Objects:
+        """Watch all of a kind in a namespace until they are as they should be; returns them.
+
+        Raises NotReached: with ``what``, and how they are now.
+        """
+        resource = self.resource(api_version, kind)
+        deadline = time.monotonic() + seconds
+        while True:
+            listing = resource.get(namespace=namespace).to_dict()
+            found: Objects = {item["metadata"]["name"]: item for item in listing["items"]}
+            if reached(found):
+                return found
+            left = int(deadline - time.monotonic())
+            if left <= 0:
+                raise NotReached(f"{what} was not reached in {seconds:.0f} s: {_states(found)}")
+            version = listing["metadata"]["resourceVersion"]
+            for event in resource.watch(namespace=namespace, resource_version=version, timeout=min(left, 60)):
+                _take(found, event)
+                if reached(found):
+                    return found
+
+
+def _take(found: Objects, event: Any) -> None:
+    raw = event["raw_object"]
+    if event["type"] == "DELETED":
+        found.pop(raw["metadata"]["name"], None)
+    elif event["type"] in ("ADDED", "MODIFIED"):
+        found[raw["metadata"]["name"]] = raw
+
+
+def conditions(document: Document) -> dict[str, str]:
+    """The status of each condition of an object; of two of the same type the one in the form of v1beta2."""
+    status = document.get("status") or {}
+    listed = [*(status.get("conditions") or []), *((status.get("v1beta2") or {}).get("conditions") or [])]
+    return {each["type"]: each["status"] for each in listed}
+
+
+def _states(found: Objects) -> str:
+    """How objects are, for a message."""
+    lines = []
+    for name, item in found.items():
+        status = item.get("status") or {}
+        wrong = [
+            f"{each['type']}: {each.get('reason')}: {each.get('message')}"
+            for each in status.get("conditions") or []
+            if each.get("status") != "True"
+        ]
+        lines.append(f"{item['kind']} {name} {status.get('phase', '')} {'; '.join(wrong)}"[:1500])
+    return "\n".join(lines) or "there is none"

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -53,14 +55,19 @@ def key_pair(folder: Path, name: str) -> Pair:
 class Authority:
     """Issues certificates.
 
-    folder: where they go.
+    folder: where they go; pem: certificate and key of one that there is; by default a new one is made.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pem: tuple[bytes, bytes] | None = None) -> None:
         self.folder = folder
-        self._key, self._certificate = _made()
+        self._key, self._certificate = _loaded(*pem) if pem else _made()
         data = self._certificate.public_bytes(serialization.Encoding.PEM)
         self.certificate = _write(folder / "ca.crt", data)
+
+    @property
+    def pem(self) -> bytes:
+        """Its own certificate."""
+        return self.certificate.read_bytes()
 
     def issue(self, name: str, organization: str = "", folder: Path | None = None) -> Pair:
         """A certificate for a client or for a server on the loopback interface.
@@ -97,7 +104,16 @@ def _name(common: str, organization: str = "") -> x509.Name:
     return x509.Name(parts)
 
 
-def _made() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+def _loaded(certificate: bytes, key: bytes) -> tuple[Key, x509.Certificate]:
+    loaded = serialization.load_pem_private_key(key, None)
+    assert isinstance(loaded, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
+    with warnings.catch_warnings():
+        # The authorities that Cluster API makes have the serial number 0.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        return loaded, x509.load_pem_x509_certificate(certificate)
+
+
+def _made() -> tuple[Key, x509.Certificate]:
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
     name = _name("gate-k8s")

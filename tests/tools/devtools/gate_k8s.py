@@ -2,12 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The roles for Cluster API against a real API server of Kubernetes, built from its modules of Go."""
+"""The roles for Cluster API against a real API server of Kubernetes and real controllers, built from their modules of Go."""
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from devtools import layout, processes
@@ -26,25 +28,68 @@ _CORE = "ansible_collections/kubernetes/core/"
 _KUBERNETES = "v1.37.2"
 _STAMP = "k8s.io/component-base/version"
 
-# Without these a server says that it is v0.0.0, which clients refuse.
+# A server that was built without these says v0.0.0, which Cluster API and clients refuse.
 _VERSIONS = (f"-X {_STAMP}.gitVersion={_KUBERNETES}", f"-X {_STAMP}.gitMajor=1", f"-X {_STAMP}.gitMinor=37")
 
+_CLUSTER_API = "sigs.k8s.io/cluster-api"
+_CAPV = "sigs.k8s.io/cluster-api-provider-vsphere"
 
-# What is built, by the names of the programs.
-_PROGRAMS = {"etcd": "go.etcd.io/etcd/server/v3", "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver"}
+
+@dataclass(frozen=True)
+class Module:
+    """A module of Go of the lane.
+
+    name: its folder in the lane. programs: what is built of it, by names, from which packages.
+    source, manifests: a module that it requires, and its folders whose files are kept in ``manifests``, beside the programs.
+    """
+
+    name: str
+    programs: dict[str, str]
+    source: str = ""
+    manifests: tuple[str, ...] = ()
+
+    def build(self, go: Go) -> Build:
+        """All its programs. Minutes of processor time, so only this lane asks for it."""
+        folder = _LANE / self.name
+        log = layout.LOGS / f"k8s-{self.name}.log"
+
+        def make(target: Path) -> None:
+            for program, package in self.programs.items():
+                command: list[str | Path] = [go.tool("go"), "build", "-trimpath", "-p", "2", "-o", target / program]
+                command += ["-ldflags", " ".join(("-s", "-w", *_VERSIONS)), package]
+                processes.check(command, log, cwd=folder, env={**go.env(), "CGO_ENABLED": "0"})
+            if self.source:
+                ask: list[str | Path] = [go.tool("go"), "list", "-m", "-f", "{{.Dir}}", self.source]
+                self._keep(Path(processes.check(ask, log, cwd=folder, env=go.env()).strip()), target / "manifests")
+
+        return Build(f"k8s-{self.name}", (go.version, *_VERSIONS, *self.manifests, *sorted(folder.iterdir())), make)
+
+    def _keep(self, source: Path, target: Path) -> None:
+        """Copy the manifests, without the modes of Go's module cache, which cannot be removed."""
+        for where in self.manifests:
+            (target / where).mkdir(parents=True)
+            for manifest in sorted((source / where).glob("*.yaml")):
+                (target / where / manifest.name).write_bytes(manifest.read_bytes())
 
 
-def _server(go: Go) -> Build:
-    """etcd and the API server: eight minutes of processor time, so only this lane asks for them."""
-    module = _LANE / "server"
-
-    def make(folder: Path) -> None:
-        for program, package in _PROGRAMS.items():
-            command: list[str | Path] = [go.tool("go"), "build", "-trimpath", "-p", "2", "-o", folder / program]
-            command += ["-ldflags", " ".join(("-s", "-w", *_VERSIONS)), package]
-            processes.check(command, layout.LOGS / "k8s-server.log", cwd=module, env={**go.env(), "CGO_ENABLED": "0"})
-
-    return Build("k8s-server", (go.version, *_VERSIONS, *sorted(module.iterdir())), make)
+_MODULES = (
+    Module("server", {"etcd": "go.etcd.io/etcd/server/v3", "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver"}),
+    Module(
+        "cluster-api",
+        {
+            "core": f"{_CLUSTER_API}/core",
+            "bootstrap": f"{_CLUSTER_API}/bootstrap/kubeadm",
+            "control-plane": f"{_CLUSTER_API}/controlplane/kubeadm",
+        },
+        _CLUSTER_API,
+        tuple(
+            f"{part}/config/{kind}"
+            for part in ("core", "bootstrap/kubeadm", "controlplane/kubeadm")
+            for kind in ("crd/bases", "webhook")
+        ),
+    ),
+    Module("capv", {"capv": _CAPV}, _CAPV, ("config/default/crd/bases", "config/govmomi/webhook")),
+)
 
 
 def _python(python: Path) -> Build:
@@ -67,16 +112,19 @@ def _python(python: Path) -> Build:
 
 def run(console: Console, arguments: list[str]) -> int:
     """Build what is missing, and test; returns the exit code. arguments: for pytest."""
-    console.title("A real API server")
+    console.title("A real API server and real controllers")
     tools = Toolbox(console.part)
     python = tools.tool("python")
-    binaries, libraries = _server(tools.go).ensure(), _python(python).ensure()
-    console.part("kubernetes", ", ".join(_PROGRAMS))
+    built = {}
+    for module in _MODULES:
+        built[module.name] = str(module.build(tools.go).ensure())
+        console.part(module.name, ", ".join(module.programs))
+    libraries = _python(python).ensure()
     with new_run() as copy:
         env = tools.env(
             PYTHONPATH=os.pathsep.join(map(str, (copy.folder, copy.collection / "tests" / "tools", libraries))),
             ANSIBLE_COLLECTIONS_PATH=os.pathsep.join(map(str, (copy.folder, libraries))),
-            VFORGE_GATE_BINARIES=str(binaries),
+            VFORGE_GATE_BUILDS=json.dumps(built),
             VFORGE_GATE_SIMULATOR=str(tools.simulator),
         )
         command: list[str | Path] = [python, "-m", "pytest", "-p", "no:cacheprovider", "-v", "-s"]

@@ -38,7 +38,8 @@ class ActionModule(ActionBase):
         given = {{name: value for name, value in checked.validated_parameters.items() if value is not None}}
         with open({asked!r}, "a") as file:
             file.write(json.dumps([module, given]) + chr(10))
-        return {{"changed": True}}
+        # As modules do.
+        return {{"changed": True, "invocation": {{"module_args": given}}}}
 """
 
 
@@ -58,7 +59,7 @@ class Awx:
             (actions / f"{module}.py").write_text(text, encoding="utf-8")
 
     def apply(self, **variables: Any) -> subprocess.CompletedProcess[str]:
-        """Play apply.yml.
+        """Play apply.yml, and show all that Ansible would.
 
         :param variables: of the site.
         """
@@ -68,7 +69,7 @@ class Awx:
         known = environment(self._folder)
         paths = f"{self._folder}{os.pathsep}{known['ANSIBLE_COLLECTIONS_PATH']}"
         return subprocess.run(
-            [*PLAYBOOK, "automation/awx/apply.yml", "-e", f"@{site}"],
+            [*PLAYBOOK, "automation/awx/apply.yml", "-vvv", "-e", f"@{site}"],
             cwd=ROOT,
             env={**known, "ANSIBLE_COLLECTIONS_PATH": paths},
             capture_output=True,

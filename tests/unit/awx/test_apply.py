@@ -22,6 +22,18 @@ _SECRETS = {
     "vcenter": {"host": "vcenter.example.com", "username": "automation@vsphere.local", "password": "secret-of-the-vcenter"},
     "guest": {"username": "root", "password": "secret-of-guests"},
 }
+# Of each kind of question one, and one that no survey asks for.
+_VARIABLES = {
+    "restore_drill": {"restore_drill_vms": ["web-1"]},
+    "instant_clone_fleet": {
+        "instant_clone_fleet_name": "web-###",
+        "instant_clone_fleet_count": 200,
+        "instant_clone_fleet_golden_version": 7,
+        "instant_clone_fleet_clusters": ["Berlin-1"],
+    },
+    "evc_baseline": {"evc_baseline_apply": True, "evc_baseline_mode": "intel-broadwell"},
+    "cbt_backup": {"cbt_backup_keep_daily": 7, "cbt_backup_quiesce": "require"},
+}
 _CREDENTIALS = {"vCenter", "guests"}
 
 
@@ -32,7 +44,8 @@ def _awx(tmp_path_factory):
     done = awx.apply(
         vforge_awx_secrets=_SECRETS,
         vforge_awx_backup_repository="/mnt/backups",
-        vforge_awx_extra_vars={"restore_drill": {"restore_drill_vms": ["web-1"]}},
+        vforge_awx_extra_vars=_VARIABLES,
+        vforge_awx_webhook_url="https://hooks.example.com/secret-of-the-hook",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "secret-of" not in done.stdout + done.stderr
@@ -106,9 +119,12 @@ def test_schedules_are_of_job_templates_that_are_there_and_answer_questions_that
         template = templates[schedule["unified_job_template"].removeprefix("vSphere: ")]
         questions = {each["variable"]: each for each in template["survey_spec"]["spec"]}
         for variable, answer in schedule["extra_data"].items():
-            assert answer in questions[variable]["choices"]
-        # A schedule gives no other answers, so that each required one has to be in the survey.
-        assert all(each["default"] != "" for each in questions.values() if each["required"])
+            assert not questions[variable]["choices"] or answer in questions[variable]["choices"]
+        # AWX takes no default of the survey for a required answer that a schedule does not give (api/serializers.py).
+        required = {variable: each["default"] for variable, each in questions.items() if each["required"]}
+        assert required == {"cbt_backup_repository": "/mnt/backups"}
+        assert required.items() <= schedule["extra_data"].items()
+    assert awx.asked("schedule")["backups read back each week"]["extra_data"]["cbt_backup_verify"] == "true"
 
 
 def test_the_site_sets_answers_and_variables(awx):
@@ -117,6 +133,20 @@ def test_the_site_sets_answers_and_variables(awx):
     assert asked["cbt_backup_repository"]["default"] == "/mnt/backups"
     assert asked["cbt_backup_mode"]["default"] == "auto"
     assert templates["restore drill"]["extra_vars"] == {"restore_drill_vms": ["web-1"], "restore_drill_command": []}
+
+
+@pytest.mark.parametrize("flow", ["cbt_backup", "evc_baseline", "instant_clone_fleet"])
+def test_what_a_site_sets_is_the_default_of_its_question(awx, flow):
+    """AWX has a default of a survey win over a variable of the job template (main/models/mixins.py), and takes texts as answers."""
+    (template,) = (each for each in awx.asked("job_template").values() if each["playbook"] == f"playbooks/{flow}.yml")
+    asked = {each["variable"]: each for each in template["survey_spec"]["spec"]}
+    answers = {name: value for name, value in _VARIABLES[flow].items() if name in asked}
+    assert {name: asked[name]["default"] for name in answers} == {
+        name: value if asked[name]["type"] == "integer" else str(value).replace("True", "true") for name, value in answers.items()
+    }
+    assert not asked.keys() & template["extra_vars"].keys()
+    left = {name: value for name, value in _VARIABLES[flow].items() if name not in asked}
+    assert left.items() <= template["extra_vars"].items()
 
 
 def test_a_job_has_more_time_than_a_task_of_its_role(awx):
@@ -134,8 +164,13 @@ def test_only_the_flow_whose_vms_are_hosts_of_the_inventory_is_sliced(awx):
 
 
 def test_no_secret_is_in_anything_but_a_credential(awx):
-    for kind in ("job_template", "inventory_source", "project", "schedule", "workflow_job_template", "notification_template"):
+    for kind in ("job_template", "inventory_source", "project", "schedule", "workflow_job_template"):
         assert "secret-of" not in str(awx.asked(kind))
+    # The token of a hook is in its address.
+    (notification,) = awx.asked("notification_template").values()
+    configuration = notification["notification_configuration"]
+    assert configuration.pop("url").endswith("secret-of-the-hook")
+    assert "secret-of" not in str(notification)
     assert awx.asked("credential")["vCenter"]["inputs"] == _SECRETS["vcenter"]
 
 
@@ -149,6 +184,26 @@ def test_a_site_may_choose_flows_and_have_its_credentials_already(tmp_path):
     assert not awx.asked("credential")
     assert not awx.asked("workflow_job_template")
     assert not awx.asked("schedule")
+
+
+def test_a_site_may_have_awxs_own_type_and_a_second_vcenter(tmp_path):
+    awx = Awx(tmp_path)
+    second = {"host": "other.example.com", "username": "automation@vsphere.local", "password": "secret-of-the-other"}
+    done = awx.apply(
+        vforge_awx_flows=["vmdk_migrate"], vforge_awx_vcenter="vcenter_builtin", vforge_awx_secrets={"second_vcenter": second}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (template,) = awx.asked("job_template").values()
+    assert set(template["credentials"]) == {"vSphere: vCenter, type of AWX", "vSphere: second vCenter"}
+
+
+@pytest.mark.parametrize("there", [{}, {"vforge_awx_optional_credentials": []}], ids=["nowhere", "in AWX already"])
+def test_a_backup_does_without_a_user_of_guests_unless_awx_has_one(tmp_path, there):
+    awx = Awx(tmp_path)
+    done = awx.apply(vforge_awx_flows=["cbt_backup"], vforge_awx_secrets={"vcenter": _SECRETS["vcenter"]}, **there)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (template,) = awx.asked("job_template").values()
+    assert set(template["credentials"]) == {"vSphere: vCenter", *(["vSphere: guests"] if there else [])}
 
 
 def test_the_files_of_the_guide_are_those_of_a_site(tmp_path):

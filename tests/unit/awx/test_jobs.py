@@ -78,6 +78,17 @@ def test_what_names_a_ca_or_a_thumbprint_beside_it_insists(name, make_sim, tmp_p
     assert done.status == {"VMWARE_CA_PATH": "successful", "VMWARE_THUMBPRINT": "failed"}[name], done.output
 
 
+def test_a_mode_that_a_cluster_has_already_was_not_applied(make_sim, tmp_path):
+    sim = make_sim("--vms", "0")
+    handed = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        done = Job(sim, tmp_path / name, "evc_baseline").vcenter().answers(cluster="DC0_C0", apply="true").run()
+        assert done.status == "successful", done.output
+        handed.append([done.stats["evc_baseline"][what] for what in ("to_do", "applied")])
+    assert handed == [[True, True], [False, False]]
+
+
 def test_the_inventory_source_has_the_vms_and_the_group_of_those_that_are_backed_up(make_sim, tmp_path):
     sim = make_sim("--vms", "2")
     for words in (

@@ -19,14 +19,15 @@ import (
 // guestOff is what vCenter says of a guest that reports nothing.
 func guestOff() *types.GuestInfo {
 	return &types.GuestInfo{
-		ToolsStatus:          types.VirtualMachineToolsStatusToolsNotRunning,
-		ToolsVersionStatus:   string(types.VirtualMachineToolsVersionStatusGuestToolsUnmanaged),
-		ToolsVersionStatus2:  string(types.VirtualMachineToolsVersionStatusGuestToolsUnmanaged),
-		ToolsRunningStatus:   string(types.VirtualMachineToolsRunningStatusGuestToolsNotRunning),
-		ToolsVersion:         "12352",
-		ToolsInstallType:     "guestToolsTypeOpenVMTools",
-		GuestState:           string(types.VirtualMachineGuestStateNotRunning),
-		GuestOperationsReady: types.NewBool(false),
+		ToolsStatus:               types.VirtualMachineToolsStatusToolsNotRunning,
+		ToolsVersionStatus:        string(types.VirtualMachineToolsVersionStatusGuestToolsUnmanaged),
+		ToolsVersionStatus2:       string(types.VirtualMachineToolsVersionStatusGuestToolsUnmanaged),
+		ToolsRunningStatus:        string(types.VirtualMachineToolsRunningStatusGuestToolsNotRunning),
+		ToolsVersion:              "12352",
+		ToolsInstallType:          "guestToolsTypeOpenVMTools",
+		GuestState:                string(types.VirtualMachineGuestStateNotRunning),
+		GuestOperationsReady:      types.NewBool(false),
+		GuestStateChangeSupported: types.NewBool(false),
 	}
 }
 
@@ -181,6 +182,7 @@ func (s *Sim) guestInfo(vm *simulator.VirtualMachine, st guestState) *types.Gues
 	g.ToolsRunningStatus = string(types.VirtualMachineToolsRunningStatusGuestToolsRunning)
 	g.GuestState = string(types.VirtualMachineGuestStateRunning)
 	g.GuestOperationsReady = types.NewBool(true)
+	g.GuestStateChangeSupported = types.NewBool(true)
 	g.GuestId, g.GuestFullName, g.GuestFamily = vm.Config.GuestId, vm.Config.GuestFullName, string(types.VirtualMachineGuestOsFamilyLinuxGuest)
 	g.HostName = guestinfo.HostName(vm)
 	if sys := s.guests.find(vm.Self); sys != nil && sys.Named() != "" {

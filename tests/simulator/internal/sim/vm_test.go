@@ -98,11 +98,16 @@ func TestResetThawsAParent(t *testing.T) {
 func TestGuestShutdownEndsPoweredOff(t *testing.T) {
 	b := start(t)
 	ref := b.clone("sleepy")
-	b.until(ref, hasIP)
+	if vm := b.until(ref, hasIP); !*vm.Guest.GuestStateChangeSupported {
+		t.Error("a guest with Tools running is not ready for soft power operations")
+	}
 	if err := object.NewVirtualMachine(b.client, ref).ShutdownGuest(b.ctx); err != nil {
 		t.Fatal(err)
 	}
-	b.until(ref, func(vm mo.VirtualMachine) bool { return vm.Runtime.PowerState == poweredOff })
+	vm := b.until(ref, func(vm mo.VirtualMachine) bool { return vm.Runtime.PowerState == poweredOff })
+	if *vm.Guest.GuestStateChangeSupported {
+		t.Error("a guest that is off is ready for soft power operations")
+	}
 }
 
 func TestDestroyKeepsLayersThatOthersNeed(t *testing.T) {

@@ -15,12 +15,15 @@ from pyVim.task import WaitForTask
 from pyVmomi import vim, vmodl
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restore_plan, restoring, settings, targets
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import MACHINE_FILE
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_record import Made, Record
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest import RestSession
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing, places
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotFound
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, NotFound, StillRunning
 from ansible_collections.vforge.vsphere.plugins.module_utils._role.needs import privileges_of
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles, FileLocked
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.policies import find_policy, policies_of
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.vm import reference
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
@@ -190,6 +193,25 @@ def test_any_kept_point_by_its_id_or_by_a_time(web):
     assert web.restore(before="2999-01-01T00:00:00Z").result["changed"] is False
 
 
+def unknown(monkeypatch, web, name="stranger", **where):
+    """Make a VM whose files vCenter does not know."""
+    web.sim.create_vm(name, on=False, **where)
+    known = vsphere_disks._is_known
+    monkeypatch.setattr(vsphere_disks, "_is_known", lambda row: known(row) and row.get("name", name) != name)
+
+
+def test_a_disk_that_a_vm_may_have_whose_files_are_not_known_stays(web, monkeypatch):
+    web.write(MIB, seed=2)
+    web.off()
+    old = web.file()
+    unknown(monkeypatch, web)
+    ran = web.restore()
+    (disk,) = ran.result["disks"]
+    why = "vCenter does not know the files of stranger, which may have it"
+    assert disk["replaced"] == {"path": old, "deleted": False, "reason": why}
+    assert ran.called("DeleteVirtualDisk_Task") == 0
+
+
 # Several disks
 
 
@@ -299,7 +321,7 @@ def test_a_vm_that_cannot_be_started_again_is_told(db):
     db.sim.inject(method="PowerOnVM_Task", do="task-fault", fault="InsufficientResourcesFault")
     failed = db.try_restore(disks=["2000"], power_off=True)
     assert failed.error.error_code == "invalid_argument"
-    assert "could not be started again" in failed.result["into"]["warnings"][0]
+    assert "was not started again" in failed.result["into"]["warnings"][0]
     assert (db.state(), failed.result["into"]["actions"][-1]) == ("poweredOff", "powered_off")
 
 
@@ -308,6 +330,38 @@ def test_a_vm_whose_disks_may_be_the_restored_ones_stays_off(db):
     db.sim.inject(method="ReconfigVM_Task", nth=2, do="drop-after")
     failed = db.try_restore(disks=["2000"], power_off=True)
     assert (failed.called("PowerOnVM_Task"), db.state(), db.content()) == (0, "poweredOff", bytes(MIB))
+
+
+def test_a_vm_is_not_started_beside_an_exchange_that_goes_on(db, monkeypatch):
+    def goes_on(*_asked):
+        raise StillRunning("It goes on.", task="task-1")
+
+    db.on()
+    monkeypatch.setattr(targets, "start_exchange", goes_on)
+    failed = db.try_restore(disks=["2000"], power_off=True)
+    assert (failed.error.error_code, failed.called("PowerOnVM_Task"), db.state()) == ("still_running", 0, "poweredOff")
+    assert "was not started again: What was begun on it may still" in failed.result["into"]["warnings"][0]
+
+
+def test_a_vm_that_gets_its_restored_disks_late_is_not_started_with_them(db, monkeypatch):
+    """vCenter refuses to power it on while it exchanges the disks, and the call is made again after that."""
+    asked, start = [], targets.start_exchange
+
+    def unanswered(*given):
+        asked.append(given)
+        raise ConnectionLost("No answer has come.")
+
+    def refused_at_first(_session, _moid):
+        task = start(*asked[-1])._GetMoId()
+        WaitForTask(vim.Task(task, db.vm("web-1")._stub))
+        raise Fault("TaskInProgress", "task_in_progress", "Another task works on it.", task=task)
+
+    db.on()
+    monkeypatch.setattr(targets, "start_exchange", unanswered)
+    monkeypatch.setattr(restoring, "start_power_on", refused_at_first)
+    failed = db.try_restore(disks=["2000"], power_off=True)
+    assert (failed.called("PowerOnVM_Task"), db.state(), db.content(), len(asked)) == (0, "poweredOff", bytes(MIB), 1)
+    assert "was not started again: It has the restored disks" in failed.result["into"]["warnings"][0]
 
 
 def test_an_exchange_whose_answer_is_lost_is_known_to_the_next_run(db):
@@ -502,6 +556,27 @@ def test_a_disk_that_came_and_that_another_vm_has_since_is_left_to_that(db):
     assert (ran.called("ImportVApp"), ran.result["disks"][0]["action"]) == (1, "restored")
     assert ran.result["disks"][0]["path"] != f"[LocalDS_0] {path}"
     assert ran.result["into"]["warnings"] == [f"[LocalDS_0] {path} was left alone, since web-2 has it now."]
+
+
+def test_a_disk_that_came_and_that_a_vm_may_have_is_left_and_stays_in_the_record(db, monkeypatch):
+    path = brought_in(db)
+    with monkeypatch.context() as patch:
+        unknown(patch, db)
+        ran = db.restore(disks=["2000"])
+        assert (ran.called("ImportVApp"), ran.called("DeleteVirtualDisk_Task")) == (1, 0)
+        (warning,) = ran.result["into"]["warnings"]
+        assert f"[LocalDS_0] {path} could not be deleted: vCenter does not know the files of stranger" in warning
+    assert db.restore(disks=["2000"]).result["into"]["actions"] == ["leftover_removed"]
+
+
+def test_a_leftover_on_a_datastore_that_the_vm_has_left_stays_in_the_record_while_nobody_knows_whose_it_is(db, monkeypatch):
+    unknown(monkeypatch, db, datastore="LocalDS_1")
+    (folder,) = (path for path in db.repository.glob("vm-*") if path.is_dir())
+    record = Record(str(folder), db.vm("web-1").config.instanceUuid)
+    record.note_made(Made("[LocalDS_1] web-1/restored.vmdk", "0" * 64, compared="content"))
+    (warning,) = db.restore(disks=["2000"]).result["into"]["warnings"]
+    assert "could not be deleted: vCenter does not know the files of stranger" in warning
+    assert "[LocalDS_1] web-1/restored.vmdk" in Record(str(folder), db.vm("web-1").config.instanceUuid).made
 
 
 def test_a_leftover_on_a_datastore_that_the_vm_has_left_stays_where_another_vm_has_it(db):
@@ -769,6 +844,81 @@ def test_a_backup_and_a_restore_with_all_of_its_options_need_no_more_than_the_ta
     done = ran.result["into"]["actions"]
     assert {"powered_off", "snapshots_removed", "tags_attached", "powered_on"} <= set(done)
     web.assert_nothing_is_left()
+
+
+def test_a_vm_starts_where_a_tag_cannot_be_attached(web):
+    web.govc("tags.category.create", "-m", "tier")
+    web.govc("tags.create", "-c", "tier", "gone")
+    web.govc("tags.attach", "gone", "/DC0/vm/web-1")
+    web.run()
+    web.govc("tags.rm", "-f", "-c", "tier", "gone")
+    failed = web.try_restore(power_off=True, powered_on=True, settings=["tags"])
+    assert (failed.error.error_code, web.state()) == ("not_found", "poweredOn")
+    assert failed.result["into"]["actions"][-1] == "powered_on"
+
+
+def with_nvram(web, folder):
+    """Have a backup of settings of the firmware, and others in the VM; the path of these."""
+    web.off()
+    path = upload_nvram(web, folder, b"kept" * 100)
+    web.run()
+    upload_nvram(web, folder, b"another" * 200)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("wrong", "state", "has"),
+    [
+        (FileLocked("A host has locked it."), "poweredOn", ["web-1.nvram"]),
+        (ConnectionLost("No answer has come."), "poweredOff", ["web-1.nvram", "web-1.nvram.vforge-old"]),
+    ],
+    ids=["refused", "lost"],
+)
+def test_a_vm_starts_with_its_own_settings_of_the_firmware_but_not_with_half_of_them(
+    web, tmp_path, monkeypatch, wrong, state, has
+):
+    path, write = with_nvram(web, tmp_path), DatastoreFiles.write
+
+    def ends(files, at, data):
+        if at.path == path:
+            raise wrong
+        write(files, at, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DatastoreFiles, "write", ends)
+        failed = web.try_restore(powered_on=True, settings=["nvram"])
+    assert (failed.error.error_code, web.state()) == (wrong.error_code, state)
+    folder = pathlib.Path(web.sim.disk("web-1")["layers"][0]["extent"]).parent
+    assert sorted(file.name for file in folder.glob("*.nvram*")) == has
+    assert failed.result["changed"]
+    if state == "poweredOff":
+        assert nvram_now(web, tmp_path, f"{path}.vforge-old") == b"another" * 200
+        (warning,) = failed.result["into"]["warnings"]
+        assert f"{path}.vforge-old" in warning
+    web.off()
+    web.restore(settings=["nvram"])
+    assert nvram_now(web, tmp_path, path) == b"kept" * 100
+    assert [file.name for file in folder.glob("*.nvram*")] == ["web-1.nvram"]
+
+
+def test_settings_of_another_firmware_are_refused_before_anything_is_done(web, tmp_path):
+    path = with_nvram(web, tmp_path)
+    vm = web.vm("web-1")
+    other = "bios" if vm.config.firmware == "efi" else "efi"
+    WaitForTask(vm.ReconfigVM_Task(vim.vm.ConfigSpec(firmware=other)))
+    for check in (True, False):
+        assert web.try_restore(check=check, settings=["nvram"]).error.error_code == "another_firmware"
+    assert nvram_now(web, tmp_path, path) == b"another" * 200
+
+
+def test_a_damaged_description_of_the_vm_keeps_no_disk_from_a_free_place(db):
+    db.sim.govc("device.remove", "-vm", "web-1", "-keep", "disk-1000-1")
+    (path,) = db.repository.rglob(MACHINE_FILE)
+    path.write_text("{}")
+    ran = db.restore(disks=["scsi0:1"])
+    assert ran.result["disks"][0]["action"] == "restored"
+    (warning,) = ran.result["into"]["warnings"]
+    assert warning.startswith("Which storage policy Hard disk 2 had at the backup is not known, and it gets the default one")
 
 
 # What is refused

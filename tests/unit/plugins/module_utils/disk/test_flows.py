@@ -19,6 +19,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     ConnectionLost,
+    Fault,
     Interrupted,
     PartialFailure,
     TimedOut,
@@ -377,22 +378,49 @@ def _to_copy(disks):
 
 
 @pytest.mark.parametrize("do", ["drop-after", "half"])
-def test_a_copy_whose_answer_was_lost_is_made_again_by_the_next_run(disks, to_copy, do):
+def test_a_copy_whose_answer_was_lost_is_found_by_its_content(disks, to_copy, do):
     disks.sim.inject(method="CopyVirtualDisk_Task", do=do)
     with pytest.raises(PartialFailure, match="CopyVirtualDisk_Task"):
         disks.run(**to_copy)
+    for check in (True, False):
+        found = disks.run(check=check, **to_copy)
+        assert (found.result["changed"], found.called("CopyVirtualDisk_Task")) == (False, 0)
+    again = disks.run(**to_copy)
+    assert (again.result["changed"], again.total <= 10) == (False, True)
+    assert not [file for file in disks.sim.orphans() if file.endswith("-begun")]
+
+
+def test_a_copy_that_a_killed_run_has_left_half_made_is_made_again(disks, to_copy, tmp_path):
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="drop-after")
+    assert disks.attempt(**to_copy).error
+    half = tmp_path / "half"
+    half.write_bytes(bytes(MIB // 2))
+    disks.sim.govc("datastore.upload", "-ds", "LocalDS_0", str(half), "flt-copies/b-flat.vmdk")
     assert one(disks.run(**to_copy).result)["actions"] == ["copied"]
     assert not disks.run(**to_copy).result["changed"]
 
 
-def test_another_disk_where_a_copy_was_begun_is_left_alone(disks, to_copy):
+@pytest.mark.parametrize("size", [MIB, 3 * MIB])
+def test_another_disk_where_a_copy_was_begun_is_left_alone(disks, to_copy, tmp_path, size):
     disks.sim.inject(method="CopyVirtualDisk_Task", do="drop")
     with pytest.raises(PartialFailure, match="CopyVirtualDisk_Task"):
         disks.run(**to_copy)
-    disks.sim.create_vm("flt-other", on=False, datastore="LocalDS_0", disks=[{"bytes": 3 * MIB}])
-    disks.sim.govc("datastore.cp", "-ds", "LocalDS_0", "flt-other/flt-other.vmdk", "flt-copies/b.vmdk")
-    with pytest.raises(PartialFailure, match="was not made of this source"):
-        disks.run(**to_copy)
+    raw = tmp_path / "other.raw"
+    raw.write_bytes(vforge_disks.noise(size))
+    disks.run(state="imported", path=str(raw), datastore_path=to_copy["destination"])
+    refused = disks.attempt(**to_copy)
+    assert "was not made of this source" in str(refused.error)
+    assert refused.called("CopyVirtualDisk_Task") == 0
+    assert one(disks.run(**to_copy, force=True).result)["actions"] == ["copied"]
+
+
+def test_what_cannot_be_read_where_a_copy_was_begun_is_left_alone(disks, to_copy):
+    disks.sim.datastore_type("LocalDS_0", "vsan")
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="drop-after")
+    assert disks.attempt(**to_copy).error
+    refused = disks.attempt(**to_copy)
+    assert (refused.error.error_code, "cannot be known" in str(refused.error)) == ("exists", True)
+    assert refused.called("CopyVirtualDisk_Task") == 0
 
 
 def test_of_a_copy_that_is_refused_nothing_is_left(disks, to_copy):
@@ -607,14 +635,63 @@ def test_a_disk_on_vsan_goes_out_by_a_lease_alone_and_is_not_read_back(disks, vm
     assert late.called("ImportVApp") == 0
 
 
-def test_the_vm_of_an_import_that_could_not_be_removed_is_removed_by_the_next_run(disks, tmp_path, monkeypatch):
-    disks.sim.inject(method="Destroy_Task", do="fault", fault="NoPermission")
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"method": "ImportVApp", "do": "fault", "fault": "NoPermission"},
+        {"method": "MoveVirtualDisk_Task", "do": "fault", "fault": "NoPermission"},
+        {"method": "MoveVirtualDisk_Task", "do": "task-fault", "fault": "FileLocked"},
+    ],
+)
+def test_a_disk_that_was_not_replaced_after_all_is_what_was_noted_of_it(disks, tmp_path, rule):
+    """On vSAN nothing else says what it is."""
+    disks.sim.datastore_type("LocalDS_0", "vsan")
+    raw, other = image(tmp_path), tmp_path / "other.raw"
+    other.write_bytes(bytes(MIB))
+    asked = {"state": "imported", "datastore_path": "[LocalDS_0] flt-kept/a.vmdk"}
+    disks.run(**asked, path=str(raw))
+    disks.sim.inject(**rule)
+    assert disks.attempt(**asked, path=str(other), force=True).error
+    disks.sim.clear()
+    kept = disks.run(**asked, path=str(raw))
+    assert (kept.result["changed"], kept.called("ImportVApp")) == (False, 0)
+
+
+def test_of_a_disk_that_was_replaced_nothing_is_noted_again(disks, tmp_path, monkeypatch):
+    """Also where the move is told as failed, and was not."""
+    disks.sim.datastore_type("LocalDS_0", "vsan")
+    raw, other = image(tmp_path), tmp_path / "other.raw"
+    other.write_bytes(bytes(raw.stat().st_size))
+    asked = {"state": "imported", "datastore_path": "[LocalDS_0] flt-kept/a.vmdk"}
+    disks.run(**asked, path=str(raw))
+    real = importing._move
+
+    def move(*given):
+        real(*given)
+        raise Fault("FileFault", "file_fault", "It failed.")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(importing, "_move", move)
+        assert disks.attempt(**asked, path=str(other), force=True).error
+    assert disks.attempt(**asked, path=str(raw)).error
+
+
+@pytest.mark.parametrize("kind", ["VMFS", "vsan"])
+def test_the_vm_of_an_import_that_could_not_be_removed_is_removed_by_the_next_run(disks, tmp_path, monkeypatch, kind):
+    """Also on vSAN, where no disk can be read back to find out what it is."""
+    disks.sim.datastore_type("LocalDS_0", kind)
+    disks.sim.inject(method="Destroy_Task", do="fault", fault="NoPermission", times=0)
     asked = {"state": "imported", "path": str(image(tmp_path)), "datastore_path": "[LocalDS_0] flt-left/a.vmdk"}
     assert one(disks.run(**asked).result)["actions"] == ["imported"]
     assert "The next import to this place removes it." in disks.warnings[-1]
     assert disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
     # The next run is another process.
     monkeypatch.setattr(Owner, "is_gone", lambda _self: True)
+    os.utime(asked["path"])
+    for _attempt in ("touched", "noted"):
+        assert not disks.run(**asked).result["changed"]
+        assert "The next import to this place tries again." in disks.warnings[-1]
+    disks.sim.clear()
     assert not disks.run(**asked).result["changed"]
     assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
-    assert not disks.run(**asked).result["changed"]
+    assert disks.run(**asked).total <= 10

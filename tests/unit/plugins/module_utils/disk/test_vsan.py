@@ -1,13 +1,18 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Disks go to vSAN, where topmost folders are objects and disks are no files."""
+"""Disks go to vSAN, where topmost folders are objects and disks are no files. The simulator has no
+vVols, which have other names for such folders: these are held against a table.
+"""
 
 from __future__ import annotations
 
 import pytest
 
 import vforge_disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import directories
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastorePath
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Vms, one
 
 TARGET = "[LocalDS_0] images/b.vmdk"
@@ -106,3 +111,30 @@ def test_who_may_not_make_the_folder_is_told_which_privilege_is_missing(vsan):
     # The disk was not taken off its VM yet, and went with it.
     assert not vsan.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
     assert [file for file in vsan.sim.request("GET", "/orphans")["files"] if "vforge-import" in file] == []
+
+
+# How vCenter lists topmost folders of vSAN and vVols.
+_REAL_NAMES = (
+    "59427457-6c5a-a917-7997-0200103eedbc",
+    "rfc4122.6aceca6c-e364-47b7-b31b-59ed0a908046",
+    "naa.60002AC0000000000100BB4D0002107C",
+)
+_OTHER_NAMES = ("images", "rfc4122.images", "naa.images", "rfc4122.naa.60002AC0000000000100BB4D0002107C", "0" * 36)
+
+
+@pytest.mark.parametrize("name", _REAL_NAMES)
+@pytest.mark.parametrize("kind", directories.OF_OBJECTS)
+def test_a_folder_by_its_real_name_has_no_other(name, kind):
+    path = DatastorePath("Objects", f"{name}/a.vmdk")
+    # No session: vCenter is not asked.
+    assert directories.names_of(None, None, kind, "ds:///vmfs/volumes/objects/", path) == {str(path)}
+
+
+def test_the_disk_of_a_killed_import_is_known_by_the_folder_that_vcenter_has_made():
+    vm = importing.name_of("0123456789abcdef")
+    own = [f"[Objects] {vm}/disk-0.vmdk", f"[Objects] {vm}_1/disk-0.vmdk"]
+    own += [f"[Objects] {name}/{vm}{more}.vmdk" for name in _REAL_NAMES for more in ("", "_1")]
+    others = [f"[Objects] {name}/{vm}.vmdk" for name in _OTHER_NAMES]
+    others += [f"[Objects] {name}/web.vmdk" for name in _REAL_NAMES]
+    others += [f"[Objects] a/{own[2].partition('] ')[2]}"]
+    assert [path for path in own + others if importing._is_of_import(vm, path)] == own

@@ -120,6 +120,11 @@ def test_files_of_chains_come_with_their_sizes():
 # Who uses whose files
 
 
+def users_of(opened, moid, file, **more):
+    """The names of the VMs that use a disk."""
+    return [user.name for user in disks.users_of(opened, moid, [file], **more)[file]]
+
+
 def test_a_disk_that_another_vm_has_in_a_snapshot_alone_is_used_by_it(make_sim):
     sim = make_sim("--vms", "0")
     for name in ("web-1", "web-2"):
@@ -131,9 +136,9 @@ def test_a_disk_that_another_vm_has_in_a_snapshot_alone_is_used_by_it(make_sim):
         one, two = (find_vm(opened, Selector(name=name), None)._GetMoId() for name in ("web-1", "web-2"))
         file = "[LocalDS_0] web-1/web-1.vmdk"
         sim.govc("device.remove", "-vm", "web-2", "-keep", "disk-1000-1")
-        assert disks.users_of(opened, one, [file]) == {file: ["web-2"]}
-        assert disks.users_of(opened, two, [file]) == {file: ["web-1"]}
-        assert disks.users_of(opened, two, [file], itself=True) == {file: ["web-1", "web-2"]}
+        assert users_of(opened, one, file) == ["web-2"]
+        assert users_of(opened, two, file) == ["web-1"]
+        assert users_of(opened, two, file, itself=True) == ["web-1", "web-2"]
         assert disks.users(opened, [one]) == {one: {two: "web-2"}}
         # A disk that only a snapshot has is not the topmost one of anything, so others may stand on it.
         assert disks.with_own_deltas(opened, [one]) == []
@@ -162,6 +167,8 @@ def test_disks_of_a_vm_s_own_folder_are_its_own_also_at_the_top_of_a_datastore(f
         ({"runtime.connectionState": "inaccessible"}, False),
         ({"runtime.connectionState": "orphaned"}, False),
         ({"runtime.connectionState": "connected"}, True),  # it is just being made
+        ({"runtime.connectionState": "invalid"}, False),
+        ({}, False),  # this user may not read the VM
         ({disks.DEVICES: [], "runtime.connectionState": "disconnected"}, True),
         ({disks.DEVICES: [], "snapshot": object()}, False),
     ],
