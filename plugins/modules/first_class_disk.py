@@ -224,7 +224,8 @@ attributes:
 notes:
   - Needs vSphere 6.7 or later, and the privilege Datastore.FileManagement on the datastores; to
     attach a disk VirtualMachine.Config.AddExistingDisk on the VM, and to detach one
-    VirtualMachine.Config.RemoveDisk.
+    VirtualMachine.Config.RemoveDisk. O(disks[].storage_policy) needs StorageProfile.View on the
+    vCenter.
   - Proved on the simulator alone, whose rules are those of the API reference.
 seealso:
   - module: vforge.vsphere.first_class_disk_info

@@ -333,9 +333,11 @@ notes:
   - The user needs the privileges VirtualMachine.Provisioning.Clone,
     VirtualMachine.Interact.PowerOn, VirtualMachine.Inventory.CreateFromExisting,
     Datastore.AllocateSpace and Resource.AssignVMToPool; for a change of O(networks) Network.Assign
-    on the network; for O(state=absent) VirtualMachine.Interact.PowerOff and
-    VirtualMachine.Inventory.Delete; for O(customize) VirtualMachine.Provisioning.Customize and
-    VirtualMachine.Config.AdvancedConfig.
+    on the network; for O(state=absent) and O(on_error=rollback) VirtualMachine.Interact.PowerOff
+    and VirtualMachine.Inventory.Delete; for O(customize) VirtualMachine.Provisioning.Customize and
+    VirtualMachine.Config.AdvancedConfig. To change existing clones it needs
+    VirtualMachine.Config.AdvancedConfig for O(guestinfo) and O(extra_config), and
+    VirtualMachine.Config.EditDevice for O(networks).
   - A running parent that is not frozen gets one more delta disk with each clone. vSphere refuses
     clones at 255 of them. Clones that would not all fit are refused before any is made, in check
     mode too. From 200 on there is a warning.

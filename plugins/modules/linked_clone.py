@@ -428,8 +428,15 @@ notes:
     VirtualMachine.Provisioning.DeployTemplate), VirtualMachine.Inventory.CreateFromExisting,
     VirtualMachine.Interact.PowerOn, VirtualMachine.Config.AdvancedConfig, Datastore.AllocateSpace
     and Resource.AssignVMToPool; for O(networks) Network.Assign on the network; for O(state=absent)
-    VirtualMachine.Interact.PowerOff and VirtualMachine.Inventory.Delete; for O(customize)
-    VirtualMachine.Provisioning.Customize.
+    and O(on_error=rollback) VirtualMachine.Interact.PowerOff and VirtualMachine.Inventory.Delete;
+    for O(customize) VirtualMachine.Provisioning.Customize; for O(add_delta_disks) and
+    O(state=published) VirtualMachine.Config.AddNewDisk and VirtualMachine.Config.RemoveDisk; for
+    O(state=published) VirtualMachine.Interact.PowerOff and
+    VirtualMachine.Provisioning.MarkAsTemplate as well.
+  - For the hardware of clones the user needs VirtualMachine.Config.CPUCount and
+    VirtualMachine.Config.Settings (O(cpu)), VirtualMachine.Config.Memory (O(memory)) and
+    VirtualMachine.Config.Annotation (O(annotation)), and to change O(networks) of existing clones
+    VirtualMachine.Config.EditDevice.
 seealso:
   - module: vforge.vsphere.instant_clone
 author:

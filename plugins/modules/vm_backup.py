@@ -305,6 +305,8 @@ notes:
     on the VM, for increments VirtualMachine.Provisioning.DiskRandomRead as well, for
     O(transport=export) VApp.Export, for O(transport=datastore_http) Datastore.FileManagement on the
     datastore.
+  - Needs StorageProfile.View on the vCenter. Without it a warning says that the backups have no
+    storage policies.
   - O(transport=hotadd) needs VirtualMachine.Config.AddExistingDisk, VirtualMachine.Config.RemoveDisk
     and VirtualMachine.Config.AdvancedConfig on the VM that the module runs in.
   - O(scripts) need VirtualMachine.GuestOperations.Execute, VirtualMachine.GuestOperations.Modify

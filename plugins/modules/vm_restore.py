@@ -214,7 +214,11 @@ notes:
   - With O(into) it needs the privileges VApp.Import, Resource.AssignVMToPool,
     Datastore.AllocateSpace, Datastore.FileManagement, VirtualMachine.Inventory.Create and
     VirtualMachine.Inventory.Delete for the import, and VirtualMachine.Config.AddExistingDisk and
-    VirtualMachine.Config.RemoveDisk on the VM.
+    VirtualMachine.Config.RemoveDisk on the VM. O(snapshots=remove) needs
+    VirtualMachine.State.RemoveSnapshot, O(power_off) VirtualMachine.Interact.PowerOff and
+    VirtualMachine.Interact.PowerOn, O(powered_on) VirtualMachine.Interact.PowerOn.
+  - To attach tags (O(settings)) it needs InventoryService.Tagging.AttachTag on the tags, which only
+    a global permission gives, or one on the tag.
   - What is restored is noted in the file C(restore-UUID.json) beside the points until it is done.
   - Proved by qemu-img, and on a simulator alone.
 seealso:

@@ -83,6 +83,8 @@ _DATASTORE_NEEDS = ("Datastore.AllocateSpace",)
 _NETWORK_NEEDS = ("Network.Assign",)
 _VM_NEEDS = (
     "VirtualMachine.Inventory.Create",
+    # An import that fails is removed, so nobody may begin one who may not end it.
+    "VirtualMachine.Inventory.Delete",
     "VirtualMachine.Config.AdvancedConfig",
     "VirtualMachine.Config.AddNewDisk",
     "VirtualMachine.Config.RemoveDisk",

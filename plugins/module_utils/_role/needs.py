@@ -29,6 +29,8 @@ class Need(t.NamedTuple):
 _VM, _HOST, _CLUSTER, _POOL = "VM", "host", "cluster", "resource pool"
 _FOLDER, _DATASTORE, _NETWORK, _VCENTER = "VM folder", "datastore", "network", "vCenter"
 _PROXY = "VM that the module runs in"
+# Permissions on objects of the inventory do not reach tags ("Permissions on Tag Objects", vSphere Security).
+_TAGS = "tags (global permission)"
 
 _CLONE = "VirtualMachine.Provisioning.Clone"
 _DEPLOY = "VirtualMachine.Provisioning.DeployTemplate"
@@ -48,6 +50,7 @@ _NEW_DISK = "VirtualMachine.Config.AddNewDisk"
 _OLD_DISK = "VirtualMachine.Config.AddExistingDisk"
 _NO_DISK = "VirtualMachine.Config.RemoveDisk"
 _DEVICE = "VirtualMachine.Config.AddRemoveDevice"
+_EDIT = "VirtualMachine.Config.EditDevice"
 _RENAME = "VirtualMachine.Config.Rename"
 _TRACKING = "VirtualMachine.Config.ChangeTracking"
 _UPGRADE = "VirtualMachine.Config.UpgradeVirtualHardware"
@@ -61,6 +64,7 @@ _ASSIGN_POOL = "Resource.AssignVMToPool"
 _ASSIGN_NETWORK = "Network.Assign"
 _IMPORT, _EXPORT = "VApp.Import", "VApp.Export"
 _POLICIES = "StorageProfile.View"
+_ATTACH_TAG = "InventoryService.Tagging.AttachTag"
 
 
 def _guest(when: str = "") -> tuple[Need, ...]:
@@ -73,7 +77,9 @@ def _snapshots(when: str = "") -> tuple[Need, ...]:
 
 # What any clone needs where it is to be.
 _PLACE = (Need(_CREATE_OF, _FOLDER), Need(_SPACE, _DATASTORE), Need(_ASSIGN_POOL, _POOL))
-_REMOVED = (Need(_OFF, _VM, "state: absent"), Need(_DELETE, _VM, "state: absent"))
+# What becomes of clones that are there.
+_REMOVED = tuple(Need(name, _VM, "state: absent, on_error: rollback") for name in (_OFF, _DELETE))
+_NICS_CHANGED = Need(_EDIT, _VM, "networks of existing clones")
 
 MODULES: dict[str, tuple[Need, ...]] = {
     "backup_clone": (
@@ -88,6 +94,7 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_SPACE, _DATASTORE),
         Need(_ASSIGN_NETWORK, _NETWORK),
         Need(_CREATE, _FOLDER),
+        Need(_DELETE, _FOLDER),
         Need(_ADVANCED, _FOLDER),
         Need(_NEW_DISK, _FOLDER),
         Need(_NO_DISK, _FOLDER),
@@ -129,6 +136,7 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_FILES, _DATASTORE),
         Need(_OLD_DISK, _VM, "attached"),
         Need(_NO_DISK, _VM, "detached"),
+        Need(_POLICIES, _VCENTER, "storage_policy"),
     ),
     "first_class_disk_info": (Need("Datastore.Browse", _DATASTORE, "orphans"),),
     "first_class_disk_snapshot": (Need(_FILES, _DATASTORE),),
@@ -148,6 +156,8 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_ON, _VM),
         *_PLACE,
         Need(_ASSIGN_NETWORK, _NETWORK, "networks"),
+        _NICS_CHANGED,
+        Need(_ADVANCED, _VM, "guestinfo and extra_config of existing clones"),
         *_REMOVED,
         Need(_CUSTOMIZE, _VM, "customize"),
         Need(_ADVANCED, _VM, "customize"),
@@ -164,6 +174,14 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_ON, _VM),
         Need(_ADVANCED, _VM),
         Need(_ASSIGN_NETWORK, _NETWORK, "networks"),
+        _NICS_CHANGED,
+        Need("VirtualMachine.Config.CPUCount", _VM, "cpu"),
+        Need(_SETTINGS, _VM, "cpu"),  # for cores_per_socket alone
+        Need("VirtualMachine.Config.Memory", _VM, "memory"),
+        Need("VirtualMachine.Config.Annotation", _VM, "annotation"),
+        # A disk is removed and added on top of itself.
+        *(Need(name, _VM, "add_delta_disks") for name in (_NEW_DISK, _NO_DISK)),
+        *(Need(name, _VM, "state: published") for name in (_OFF, _NEW_DISK, _NO_DISK, _TEMPLATE)),
         *_REMOVED,
         Need(_CUSTOMIZE, _VM, "customize"),
     ),
@@ -176,6 +194,8 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_NO_DISK, _PROXY, "transport: hotadd"),
         Need(_ADVANCED, _PROXY, "transport: hotadd"),
         *_guest("scripts"),
+        # Without it a backup has no policies, and a warning says so. A flow that backs up wants them.
+        Need(_POLICIES, _VCENTER),
     ),
     "vm_export": (Need(_EXPORT, _VM), *_snapshots("VMs that run")),
     "vm_from_disks": (
@@ -198,7 +218,11 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_DELETE, _FOLDER, "into"),
         Need(_OLD_DISK, _VM, "into"),
         Need(_NO_DISK, _VM, "into"),
+        Need(_NO_SNAPSHOT, _VM, "snapshots: remove"),
+        Need(_OFF, _VM, "power_off"),
+        Need(_ON, _VM, "power_off, powered_on"),
         Need(_POLICIES, _VCENTER, "into"),
+        Need(_ATTACH_TAG, _TAGS, "settings: tags"),
     ),
     "vmdk": (
         Need(_FILES, _DATASTORE),

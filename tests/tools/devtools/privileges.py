@@ -42,15 +42,24 @@ takes the rest away. ``vcenter_role_least`` leaves out what only some options ne
 
 The playbook gives the role to nobody. Give it to a user of its own, with propagation, on
 
-- the folder of the VMs, and that of the templates and parents,
-- the resource pools, and the datastores and networks that the VMs use,
+- the VM folder of the VMs, and that of the templates and parents,
+- each resource pool, datastore and network that the VMs use,
 - the cluster, for flows that set its EVC mode,
+- the VM that the module runs in, for ``transport: hotadd``.
 
-and the role Read-only on the vCenter itself, so that modules find things by their paths. With govc:
+Besides, the user needs the role Read-only on the vCenter itself, with propagation. Without that the datacenter and the folders
+between are not visible, and nothing is found by its path. A user has one role on an object. So for flows whose table has
+``StorageProfile.View`` on the vCenter make a role of that alone, and give it there in place of Read-only: every role can read.
+With govc:
 
 .. code-block:: console
 
+   $ govc role.create vforge-policies StorageProfile.View
+   $ govc permissions.set -principal automation@vsphere.local -role vforge-policies -propagate=true /
    $ govc permissions.set -principal automation@vsphere.local -role vforge-automation -propagate=true /Berlin/vm/web
+
+Permissions in the inventory do not reach tags. To attach them, the user needs a role of
+``InventoryService.Tagging.AttachTag`` by a global permission (in the vSphere Client under Administration), with propagation.
 
 What is missing is an error ``no_permission`` that names the privilege and the object. Many modules ask vCenter for all of them
 before they change anything, in check mode too.
@@ -59,9 +68,9 @@ How it was proved
 -----------------
 
 Each module runs in a test as a user who has what its table says, and no more, on a simulator that refuses what the API
-reference says that vCenter refuses. Modules that need programs for images (``vm_backup``, ``vm_restore``, ``vmdk``) are not in
-that test, but their tables agree with their notes. The simulator knows privileges of users, not of objects: on which
-object a privilege is needed is from the reference, and not proved.
+reference says that vCenter refuses. ``vm_backup`` and ``vm_restore`` run so in a test of their own, by one transport;
+``transport: hotadd`` and privileges of tags are in no such test, but the tables agree with the notes. The simulator knows
+privileges of users, not of objects: on which object a privilege is needed is from the reference, and not proved.
 
 By flow
 -------

@@ -16,11 +16,14 @@ from ansible_collections.vforge.vsphere.plugins import modules
 from ansible_collections.vforge.vsphere.plugins.module_utils._role.needs import FLOWS, MODULES, privileges_of
 from ansible_collections.vforge.vsphere.plugins.modules import vcenter_role
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import STORIES, Forked
+from devtools import privileges
 from vforge_ova import write_package
 
 _MODULES = pathlib.Path(next(iter(modules.__path__)))
 _ROLES = _MODULES.parents[1] / "roles"
-_PRIVILEGE = re.compile(r"\b(?:VirtualMachine|Datastore|Resource|Network|VApp|StorageProfile|Host)\.[A-Za-z.]*[A-Za-z]\b")
+_PRIVILEGE = re.compile(
+    r"\b(?:VirtualMachine|Datastore|Resource|Network|VApp|StorageProfile|Host|InventoryService)\.[A-Za-z.]*[A-Za-z]\b"
+)
 
 # Whose story takes images, qemu-img and libnbd; the privileges of these are those of the snapshots and transports, which
 # test_privileges.py of cbt and the tests of the transports have.
@@ -31,6 +34,22 @@ _NAMES = sorted(set(STORIES) - _WITH_IMAGES - _OTHERS)
 
 # Of these each privilege is missing once.
 _EXAMPLES = ("instant_clone", "cached_ovf_template", "first_class_disk")
+
+# What is asked of a module when its story has been told: what only later runs do.
+_CHANGED = {"guestinfo": {"role": "db"}, "networks": [{"index": 0, "connected": False}]}
+_LEVEL = {"source": {"name": "server-00002"}, "disk_mode": "linked", "as_template": True, "clones": [{"name": "level"}]}
+_LATER = {
+    "cached_ovf_template": [{"state": "absent", "source": None}],
+    "first_class_disk": [{"disks": [{"name": "later", "size": "1 MiB", "storage_policy": "gold"}]}],
+    "instant_clone": [_CHANGED, {"state": "absent"}],
+    "linked_clone": [
+        {**_CHANGED, "cpu": {"cores": 2}, "memory": {"size_mb": 64}, "annotation": "changed"},
+        {"cpu": {"cores_per_socket": 2}},
+        {"state": "absent"},
+        {**_LEVEL, "add_delta_disks": True, "powered_on": True, "wait_for_ip_address": True},
+        {**_LEVEL, "state": "published"},
+    ],
+}
 
 
 def _user(sim, privileges):
@@ -69,6 +88,18 @@ def test_without_one_that_is_always_needed_it_fails_and_names_it(make_sim, tmp_p
         assert missing in str(ended.result), ended.result
 
 
+@pytest.mark.parametrize("name", sorted(_LATER))
+def test_later_runs_need_no_more_than_the_table_says(make_sim, tmp_path, name):
+    write_package(tmp_path / "ova")
+    sim = make_sim(*STORIES[name].flags)
+    sim.request("POST", "/policies", {"name": "gold", "datastores": ["LocalDS_0"]})
+    assert _run(sim, name, 1, tmp_path, privileges_of([name], least=False)).code == 0
+    params = {**STORIES[name].params(sim, 1, tmp_path), **_user(sim, privileges_of([name], least=False))}
+    for later in _LATER[name]:
+        ended = Forked(sim, name, tmp_path).run({**params, **later})
+        assert (ended.code, ended.result.get("changed")) == (0, True), ended.result.get("msg")
+
+
 def _of_notes(name):
     """The privileges that a module's notes name."""
     text = (_MODULES / f"{name}.py").read_text(encoding="utf-8").partition("\nnotes:\n")[2]
@@ -105,3 +136,12 @@ def test_a_flow_has_the_modules_that_its_tasks_call(role):
 
 def test_the_flows_that_can_be_chosen_are_those_of_the_table():
     assert vcenter_role.argument_spec()["flows"]["choices"] == sorted({*MODULES, *FLOWS})
+
+
+def test_the_guide_says_where_to_give_the_role_for_each_kind_of_object():
+    recipe = (
+        privileges.PAGE.read_text(encoding="utf-8").partition("\nThe playbook gives the role")[2].partition("\nHow it was")[0]
+    )
+    kinds = {need.on.partition(" (")[0] for needs in MODULES.values() for need in needs}
+    assert {kind for kind in kinds if kind not in recipe} == set()
+    assert "Read-only on the vCenter itself, with propagation" in recipe

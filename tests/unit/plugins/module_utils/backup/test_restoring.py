@@ -21,6 +21,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_rec
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest import RestSession
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing, places
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, NotFound, StillRunning
+from ansible_collections.vforge.vsphere.plugins.module_utils._role.needs import privileges_of
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles, FileLocked
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.policies import find_policy, policies_of
@@ -823,6 +824,26 @@ def test_tags_are_attached_where_that_is_asked_for_by_calls_that_do_not_grow(web
     assert gone.error.error_code == "not_found"
     assert f"1 of 2 tags were not attached to /DC0/vm/web-1: {names[2]}" in str(gone.error)
     assert (gone.result["changed"], gone.result["put_back"]["tags"]) == (True, [names[1]])
+
+
+def test_a_backup_and_a_restore_with_all_of_its_options_need_no_more_than_the_table_says(web):
+    """The simulator knows no privileges of tags."""
+    web.govc("tags.category.create", "-m", "tier")
+    web.govc("tags.create", "-c", "tier", "gold")
+    web.govc("tags.attach", "gold", "/DC0/vm/web-1")
+    web.log_in_with(privileges_of(["vm_backup"], least=False))
+    web.run()
+    assert not [warning for warning in web.warnings if "storage policies" in warning]
+    web.govc("tags.detach", "gold", "/DC0/vm/web-1")
+    web.off()
+    web.govc("snapshot.create", "-vm", "web-1", "-m=false", "mine")
+    web.on()
+    web.write(0, seed=2)
+    web.log_in_with(privileges_of(["vm_restore"], least=False))
+    ran = web.restore(power_off=True, powered_on=True, snapshots="remove", settings=["storage_policies", "tags"])
+    done = ran.result["into"]["actions"]
+    assert {"powered_off", "snapshots_removed", "tags_attached", "powered_on"} <= set(done)
+    web.assert_nothing_is_left()
 
 
 def test_a_vm_starts_where_a_tag_cannot_be_attached(web):

@@ -31,6 +31,7 @@ _NEEDED = (
     "Datastore.AllocateSpace",
     "Network.Assign",
     "VirtualMachine.Inventory.Create",
+    "VirtualMachine.Inventory.Delete",
     "VirtualMachine.Config.AdvancedConfig",
     "VirtualMachine.Config.AddNewDisk",
     "VirtualMachine.Config.RemoveDisk",
