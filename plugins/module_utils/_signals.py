@@ -88,7 +88,7 @@ def as_interrupts() -> t.Iterator[list[Interrupted]]:
     def interrupt(number: int, _frame: types.FrameType | None) -> None:
         if not _turned or (number == _OWN and not _why):
             return  # the run is over; or it only wakes, or is somebody else's
-        for name in numbers if number != _OWN else ():
+        for name in (_OWN,) if number == _OWN else numbers:
             signal.signal(name, signal.SIG_DFL)
         if came:
             return  # what ends a task and its module together is noticed in two ways

@@ -51,6 +51,7 @@ def _works(tiny_ova):
         "first_class_disk_snapshot": _reads(
             datastore="LocalDS_0", snapshots=[{"disk": {"name": "data-1"}, "description": "before"}]
         ),
+        "vcenter_role": _reads(name="role-1", flows=["instant_clone"]),
         "vm_backup": _reads(vm=_VM, repository="/nowhere/backups"),
         "vm_export": _reads(vm=_VM, dest=str(tiny_ova.ova.parent / "exports")),
         "vm_from_disks": _reads(name="web-1", disks=["[LocalDS_0] web-1/web-1.vmdk"]),

@@ -80,7 +80,7 @@ def test_what_could_not_be_compared_is_said_until_the_vm_runs(web, tmp_path):
             web.sim.govc("vm.power", "-on", "again")
         ran = plays.run(**asked)
         assert ran.code == 0, ran.output
-        assert "It is not known whether Hard disk 1 of again came as it is in the backup" in ran.output
+        assert "It is not known whether these disks of again came as they are in the backup" in ran.output
         marks.append(len(list((tmp_path / "packages").glob("*.not-proved"))))
     assert marks == [1, 0]
 
