@@ -15,7 +15,7 @@ _PLUGINS = PAGE.parents[3] / "plugins"
 
 
 def test_the_guide_is_that_of_the_code():
-    assert PAGE.read_text(encoding="utf-8") == page(read(_PLUGINS / "module_utils")), "make error-codes writes it"
+    assert PAGE.read_text(encoding="utf-8") == page(read(_PLUGINS / "module_utils")), "make pages writes it"
 
 
 def test_no_code_that_the_code_names_is_missing():
