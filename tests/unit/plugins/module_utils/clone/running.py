@@ -37,15 +37,21 @@ class Tasks(Runner):
         elements = self.sim.govc("ls", folder)["elements"] or []
         return sorted(element["Path"].rsplit("/", 1)[-1] for element in elements)
 
-    def meanwhile(self, method: str, count: int, do: t.Callable[[], t.Any], **given: t.Any) -> Ran:
-        """Run one task, and once the server has been called with ``method`` so often, do something beside it.
+    def meanwhile(self, method: str, count: int, do: t.Callable[[], t.Any], about: str = "*", **given: t.Any) -> Ran:
+        """Run one task, and while the server holds one of its calls, do something beside it.
 
-        The method must be delayed, so that the task is still at it.
+        :param method: what is called.
+        :param count: how often it is called before something is done.
+        :param about: the VM whose call is held; without it the last one of ``count`` is.
         """
         self.sim.reset_calls()  # or the counts of the task before could be taken for this one's
+        held = self.sim.inject(method=method, name=about, nth=count if about == "*" else 1, do="delay")
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             run = pool.submit(self.attempt, **given)
-            while not self.sim.called(method, count) and not run.done():
-                pass  # it has waited a while
-            do()
+            try:
+                while not self.sim.called(method, count) and not run.done():
+                    pass  # it has waited a while
+                do()
+            finally:
+                self.sim.clear(held)
             return run.result()

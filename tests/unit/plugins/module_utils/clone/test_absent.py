@@ -47,9 +47,8 @@ def test_a_suspended_clone_is_removed(start):
 def test_a_clone_that_somebody_powers_off_meanwhile_is_removed(start):
     tasks = start()
     tasks.run(clones=_THREE)
-    tasks.sim.inject(method="PowerOffVM_Task", name="web-2", do="delay", delay_ms=1500)
     power_off = functools.partial(tasks.sim.govc, "vm.power", "-off", "web-2")
-    ran = tasks.meanwhile("PowerOffVM_Task", 3, power_off, state="absent", clones=_THREE)
+    ran = tasks.meanwhile("PowerOffVM_Task", 3, power_off, about="web-2", state="absent", clones=_THREE)
     assert ran.error is None
     assert ran.result["counts"] == {"removed": 3}
 
@@ -58,9 +57,8 @@ def test_a_clone_that_somebody_powers_off_meanwhile_is_removed(start):
 def test_a_clone_that_somebody_removes_meanwhile_is_absent(start, method):
     tasks = start()
     tasks.run(clones=_THREE)
-    tasks.sim.inject(method=method, name="web-2", do="delay", delay_ms=1500)
     destroy = functools.partial(tasks.sim.govc, "vm.destroy", "web-2")
-    ran = tasks.meanwhile(method, 3, destroy, state="absent", clones=_THREE)
+    ran = tasks.meanwhile(method, 3, destroy, about="web-2", state="absent", clones=_THREE)
     assert ran.error is None
     assert ran.actions == {"web-1": "removed", "web-2": "absent", "web-3": "removed"}
     assert ran.clones["web-2"]["changed"] is False

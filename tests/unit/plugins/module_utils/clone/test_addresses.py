@@ -102,8 +102,6 @@ def test_a_clone_that_is_removed_while_it_is_waited_for(start, before, calls):
     tasks.sim.patch_vm("golden-parent", guest={"hang": True})
     tasks.run(name="web-1")
     destroy = functools.partial(tasks.sim.govc, "vm.destroy", "web-1")
-    if before == "CreateFilter":
-        tasks.sim.inject(method="CreateFilter", do="delay", delay_ms=2000)
     ran = tasks.meanwhile(before, calls, destroy, name="web-1", wait_for_ip_address=True, timeout=60)
     assert "web-1 was removed while its guest was waited for" in ran.clones["web-1"]["error"]["msg"]
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 
 import pytest
 
@@ -161,8 +162,8 @@ def test_a_name_that_a_stranger_takes_meanwhile_is_a_failure(start):
     """The lookup finds the name free; when the clone is made it is not."""
     tasks = start()
     tasks.sim.create_vm("web-1", folder="/DC0/vm/DC0_F0")
-    tasks.sim.inject(method="InstantClone_Task", name="web-1", do="delay", delay_ms=1500)
-    ran = tasks.meanwhile("InstantClone_Task", 3, lambda: tasks.sim.create_vm("web-1", folder="/DC0/vm"), clones=_TEN[:3])
+    taken = functools.partial(tasks.sim.create_vm, "web-1", folder="/DC0/vm")
+    ran = tasks.meanwhile("InstantClone_Task", 3, taken, about="web-1", clones=_TEN[:3])
     assert ran.actions == {"web-0": "created", "web-1": "failed", "web-2": "created"}
     assert ran.clones["web-1"]["error"]["error_code"] == "duplicate_name"
 

@@ -275,7 +275,6 @@ def test_a_frozen_parent_with_too_many_deltas_can_have_no_clone(start):
 def test_a_chain_that_gets_too_deep_meanwhile_is_told_with_its_cure(start):
     tasks = start()
     tasks.sim.patch_vm("golden-parent", delta_levels=254)
-    tasks.sim.inject(method="InstantClone_Task", do="delay", delay_ms=1500)
     deepen = functools.partial(tasks.sim.patch_vm, "golden-parent", delta_levels=255)
     ran = tasks.meanwhile("InstantClone_Task", 1, deepen, name="web-1")
     error = ran.clones["web-1"]["error"]
