@@ -248,9 +248,7 @@ def _read_back(image: Nbd, below: Nbd | None, block: int, copied: Copied, digest
     return digest
 
 
-def _digest_before(
-    data: bytes | bytearray, start: int, parts: t.Iterable[tuple[int, int, bytes]], below: Nbd | None
-) -> bytes:
+def _digest_before(data: bytes | bytearray, start: int, parts: t.Iterable[tuple[int, int, bytes]], below: Nbd | None) -> bytes:
     """The digest that a block had before parts of it were copied.
 
     The rest of it comes from the earlier image. What that has lost must not get a digest that says

@@ -32,7 +32,7 @@ _DAMAGED = FullRequired("earlier_backup_damaged", "Its newest backup, or one tha
 # no delta disk, there was nothing to revert to that is older than the backup.
 _DELTA_GONE = FullRequired(
     "delta_disk_gone",
-    "The delta disk that its guest wrote to at the newest backup is gone: it was reverted since, or its snapshots were removed.",
+    "The delta disk that its guest wrote to at the newest backup is gone: it was reverted, or its snapshots were removed.",
 )
 
 

@@ -133,19 +133,17 @@ def _vm(rows: t.Mapping[str, Row], row: Row, networks: t.Mapping[str, str], fiel
 class Snapshotted:
     """A VM as a snapshot has it: its disks, and all that it is made of.
 
-    :ivar quiesced: whether Tools have quiesced its file systems for it. vSphere makes it all the same where they have stopped.
     :ivar powered_off: whether the VM is off now; no snapshot says what its VM was.
     """
 
     disks: tuple[Disk, ...]
     machine: Machine
-    quiesced: bool = False
     powered_off: bool = False
 
 
 _SNAPSHOTTED: dict[type, tuple[str, ...]] = {
     vim.vm.Snapshot: ("config",),
-    vim.VirtualMachine: ("snapshot", "runtime.powerState"),
+    vim.VirtualMachine: ("runtime.powerState",),
 }
 
 
@@ -166,7 +164,6 @@ def read_snapshots(session: Session, vms: t.Mapping[str, Vm]) -> dict[str, Snaps
         found[moid] = Snapshotted(
             disks_in(config.hardware.device),
             machine_of(config, vm.name, vm.networks, {}),
-            quiesced=moid in snapshots.quiesced_in(now.get("snapshot")),
             powered_off=str(now.get("runtime.powerState")) == "poweredOff",
         )
     return found

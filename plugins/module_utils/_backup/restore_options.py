@@ -84,7 +84,9 @@ class IntoOptions:
             )
         if not params["content"] and not settings and not params.get("storage_policy"):
             raise InvalidOption(
-                "content is false, and nothing else is to be put back.", hint="Set settings or storage_policy.", option="content"
+                "content is false, and nothing else is to be put back.",
+                hint="Set settings or storage_policy.",
+                option="content",
             )
         return cls(
             content=params["content"],

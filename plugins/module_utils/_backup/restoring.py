@@ -174,7 +174,11 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
         return task.finish(restore_report.result(job), advice="The next run goes on, or removes what is left.", subject=item)
 
 
-def _carry_out(job: RestoreTask) -> None:
+def _decide(job: RestoreTask) -> restore_plan.Leftovers:
+    """Find out what is to be done, and refuse what cannot be, before anything is.
+
+    :returns: what runs that were killed have left.
+    """
     item = job.item
     # Disks are compared for hours, so what is refused without that is refused before.
     job.settings = settings.missing(job)
@@ -199,11 +203,17 @@ def _carry_out(job: RestoreTask) -> None:
         leftovers=bool(left.deletable),
         policies=bool(job.settings.policies),
     )
+    return left
+
+
+def _carry_out(job: RestoreTask) -> None:
+    item, left = job.item, _decide(job)
     if job.task.check:
         item.done += item.left
         return
     if job.options.content:
         _clean_up(job, left)
+    due = [disk.place for disk in item.due_disks]
     if due:
         _bring_all_in(job)
         with _started_again(job):
@@ -518,14 +528,16 @@ def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
     if not _is_reported(job, disk):
         raise NotRestored(
             "upload_unverified",
-            f"The host reports no digest of what it has got as {disk.file}, which {_deleted(job, disk)}. The VM was not changed.",
+            f"The host reports no digest of what it has got as {disk.file}, which {_deleted(job, disk)}. "
+            "The VM was not changed.",
             hint="Set verify to auto, or to content where the datastore has files of disks.",
         )
     found = _compare(job, disk, disk.file, f"comparing {disk.place.backup.label}")
     if found is not None:
         raise NotRestored(
             "read_back_failed",
-            f"{disk.file} has something else at byte {found} than the backup, and {_deleted(job, disk)}. The VM was not changed.",
+            f"{disk.file} has something else at byte {found} than the backup, and {_deleted(job, disk)}. "
+            "The VM was not changed.",
             hint="Run again; if it happens again, look at the storage of the datastore.",
         )
     _tell_what_was_not_compared(job, disk)

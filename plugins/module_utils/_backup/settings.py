@@ -142,7 +142,9 @@ def set_policies(job: RestoreTask) -> None:
     """
     item = job.item
     job.task.stage(
-        SET_POLICIES, lambda item: targets.start_policies(job.session, item.target, job.settings.policies), "disks get their policies"
+        SET_POLICIES,
+        lambda item: targets.start_policies(job.session, item.target, job.settings.policies),
+        "disks get their policies",
     )
     if item.error is not None:
         error, item.error = item.error, None

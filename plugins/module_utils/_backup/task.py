@@ -50,7 +50,7 @@ from .audit import Auditing, Missed, Tracked
 from .copying import Copying
 from .disk import Earlier, NewDisk, Staged
 from .model import MACHINE_FILE, NVRAM_FILE, Point, point_id
-from .options import INCREMENTAL, NO, REQUIRE, TRY, BackupOptions, Vm
+from .options import INCREMENTAL, NO, TRY, BackupOptions, Vm
 from .plan import BACK_UP, Audit, Changes, Reading, Whole
 from .repository import Machine, Repository
 from .sources import Sources
@@ -375,8 +375,8 @@ def _copy_snapshots(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
                 item.fail(NotFound(f"The snapshot {_snapshot(item)} of {item.title} is not there any more.", hint="Run again."))
             elif item.machine is not None:
                 item.hardware = found.machine
-                _note_state(job, item, found)
-            if item.error is None and found is not None and item.machine is not None:
+                # It may have been started at any moment between the two.
+                item.stayed_off = item.vm.powered_off and found.powered_off
                 _plan(job, item, item.machine, found.disks)
             if item.error is None:
                 # The session may end in the middle: it is begun again then.
@@ -426,21 +426,6 @@ def _leave(item: BackupItem) -> None:
 
 def _snapshot(item: BackupItem) -> str:
     return item.own.moid if isinstance(item.own, (Made, Removed)) else ""
-
-
-def _note_state(job: BackupTask, item: BackupItem, found: read.Snapshotted) -> None:
-    """Note what the snapshot is, which may be less than what it was to be: Tools that stop meanwhile
-    quiesce nothing, and vSphere says nothing of it. A VM may be started at any moment.
-    """
-    item.stayed_off = item.vm.powered_off and found.powered_off
-    if not item.quiesced or found.quiesced:
-        return
-    item.quiesced = False
-    why = f"vCenter made the snapshot of {item.title}, and its file systems were not quiesced"
-    if job.options.quiesce == REQUIRE:
-        item.fail(plan.NotBackedUp("not_quiesced", f"{why}.", hint="Look at VMware Tools in its guest, or set quiesce to try."))
-    else:
-        item.warnings.append(f"{why}, so its backup is crash-consistent.")
 
 
 def _plan(job: BackupTask, item: BackupItem, machine: Machine, found: t.Sequence[Disk]) -> None:

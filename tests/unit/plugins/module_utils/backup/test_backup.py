@@ -305,7 +305,7 @@ def test_a_snapshot_that_was_not_quiesced_is_not_called_so(backups, quiesce):
     else:
         assert ran.one["point"]["consistency"] == "crash-consistent"
         (warning,) = ran.one["warnings"]
-        assert "its file systems were not quiesced" in warning
+        assert "without quiescing its file systems, so its backup is crash-consistent" in warning
     assert backups.snapshots("web-1") == []
 
 

@@ -193,6 +193,12 @@ def test_a_point_that_goes_while_it_is_looked_at_takes_nothing(backups, monkeypa
     assert [point["stored"] for point in vm["points"]] == [0, 0, 0]
 
 
+def test_what_is_not_read_in_check_mode_is_not_called_verified(backups):
+    assert actions(care(backups, check=True, state="verified")) == ["not_read"] * 3
+    (vm,) = local.info(backups.repository.path, UUID)["vms"]
+    assert [point["verified"] for point in vm["points"]] == [None] * 3
+
+
 def test_an_unknown_disk_is_named(backups, tmp_path):
     with pytest.raises(NotFound, match="no Hard disk 9"):
         restore(backups, tmp_path, disks=["Hard disk 9"])
