@@ -142,7 +142,7 @@ class Known:
         points that stand on one could not be merged any more.
         """
         newest = self.points[-1] if self.points else None
-        if newest is None or any(name > newest.id for name in self.damaged):
+        if newest is None or self._damaged_after(newest):
             return None
         try:
             self.longest_chain(newest)
@@ -152,7 +152,12 @@ class Known:
 
     def next_number(self) -> int:
         """The number of a new point, which none of those that are damaged has."""
-        return max((point.number for point in self.points), default=0) + len(self.damaged) + 1
+        newest = self.points[-1] if self.points else None
+        return (newest.number if newest is not None else 0) + self._damaged_after(newest) + 1
+
+    def _damaged_after(self, point: Point | None) -> int:
+        """How many that are damaged may be newer than a point, as their names say."""
+        return sum(point is None or name > point.id for name in self.damaged)
 
 
 class Machine:
