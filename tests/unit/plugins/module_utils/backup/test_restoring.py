@@ -680,10 +680,13 @@ def test_an_upload_of_which_the_host_has_other_bytes_changes_nothing(web, monkey
     file = web.file()
     web.write(MIB, seed=2)
     web.off()
-    monkeypatch.setattr(leases.Lease, "received", other)
-    failed = web.try_restore()
+    with monkeypatch.context() as patch:
+        patch.setattr(leases.Lease, "received", other)
+        failed = web.try_restore()
     assert (failed.error.error_code, web.file()) == ("incomplete_upload", file)
     assert "other bytes of" in str(failed.error)
+    assert (web.orphans(), web.carriers()) == ([], None)
+    web.restore()
     web.assert_nothing_is_left()
 
 

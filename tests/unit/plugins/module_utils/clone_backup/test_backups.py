@@ -128,7 +128,7 @@ def test_backups_of_one_second_have_names_of_their_own(backups, monkeypatch):
 
 def test_a_name_of_a_backup_that_is_taken_for_ever_is_an_error(backups):
     name = backups.vm()
-    backups.sim.inject(method="CloneVM_Task", name=name, do="task-fault", fault="DuplicateName", times=0)
+    backups.sim.inject(method="CloneVM_Task", name=f"{name}-*", do="task-fault", fault="DuplicateName", times=0)
     ran = backups.attempt(vm=name)
     backups.sim.clear()
     assert (ran.code, ran.called("CloneVM_Task"), ran.vms[0]["backup"]) == ("duplicate_name", 9, None)
