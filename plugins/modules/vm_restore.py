@@ -128,7 +128,7 @@ options:
       - V(content) reads it from its datastore and compares every MiB with the digests of the
         backup. This is not possible on vSAN.
       - V(manifest) compares the size and the digest of the upload as the host reports them. A
-        release of vSphere need not report them: then the disk is deleted, and the task fails.
+        release of vSphere need not report them. The disk is deleted then, and the task fails.
       - V(auto) does the first where it is possible, else the second as far as the host reports it,
         with a warning where that is not all. RV(disks[].compared) says which it was.
     type: str
