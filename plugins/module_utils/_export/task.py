@@ -169,7 +169,8 @@ def _fresh(job: ExportTask, item: ExportItem) -> tuple[str, Record] | None:
     """A package of the VM that is new enough, with its name."""
     if not job.options.fresh_hours:
         return None
-    return plan.fresh(job.packages.all_of(item.vm.instance_uuid), job.options, job.now)
+    packages = job.packages.all_of(item.vm.instance_uuid)
+    return plan.fresh(item.vm, item.target, packages, job.options, job.now)
 
 
 def _prune(job: ExportTask) -> None:
