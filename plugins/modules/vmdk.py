@@ -242,9 +242,9 @@ attributes:
   idempotent:
     support: full
     details:
-      - An exported disk of a VM that is off is exported again when it was changed, and for
-        O(transport=lease) also where the host does not tell its content ID. Of a running VM a later
-        state is exported only with O(force=true).
+      - An exported disk of a VM that is off is exported again when it was changed. Where it comes by
+        a lease and the host does not tell its content ID, a start or a new configuration of the VM
+        counts as a change. Of a running VM a later state is exported only with O(force=true).
   action_group:
     support: full
 requirements:

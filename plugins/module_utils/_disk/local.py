@@ -73,20 +73,22 @@ class Workplace:
         with open(self.of(self.name), "wb") as file:
             os.fchmod(file.fileno(), mode)
             file.write(data)
-        self.publish([self.name], facts)
+        self.publish([self.name], facts, kept=files_of(self.target)[:-1])
 
-    def publish(self, names: t.Iterable[str], facts: t.Mapping[str, t.Any]) -> None:
+    def publish(self, names: t.Iterable[str], facts: t.Mapping[str, t.Any], kept: t.Iterable[str] = ()) -> None:
         """Move files to where they are to be, the disk's own last;
         its name then means all of it.
 
         :param facts: what is noted of the disk; nothing where they are empty. They are noted before, so that a run
             that ends in between leaves no disk of which nobody knows what it is.
+        :param kept: paths of files that the disk has besides, which are in their place.
         """
         ordered = sorted(names, key=lambda name: name == self.name)
         for name in ordered:
             _sync(self.of(name))
         if facts:
-            _note(self.target, facts, {name: identity(self.of(name)) for name in ordered})
+            paths = (*kept, *map(self.of, ordered))
+            _note(self.target, facts, {os.path.basename(path): identity(path) for path in paths})
         if len(ordered) > 1:
             # The old disk's own file names files of these names, too.
             self.folder.remove(self.name)

@@ -29,7 +29,7 @@ from .._temporary_snapshots import (
     remove_leftovers,
     with_snapshots,
 )
-from .._vsphere import directories, snapshots, vmdk
+from .._vsphere import directories, snapshots, starts, vmdk
 from .._vsphere import lease as leases
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked, NoSuchFile
@@ -346,7 +346,11 @@ def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             raise plan.not_over_datastore(vm, disk, "the server does not give it, or its content is not in one file")
         item.facts["transport"] = LEASE if flat is None else DATASTORE
         before = flat.state() if flat is not None else None
-        made_of = {**_made_of(vm, disk, options), "changed": before.changed if before is not None else ""}
+        made_of = {
+            **_made_of(vm, disk, options),
+            "changed": before.changed if before is not None else "",
+            "content": _content_now(session, vm, disk, options) if before is None else "",
+        }
         known = local.noted(options.path)
         if not options.force and _is_there(vm, options, known, made_of):
             item.facts = {**item.facts, **(known.get("facts") or {})}
@@ -387,8 +391,20 @@ def _made_of(vm: DiskVm, disk: Disk, options: DiskOptions) -> dict[str, t.Any]:
         # By its name another one could be meant.
         "snapshot": f"{snapshot.moid} {created}" if snapshot is not None else "",
         "output": dataclasses.asdict(options.output),
-        "content": disk.content if vm.power_state == "poweredOff" and snapshot is None else "",
     }
+
+
+def _content_now(session: Session, vm: DiskVm, disk: Disk, options: DiskOptions) -> str:
+    """What shows of a disk that comes by a lease whether it was written since; empty where nothing does. No call, or one.
+
+    Of a VM that is off it is the content ID, which changes when something is first written after the disk was opened.
+    Where the host does not say it, the configuration and the last start of the VM.
+    """
+    if vm.power_state != "poweredOff" or options.snapshot is not None:
+        return ""
+    if disk.content or not vm.change_version:
+        return disk.content
+    return f"version {vm.change_version} started {starts.last_start(session, vm.moid)}"
 
 
 # What shows of a VM that is off whether its disk was written since.
@@ -399,9 +415,8 @@ def _is_there(vm: DiskVm, options: DiskOptions, known: t.Mapping[str, t.Any], ma
     """Whether what an earlier run has made is what is asked for.
 
     :param known: what that run noted.
-    :param made_of: as this run would note it; ``changed`` is when the disk's file was last written, and ``content`` the
-        content ID of the disk, which changes when something is first written after the disk was opened. Each is empty
-        where it cannot be known.
+    :param made_of: as this run would note it; ``changed`` is when the disk's file was last written, and ``content`` what
+        shows that otherwise. One of them is empty, or both where that cannot be known.
     """
     if any(known.get(name) != value for name, value in made_of.items() if name not in _SHOWS_WRITES):
         return False

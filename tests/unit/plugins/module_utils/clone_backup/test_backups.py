@@ -199,7 +199,10 @@ def test_an_old_backup_whose_disks_a_linked_clone_uses_stays(backups):
     name = backups.vm()
     used, free = backups.old(name, 40), backups.old(name, 50)
     backups.sim.govc("snapshot.create", "-vm", used, "-m=false", "to look at")
-    backups.sim.govc("vm.clone", "-vm", used, "-snapshot", "to look at", "-link", "-on=false", f"{name}-look")
+    backups.sim.create_vm(f"{name}-look", on=False)
+    (base,) = backups.sim.vm(used)["disks"][0]["files"][1:]
+    file = base.removeprefix("[LocalDS_0] ")
+    backups.sim.govc("vm.disk.attach", "-vm", f"{name}-look", "-ds", "LocalDS_0", "-disk", file, "-link=true")
     for check in (True, False):
         entry = backups.run(vm=name, keep_last=1, check=check).vms[0]
         assert [each["name"] for each in entry["removed"]] == [free]

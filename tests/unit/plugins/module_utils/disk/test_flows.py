@@ -752,7 +752,8 @@ def test_no_second_vm_is_made_around_a_disk(disks, tmp_path):
 def test_a_vm_whose_disks_a_linked_clone_uses_is_not_removed(disks):
     vm = disks.sim.create_vm("base", on=False, disks=[{"bytes": MIB}])
     disks.sim.govc("snapshot.create", "-vm", "base", "-m=false", "cloned")
-    disks.sim.govc("vm.clone", "-vm", "base", "-snapshot", "cloned", "-link", "-on=false", "clone")
+    disks.sim.create_vm("clone", on=False)
+    disks.sim.govc("vm.disk.attach", "-vm", "clone", "-ds", "LocalDS_0", "-disk", "base/base.vmdk", "-link=true")
     named = {"name": "base", "state": "absent", "instance_uuid": vm["instance_uuid"]}
     for check in (True, False):
         refused = Vms(disks.sim).attempt(check=check, **named)
@@ -777,7 +778,8 @@ def test_another_snapshot_of_the_same_name_is_exported_again(disks, vm, tmp_path
     first = one(disks.run(**asked).result)
     assert not disks.run(**asked).result["changed"]
     disks.sim.govc("snapshot.remove", "-vm", "web-1", "*")
-    disks.sim.write_disk("web-1", offset=2 * MIB, length=5000, seed=9)
+    disks.sim.govc("vm.power", "-on", "web-1")
+    disks.sim.write_disk("web-1", offset=2 * MIB, length=5120, seed=9)
     disks.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "now")
     assert disks.run(**asked, check=True).result["changed"]
     second = one(disks.run(**asked).result)
@@ -792,7 +794,7 @@ def test_a_disk_that_is_off_and_comes_by_a_lease_comes_once(disks, vm, tmp_path)
     again = disks.run(**asked)
     assert (again.result["changed"], one(again.result)["fetched"], again.total <= 10) == (False, 0, True)
     disks.sim.govc("vm.power", "-on", "web-1")
-    disks.sim.write_disk("web-1", offset=2 * MIB, length=5000, seed=9)
+    disks.sim.write_disk("web-1", offset=2 * MIB, length=5120, seed=9)
     # Of a running VM a later state comes only where that is asked for.
     assert not disks.run(**asked).result["changed"]
     disks.sim.govc("vm.power", "-off", "web-1")
@@ -834,7 +836,9 @@ def test_a_disk_that_was_not_read_back_is_where_that_is_asked_for(disks, tmp_pat
     other = "[LocalDS_0] images/b.vmdk"
     disks.run(**{**asked, "datastore_path": other})
     around(disks, other)
-    disks.sim.write_disk("around", offset=4096, length=5000, seed=3)
+    disks.sim.govc("vm.power", "-on", "around")
+    disks.sim.write_disk("around", key=disks.sim.vm("around")["disks"][0]["key"], offset=4096, length=5120, seed=3)
+    disks.sim.govc("vm.power", "-off", "around")
     for check in (True, False):
         refused = disks.attempt(check=check, **{**asked, "datastore_path": other}, verify="content")
         assert (refused.error.error_code, "has another content" in str(refused.error)) == ("incomplete_upload", True)
