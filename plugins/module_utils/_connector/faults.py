@@ -131,6 +131,8 @@ def _facts(fault: t.Any) -> dict[str, t.Any]:
         return {"invalid_property": fault.invalidProperty}
     if isinstance(fault, vim.fault.TaskInProgress):
         return {"task": _moid(fault.task)}
+    if isinstance(fault, vmodl.fault.ManagedObjectNotFound):
+        return {"object": _moid(fault.obj)}
     return {}
 
 

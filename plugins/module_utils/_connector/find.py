@@ -279,7 +279,8 @@ def unreadable(wanted: object) -> NotFound:
     """
     return NotFound(
         f"No readable VM with the {wanted} exists.",
-        hint="A moid is valid only within one vCenter and looks like vm-42; this user must be allowed to see the VM.",
+        hint="A moid is valid only within one vCenter and looks like vm-42; this user must be allowed to see the VM, and "
+        "vCenter to reach it: of one that is inaccessible or orphaned it has no configuration.",
     )
 
 

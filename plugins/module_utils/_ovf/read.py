@@ -19,7 +19,7 @@ from .._connector.pyvmomi import vim
 from .._errors import NotFound
 from .._vsphere import compute
 from .._vsphere.disks import disk_devices
-from .._vsphere.vm import kind_of, moid_of, name_of, row_of
+from .._vsphere.vm import CONNECTION, kind_of, moid_of, name_of, row_of
 from .model import DIGEST_KEY, KEYS, NAME_KEY, Existing, Place, Surroundings
 
 if t.TYPE_CHECKING:
@@ -41,6 +41,7 @@ PROGRESS = (
     "config.changeVersion",
     "config.template",
     "runtime.powerState",
+    CONNECTION,
     "config.instanceUuid",
     *MARKS,
 )
@@ -268,6 +269,7 @@ def existing_of(moid: str, values: t.Mapping[str, t.Any], kind: str = "VirtualMa
         power_state=str(values.get("runtime.powerState") or "poweredOff"),
         instance_uuid=values.get("config.instanceUuid") or "",
         change_version=values.get("config.changeVersion") or "",
+        connection=str(values.get(CONNECTION) or ""),
     )
 
 
