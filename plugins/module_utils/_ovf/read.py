@@ -72,13 +72,16 @@ SURROUNDINGS: dict[type, tuple[str, ...]] = {
     **compute.NETWORKS,
     vim.SessionManager: ("currentSession.key",),
 }
+# Networks lead up by a route of their own: by that of the folder they would lead down again, and a
+# server that does not remember where it has been would go on for ever.
 FROM_FOLDER = (
     Route(
-        "parent",
+        "folder-parent",
         vim.ManagedEntity,
         "parent",
-        ("parent", "datacenter-hosts", "datacenter-stores"),
+        ("folder-parent", "datacenter-hosts", "datacenter-stores"),
     ),
+    Route("parent", vim.ManagedEntity, "parent", ("parent",)),
     Route("datacenter-stores", vim.Datacenter, "datastoreFolder", ("hosts-children",)),
     *compute.DATACENTER_TO_HOSTS,
     *compute.HOST_TO_POOLS,
