@@ -15,7 +15,7 @@ import difflib
 import typing as t
 
 from .._connector import names
-from .._connector.find import find_entity, path_in
+from .._connector.find import TO_NESTED_VAPPS, find_entity, path_in
 from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import VmomiSupport, vim
 from .._errors import Fault, InvalidOption, NotFound
@@ -101,7 +101,7 @@ def every_property() -> list[str]:
 
 def _read(session: Session, roots: list[t.Any], options: InventoryOptions) -> dict[str, Row]:
     """The VMs and what is around them, by moid."""
-    return _collected(session, roots, {vim.VirtualMachine: _wanted(options), **_places(options)}, _routes(options))
+    return _collected(session, roots, {vim.VirtualMachine: _wanted(options), **_places(options)}, _routes(options, roots))
 
 
 def _filtered(session: Session, roots: list[t.Any], options: InventoryOptions) -> dict[str, Row]:
@@ -111,7 +111,7 @@ def _filtered(session: Session, roots: list[t.Any], options: InventoryOptions) -
     for each of thousands of VMs it would be many times as long as its answer.
     """
     wanted = {vim.VirtualMachine: list(options.property_filters), **_places(options)}
-    rows = _collected(session, roots, wanted, _routes(options), "property_filters")
+    rows = _collected(session, roots, wanted, _routes(options, roots), "property_filters")
     vms = {moid: row for moid, row in rows.items() if isinstance(row.ref, vim.VirtualMachine)}
     passing = [row.ref for row in vms.values() if options.passes({path: plain(value) for path, value in row.values.items()})]
     places = {moid: row for moid, row in rows.items() if moid not in vms}
@@ -139,10 +139,17 @@ def _places(options: InventoryOptions) -> dict[type, tuple[str, ...]]:
     return {**_PLACES, **_COMPUTE_PLACES} if options.compute else _PLACES
 
 
-def _routes(options: InventoryOptions) -> list[Route]:
+def _routes(options: InventoryOptions, roots: t.Sequence[t.Any]) -> list[Route]:
     """Down to the VMs, and from them up to the places that they are in."""
-    routes = [*_to_vms(*_UP, *(["vm-host"] if options.compute else [])), *_TO_PATHS]
+    onward = (*_UP, "vm-host") if options.compute else _UP
+    routes = [*_to_vms(onward, of_compute=_may_be_compute(options, roots)), *_TO_PATHS]
     return [*routes, *_TO_COMPUTE] if options.compute else routes
+
+
+def _may_be_compute(options: InventoryOptions, roots: t.Sequence[t.Any]) -> bool:
+    """Whether VMs are looked for below clusters, hosts or pools: a folder of these is one by its path."""
+    of_vms = all(isinstance(root, (vim.Folder, vim.Datacenter)) for root in roots)
+    return not of_vms or any("host" in names.split(path) for path in options.search_paths)
 
 
 def _collected(
@@ -196,26 +203,27 @@ def _is_below(rows: t.Mapping[str, Row], vm: Row, places: t.Collection[str]) -> 
     return here is not None
 
 
-def _to_vms(*onward: str) -> list[Route]:
-    """From wherever VMs lie below down to them, and on along further routes."""
-    down = (
-        "folder-children",
-        "datacenter-vms",
-        "vapp-vms",
-        "compute-pool",
-        "pool-pools",
-        "pool-vms",
-        "host-vms",
-        *onward,
-    )
-    return [
+def _to_vms(onward: t.Sequence[str], *, of_compute: bool) -> list[Route]:
+    """From wherever VMs lie below down to them, and on along further routes.
+
+    :param of_compute: whether that may be a cluster, a host or a pool.
+    """
+    pools = ("pool-pools", "pool-vms")
+    further = ("compute-pool", *pools) if of_compute else ("vapp-owner",)
+    down = ("folder-children", "datacenter-vms", "vapp-vms", *further, *onward)
+    routes = [
         Route("folder-children", vim.Folder, "childEntity", down),
         Route("datacenter-vms", vim.Datacenter, "vmFolder", down),
-        Route("compute-pool", vim.ComputeResource, "resourcePool", down),
-        Route("host-vms", vim.HostSystem, "vm", onward),
-        Route("vapp-vms", vim.VirtualApp, "vm", onward),
-        Route("pool-pools", vim.ResourcePool, "resourcePool", down),
-        Route("pool-vms", vim.ResourcePool, "vm", onward),
+        Route("vapp-vms", vim.VirtualApp, "vm", tuple(onward)),
+    ]
+    if not of_compute:
+        return [*routes, *TO_NESTED_VAPPS]
+    return [
+        *routes,
+        Route("compute-pool", vim.ComputeResource, "resourcePool", pools),
+        Route("host-vms", vim.HostSystem, "vm", tuple(onward)),
+        Route("pool-pools", vim.ResourcePool, "resourcePool", pools),
+        Route("pool-vms", vim.ResourcePool, "vm", tuple(onward)),
     ]
 
 

@@ -320,7 +320,7 @@ def test_a_state_that_lets_no_import_begin_is_told_as_vcenter_does(templates, so
     templates.sim.inject(method="ImportVApp", do="fault", fault="InvalidState", message="The host is shutting down.", times=0)
     ran = templates.attempt(source)
     assert ran.code == "invalid_state"
-    assert "The host is shutting down." in str(ran.error)
+    assert "The host is shutting down (InvalidState)." in str(ran.error)
 
 
 def test_it_is_removed_but_not_from_under_its_clones(templates, source):
