@@ -146,7 +146,7 @@ def test_where_vcenter_goes_by_hosts_those_within_the_mode_are_told_apart(start)
     assert (obstacle["vms"], [vm["name"] for vm in obstacle["vms_within_mode"]]) == ([], ["evc-low"])
     assert obstacle["hosts_without_named_vms"] == obstacle["hosts"]
     assert "vCenter names no VM; within the mode already: evc-low" in obstacle["msg"]
-    assert "power them off together" in str(refused.error)
+    assert "they have to be off together" in str(refused.error)
     assert not refused.result["changed"]
 
 

@@ -62,7 +62,7 @@ def test_no_vm_is_shut_down_that_is_not_named(start):
     evc.make("evc-other")
     for check in (True, False):
         refused = together(evc, "evc-old", check=check)
-        assert refused.code == "evc_blocked"
+        assert refused.error.error_code == "evc_blocked"
         assert "evc-other (needs intel-broadwell)" in str(refused.error)
         assert "evc-old (" not in str(refused.error)
         assert not refused.result["changed"]
@@ -76,7 +76,7 @@ def test_where_one_cannot_be_shut_down_none_is(start):
     evc.sim.patch_vm("evc-bare", tools="notRunning")
     for check in (True, False):
         refused = together(evc, "evc-old", "evc-bare", check=check)
-        assert refused.code == "evc_blocked"
+        assert refused.error.error_code == "evc_blocked"
         assert "in its way are /DC0/vm/evc-bare, which cannot be shut down" in str(refused.error)
         assert "VMware Tools do not run" in refused.vms[1]["error"]["msg"]
         assert refused.called("ShutdownGuest") == 0
@@ -90,7 +90,7 @@ def test_where_a_guest_does_not_go_off_the_others_are_started_again(start):
         evc.make(name, **OLD)
     evc.sim.inject(method="ShutdownGuest", name="evc-deaf", do="fault", fault="ToolsUnavailable")
     failed = together(evc, "evc-old", "evc-deaf")
-    assert failed.code == "evc_blocked"
+    assert failed.error.error_code == "evc_blocked"
     assert failed.called("ConfigureEvcMode_Task") == 0
     assert failed.vms[0]["actions"] == ["shut_down", "powered_on"]
     assert runs(evc, "evc-old") == runs(evc, "evc-deaf") == "intel-broadwell"
@@ -102,7 +102,7 @@ def test_where_vcenter_refuses_the_mode_they_are_started_again(start):
     evc.make("evc-old", **OLD)
     evc.sim.inject(method="ConfigureEvcMode_Task", do="task-fault", fault="SystemError")
     failed = together(evc, "evc-old")
-    assert failed.code == "system_error"
+    assert failed.error.error_code == "system_error"
     assert failed.vms[0]["actions"] == ["shut_down", "powered_on"]
     assert runs(evc, "evc-old") == "intel-broadwell"
 
@@ -121,7 +121,7 @@ def test_another_vm_that_was_started_meanwhile_is_named_and_the_first_is_started
 
     monkeypatch.setattr(apply, "start_check", start_late)
     failed = together(evc, "evc-old")
-    assert failed.code == "evc_blocked"
+    assert failed.error.error_code == "evc_blocked"
     assert "evc-late (needs intel-broadwell)" in str(failed.error)
     assert failed.called("ConfigureEvcMode_Task") == 0
     assert runs(evc, "evc-old") == "intel-broadwell"
@@ -160,7 +160,7 @@ def test_a_vm_that_is_not_there_is_said_before_anything_is_done(start):
     evc = start("xeon-broadwell")
     evc.make("evc-old", **OLD)
     refused = together(evc, "evc-old", "evc-nobody")
-    assert refused.code == "not_found"
+    assert refused.error.error_code == "not_found"
     assert (refused.called("ShutdownGuest"), refused.called("CheckConfigureEvcMode_Task")) == (0, 0)
 
 
@@ -171,7 +171,7 @@ def test_what_a_user_may_not_do_is_said_before_anything_is_shut_down(start):
     evc.sim.add_user(**account, privileges=["VirtualMachine.Interact.PowerOff", "Host.Inventory.EditCluster"])
     operator = type(evc)(evc.sim, **account)
     refused = together(operator, "evc-old")
-    assert refused.code == "evc_blocked"
+    assert refused.error.error_code == "evc_blocked"
     assert refused.vms[0]["error"]["error_code"] == "no_permission"
     assert "VirtualMachine.Config.Settings" not in refused.vms[0]["error"]["msg"]
     assert refused.called("ShutdownGuest") == 0
