@@ -119,8 +119,9 @@ class Vmdks:
         sides = {how: Side() for how in (EXPORT, LEASE, IMPORT)}
         try:
             with simulated(self.simulator, self.installed.govc, 2, 0, 0, "--discard-uploads") as vcenter:
-                vcenter.sim.create_vm(_VM, on=False, disks=[{"bytes": capacity << 20}])
+                vcenter.sim.create_vm(_VM, disks=[{"bytes": capacity << 20}])
                 vcenter.sim.write_disk(_VM, offset=0, length=1 << 20, count=self.mib, stride=4 << 20, seed=1)
+                vcenter.sim.govc("vm.power", "-off", f"/{DATACENTER}/vm/{_VM}")
                 self._measured(vcenter, folder, tools, sides)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
