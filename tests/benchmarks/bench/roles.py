@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 from collections.abc import Callable
@@ -19,8 +20,9 @@ from bench.document import section
 from bench.environment import HERE
 from bench.report import Promise, Report
 from bench.tables import Table
-from bench.tools import Installed
+from bench.tools import Installed, disk_tools
 from bench.vcenter import DATACENTER
+from devtools import debian
 from devtools.console import Console, Outcome
 from vforge_ova import write_package
 from vforge_sim import Simulator
@@ -67,8 +69,6 @@ def _fleet(sim: Simulator, vms: int, folder: Path) -> dict[str, Any]:
         "golden": {"name": "golden"},
         "clusters": [_CLUSTER],
         "folder": _FOLDER,
-        "guest_username": sim.guest_username,
-        "guest_password": "{{ lookup('ansible.builtin.env', 'VFORGE_GUEST_PASSWORD') }}",
     }
 
 
@@ -154,7 +154,6 @@ SCENES = (
     Scene("fcd_audit", _few, _disks),
 )
 
-
 @dataclass(frozen=True)
 class Row:
     """One play. controller, modules: their processor seconds."""
@@ -223,7 +222,7 @@ class Roles:
         return [self.installed.python.parent / "ansible-playbook", path]
 
     def _environment(self, sim: Simulator, folder: Path, usages: Path) -> dict[str, str]:
-        kept = folder / "sessions"
+        kept, tools = folder / "sessions", disk_tools()
         kept.mkdir(mode=0o700)
         return {
             "ANSIBLE_HOME": str(self.installed.work / "ansible"),
@@ -231,7 +230,10 @@ class Roles:
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
             "XDG_RUNTIME_DIR": str(kept),
+            "PATH": os.pathsep.join([str(tools), os.environ["PATH"]]),
+            **debian.with_libnbd(tools.parent, folder / "libraries"),
             "VFORGE_BENCH_USAGES": str(usages),
+            "VFORGE_GUEST_USERNAME": sim.guest_username,
             "VFORGE_GUEST_PASSWORD": sim.guest_password,
             "VMWARE_HOST": sim.host,
             "VMWARE_PORT": str(sim.port),

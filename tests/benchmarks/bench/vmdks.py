@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -18,9 +19,8 @@ from bench.document import section
 from bench.report import Promise, Report, Spread, in_turns
 from bench.tables import Table
 from bench.templates import Large, TemplateTools
-from bench.tools import Installed, WrongResult
+from bench.tools import Installed, WrongResult, disk_tools
 from bench.vcenter import DATACENTER, VCenter, simulated
-from devtools import debian
 from devtools.console import Console, Outcome
 from vforge_ova import write_package
 
@@ -74,8 +74,7 @@ class VmdkTools(TemplateTools):
             name = f"in-{number}"
             asked = {"state": "imported", "path": str(path), "datastore_path": f"[{store}] {name}/{name}.vmdk"}
         task = {"vforge.vsphere.vmdk": {**asked, "timeout": 7200}}
-        path_of_tools = f"{tools}:/usr/bin:/bin"
-        env = {"VFORGE_BENCH_USAGE": str(usage), "PATH": path_of_tools}
+        env = {"VFORGE_BENCH_USAGE": str(usage), "PATH": os.pathsep.join([str(tools), os.environ["PATH"]])}
         result, sample = self._task(task, [_VM], f"vmdk, {how}", "vmdks", variables, **env)
         if not result["changed"]:
             raise WrongResult(f"vmdk, {how}: {result['disks']}")
@@ -111,10 +110,7 @@ class Vmdks:
         """
         capacity = 4 * self.mib
         self.console.title(f"A disk of {capacity:,} MiB with {self.mib:,} MiB of noise")
-        why = debian.why_not()
-        if why:
-            raise WrongResult(f"There is no qemu-img to measure with: {why}")
-        tools = debian.disk_tools().ensure() / "tools"
+        tools = disk_tools()
         folder = self.installed.work / "vmdks"
         sides = {how: Side() for how in (EXPORT, LEASE, IMPORT)}
         try:
