@@ -423,7 +423,7 @@ failures:
   type: list
   elements: dict
 timing:
-  description: Seconds by phase.
+  description: Seconds by phase. C(transfer) is the part of C(work) in which a disk is on its way.
   returned: always
   type: dict
 calls:

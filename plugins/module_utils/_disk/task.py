@@ -450,7 +450,8 @@ def _fetch(
 ) -> None:
     place.clear(RAW_NAME, "state.json")
     wanted = plan.spans(exporting.areas_in_use(task.session, vm, disk), flat.capacity)
-    came = exporting.download(flat, before, wanted, place, task.session.show_progress, item.title, task.deadline)
+    with task.phase("transfer"):
+        came = exporting.download(flat, before, wanted, place, task.session.show_progress, item.title, task.deadline)
     item.fetched, item.resumed = came
 
 
