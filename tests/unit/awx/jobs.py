@@ -176,7 +176,7 @@ class Job:
         lines = ("1 0 0:58 / / rw - overlay overlay rw", f"2 1 8:1 / {exposed} rw - ext4 /dev/sda1 rw")
         mounts.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         self._before = _IN_CONTAINER.format(mounts=str(mounts))
-        self._environment["AWX_PRIVATE_DATA_DIR"] = "/tmp/awx_1_job"
+        self._environment["AWX_PRIVATE_DATA_DIR"] = "/srv/awx/awx_1_job"
         return self
 
     def answers(self, **given: Any) -> Job:

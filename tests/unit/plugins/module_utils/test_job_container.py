@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _job_container
 
-AWX = {"AWX_PRIVATE_DATA_DIR": "/tmp/awx_7_x", "AWX_ISOLATED_DATA_DIR": "/runner/artifacts/7"}
+AWX = {"AWX_PRIVATE_DATA_DIR": "/srv/awx/awx_7_x", "AWX_ISOLATED_DATA_DIR": "/runner/artifacts/7"}
 RUNNER = {"AWX_ISOLATED_DATA_DIR": "/runner/artifacts/7"}
 NO_CONTAINER = {"AWX_ISOLATED_DATA_DIR": "/home/me/job/artifacts/7"}
 
@@ -18,7 +18,7 @@ PODMAN = r"""
 611 498 0:58 / / rw,relatime - overlay overlay rw,lowerdir=/a:/b,upperdir=/c,workdir=/d
 612 611 0:62 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw
 613 611 0:63 / /dev rw,nosuid - tmpfs tmpfs rw,size=65536k,mode=755
-620 611 8:1 /tmp/awx_7_x /runner rw,relatime - ext4 /dev/sda1 rw
+620 611 8:1 /srv/awx/awx_7_x /runner rw,relatime - ext4 /dev/sda1 rw
 621 611 0:50 / /mnt/backups rw,relatime shared:1 - nfs4 nas:/backups rw,vers=4.2
 622 611 0:51 / /mnt/two\040words rw,relatime - nfs4 nas:/other rw
 """
