@@ -659,12 +659,11 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
             raise self._lost(info, f"broke the connection ({error.strerror or error})") from error
         except http.client.HTTPException as error:
             raise self._no_soap(info, str(error) or type(error).__name__) from error
-        except xml.parsers.expat.ExpatError as error:
-            raise self._strange(info, str(error)) from error
-        except (KeyError, AttributeError) as error:
+        except (xml.parsers.expat.ExpatError, KeyError, AttributeError) as error:
             # KeyError: a type that pyVmomi does not know; AttributeError: a value that its type
             # does not have.
-            raise self._strange(info, str(error), _OLDER) from error
+            hint = "" if isinstance(error, xml.parsers.expat.ExpatError) else _OLDER
+            raise self._strange(info, str(error), hint) from error
         except Exception as error:
             # What pyVmomi raises for status 500 with well-formed XML that is no fault has no class
             # of its own.

@@ -132,8 +132,9 @@ def test_a_cookie_that_is_offered_does_not_take_the_place_of_the_sessions():
 
 def test_what_a_newer_vcenter_has_and_this_pyvmomi_does_not_is_told_as_that():
     state = ENVELOPE.format(
-        """<ContinueRetrievePropertiesExResponse xmlns="urn:vim25"><returnval><objects><obj type="VirtualMachine">vm-1</obj><propSet>
-        <name>runtime.powerState</name><val xsi:type="VirtualMachinePowerState">hibernating</val></propSet></objects>
+        """<ContinueRetrievePropertiesExResponse xmlns="urn:vim25"><returnval>
+        <objects><obj type="VirtualMachine">vm-1</obj><propSet><name>runtime.powerState</name>
+        <val xsi:type="VirtualMachinePowerState">hibernating</val></propSet></objects>
         </returnval></ContinueRetrievePropertiesExResponse>"""
     ).encode()
     with web_server(response(state), response(state)) as server:
