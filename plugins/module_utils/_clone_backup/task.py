@@ -14,12 +14,14 @@ import datetime
 import secrets
 import typing as t
 
+from .._connector import names
 from .._connector.batch import vm_made
 from .._copy_source import TRY, CopyItem, copy_all
 from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, VforgeError
 from .._temporary_snapshots import Kind, SnapshotTask, find_leftovers, remove_leftovers
 from .._vsphere.compute import read_folders
+from .._vsphere.disks import users, with_own_deltas
 from .._vsphere.vm import start_destroy
 from . import apply, plan, read, report
 from .model import Backup, BackupOptions, Mark, Vm, backup_name
@@ -244,6 +246,8 @@ def _prune(job: BackupTask) -> None:
             else:
                 item.warnings.append(f"{backup.path} is an old backup of {item.title}, and stays since it is not off.")
 
+    old = _unused(job, old)
+
     def note(each: OldBackup, outcome: Outcome) -> None:
         gone = isinstance(outcome.error, Fault) and outcome.error.fault == "ManagedObjectNotFound"
         if outcome.error is not None and not gone:
@@ -263,6 +267,25 @@ def _prune(job: BackupTask) -> None:
             note,
             repeatable=True,
         )
+
+
+def _unused(job: BackupTask, old: t.Sequence[OldBackup]) -> list[OldBackup]:
+    """Those whose disks no other VM uses, such as a linked clone that was made of one. The others stay, with a warning.
+    No call where nothing is old, one where none has disks that could be used.
+    """
+    going = {each.backup.moid for each in old}
+    used = users(job.session, with_own_deltas(job.session, going))
+    free = []
+    for each in old:
+        others = [name for moid, name in used.get(each.backup.moid, {}).items() if moid not in going]
+        if others:
+            each.of.warnings.append(
+                f"{each.backup.path} is an old backup of {each.of.title}, and stays since its disks are used by "
+                f"{names.listing(sorted(others), most=5)}."
+            )
+        else:
+            free.append(each)
+    return free
 
 
 def _note_removed(each: OldBackup) -> None:

@@ -243,7 +243,7 @@ def _fill(task: Task[t.Any], item: Item, lease: leases.Lease, ready: leases.Read
     )
     try:
         device = _address(ready)
-        with lease.held(ready.timeout, meter.percent, stop):
+        with task.phase("transfer"), lease.held(ready.timeout, meter.percent, stop):
             sender.send([[leases.Upload(source.label, source, device, algorithm=_ALGORITHM)]])
         # From here on a sign of life may be refused because the lease is being completed.
         with lease.kept_alive(ready.timeout, lambda: 99, lambda _error: None):

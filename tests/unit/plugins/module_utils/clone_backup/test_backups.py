@@ -187,6 +187,15 @@ def test_a_fresh_backup_is_enough(backups):
     assert second.total <= 10
 
 
+def test_a_fresh_backup_that_is_not_as_consistent_as_asked_is_not_enough(backups):
+    name = backups.vm(on=True)
+    backups.sim.patch_guest(name, tools="running")
+    asked = {"vm": name, "fresh_hours": 1}
+    assert backups.run(**asked, quiesce="no").vms[0]["backup"]["consistency"] == "crash"
+    assert backups.run(**asked, quiesce="try").result["changed"] is False
+    assert backups.run(**asked, quiesce="require", check=True).result["changed"] is True
+
+
 def test_a_named_snapshot_is_cloned_full_or_linked(backups):
     name = backups.vm()
     backups.sim.govc("snapshot.create", "-vm", name, "-m=false", "before")
@@ -229,6 +238,21 @@ def test_one_of_each_month_stays_where_that_is_asked_for(backups, monkeypatch):
         old[0],
         entry["backup"]["name"],
     ]
+
+
+def test_an_old_backup_whose_disks_a_linked_clone_uses_stays(backups):
+    name = backups.vm()
+    used, free = backups.old(name, 40), backups.old(name, 50)
+    backups.sim.govc("snapshot.create", "-vm", used, "-m=false", "to look at")
+    backups.sim.create_vm(f"{name}-look", on=False)
+    (base,) = backups.sim.vm(used)["disks"][0]["files"][1:]
+    file = base.removeprefix("[LocalDS_0] ")
+    backups.sim.govc("vm.disk.attach", "-vm", f"{name}-look", "-ds", "LocalDS_0", "-disk", file, "-link=true")
+    for check in (True, False):
+        entry = backups.run(vm=name, keep_last=1, check=check).vms[0]
+        assert [each["name"] for each in entry["removed"]] == [free]
+        assert any(f"used by {name}-look" in warning for warning in entry["warnings"])
+    assert (backups.there(used), backups.there(free)) == (True, False)
 
 
 def test_nothing_is_removed_of_a_vm_whose_backup_failed(backups):
