@@ -170,7 +170,8 @@ options:
     description:
       - How an imported disk is proved.
       - V(manifest) compares the size and the digest that the host reports
-        of the file with what was sent.
+        of the file with what was sent. A release of vSphere need not report them; a warning says
+        where there was no digest.
       - V(content) reads the disk back from its datastore besides, and compares its
         content. This is not possible on vSAN. A disk that was imported without is read back, too.
     type: str
@@ -422,7 +423,7 @@ failures:
   type: list
   elements: dict
 timing:
-  description: Seconds by phase.
+  description: Seconds by phase. C(transfer) is the part of C(work) in which a disk is on its way.
   returned: always
   type: dict
 calls:

@@ -34,6 +34,10 @@ if t.TYPE_CHECKING:
 KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.backup ")
 
 
+# Backups of one VM that are begun in the same second, by as many runs.
+_MOST_IN_A_SECOND = 9
+
+
 @dataclasses.dataclass(kw_only=True)
 class BackupItem(CopyItem):
     """A VM of the task.
@@ -180,10 +184,13 @@ def _clone_all(job: BackupTask) -> None:
 def _clone(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
     """Clone these VMs at the same time, each with its mark."""
     named = collections.Counter((each.folder, each.vm.name) for each in job.vms)
+    numbers = dict.fromkeys((item.vm.moid for item in items), 1)
+    taken: list[BackupItem] = []
 
     def start(item: BackupItem) -> t.Any:
         decided = item.decided
-        name = backup_name(item.vm, job.now, only=named[item.folder, item.vm.name] == 1)
+        only = named[item.folder, item.vm.name] == 1
+        name = backup_name(item.vm, job.now, only=only, number=numbers[item.vm.moid])
         mark = Mark(job.now, item.consistency, item.vm.instance_uuid, name)
         item.made = mark
         return apply.start_clone(
@@ -198,7 +205,11 @@ def _clone(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
 
     def note(item: BackupItem, outcome: Outcome) -> None:
         moid = vm_made(job.session, outcome)
-        if outcome.error is not None:
+        if _is_taken(outcome) and numbers[item.vm.moid] < _MOST_IN_A_SECOND:
+            item.made = None
+            numbers[item.vm.moid] += 1
+            taken.append(item)
+        elif outcome.error is not None:
             item.made = None
             item.fail(outcome.error)
         else:
@@ -206,7 +217,16 @@ def _clone(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
             item.made_moid = moid
 
     with job.task.phase("clone"):
-        job.task.call([item for item in items if item.error is None], start, "VMs cloned", note)
+        due = [item for item in items if item.error is None]
+        while due:
+            taken.clear()
+            job.task.call(due, start, "VMs cloned", note)
+            due = list(taken)
+
+
+def _is_taken(outcome: Outcome) -> bool:
+    """Whether another run has made a backup of the same name in the same second."""
+    return isinstance(outcome.error, Fault) and outcome.error.fault == "DuplicateName"
 
 
 def _prune(job: BackupTask) -> None:

@@ -270,7 +270,8 @@ def _by_one_lease(
         with leases.exporting(lease, task.deadline) as ready:
             wanted = leases.Wanted(_device(ready, disk, disks), sink, item.title, disk.capacity)
             meter = Meter(item.title, disk.capacity, session.show_progress)
-            return leases.receive(session, lease, ready, [wanted], gauge=meter, parallel=1, deadline=task.deadline)[0]
+            with task.phase("transfer"):
+                return leases.receive(session, lease, ready, [wanted], gauge=meter, parallel=1, deadline=task.deadline)[0]
     finally:
         sink.close()
 

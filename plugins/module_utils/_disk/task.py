@@ -450,7 +450,8 @@ def _fetch(
 ) -> None:
     place.clear(RAW_NAME, "state.json")
     wanted = plan.spans(exporting.areas_in_use(task.session, vm, disk), flat.capacity)
-    came = exporting.download(flat, before, wanted, place, task.session.show_progress, item.title, task.deadline)
+    with task.phase("transfer"):
+        came = exporting.download(flat, before, wanted, place, task.session.show_progress, item.title, task.deadline)
     item.fetched, item.resumed = came
 
 
@@ -590,6 +591,11 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             )
             came = _bring_in(task, item, home, new, files, known)
             item.facts["uuid"], item.sent = came.uuid, came.sent
+            if came.reported != importing.DIGEST and options.verify != CONTENT:
+                item.warnings.append(
+                    f"The host reports no digest of what it has got as {target}, so that was not compared. "
+                    "Set verify to content where its datastore has files of disks."
+                )
         if options.verify == CONTENT and _read_back(task, files, target) != content:
             _delete_wrong(task, item, options, home.ref)
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}

@@ -20,6 +20,7 @@ import typing as t
 from .._connector import names
 from .._connector.props import Route, Row, collect, collect_until, read_all
 from .._connector.pyvmomi import vim
+from .._errors import NotSupported
 from .snapshots import snapshots_in
 from .vm import DEVICES, label_of
 
@@ -207,6 +208,17 @@ def remedy(found: t.Sequence[Disk], *, frozen: bool) -> str:
     return f"Set collapse_deltas of instant_clone_parent. {freeze}" if collapsible else freeze
 
 
+# Backings on which a delta disk can lie. That of a raw device is made by a snapshot alone, and
+# persistent memory has none.
+_LAYERED = ("FlatVer1", "FlatVer2", "SeSparse", "SparseVer1", "SparseVer2")
+UNLAYERED = "a raw device and persistent memory can have none"
+
+
+def not_layered(found: t.Iterable[Disk]) -> list[str]:
+    """The labels of the disks that no delta disk can be put on, as ``delta_changes`` does it."""
+    return [disk.label for disk in found if disk.backing not in _LAYERED]
+
+
 def delta_changes(devices: t.Iterable[t.Any], *, every: bool) -> list[t.Any]:
     """What puts an empty delta disk on the disks of a VM that is off.
 
@@ -215,27 +227,40 @@ def delta_changes(devices: t.Iterable[t.Any], *, every: bool) -> list[t.Any]:
 
     :param every: False leaves out disks that have a delta disk.
     :returns: as ``deviceChange`` of ``ReconfigVM_Task``.
+    :raises NotSupported: a disk can have none; its label is named.
     """
-    changes = []
-    for disk in disk_devices(devices):
-        if disk.backing.parent is not None and not every:
-            continue
-        backing = type(disk.backing)(
-            fileName=f"[{disk.backing.fileName.partition(']')[0].lstrip('[')}]",
-            diskMode=disk.backing.diskMode,
-            thinProvisioned=disk.backing.thinProvisioned,
-            parent=disk.backing,
+    due = [disk for disk in disk_devices(devices) if every or getattr(disk.backing, "parent", None) is None]
+    refused = not_layered(disks_in(due))
+    if refused:
+        raise NotSupported(
+            f"No delta disk can be put on {names.listing(refused)}: {UNLAYERED}.",
+            hint="Detach it from the VM.",
+            disks=refused,
         )
+    changes = []
+    for disk in due:
         child = vim.vm.device.VirtualDisk(
             key=-disk.key,
             controllerKey=disk.controllerKey,
             unitNumber=disk.unitNumber,
             capacityInKB=disk.capacityInKB,
-            backing=backing,
+            backing=_delta_on(disk.backing),
         )
         changes.append(vim.vm.device.VirtualDeviceSpec(operation="remove", device=disk))
         changes.append(vim.vm.device.VirtualDeviceSpec(operation="add", fileOperation="create", device=child))
     return changes
+
+
+def _delta_on(backing: t.Any) -> t.Any:
+    """The backing of a delta disk, of the same kind as the one below it."""
+    made = type(backing)(
+        fileName=f"[{backing.fileName.partition(']')[0].lstrip('[')}]",
+        diskMode=backing.diskMode,
+        parent=backing,
+    )
+    if hasattr(backing, "thinProvisioned"):  # of FlatVer2 alone
+        made.thinProvisioned = backing.thinProvisioned
+    return made
 
 
 # Who uses whose files

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import types
 import uuid
 
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup.model import BackupOptions, Mark, backup_name
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._retention import Retention
 from ansible_collections.vforge.vsphere.plugins.modules.backup_clone import argument_spec
@@ -112,6 +114,24 @@ def test_vms_of_one_name_have_backups_of_two_names_in_one_folder(backups):
     made = {entry["backup"]["name"] for entry in run.vms}
     assert len(made) == 2
     assert all(each.startswith(f"{name}-") for each in made)
+
+
+def test_backups_of_one_second_have_names_of_their_own(backups, monkeypatch):
+    name, now = backups.vm(), datetime.datetime.now(datetime.UTC)
+    monkeypatch.setattr(Session, "current_time", lambda _session: now)
+    made = [backups.run(vm=name).vms[0]["backup"]["name"] for _run in range(3)]
+    assert made == [backup_name(types.SimpleNamespace(name=name), now, number=number) for number in (1, 2, 3)]
+    assert made[1] == f"{made[0]}-2"
+    counted = backups.run(vm=name, fresh_hours=1).vms[0]
+    assert (counted["actions"], counted["backups"]) == ([], sorted(made))
+
+
+def test_a_name_of_a_backup_that_is_taken_for_ever_is_an_error(backups):
+    name = backups.vm()
+    backups.sim.inject(method="CloneVM_Task", name=f"{name}-*", do="task-fault", fault="DuplicateName", times=0)
+    ran = backups.attempt(vm=name)
+    backups.sim.clear()
+    assert (ran.code, ran.called("CloneVM_Task"), ran.vms[0]["backup"]) == ("duplicate_name", 9, None)
 
 
 def test_the_consistency_that_was_reached_is_in_the_result_and_in_the_mark(backups):

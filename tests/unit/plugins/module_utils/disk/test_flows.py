@@ -293,6 +293,30 @@ def image(tmp_path, size=8 * MIB):
     return raw
 
 
+@pytest.mark.parametrize("verify", ["manifest", "content"])
+def test_an_upload_of_which_the_host_reports_no_digest_is_told_of_where_nothing_else_proves_it(
+    disks, tmp_path, monkeypatch, verify
+):
+    asked = {"state": "imported", "path": str(image(tmp_path)), "verify": verify}
+    disks.run(**asked, datastore_path="[LocalDS_0] images/a.vmdk")
+    assert disks.warnings == []
+    monkeypatch.setattr(lease.Lease, "received", lambda _lease: {})
+    disks.run(**asked, datastore_path="[LocalDS_0] images/b.vmdk")
+    assert ["reports no digest of what it has got" in each for each in disks.warnings] == [True] * (verify == "manifest")
+
+
+def test_an_upload_of_which_the_host_reports_another_digest_is_aborted(disks, tmp_path, monkeypatch):
+    received = lease.Lease.received
+
+    def other(of):
+        return {key: dataclasses.replace(each, digests=(("sha1", "0" * 40),)) for key, each in received(of).items()}
+
+    monkeypatch.setattr(lease.Lease, "received", other)
+    failed = disks.attempt(state="imported", path=str(image(tmp_path)), datastore_path="[LocalDS_0] images/a.vmdk")
+    assert failed.error.error_code == "incomplete_upload"
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+
+
 def test_an_import_is_done_once_and_proved_by_reading_the_disk(disks, tmp_path):
     raw, path = image(tmp_path), "[LocalDS_0] images/a.vmdk"
     asked = {"state": "imported", "path": str(raw), "datastore_path": path, "verify": "content"}

@@ -16,6 +16,7 @@ from pyVmomi import vim
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row, collect
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotSupported
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
@@ -103,6 +104,29 @@ def test_an_empty_delta_disk_is_put_on_what_was_there(every, changed):
     child = changes[-1].device
     assert (child.backing.fileName, child.backing.parent, changes[-1].fileOperation) == ("[big]", plain.backing, "create")
     assert child.backing.thinProvisioned is True
+
+
+@pytest.mark.parametrize("kind", ["FlatVer1", "SeSparse", "SparseVer2"])
+def test_a_delta_disk_is_of_the_kind_of_the_disk_below_it(kind):
+    backing = getattr(_DEVICE.VirtualDisk, f"{kind}BackingInfo")(fileName="[ds] web/web.vmdk", diskMode="persistent")
+    _remove, add = disks.delta_changes([SCSI, _disk(2000, backing)], every=True)
+    assert (type(add.device.backing), add.device.backing.parent) == (type(backing), backing)
+
+
+@pytest.mark.parametrize(
+    "backing",
+    [
+        _DEVICE.VirtualDisk.RawDiskMappingVer1BackingInfo(fileName="[ds] web/raw.vmdk", compatibilityMode="physicalMode"),
+        _DEVICE.VirtualDisk.RawDiskMappingVer1BackingInfo(fileName="[ds] web/raw.vmdk", compatibilityMode="virtualMode"),
+        _DEVICE.VirtualDisk.RawDiskVer2BackingInfo(deviceName="/dev/sda", descriptorFileName="[ds] web/raw.vmdk"),
+        _DEVICE.VirtualDisk.LocalPMemBackingInfo(fileName="[pmem] web/web.vmdk", diskMode="independent_persistent"),
+    ],
+)
+def test_what_can_have_no_delta_disk_is_named(backing):
+    plain = _disk(2000, _backing("[ds] web/web.vmdk"))
+    with pytest.raises(NotSupported, match="No delta disk can be put on disk 2001") as raised:
+        disks.delta_changes([SCSI, plain, _disk(2001, backing)], every=False)
+    assert raised.value.details["disks"] == ["disk 2001"]
 
 
 def test_files_of_chains_come_with_their_sizes():
