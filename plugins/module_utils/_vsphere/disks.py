@@ -276,6 +276,9 @@ _QUICK: dict[type, tuple[str, ...]] = {
     vim.VirtualMachine: ("layoutEx.file", "layoutEx.timestamp", "config.modified", "config.changeVersion")
 }
 
+# So many VMs and snapshots are read at once: devices are long.
+_FEW = 100
+
 # How hosts write a changeVersion: it is when the configuration was changed. No form is promised (API reference).
 _CHANGED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 
@@ -383,7 +386,7 @@ def _holders(
 
     :param wanted: the files that are looked for.
     """
-    part = collect_until(session, roots, _HOLDERS, (*routes, *_TO_SNAPSHOTS), enough=lambda _read: True)
+    part = collect_until(session, roots, _HOLDERS, (*routes, *_TO_SNAPSHOTS), _FEW, enough=lambda _read: True)
     return _completed(session, part.rows if part.whole else _candidates(session, roots, routes, wanted()))
 
 
