@@ -25,7 +25,7 @@ from ansible.module_utils import basic
 _MODULES = "ansible_collections.vforge.vsphere.plugins.modules"
 
 # What a module may take here at the most, on a busy machine; nothing comes near it.
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +115,8 @@ class Forked:
             begin: called with the module's process before the module begins.
             ready: called in that process.
         """
+        # Of the run before, however it ended, nobody is left.
+        self.sim.forget_leases()
         self.sim.reset_calls()
         begun = time.monotonic()
         text, code, _memory = self.played(params, begin, ready)
@@ -439,7 +441,7 @@ STORIES = {
             "takeover_after": 1,
             "timeout": 40,
         },
-        flags=("--vms", "0", "--lease-timeout", "3s"),
+        flags=("--vms", "0", "--lease-timeout", "10s"),
         imports=True,
         check=_one_template,
     ),
@@ -561,7 +563,7 @@ STORIES = {
             "timeout": 40,
         },
         # A run that is killed leaves a lease, and nothing of its VM can be removed while that lives.
-        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "10s"),
         prepare=_to_be_backed_up,
         check=_exported,
         files=True,
@@ -580,7 +582,7 @@ STORIES = {
             "timeout": 40,
         },
         # A run that is killed leaves a lease, and nothing of its VM can be removed while that lives.
-        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "10s"),
         prepare=_tracked,
         check=_exported,
         files=True,
@@ -607,7 +609,7 @@ STORIES = {
             "timeout": 40,
         },
         # As of vm_export.
-        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "10s"),
         prepare=_to_be_restored,
         check=_restored,
         files=True,
@@ -625,7 +627,7 @@ STORIES = {
             "timeout": 40,
         },
         # As of vm_export.
-        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "10s"),
         prepare=_one_with_a_disk,
         check=_one_exported,
         files=True,
