@@ -13,9 +13,9 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Task
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault, NotAttempted, TimedOut
-from ansible_collections.vforge.vsphere.plugins.module_utils._evc import plan, vms
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc import cycle, plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc.cycle import VmItem
 from ansible_collections.vforge.vsphere.plugins.module_utils._evc.model import EvcVm
-from ansible_collections.vforge.vsphere.plugins.module_utils._evc.vms import VmItem
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import vm
 from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.evc.running import Evc
@@ -293,7 +293,7 @@ def test_each_wait_has_its_whole_time_from_where_it_begins(start, monkeypatch):
 
     # The marks take of the time.
     monkeypatch.setattr(vm, "start_config_change", slow)
-    monkeypatch.setattr(vms, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(cycle, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(Task, "wait_until", noted)
     assert evc.vms("intel-haswell", "evc-waits", power_cycle=True, shutdown_timeout=50, tools_timeout=60).error is None
     assert left == pytest.approx([50, 60])
