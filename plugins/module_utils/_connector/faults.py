@@ -89,7 +89,7 @@ def _words(fault: t.Any) -> str:
     if isinstance(fault, vmodl.fault.InvalidArgument) and fault.invalidProperty:
         return f"vCenter refuses {fault.invalidProperty}: {message or 'invalid argument'}"
     if isinstance(fault, vim.fault.DuplicateName):
-        return f"the name {fault.name!r} is taken by {_reference(fault.object)}"
+        return f"the name {fault.name!r} is taken by {_reference(fault.object) or 'another object'}"
     if isinstance(fault, vim.fault.HttpFault):
         # What a host met that fetches a file by itself; its own message says nothing of it.
         return f"{message.rstrip('.') or 'HTTP failed'}: {fault.statusCode or ''} {fault.statusMessage or ''}".rstrip(": ")
@@ -131,6 +131,8 @@ def _facts(fault: t.Any) -> dict[str, t.Any]:
         return {"invalid_property": fault.invalidProperty}
     if isinstance(fault, vim.fault.TaskInProgress):
         return {"task": _moid(fault.task)}
+    if isinstance(fault, vmodl.fault.ManagedObjectNotFound):
+        return {"object": _moid(fault.obj)}
     return {}
 
 

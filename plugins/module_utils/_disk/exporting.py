@@ -146,7 +146,9 @@ class _Getting:
 
 
 def _done(place: Workplace, mark: t.Mapping[str, t.Any]) -> int:
-    """Up to where an earlier run has got this state of this disk."""
+    """Up to where an earlier run has got this state of this disk; 0 where the server does not say when it was changed."""
+    if not mark["changed"]:
+        return 0
     try:
         with open(place.of(_STATE_NAME), encoding="utf-8") as file:
             found = json.load(file)

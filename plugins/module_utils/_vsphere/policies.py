@@ -41,49 +41,30 @@ def find_policy(session: Session, name: str, profile: str = "") -> Policy:
     :param profile: ID of the one that is wanted; the name is for another vCenter, or one that was made again.
     :raises NotFound: with the policies that there are.
     """
-    content = _asking(
-        session,
-        lambda stub: pbm.ServiceInstance("ServiceInstance", stub).PbmRetrieveServiceContent(),
-    )
-    kind = pbm.profile.ResourceType(resourceType="STORAGE")
-    manager, solver = content.profileManager._GetMoId(), content.placementSolver._GetMoId()
-    ids = _asking(
-        session,
-        lambda stub: pbm.profile.ProfileManager(manager, stub).PbmQueryProfile(kind, "REQUIREMENT"),
-    )
-    profiles = _asking(session, lambda stub: pbm.profile.ProfileManager(manager, stub).PbmRetrieveContent(ids)) if ids else []
+    service = _Service(session)
+    policies = service.content_of(service.ids())
     # Names are not escaped here, and case counts.
-    by_name = next((each for each in profiles if each.name == name), None)
-    found = next((each for each in profiles if each.profileId.uniqueId == profile), by_name)
+    by_name = next((each for each in policies if each.name == name), None)
+    found = next((each for each in policies if each.profileId.uniqueId == profile), by_name)
     if found is None:
-        known = sorted(profile.name for profile in profiles)
+        known = sorted(policy.name for policy in policies)
         there = names.listing(names.nearest_first(name, known)) or "none"
         raise NotFound(f"No storage policy {name} was found.", hint=f"There are: {there}.", known=known)
-    check = _asking(
-        session,
-        lambda stub: pbm.placement.PlacementSolver(solver, stub).PbmCheckCompatibility(None, found.profileId),
-    )
-    fits = (result.hub for result in check if not result.error)
-    return Policy(found.profileId.uniqueId, frozenset(hub.hubId for hub in fits if hub.hubType == "Datastore"))
+    fits = (result.hub for result in service.check(found.profileId) if not result.error)
+    datastores = frozenset(hub.hubId for hub in fits if hub.hubType == "Datastore")
+    return Policy(found.profileId.uniqueId, datastores)
 
 
 def policies_of(session: Session, moid: str, keys: t.Iterable[int]) -> dict[int, tuple[str, ...]]:
     """The IDs of the storage policies that disks of a VM have, by the keys of these: two calls.
 
-    A disk is named by the VM and its key (vSphere API, PbmObjectType ``virtualDiskId``). One that
-    has only the default policy of its datastore may be without any.
+    One that has only the default policy of its datastore may be without any.
 
     :raises VforgeError: the service does not say, or this user may
         not ask it (StorageProfile.View).
     """
-    content = _asking(session, lambda stub: pbm.ServiceInstance("ServiceInstance", stub).PbmRetrieveServiceContent())
-    manager = content.profileManager._GetMoId()
-    disks = [pbm.ServerObjectRef(objectType="virtualDiskId", key=f"{moid}:{key}") for key in keys]
-    results = _asking(session, lambda stub: pbm.profile.ProfileManager(manager, stub).PbmQueryAssociatedProfiles(disks))
-    return {
-        int(result.object.key.rpartition(":")[2]): tuple(profile.uniqueId for profile in result.profileId or ())
-        for result in results or ()
-    }
+    given = _Service(session).given_to({moid: keys})
+    return {key: tuple(each.uniqueId for each in ids) for (_moid, key), ids in given.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,28 +80,69 @@ def policies_of_all(session: Session, disks: t.Mapping[str, t.Iterable[int]]) ->
 
     :param disks: keys of disks by the moids of their VMs.
     :returns: by moid and key; a disk that has only the default policy of its datastore may be missing.
-    :raises VforgeError: the service does not say, or this user may not ask it (StorageProfile.View).
+    :raises VforgeError: the service does not say, or this user may
+        not ask it (StorageProfile.View).
     """
-    refs = [
-        pbm.ServerObjectRef(objectType="virtualDiskId", key=f"{moid}:{key}") for moid, keys in disks.items() for key in keys
-    ]
-    content = _asking(session, lambda stub: pbm.ServiceInstance("ServiceInstance", stub).PbmRetrieveServiceContent())
-    manager = content.profileManager._GetMoId()
-    results = _asking(session, lambda stub: pbm.profile.ProfileManager(manager, stub).PbmQueryAssociatedProfiles(refs))
-    given = {result.object.key: result.profileId[0] for result in results or () if result.profileId}
-    ids = list({profile.uniqueId: profile for profile in given.values()}.values())
-    profiles = _asking(session, lambda stub: pbm.profile.ProfileManager(manager, stub).PbmRetrieveContent(ids)) if ids else []
-    names_of = {profile.profileId.uniqueId: profile.name for profile in profiles}
+    service = _Service(session)
+    first = {disk: ids[0] for disk, ids in service.given_to(disks).items() if ids}
+    ids = list({each.uniqueId: each for each in first.values()}.values())
+    names_of = {policy.profileId.uniqueId: policy.name for policy in service.content_of(ids)}
     found: dict[str, dict[int, Named]] = {moid: {} for moid in disks}
-    for key, profile in given.items():
-        moid, _colon, disk = key.rpartition(":")
-        found[moid][int(disk)] = Named(profile.uniqueId, names_of.get(profile.uniqueId, ""))
+    for (moid, key), each in first.items():
+        found[moid][key] = Named(each.uniqueId, names_of.get(each.uniqueId, ""))
     return found
 
 
-def _asking(session: Session, ask: t.Callable[[Stub], t.Any]) -> t.Any:
-    """One question in the session as it is at this moment: after an expired one that is another."""
-    return session.retrying(lambda: ask(_stub(session.stub)))
+class _Service:
+    """The service for policies: its managers are asked in the session of a vCenter."""
+
+    def __init__(self, session: Session) -> None:
+        """One call.
+
+        :raises VforgeError: there is none, or it does not answer.
+        """
+        self._session = session
+        content = self._ask(lambda stub: pbm.ServiceInstance("ServiceInstance", stub).PbmRetrieveServiceContent())
+        self._profiles = content.profileManager._GetMoId()
+        self._solver = content.placementSolver._GetMoId()
+
+    def _ask(self, ask: t.Callable[[Stub], t.Any]) -> t.Any:
+        """One question in the session as it is at this moment: after an expired one that is another."""
+        return self._session.retrying(lambda: ask(_stub(self._session.stub)))
+
+    def _ask_profiles(self, ask: t.Callable[[t.Any], t.Any]) -> t.Any:
+        return self._ask(lambda stub: ask(pbm.profile.ProfileManager(self._profiles, stub)))
+
+    def ids(self) -> list[t.Any]:
+        """The IDs (PbmProfileId) of all policies that are for storage and that somebody may choose."""
+        kind = pbm.profile.ResourceType(resourceType="STORAGE")
+        return list(self._ask_profiles(lambda manager: manager.PbmQueryProfile(kind, "REQUIREMENT")) or ())
+
+    def content_of(self, ids: t.Sequence[t.Any]) -> list[t.Any]:
+        """The policies of some IDs; without any, vCenter is not asked."""
+        if not ids:
+            return []
+        return list(self._ask_profiles(lambda manager: manager.PbmRetrieveContent(ids)) or ())
+
+    def given_to(self, disks: t.Mapping[str, t.Iterable[int]]) -> dict[tuple[str, int], list[t.Any]]:
+        """The IDs of the policies of disks, by moid and key.
+
+        A disk is named by the VM and its key (vSphere API, PbmObjectType ``virtualDiskId``).
+        """
+        refs = [
+            pbm.ServerObjectRef(objectType="virtualDiskId", key=f"{moid}:{key}") for moid, keys in disks.items() for key in keys
+        ]
+        given: dict[tuple[str, int], list[t.Any]] = {}
+        for result in self._ask_profiles(lambda manager: manager.PbmQueryAssociatedProfiles(refs)) or ():
+            moid, _colon, key = result.object.key.rpartition(":")
+            given[moid, int(key)] = list(result.profileId or ())
+        return given
+
+    def check(self, profile: t.Any) -> list[t.Any]:
+        """What is said of each datastore (PbmPlacementCompatibilityResult): may a disk of this policy be there?"""
+        return list(
+            self._ask(lambda stub: pbm.placement.PlacementSolver(self._solver, stub).PbmCheckCompatibility(None, profile)) or ()
+        )
 
 
 def _stub(other: Stub) -> Stub:
