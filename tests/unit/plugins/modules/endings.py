@@ -22,6 +22,8 @@ from typing import Any
 
 from ansible.module_utils import basic
 
+from vforge_module import ModuleProcess
+
 _MODULES = "ansible_collections.vforge.vsphere.plugins.modules"
 
 # What a module may take here at the most, on a busy machine; nothing comes near it.
@@ -174,6 +176,26 @@ class Forked:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
             os._exit(code)
+
+
+class ForkedOrStarted(ModuleProcess):
+    """A module that is run in a fork of this process, and started as a process of its own where a test sends it a signal."""
+
+    def __init__(self, sim: Any, which: str, path: str, folder: Path, /, **common: Any) -> None:
+        self._forked = Forked(sim, which, folder)
+        super().__init__(sim, which, path, self._forked.sessions, **common)
+
+    def run(self, **params: Any) -> dict[str, Any]:
+        """Run it to its end; rules that were injected stay."""
+        self.sim.reset_calls()
+        if folder := self.environment.get("TMPDIR"):
+            self._forked.temporary = Path(folder)
+        text, code, _memory = self._forked.played(
+            {**self.common, **params}, lambda _pid: None, lambda: os.environ.update(self.environment)
+        )
+        result: dict[str, Any] = json.loads(text)
+        assert code == (1 if result.get("failed") else 0)
+        return result
 
 
 class InFork:

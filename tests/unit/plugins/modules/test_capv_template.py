@@ -17,7 +17,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._capv_template.mode
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.snapshots import Snapshot
-from vforge_module import ModuleProcess
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
 
 _PATH = str(pathlib.Path(next(iter(modules.__path__))).parents[4])
 _NUMBERS = itertools.count(1)
@@ -42,7 +42,7 @@ def node(shared_sim):
 @pytest.fixture
 def run(shared_sim, tmp_path, node):
     """Runs the module on it."""
-    return ModuleProcess(shared_sim, "capv_template", _PATH, tmp_path, template={"name": node}).run
+    return ForkedOrStarted(shared_sim, "capv_template", _PATH, tmp_path, template={"name": node}).run
 
 
 def _seen(sim, name):

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.task import KIND
 from ansible_collections.vforge.vsphere.plugins.modules import cbt_changed_areas
-from vforge_module import ModuleProcess
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
 
 # Where the folder ansible_collections lies, in the run's copy of the checkout.
 _PATH = str(Path(cbt_changed_areas.__file__).parents[5])
@@ -24,7 +24,7 @@ def _vms(count):
     return [{"name": f"web-{number:02}"} for number in range(1, count + 1)]
 
 
-class Module(ModuleProcess):
+class Module(ForkedOrStarted):
     """Starts the module against one simulator."""
 
     def __init__(self, sim, runtime_dir, count):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.modules import cloud_init_guestinfo
-from vforge_module import ModuleProcess
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
 
 # Where the folder ansible_collections lies, in the run's copy of the checkout.
 _PATH = str(Path(cloud_init_guestinfo.__file__).parents[5])
@@ -22,7 +22,7 @@ _HIDDEN = "hunter2-and-more"
 _SCRIPT = f"#!/bin/sh\n# {_HIDDEN}\n"
 
 
-class Module(ModuleProcess):
+class Module(ForkedOrStarted):
     """Starts the module for six VMs that are off."""
 
     def __init__(self, sim, runtime_dir):

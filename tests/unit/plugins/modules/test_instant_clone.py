@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The module as a process of its own, as Ansible starts it: its result, and what a signal leaves behind."""
+"""The module: its result, and, as a process of its own, what a signal leaves behind."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.modules import instant_clone
-from vforge_module import ModuleProcess
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
 
 # Where the folder ansible_collections lies, in the run's copy of the checkout.
 _PATH = str(Path(instant_clone.__file__).parents[5])
 _TWELVE = [{"name": f"web-{number:02}"} for number in range(12)]
 
 
-class Module(ModuleProcess):
+class Module(ForkedOrStarted):
     """Starts the module against one simulator."""
 
     def __init__(self, sim, runtime_dir):

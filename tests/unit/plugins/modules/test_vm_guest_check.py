@@ -12,7 +12,7 @@ import uuid
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins import modules
-from vforge_module import ModuleProcess
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
 
 _PATH = str(pathlib.Path(next(iter(modules.__path__))).parents[4])
 
@@ -22,7 +22,7 @@ def guest(shared_sim, tmp_path):
     """Runs the module on a VM of its own, which is on and whose Tools run."""
     name = f"guest-check-{uuid.uuid4().hex[:8]}"
     shared_sim.create_vm(name)
-    process = ModuleProcess(
+    process = ForkedOrStarted(
         shared_sim,
         "vm_guest_check",
         _PATH,

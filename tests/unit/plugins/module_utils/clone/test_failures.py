@@ -82,6 +82,22 @@ def test_a_clone_that_vcenter_does_not_return_fails_alone_and_is_found_by_the_ne
     assert tasks.run(clones=_TEN[:3]).result["counts"] == {"unchanged": 3}
 
 
+@pytest.mark.usefixtures("no_results")
+def test_a_check_that_returned_nothing_at_first_is_read(start):
+    tasks = start()
+    tasks.sim.patch_vm("golden-parent", passthrough=True)
+    ran = tasks.attempt(check=True, clones=_TEN[:2])
+    assert ran.result["counts"] == {"failed": 2}
+
+
+@pytest.mark.usefixtures("no_results")
+def test_a_check_without_a_result_is_not_taken_for_a_yes_in_silence(start, monkeypatch):
+    tasks = start()
+    monkeypatch.setattr(batch, "read", lambda *_args: {})
+    ran = tasks.run(check=True, clones=_TEN[:1])
+    assert ran.clones["web-0"]["warnings"] == ["vCenter was asked whether web-0 can be made, and returned no answer."]
+
+
 @pytest.mark.parametrize(("do", "where"), [("fault", "call"), ("task-fault", "task")])
 @pytest.mark.parametrize(
     "fault",

@@ -13,8 +13,8 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Task
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault, NotAttempted, TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._evc import plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc.cycle import VmItem
 from ansible_collections.vforge.vsphere.plugins.module_utils._evc.model import EvcVm
-from ansible_collections.vforge.vsphere.plugins.module_utils._evc.vms import VmItem
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import vm
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.evc.running import Evc
 

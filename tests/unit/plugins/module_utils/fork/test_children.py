@@ -31,6 +31,17 @@ def test_a_child_that_did_not_come_with_the_end_of_its_task_is_read(forks, monke
     assert forks.run(children=named("web-1")).actions == {"web-1": "created"}
 
 
+def test_children_that_did_not_come_with_the_end_of_a_task_are_known_all_the_same(forks, monkeypatch):
+    """A parent that is taken for one without children would be reset under them."""
+    forks.run(children=named("web-1"))
+    real = tasks_of_vcenter._task_end
+    monkeypatch.setattr(tasks_of_vcenter, "_task_end", lambda moid, info, gone: real(moid, {**info, "info.result": None}, gone))
+    ran = forks.attempt(state="enabled", allow_reset=True)
+    assert ran.error is not None
+    assert "while non-persistent children of it run" in str(ran.error)
+    assert forks.quiesced()
+
+
 def test_what_a_task_of_many_children_costs(start):
     names = [f"web-{n}" for n in range(20)]
     ran = start("--clone-time", "5ms", "--guest-time", "300ms").run(

@@ -72,6 +72,18 @@ def test_a_vm_that_another_run_is_making_is_waited_for(start):
     assert first.clones["a"]["moid"] == second.clones["a"]["moid"]
 
 
+@pytest.mark.parametrize("state", ["inaccessible", "orphaned"])
+def test_a_vm_that_vcenter_does_not_reach_is_no_clone_and_nobody_waits_for_it(start, state):
+    tasks = start()
+    tasks.sim.create_vm("a", folder="/DC0/vm", connection=state)
+    ran = tasks.attempt(clones=[{"name": "a"}, {"name": "b"}], timeout=3600)
+    gone = tasks.attempt(name="a", state="absent", timeout=3600)
+    assert ran.actions == {"a": "failed", "b": "created"}
+    why = f"a VM that is {state}, so that vCenter does not say whose it is, holds the name"
+    assert all(why in str(each.clones["a"]["error"]) for each in (ran, gone))
+    assert gone.called("Destroy_Task") == 0
+
+
 def test_a_vm_that_somebody_makes_for_too_long_is_told_as_such(start):
     tasks = start("--clone-time", "1h")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:

@@ -308,6 +308,21 @@ def test_strangers_are_left_alone(templates, source):
     assert templates.attempt(source, name="things").code == "name_taken"
 
 
+@pytest.mark.parametrize("given", [{}, {"on_mismatch": "replace"}, {"check": True}, {"state": "absent"}])
+def test_a_vm_that_vcenter_does_not_reach_is_not_waited_for(templates, source, given):
+    templates.sim.create_vm("web", folder="/DC0/vm", connection="inaccessible")
+    ran = templates.attempt(source, timeout=3600, **given)
+    assert ran.code == "name_taken"
+    assert "taken by a VM that is inaccessible" in str(ran.error)
+
+
+def test_a_state_that_lets_no_import_begin_is_told_as_vcenter_does(templates, source):
+    templates.sim.inject(method="ImportVApp", do="fault", fault="InvalidState", message="The host is shutting down.", times=0)
+    ran = templates.attempt(source)
+    assert ran.code == "invalid_state"
+    assert "The host is shutting down (InvalidState)." in str(ran.error)
+
+
 def test_it_is_removed_but_not_from_under_its_clones(templates, source):
     templates.run(source)
     linked_clone(templates, "web", "clone-1")
