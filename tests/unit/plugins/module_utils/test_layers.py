@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import ast
-import re
 import pathlib
+import re
 
 import pytest
 
