@@ -4,6 +4,11 @@
 """An export from its options to its result.
 
 Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
+
+Exports of VMs as OVF packages.
+
+Besides the rooms of every domain there are ``descriptor`` (the OVF that is written), ``package``
+(its files on this machine) and ``record`` (what was exported, for the next run).
 """
 
 from __future__ import annotations

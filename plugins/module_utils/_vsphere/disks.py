@@ -265,7 +265,7 @@ def _delta_on(backing: t.Any) -> t.Any:
 
 # Who uses whose files
 
-# Whose a file is, is told by devices: those of VMs and those of their snapshots. What a host has found in its
+# Whose a file is, is known by devices: those of VMs and those of their snapshots. What a host has found in its
 # folders (layoutEx) may be older (VirtualMachineFileLayoutEx.timestamp, RefreshStorageInfo), and counts only where
 # vCenter does not say the devices. But it is short: of many VMs it says whose devices are to be read.
 _DECIDING = (DEVICES, "snapshot", "runtime.connectionState")

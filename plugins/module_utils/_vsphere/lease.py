@@ -135,16 +135,15 @@ class Stream(t.Protocol):
 
 
 class Source(t.Protocol):
-    """A file that is to be sent.
-
-    :ivar label: for messages; never holds a secret.
-    :ivar size: in bytes.
-    """
+    """A file that is to be sent."""
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """For messages; never holds a secret."""
+
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Bytes."""
 
     def open(self) -> Stream:
         """Begin to read; what is read comes from the start."""
