@@ -551,15 +551,7 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         there = files.there(target)
         known = notes.noted(files, target) if there else {}
         if known and {name: known.get(name) for name in made_of} == made_of and not options.force:
-            item.facts = known.get("facts") or {}
-            now = dict(known)
-            if not _is_proved(known, options):
-                _prove(task, options, files, known)
-                now["verify"] = CONTENT
-            if known.get(_LEFT) and not task.check and _cleared(task, item, home, target):
-                del now[_LEFT]
-            if now != known and not task.check:
-                notes.note(files, target, now)
+            _keep(task, item, options, files, home, known)
             return
         found = converting.source(tool, options.path, options.source_format)
         if there and not options.force:
@@ -597,6 +589,31 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
         notes.note(files, target, _imported(made_of, content, item, left=not came.cleared, verify=options.verify))
     item.done.append(IMPORT)
+
+
+def _keep(
+    task: Task[DiskItem],
+    item: DiskItem,
+    options: DiskOptions,
+    files: DatastoreFiles,
+    home: places.Home,
+    known: t.Mapping[str, t.Any],
+) -> None:
+    """A disk was made of this very file: what is left to do is its proof, and the end of an earlier import.
+
+    :param known: what is noted of it.
+    """
+    target, now = t.cast(DatastorePath, options.on_datastore), dict(known)
+    item.facts = known.get("facts") or {}
+    if not _is_proved(known, options):
+        _prove(task, options, files, known)
+        now["verify"] = CONTENT
+    if task.check:
+        return
+    if known.get(_LEFT) and _cleared(task, item, home, target):
+        del now[_LEFT]
+    if now != known:
+        notes.note(files, target, now)
 
 
 def _tell_what_was_not_compared(item: DiskItem, options: DiskOptions, came: importing.Imported) -> None:
