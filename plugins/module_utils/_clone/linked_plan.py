@@ -201,7 +201,7 @@ def place(
     if not placement.pool.moid:
         name = source.around.compute.name if source.around.compute else source.host_name
         raise InvalidOption(
-            f"clone {request.name!r}: the root resource pool of {name} cannot be read, so nothing says in which pool it is to be.",
+            f"clone {request.name!r}: the root resource pool of {name} cannot be read, so nothing says where it is to be.",
             hint="Set resource_pool, or give the user the right to read that pool.",
             option="resource_pool",
         )

@@ -37,7 +37,7 @@ if t.TYPE_CHECKING:
 _ROLLBACK_SECONDS = 300.0
 
 # A server that makes clones need not be able to check them.
-_NOT_OFFERED = ("MethodNotFound", "NotSupported", "NotImplemented")
+_NOT_OFFERED = ("InvalidRequest", "MethodNotFound", "NotSupported", "NotImplemented")
 
 # How long a VM of a taken name, which another run is making, is waited for.
 _MADE_SECONDS = 60.0

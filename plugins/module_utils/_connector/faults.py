@@ -18,6 +18,7 @@ _HINTS = {
     "DuplicateName": "Choose another name or folder, or remove the object that holds the name.",
     "InvalidPowerState": "Bring the VM to the power state that the operation needs.",
     "InvalidState": "Check the state of the VM and its host (maintenance, connection), then run again.",
+    "InvalidRequest": "This server does not understand the call: it is another release, or no vCenter, and does not offer it.",
     "MethodNotFound": "This vCenter release does not offer the operation; a newer one is needed.",
     "ManagedObjectNotFound": "The object was removed in the meantime; run again.",
     "TaskInProgress": "Another task works on the object; run again when it has ended.",

@@ -551,15 +551,7 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         there = files.there(target)
         known = notes.noted(files, target) if there else {}
         if known and {name: known.get(name) for name in made_of} == made_of and not options.force:
-            item.facts = known.get("facts") or {}
-            now = dict(known)
-            if not _is_proved(known, options):
-                _prove(task, options, files, known)
-                now["verify"] = CONTENT
-            if known.get(_LEFT) and not task.check and _cleared(task, item, home, target):
-                del now[_LEFT]
-            if now != known and not task.check:
-                notes.note(files, target, now)
+            _keep(task, item, options, files, home, known)
             return
         found = converting.source(tool, options.path, options.source_format)
         if there and not options.force:
@@ -591,16 +583,46 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             )
             came = _bring_in(task, item, home, new, files, known)
             item.facts["uuid"], item.sent = came.uuid, came.sent
-            if came.reported != importing.DIGEST and options.verify != CONTENT:
-                item.warnings.append(
-                    f"The host reports no digest of what it has got as {target}, so that was not compared. "
-                    "Set verify to content where its datastore has files of disks."
-                )
+            _tell_what_was_not_compared(item, options, came)
         if options.verify == CONTENT and _read_back(task, files, target) != content:
             _delete_wrong(task, item, options, home.ref)
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
         notes.note(files, target, _imported(made_of, content, item, left=not came.cleared, verify=options.verify))
     item.done.append(IMPORT)
+
+
+def _keep(
+    task: Task[DiskItem],
+    item: DiskItem,
+    options: DiskOptions,
+    files: DatastoreFiles,
+    home: places.Home,
+    known: t.Mapping[str, t.Any],
+) -> None:
+    """A disk was made of this very file: what is left to do is its proof, and the end of an earlier import.
+
+    :param known: what is noted of it.
+    """
+    target, now = t.cast(DatastorePath, options.on_datastore), dict(known)
+    item.facts = known.get("facts") or {}
+    if not _is_proved(known, options):
+        _prove(task, options, files, known)
+        now["verify"] = CONTENT
+    if task.check:
+        return
+    if known.get(_LEFT) and _cleared(task, item, home, target):
+        del now[_LEFT]
+    if now != known:
+        notes.note(files, target, now)
+
+
+def _tell_what_was_not_compared(item: DiskItem, options: DiskOptions, came: importing.Imported) -> None:
+    """Warn of a disk that nothing proves."""
+    if came.reported != importing.DIGEST and options.verify != CONTENT:
+        item.warnings.append(
+            f"The host reports no digest of what it has got as {options.on_datastore}, so that was not compared. "
+            "Set verify to content where its datastore has files of disks."
+        )
 
 
 def _bring_in(

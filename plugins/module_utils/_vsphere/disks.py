@@ -12,11 +12,13 @@ of.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
+import re
 import typing as t
 
 from .._connector import names
-from .._connector.props import PAGE, Route, Row, collect_chosen, read_all
+from .._connector.props import Route, Row, collect, collect_until, read_all
 from .._connector.pyvmomi import vim
 from .._errors import NotSupported
 from .snapshots import snapshots_in
@@ -264,20 +266,27 @@ def _delta_on(backing: t.Any) -> t.Any:
 # Who uses whose files
 
 # Whose a file is, is told by devices: those of VMs and those of their snapshots. What a host has found in its
-# folders may be older (layoutEx; VirtualMachineFileLayoutEx.timestamp, RefreshStorageInfo), and counts only where
-# vCenter does not say the devices.
+# folders (layoutEx) may be older (VirtualMachineFileLayoutEx.timestamp, RefreshStorageInfo), and counts only where
+# vCenter does not say the devices. But it is short: of many VMs it says whose devices are to be read.
 _DECIDING = (DEVICES, "snapshot", "runtime.connectionState")
-_OF_SNAPSHOT: dict[type, tuple[str, ...]] = {vim.vm.Snapshot: (DEVICES,)}
-_DECIDING_ALONE: dict[type, tuple[str, ...]] = {vim.VirtualMachine: _DECIDING, **_OF_SNAPSHOT}
 _MORE = ("name", "runtime.powerState", "config.files.vmPathName")
-_HOLDERS: dict[type, tuple[str, ...]] = {vim.VirtualMachine: (*_MORE, *_DECIDING), **_OF_SNAPSHOT}
+_HOLDERS: dict[type, tuple[str, ...]] = {vim.VirtualMachine: (*_MORE, *_DECIDING), vim.vm.Snapshot: (DEVICES,)}
 _DOUBTFUL: dict[type, tuple[str, ...]] = {vim.VirtualMachine: (*_MORE, *_DECIDING, "layoutEx.file")}
+_QUICK: dict[type, tuple[str, ...]] = {
+    vim.VirtualMachine: ("layoutEx.file", "layoutEx.timestamp", "config.modified", "config.changeVersion")
+}
+
+# So many VMs and snapshots are read at once: devices are long.
+_FEW = 100
+
+# How hosts write a changeVersion: it is when the configuration was changed. No form is promised (API reference).
+_CHANGED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 
 _TO_SNAPSHOTS = (
     Route("vm-snapshots", vim.VirtualMachine, "rootSnapshot", ("snapshots-below",)),
     Route("snapshots-below", vim.vm.Snapshot, "childSnapshot", ("snapshots-below",)),
 )
-_TO_VMS = (Route("datastore-vms", vim.Datastore, "vm", ("vm-snapshots",)), *_TO_SNAPSHOTS)
+_TO_VMS = (Route("datastore-vms", vim.Datastore, "vm", ("vm-snapshots",)),)
 _TO_NEIGHBOURS = (Route("vm-datastores", vim.VirtualMachine, "datastore", ("datastore-vms",)), *_TO_VMS)
 
 # The kind of files that backings name (vSphere API, VirtualMachineFileLayoutExFileType). Other files are left
@@ -370,29 +379,41 @@ def _holders_in(rows: t.Iterable[Row]) -> dict[str, _Holder]:
 
 
 def _holders(
-    session: Session, roots: t.Sequence[t.Any], routes: t.Sequence[Route], wanted: t.Callable[[], t.Collection[str]]
+    session: Session, roots: t.Sequence[t.Any], routes: t.Sequence[Route], wanted: t.Callable[[], frozenset[str]]
 ) -> dict[str, _Holder]:
-    """VMs with their disks, by moid: one call, or three where there are many, and one more where there are VMs whose
-    devices vCenter does not say.
+    """VMs that may have files, with their disks, by moid: one call, or three where there are many, and one more where
+    there are VMs whose devices vCenter does not say.
 
-    :param wanted: the files that are looked for. Of VMs that have none of them it may be that no more is known.
+    :param wanted: the files that are looked for.
     """
+    part = collect_until(session, roots, _HOLDERS, (*routes, *_TO_SNAPSHOTS), _FEW, enough=lambda _read: True)
+    return _completed(session, part.rows if part.whole else _candidates(session, roots, routes, wanted()))
 
-    def decides(row: Row) -> bool:
-        devices = row.get(DEVICES)
-        return devices is not None and any(not wanted().isdisjoint(files) for files in _chains(row))
 
-    # Where many VMs are on the datastores, only their disks are looked at at first.
-    rows = collect_chosen(session, roots, _HOLDERS, routes, _DECIDING_ALONE, decides, page=PAGE)
+def _completed(session: Session, rows: t.Sequence[Row]) -> dict[str, _Holder]:
+    """The VMs of rows, by moid: no call, or one where there are VMs whose devices vCenter does not say."""
     found = _holders_in(rows)
-    more = [each.row for each in found.values() if not each.certain or _is_chosen_by_snapshot(each, wanted())]
-    again = read_all(session, [row.ref for row in more], _DOUBTFUL)
-    return found | _holders_in([*again.values(), *(row for row in rows if row.moid not in again)]) if more else found
+    doubtful = [each.row.ref for each in found.values() if not each.certain]
+    again = read_all(session, doubtful, _DOUBTFUL)
+    return found | _holders_in([*again.values(), *(row for row in rows if row.moid not in again)]) if again else found
 
 
-def _is_chosen_by_snapshot(holder: _Holder, wanted: t.Collection[str]) -> bool:
-    """Whether a VM uses files, and nothing but its disks was read."""
-    return "name" not in holder.row.values and not holder.files.isdisjoint(wanted)
+def _candidates(session: Session, roots: t.Sequence[t.Any], routes: t.Sequence[Route], wanted: frozenset[str]) -> list[Row]:
+    """The rows of those among many VMs that may have files, and of their snapshots: two calls."""
+    rows = collect(session, roots, _QUICK, routes)
+    refs = [
+        row.ref for row in rows if not _is_fresh(row) or any(file.name in wanted for file in row.get("layoutEx.file") or ())
+    ]
+    return collect(session, refs, _HOLDERS, _TO_SNAPSHOTS)
+
+
+def _is_fresh(row: Row) -> bool:
+    """Whether what vCenter lists of a VM's files is not older than its configuration. Where nobody knows it, it is not."""
+    listed, version = row.get("layoutEx.timestamp"), row.get("config.changeVersion") or ""
+    changed = datetime.datetime.fromisoformat(version) if _CHANGED.fullmatch(version) else None
+    # Some hosts say 1970 of every configuration.
+    known = [when for when in (row.get("config.modified"), changed) if when is not None and when.year > 1970]
+    return listed is not None and bool(known) and max(known) <= listed
 
 
 def with_own_deltas(session: Session, moids: t.Collection[str]) -> list[str]:
@@ -407,7 +428,7 @@ def with_own_deltas(session: Session, moids: t.Collection[str]) -> list[str]:
 
 def _holders_of(session: Session, moids: t.Collection[str]) -> dict[str, _Holder]:
     refs = [session.reference(vim.VirtualMachine, moid) for moid in moids]
-    return _holders(session, refs, _TO_SNAPSHOTS, frozenset) if refs else {}
+    return _completed(session, collect(session, refs, _HOLDERS, _TO_SNAPSHOTS))
 
 
 def users(session: Session, moids: t.Collection[str]) -> dict[str, dict[str, str]]:

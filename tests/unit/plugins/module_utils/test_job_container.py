@@ -6,9 +6,13 @@
 
 from __future__ import annotations
 
+import importlib
+import types
+
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _job_container
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.argument_specs import argument_spec
 
 AWX = {"AWX_PRIVATE_DATA_DIR": "/srv/awx/awx_7_x", "AWX_ISOLATED_DATA_DIR": "/runner/artifacts/7"}
 RUNNER = {"AWX_ISOLATED_DATA_DIR": "/runner/artifacts/7"}
@@ -78,3 +82,26 @@ def test_a_link_into_a_mounted_folder_stays(tmp_path, monkeypatch):
 def test_without_a_list_of_mounts_nothing_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(_job_container, "MOUNTS", str(tmp_path / "none"))
     assert _job_container.why_not_kept("/srv/backups", AWX) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "kept"),
+    [
+        ("vm_export", {"dest": "/srv/exports"}, ["/srv/exports"]),
+        (
+            "cbt_changed_areas",
+            {"state_file": "/srv/state.json", "areas_directory": "/srv/areas"},
+            ["/srv/state.json", "/srv/areas"],
+        ),
+        ("vmdk", {"state": "exported", "path": "/srv/disk.vmdk"}, ["/srv/disk.vmdk"]),
+        ("vmdk", {"state": "converted", "path": "/srv/disk.vmdk", "destination": "/srv/disk.qcow2"}, ["/srv/disk.qcow2"]),
+        # It is read there, and kept in vSphere.
+        ("vmdk", {"state": "imported", "path": "/srv/disk.vmdk", "datastore_path": "[a] b/b.vmdk"}, []),
+        ("instant_clone", {"name": "web-1"}, []),
+    ],
+)
+def test_what_a_module_writes_to_be_kept(name, given, kept):
+    action = importlib.import_module(f"ansible_collections.vforge.vsphere.plugins.action.{name}").ActionModule
+    spec = argument_spec(name)
+    assert set(given) <= set(spec)
+    assert action.kept(types.SimpleNamespace(KEPT=action.KEPT), given) == kept

@@ -198,8 +198,12 @@ def test_any_kept_point_by_its_id_or_by_a_time(web):
 def unknown(monkeypatch, web, name="stranger", **where):
     """Make a VM whose files vCenter does not know."""
     web.sim.create_vm(name, on=False, **where)
-    known = vsphere_disks._is_known
-    monkeypatch.setattr(vsphere_disks, "_is_known", lambda row: known(row) and row.get("name", name) != name)
+    known = vsphere_disks._holders_in
+
+    def unreadable(rows):
+        return known([dataclasses.replace(row, values={"name": name}) if row.get("name") == name else row for row in rows])
+
+    monkeypatch.setattr(vsphere_disks, "_holders_in", unreadable)
 
 
 def test_a_disk_that_a_vm_may_have_whose_files_are_not_known_stays(web, monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import threading
 import types
 import uuid
 
@@ -150,6 +151,30 @@ def test_when_quiescing_fails_the_choice_decides(backups, quiesce, made):
     entry = backups.attempt(vm=name, quiesce=quiesce).vms[0]
     assert ("cloned" in entry["actions"]) is made
     assert (entry["backup"] or {}).get("consistency") == ("crash" if made else None)
+    assert not backups.sim.govc("snapshot.tree", "-vm", name)
+
+
+@pytest.mark.parametrize(("quiesce", "consistency"), [("try", "crash"), ("require", None)])
+def test_a_guest_whose_tools_stop_before_the_snapshot_is_not_called_quiesced(backups, quiesce, consistency):
+    name = backups.vm(on=True)
+    backups.sim.patch_guest(name, tools="running")
+    rule = backups.sim.inject(method="CreateSnapshot_Task", name=name, do="delay")
+    backups.sim.reset_calls()
+
+    def stop():
+        if backups.sim.called("CreateSnapshot_Task", 1, within=30):
+            backups.sim.patch_guest(name, tools="notRunning")
+        backups.sim.clear(rule)
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    entry = backups.attempt(vm=name, quiesce=quiesce).vms[0]
+    stopping.join()
+    assert (entry["backup"] or {}).get("consistency") == consistency
+    if consistency:
+        assert "so its backup is crash-consistent" in entry["warnings"][0]
+    else:
+        assert entry["error"]["error_code"] == "not_quiesced"
     assert not backups.sim.govc("snapshot.tree", "-vm", name)
 
 

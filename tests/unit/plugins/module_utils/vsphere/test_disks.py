@@ -146,11 +146,19 @@ def test_files_of_chains_come_with_their_sizes():
 # Who uses whose files
 
 
+@pytest.fixture(params=["few", "many"])
+def place(request, monkeypatch):
+    """A datastore with few VMs, which are read at once, or with so many that most are not."""
+    if request.param == "many":
+        monkeypatch.setattr(disks, "_FEW", 1)
+
+
 def users_of(opened, moid, file, **more):
     """The names of the VMs that use a disk."""
     return [user.name for user in disks.users_of(opened, moid, [file], **more)[file]]
 
 
+@pytest.mark.usefixtures("place")
 def test_a_disk_that_another_vm_has_in_a_snapshot_alone_is_used_by_it(make_sim):
     sim = make_sim("--vms", "0")
     for name in ("web-1", "web-2"):
@@ -174,6 +182,7 @@ def test_a_disk_that_another_vm_has_in_a_snapshot_alone_is_used_by_it(make_sim):
         assert disks.users(opened, [one]) == {one: {two: "web-2"}}
 
 
+@pytest.mark.usefixtures("place")
 def test_what_vcenter_lists_of_files_is_older_than_what_vms_have(make_sim):
     """``layoutEx`` is what a host found at some time: it neither frees a disk nor keeps one."""
     sim = make_sim("--vms", "0")
@@ -197,6 +206,7 @@ def test_what_vcenter_lists_of_files_is_older_than_what_vms_have(make_sim):
         assert users_of(opened, base, file) == ["late"]
 
 
+@pytest.mark.usefixtures("place")
 def test_a_disk_that_a_snapshot_alone_has_is_used_whatever_vcenter_lists(make_sim):
     sim = make_sim("--vms", "0")
     for name in ("base", "other"):
@@ -266,3 +276,28 @@ def snapshot_tree(*moids):
 )
 def test_a_vm_whose_files_vcenter_does_not_know_may_use_any(values, known):
     assert holder(**values).known is known
+
+
+_NOW = datetime.datetime(2026, 5, 4, 10, 0, tzinfo=datetime.UTC)
+_LONG_AGO = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+@pytest.mark.parametrize(
+    ("modified", "version", "fresh"),
+    [
+        (_NOW, "1777888999000000000", True),
+        (_NOW + datetime.timedelta(seconds=1), "1777888999000000000", False),
+        (_LONG_AGO, "2026-05-04T09:59:59.123456Z", True),
+        (_LONG_AGO, "2026-05-04T10:00:01Z", False),
+        (_NOW, "2026-05-04T10:00:01Z", False),
+        # Of these nobody knows when the configuration was changed.
+        (_LONG_AGO, "7", False),
+        (None, None, False),
+    ],
+)
+def test_a_list_of_files_counts_while_it_is_not_older_than_the_configuration(modified, version, fresh):
+    values = {"layoutEx.timestamp": _NOW, "config.modified": modified, "config.changeVersion": version}
+    row = Row(vim.VirtualMachine("vm-1"), {name: value for name, value in values.items() if value is not None})
+    assert disks._is_fresh(row) is fresh
+    del row.values["layoutEx.timestamp"]
+    assert not disks._is_fresh(row)
