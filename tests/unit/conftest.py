@@ -154,7 +154,8 @@ def _fresh_shared_sim(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(autouse=True)
 def _signals_as_before() -> Iterator[None]:
     """Leave the signals as they were: what ends by one in this process ignores them from then on, as a module does."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    ours = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGURG)
+    before = {number: signal.getsignal(number) for number in ours}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -583,11 +583,7 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             )
             came = _bring_in(task, item, home, new, files, known)
             item.facts["uuid"], item.sent = came.uuid, came.sent
-            if came.reported != importing.DIGEST and options.verify != CONTENT:
-                item.warnings.append(
-                    f"The host reports no digest of what it has got as {target}, so that was not compared. "
-                    "Set verify to content where its datastore has files of disks."
-                )
+            _tell_what_was_not_compared(item, options, came)
         if options.verify == CONTENT and _read_back(task, files, target) != content:
             _delete_wrong(task, item, options, home.ref)
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
@@ -618,6 +614,15 @@ def _keep(
         del now[_LEFT]
     if now != known:
         notes.note(files, target, now)
+
+
+def _tell_what_was_not_compared(item: DiskItem, options: DiskOptions, came: importing.Imported) -> None:
+    """Warn of a disk that nothing proves."""
+    if came.reported != importing.DIGEST and options.verify != CONTENT:
+        item.warnings.append(
+            f"The host reports no digest of what it has got as {options.on_datastore}, so that was not compared. "
+            "Set verify to content where its datastore has files of disks."
+        )
 
 
 def _bring_in(

@@ -20,7 +20,6 @@ if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.props import Row
     from .._connector.session import Session
-    from .._vsphere.processors import Mode
 
 _ACTIONS = {SET: "mode_set", DISABLE: "mode_removed"}
 
@@ -183,7 +182,9 @@ def _set(task: Task[t.Any], item: ClusterItem, vms: t.Sequence[VmItem], evc: t.A
         _rows, found = _ask(task, item, evc)
         _block(item, found)
     if mode is not None:
-        task.stage(SET, lambda _item: apply.start_configure(evc, mode.key, graphics), "clusters have their mode", repeatable=True)
+        task.stage(
+            SET, lambda _item: apply.start_configure(evc, mode.key, graphics), "clusters have their mode", repeatable=True
+        )
     if item.error is not None:
         return
     for each in vms:

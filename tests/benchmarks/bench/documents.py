@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import metered
-from bench.environment import BEFORE, earlier_build, plot
+from bench.earlier import BEFORE, earlier_build
+from bench.environment import plot
 from bench.report import Promise, Report
 from bench.tables import Table
 from bench.tools import Installed

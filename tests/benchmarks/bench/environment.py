@@ -6,9 +6,6 @@
 
 from __future__ import annotations
 
-import io
-import subprocess
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -16,9 +13,6 @@ from devtools import layout, processes
 from devtools.builds import Build
 
 HERE = Path(__file__).resolve().parents[1]
-
-# The last commit whose roles shaped the data of VMs in loops of Ansible's, and whose modules always came as Ansible's file.
-BEFORE = "4d714ffd30825ce580e4915a0a334c8a233ce356"
 
 _REQUIREMENTS = HERE / "requirements.txt"
 _PEER = HERE / "peer.txt"
@@ -55,14 +49,3 @@ def plot(peer: Path, script: str, data: Path, target: Path) -> Path:
     python = peer / "venv" / "bin" / "python"
     processes.check([python, HERE / "scripts" / script, data, target], layout.LOGS / "bench.log")
     return target
-
-
-def earlier_build(work: Path) -> Path | None:
-    """A folder of collections with the build of the commit `BEFORE`; None where the checkout has no history."""
-    done = subprocess.run(["git", "-C", layout.ROOT, "archive", BEFORE], capture_output=True, check=False)
-    if done.returncode:
-        return None
-    folder = work / "earlier"
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder / "ansible_collections" / "vforge" / "vsphere", filter="data")
-    return folder

@@ -32,10 +32,10 @@ _PAGES = "ContinueRetrievePropertiesEx"
 
 _TEXT = """## VMs compared with hosts
 
-Which of all VMs could move to which of {hosts} hosts and 8 clusters, in one task. Beside it, pyVmomi reads the same properties
-and compares nothing. Processor time is that of the whole process, the start of Python included. *Connect to result* is what the
-module returns as `timing.total`: most of it is the module's own work, and the simulator's on the same cores, which writes down once
-what thousands of VMs have in common.
+Which of all VMs could move to which of {hosts} hosts and 8 clusters, in one task. Beside it, pyVmomi reads the same
+properties and compares nothing. Processor time is that of the whole process, the start of Python included. *Connect to
+result* is what the module returns as `timing.total`: most of it is the module's own work, and the simulator's on the
+same cores, which writes down once what thousands of VMs have in common.
 """
 
 
@@ -121,7 +121,9 @@ class Processors:
             side.spans.append(span)
             side.cpu.append(cpu)
             side.peak_mib.append(peak)
-            return Outcome(1, note=f"{side.calls} calls, {side.pages} pages, {span:.2f} s, {cpu:.2f} s of processor, {peak:.0f} MiB")
+            return Outcome(
+                1, note=f"{side.calls} calls, {side.pages} pages, {span:.2f} s, {cpu:.2f} s of processor, {peak:.0f} MiB"
+            )
 
         self.console.step(f"{tool}, turn {number + 1}", work)
 

@@ -34,17 +34,20 @@ _CLUSTER, _FOLDER = "DC0_C0", "many"
 
 _TEXT = """## Roles with {many:,} VMs
 
-One play of each role that takes a list, with {many:,} of what it is about, on a simulated vCenter that does all at once. *Controller* is
-the processor time of `ansible-playbook` with all that it starts, less that of the modules: what Ansible works on variables, tasks,
-results and hosts. Roles that are about one VM have no row (`vm_restore`, `vmdk_migrate`, `capv_cluster`,
-`capv_node_template`), nor has `restore_drill`, whose drills take minutes each. `cbt_backup` is played in check mode: what it reads of disks
-is not Ansible's.
+One play of each role that takes a list, with {many:,} of what it is about, on a simulated vCenter that does all at
+once. *Controller* is the processor time of `ansible-playbook` with all that it starts, less that of the modules: what
+Ansible works on variables, tasks, results and hosts. Roles that are about one VM have no row (`vm_restore`,
+`vmdk_migrate`, `capv_cluster`, `capv_node_template`), nor has `restore_drill`, whose drills take minutes each.
+`cbt_backup` is played in check mode: what it reads of disks is not Ansible's.
 """
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One role. flags: of the simulator; prepare: makes what it needs there, and returns its variables; more: of the command."""
+    """One role.
+
+    flags: of the simulator. prepare: makes what it needs there, and returns its variables. more: of the command.
+    """
 
     role: str
     flags: Callable[[int], tuple[str, ...]]
@@ -154,6 +157,7 @@ SCENES = (
     Scene("fcd_audit", _few, _disks),
 )
 
+
 @dataclass(frozen=True)
 class Row:
     """One play. controller, modules: their processor seconds."""
@@ -181,7 +185,13 @@ class Roles:
         self.console.title(f"Roles with {self.vms:,} VMs")
         rows = [self._play(scene) for scene in SCENES]
         cells = [
-            (row.role, f"{row.controller:.1f}", f"{1000 * row.controller / self.vms:.1f}", f"{row.modules:.1f}", str(row.started))
+            (
+                row.role,
+                f"{row.controller:.1f}",
+                f"{1000 * row.controller / self.vms:.1f}",
+                f"{row.modules:.1f}",
+                str(row.started),
+            )
             for row in rows
         ]
         head = ("", "controller, seconds", "ms a VM", "modules, seconds", "modules started")
@@ -194,19 +204,22 @@ class Roles:
         shutil.rmtree(folder, ignore_errors=True)
         usages = folder / "usages"
         usages.mkdir(parents=True, mode=0o700)
-        played: list[metered.Used] = []
+        rows: list[Row] = []
         options = (*scene.flags(self.vms), "--clone-time", "0ms")
         with Simulator(self.simulator, *options, govc=str(self.installed.govc)) as sim:
             asked = scene.prepare(sim, self.vms, folder)
 
             def work() -> Outcome:
                 command = [*self._command(scene, asked, folder), *scene.more]
-                played.append(metered.run(command, self.installed.log, self._environment(sim, folder, usages)))
-                return Outcome(1, note=f"{played[0].cpu:.1f} s of processor time in all")
+                used = metered.run(command, self.installed.log, self._environment(sim, folder, usages))
+                found = [json.loads(path.read_text(encoding="utf-8"))["all"] for path in usages.iterdir()]
+                rows.append(Row(scene.role, used.cpu - sum(found), sum(found), len(found)))
+                return Outcome(
+                    1, note=f"controller {rows[0].controller:.1f} s, modules {rows[0].modules:.1f} s of processor time"
+                )
 
             self.console.step(scene.role, work)
-        found = [json.loads(path.read_text(encoding="utf-8"))["all"] for path in usages.iterdir()]
-        return Row(scene.role, played[0].cpu - sum(found), sum(found), len(found))
+        return rows[0]
 
     def _command(self, scene: Scene, asked: dict[str, Any], folder: Path) -> list[str | Path]:
         wrapper = folder / "python"

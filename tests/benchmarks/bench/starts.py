@@ -14,7 +14,7 @@ from typing import Any
 
 from bench import metered
 from bench.document import section
-from bench.environment import BEFORE, earlier_build
+from bench.earlier import BEFORE, earlier_build
 from bench.report import Promise, Report, Spread, in_turns
 from bench.tables import Table
 from bench.tools import Installed, Tools
@@ -32,9 +32,10 @@ _CLONE = "started"
 
 _TEXT = """## The start of a module
 
-Processor time of `ansible-playbook` with all that it starts. One task of `instant_clone` whose clone is there already, in a session
-that is kept, beside `ansible.builtin.ping`; and so many such tasks in one play. *On top* is what it costs more than `ping` in the
-same turn. *Before* is the build at commit `{before:.10}`, which sent each module as Ansible's file.
+Processor time of `ansible-playbook` with all that it starts. One task of `instant_clone` whose clone is there already,
+in a session that is kept, beside `ansible.builtin.ping`; and so many such tasks in one play. *On top* is what it costs
+more than `ping` in the same turn. *Before* is the build at commit `{before:.10}`, which sent each module as Ansible's
+file.
 """
 
 
@@ -135,9 +136,9 @@ def _share(sides: dict[str, Side], tool: str) -> tuple[Spread, Spread]:
 
 def _table(sides: dict[str, Side]) -> Table:
     ping = [Spread.of([1000 * each for each in of]).text(0) for of in (sides[PING].first, sides[PING].more)]
+    others = (tool for tool in sides if tool != PING)
     rows = [("ping alone", *ping)]
-    for tool in (each for each in sides if each != PING):
-        rows.append((f"{tool}, on top", *(each.text(0) for each in _share(sides, tool))))
+    rows += [(f"{tool}, on top", *(each.text(0) for each in _share(sides, tool))) for tool in others]
     return Table("The start of a module, milliseconds of processor time", ("", "first task of a play", "each more"), rows)
 
 

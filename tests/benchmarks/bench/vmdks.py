@@ -36,10 +36,10 @@ _VM, _CURL = "big", "curl"
 
 _TEXT = """## A disk out of vSphere and into it
 
-A disk of {capacity:,} MiB with {mib:,} MiB of noise, in one task of `vmdk`. curl gets or sends the same bytes, from and to the same
-address, into or from a file; the simulated host keeps nothing of what is sent. Both take turns. Compared are the seconds in which
-the disk is on its way, as the module returns them in `timing.transfer`: what comes before and after it is proof, and conversion.
-Memory is that of the module's process, calls are all but the rounds of waiting.
+A disk of {capacity:,} MiB with {mib:,} MiB of noise, in one task of `vmdk`. curl gets or sends the same bytes, from and
+to the same address, into or from a file; the simulated host keeps nothing of what is sent. Both take turns. Compared
+are the seconds in which the disk is on its way, as the module returns them in `timing.transfer`: what comes before and
+after it is proof, and conversion. Memory is that of the module's process, calls are all but the rounds of waiting.
 """
 
 
@@ -65,7 +65,12 @@ class VmdkTools(TemplateTools):
         """Our module: seconds on the way, MiB of its process, calls."""
         variables, usage = self._metered()
         store = self._vcenter.datastore
-        asked: dict[str, Any] = {"state": "exported", "vm": {"path": f"/{DATACENTER}/vm/{_VM}"}, "path": str(path), "force": True}
+        asked: dict[str, Any] = {
+            "state": "exported",
+            "vm": {"path": f"/{DATACENTER}/vm/{_VM}"},
+            "path": str(path),
+            "force": True,
+        }
         if how == EXPORT:
             asked |= {"transport": "datastore", "format": "raw"}
         elif how == LEASE:

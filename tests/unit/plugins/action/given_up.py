@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
+from vforge_module import PATIENCE, catches
 
 # Runs a playbook as AWX does. The job is cancelled, or its time passes, when the test says so: by a file.
 _RUNNER = """
@@ -184,8 +185,8 @@ class Plays:
         return came and self._to_be_told() == len(self.works)
 
     def until(self, enough: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
-        """Watch until something is so, which must be within a minute, and before the process ends."""
-        end = time.monotonic() + 60
+        """Watch until something is so, which must be before the process ends."""
+        end = time.monotonic() + PATIENCE
         while not enough():
             assert process is None or process.poll() is None, process.communicate()[0]
             assert time.monotonic() < end, f"it is not so: {self.seen()}, {self.processes()}"
@@ -209,12 +210,10 @@ class Plays:
 
     def _to_be_told(self) -> int:
         """How many modules wait for the signal that says that they are to end."""
-        bit = 1 << (signal.SIGURG - 1)
         waiting = 0
         for process in self.processes():
             with contextlib.suppress(OSError):  # it is gone
-                status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-                waiting += bool(int(status.partition("SigCgt:")[2].split()[0], 16) & bit)
+                waiting += catches(process, signal.SIGURG)
         return waiting
 
     def workers(self, playbook: int) -> list[int]:

@@ -27,7 +27,7 @@ from vforge_module import ModuleProcess
 _MODULES = "ansible_collections.vforge.vsphere.plugins.modules"
 
 # What a module may take here at the most, on a busy machine; nothing comes near it.
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +117,8 @@ class Forked:
             begin: called with the module's process before the module begins.
             ready: called in that process.
         """
+        # Of the run before, however it ended, nobody is left.
+        self.sim.forget_leases()
         self.sim.reset_calls()
         begun = time.monotonic()
         text, code, _memory = self.played(params, begin, ready)
@@ -461,7 +463,7 @@ STORIES = {
             "takeover_after": 1,
             "timeout": 40,
         },
-        flags=("--vms", "0", "--lease-timeout", "3s"),
+        flags=("--vms", "0", "--lease-timeout", "10s"),
         imports=True,
         check=_one_template,
     ),
@@ -583,7 +585,7 @@ STORIES = {
             "timeout": 40,
         },
         # A run that is killed leaves a lease, and nothing of its VM can be removed while that lives.
-        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "10s"),
         prepare=_to_be_backed_up,
         check=_exported,
         files=True,
@@ -602,7 +604,7 @@ STORIES = {
             "timeout": 40,
         },
         # A run that is killed leaves a lease, and nothing of its VM can be removed while that lives.
-        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "10s"),
         prepare=_tracked,
         check=_exported,
         files=True,
@@ -629,7 +631,7 @@ STORIES = {
             "timeout": 40,
         },
         # As of vm_export.
-        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "10s"),
         prepare=_to_be_restored,
         check=_restored,
         files=True,
@@ -647,7 +649,7 @@ STORIES = {
             "timeout": 40,
         },
         # As of vm_export.
-        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "10s"),
         prepare=_one_with_a_disk,
         check=_one_exported,
         files=True,

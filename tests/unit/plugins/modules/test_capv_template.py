@@ -106,7 +106,7 @@ def test_it_is_a_template_again_whatever_fails(run, shared_sim, node, method):
 
 def test_a_task_that_goes_on_in_vcenter_is_a_change(run, shared_sim, node):
     shared_sim.inject(method="WaitForUpdatesEx", times=0, do="http-status")
-    failed = run(clone_mode="fullClone", hardware_version="vmx-19", timeout=2)
+    failed = run(clone_mode="fullClone", hardware_version="vmx-19", timeout=8)
     shared_sim.clear()
     assert (failed["failed"], failed["failures"][0]["error_code"]) == (True, "still_running")
     assert (failed["changed"], failed["template"]["actions"]) == (True, ["started"])

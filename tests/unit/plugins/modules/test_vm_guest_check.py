@@ -49,7 +49,7 @@ def test_an_exit_code_that_is_not_expected_is_a_failure_with_the_output(guest):
 
 def test_a_guest_that_starts_late_is_waited_for_and_one_that_does_not_is_told(guest, shared_sim):
     shared_sim.patch_vm(guest.name, tools="notRunning")
-    late = guest.run(timeout=1)
+    late = guest.run(timeout=5)
     assert (late["error_code"], late["vm"]["tools_answer"]) == ("timeout", False)
     assert guest.run(_ansible_check_mode=True)["vm"]["tools_answer"] is False
     shared_sim.govc("vm.power", "-off", "-force", guest.name)

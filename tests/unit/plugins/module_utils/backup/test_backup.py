@@ -256,7 +256,7 @@ def test_a_vm_is_backed_up_as_it_is_in_its_turn(backups, on, meanwhile, becomes)
     rule = backups.sim.inject(method="CreateSnapshot_Task", name="web-1", do="delay")
 
     def change():
-        if backups.sim.called("CreateSnapshot_Task", 1, within=30):
+        if backups.sim.called("CreateSnapshot_Task", 1, within=120):
             backups.govc(*meanwhile, "web-2")
             backups.sim.clear(rule)
 

@@ -224,7 +224,7 @@ def test_a_mode_that_vcenter_still_sets_at_the_end_of_the_task_is_a_change(start
         return task
 
     monkeypatch.setattr(apply, "start_configure", start_and_lose)
-    failed = evc.cluster("intel-haswell", timeout=5)
+    failed = evc.cluster("intel-haswell")
     assert failed.error is not None
     assert failed.result["changed"]
     assert (failed.result["cluster"]["changed"], failed.result["cluster"]["actions"]) == (True, ["started"])

@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks as tasks_of_vcenter
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted
+from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fork.running import named
 
 
@@ -292,7 +293,15 @@ def test_an_interrupt_leaves_an_exact_account(forks, doing):
 
 def test_a_guest_that_reports_no_address_of_its_own_is_told(start):
     forks = start()
-    ran = forks.attempt(children=named("web-1"), on_wake=["echo woken\n"], wait_for_ip_address=True, timeout=6)
+    asked = {"children": named("web-1"), "on_wake": ["echo woken\n"], "wait_for_ip_address": True, "timeout": 600}
+
+    def woken():
+        while not any(" ok " in str(value) for value in forks.sim.vm("web-1")["extra_config"].values()):
+            pass  # it is soon
+
+    # The fifth filter is that of the wait for what children report.
+    with time_over("WaitForUpdatesEx", since=("CreateFilter", 5)):
+        ran = forks.meanwhile("CreateFilter", 5, woken, **asked)
     child = ran.children["web-1"]
     assert (child["error"]["error_code"], child["changed"], child["ip"]) == ("ip_timeout", True, None)
     assert "parent's MAC" in child["error"]["msg"]

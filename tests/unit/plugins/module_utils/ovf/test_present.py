@@ -12,6 +12,7 @@ from pyVmomi import vim
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.model import version_name
+from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, content
 
@@ -241,7 +242,9 @@ def test_a_new_version_takes_the_name_and_the_old_one_goes_when_nothing_depends_
 def test_a_template_that_is_ready_stays_so_when_the_time_is_over_before_old_versions_are_gone(templates, source):
     templates.run(source)
     templates.sim.inject(method="Destroy_Task", do="delay", times=0)
-    ran = templates.run(newer(source), on_mismatch="replace", remove_old_versions=True, timeout=5)
+    # When the names are swapped, three seconds are left.
+    with time_over("WaitForUpdatesEx", since=("Rename_Task", 2), saying="success", seconds=597):
+        ran = templates.run(newer(source), on_mismatch="replace", remove_old_versions=True, timeout=600)
     assert (ran.result["actions"], ran.result["template"]["state"]) == (["imported", "swapped"], "ready")
     assert ran.result["removed_versions"] == []
     assert "not every other version of it was removed in the time allowed" in "".join(templates.warnings)

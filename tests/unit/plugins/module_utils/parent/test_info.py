@@ -150,7 +150,7 @@ def test_a_server_that_is_lost_is_a_failure_and_nothing_is_known(start, do):
     parents = start("--parents", "3")
     names = [f"golden-parent{end}" for end in ("", "-2", "-3")]
     parents.sim.inject(method="CheckInstantClone_Task", nth=2, do=do)
-    parents.connection = dataclasses.replace(parents.connection, connection_timeout=1)
+    parents.connection = dataclasses.replace(parents.connection, connection_timeout=3)
     ran = parents.attempt_info(parents=[{"name": name} for name in names])
     assert isinstance(ran.error, PartialFailure)
     assert "It is not known whether vCenter would clone" in str(ran.error)
