@@ -39,6 +39,7 @@ from .._errors import (
     Fault,
     Interrupted,
     InvalidOption,
+    NotSupported,
     SessionExpired,
     StrangeAnswer,
     Unavailable,
@@ -454,6 +455,19 @@ class Session:
         """By vCenter's clock, which its objects are dated by."""
         instance = vim.ServiceInstance("ServiceInstance", self.stub)
         return t.cast(datetime.datetime, self.retrying(instance.CurrentTime))
+
+    def manager(self, name: str) -> t.Any:
+        """A manager of the service content, such as ``ovfManager``; each is optional there.
+
+        :raises NotSupported: this server has none.
+        """
+        found = getattr(self.content, name)
+        if found is None:
+            raise NotSupported(
+                f"{self.options.endpoint} has no {name}.",
+                hint="Every vCenter has one: find out what it is that answers at this address.",
+            )
+        return found
 
     def reference(self, kind: type[T], moid: str) -> T:
         """A managed object by its moid; nothing is sent."""

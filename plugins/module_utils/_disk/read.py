@@ -26,7 +26,7 @@ if t.TYPE_CHECKING:
 
 _VM: dict[type, tuple[str, ...]] = {
     **ABOVE,
-    vim.VirtualMachine: (*BASICS, DEVICES, "snapshot", "config.files.vmPathName", "config.keyId"),
+    vim.VirtualMachine: (*BASICS, DEVICES, "snapshot", "config.files.vmPathName", "config.keyId", "config.changeVersion"),
     vim.Datastore: STORE,
 }
 _AROUND_VM = (*TO_ANCESTORS, compute.VM_TO_DATASTORES)
@@ -50,6 +50,7 @@ def find(session: Session, selector: Selector, datacenter: str | None) -> DiskVm
         datacenter=path_in(rows, above.moid) if above is not None else "",
         stores=stores_in(rows.values()),
         encrypted=row.get("config.keyId") is not None,
+        change_version=row.get("config.changeVersion") or "",
     )
 
 

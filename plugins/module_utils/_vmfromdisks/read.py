@@ -12,15 +12,15 @@ from .._connector import names
 from .._connector.find import TO_ANCESTORS, find_datacenter, path_in
 from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
-from .._errors import Ambiguous, InvalidOption, NotFound
-from .._vsphere import compute, directories
-from .._vsphere.disks import disks_in
+from .._errors import Ambiguous, Fault, InvalidOption, NotFound
+from .._vsphere import compute, directories, disks, fcd
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, moid_of, name_of
 from .model import MadeVm
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .._vsphere.compute import Network
+    from .._vsphere.folder import DatastorePath
     from .model import VmOptions
 
 _HOME: dict[type, tuple[str, ...]] = {
@@ -131,6 +131,47 @@ def _on(rows: t.Mapping[str, Row], host: Row, options: VmOptions) -> Spot:
     return Spot(host.ref, above.get("resourcePool"), wanted)
 
 
+def users(session: Session, found: Home, options: VmOptions) -> dict[str, str]:
+    """What has disks already that a new VM is to have: VMs, and first class disks.
+
+    Two calls for each datastore, four where they hold many VMs; one more for each disk on vSAN and vVols, and some
+    where there are first class disks.
+
+    :returns: their names, by the disks.
+    """
+    stores = {name_of(row): row for row in found.rows.values() if isinstance(row.ref, vim.Datastore)}
+    files: dict[str, frozenset[str]] = {}
+    for disk in options.disks:
+        try:
+            files[str(disk)] = _names_of(session, found, stores[disk.datastore], disk)
+        except Fault as fault:
+            if fault.fault != "InvalidDatastorePath":
+                raise
+            files[str(disk)] = frozenset({str(disk)})  # it is not there, so nobody has it
+    near = [stores[name].ref for name in dict.fromkeys(disk.datastore for disk in options.disks)]
+    using = {
+        file: ", ".join(user.name for user in users if user.known)
+        for file, users in disks.users_of_files(session, near, files).items()
+    }
+    for disk in options.disks:
+        store = fcd.Store(stores[disk.datastore].moid, disk.datastore)
+        first_class = None if using[str(disk)] else fcd.disk_of_file(session, store, files[str(disk)])
+        if first_class is not None:
+            using[str(disk)] = f"the first class disk {first_class.title}"
+    return {file: users for file, users in using.items() if users}
+
+
+def dependents(session: Session, moid: str) -> list[str]:
+    """The names of the VMs that use disks of a VM: one call, more where it has disks that could be used."""
+    return disks.dependents(session, disks.with_own_deltas(session, [moid])).get(moid, [])
+
+
+def _names_of(session: Session, found: Home, store: Row, disk: DatastorePath) -> frozenset[str]:
+    """All names by which vCenter may list a disk: no call, one on vSAN and vVols."""
+    kind, url = (str(store.get(each) or "") for each in ("summary.type", "summary.url"))
+    return directories.names_of(session, found.rows[found.moid].ref, kind, url, disk)
+
+
 def named(session: Session, folder: t.Any, name: str) -> MadeVm | None:
     """The VM of a name in a folder; None where there is none. One call, or two."""
     ref = session.retrying(lambda: session.content.searchIndex.FindChild(folder, names.escape(name)))
@@ -142,13 +183,11 @@ def by_asked_paths(session: Session, found: Home, options: VmOptions, now: MadeV
     by another name: one call for each that was not found, and none elsewhere.
     """
     stores = {name_of(row): row for row in found.rows.values() if isinstance(row.ref, vim.Datastore)}
-    datacenter = found.rows[found.moid].ref
     asked: dict[str, str] = {}
     for disk in options.disks:
         store = stores.get(disk.datastore)
         if store is not None and not any(str(disk) in files for files in now.disks):
-            kind, url = (str(store.get(each) or "") for each in ("summary.type", "summary.url"))
-            asked |= dict.fromkeys(directories.names_of(session, datacenter, kind, url, disk), str(disk))
+            asked |= dict.fromkeys(_names_of(session, found, store, disk), str(disk))
     return dataclasses.replace(now, disks=tuple(tuple(asked.get(file, file) for file in files) for files in now.disks))
 
 
@@ -160,7 +199,7 @@ def made(session: Session, ref: t.Any) -> MadeVm | None:
         return None
     return MadeVm(
         **basics(rows, row),
-        disks=tuple(disk.files or ("",) for disk in disks_in(row.get(DEVICES))),
+        disks=tuple(disk.files or ("",) for disk in disks.disks_in(row.get(DEVICES))),
         has_snapshots=row.get("snapshot") is not None,
         cpus=int(row.get("config.hardware.numCPU") or 0),
         memory=int(row.get("config.hardware.memoryMB") or 0),

@@ -46,7 +46,7 @@ _UNKNOWN_METHOD = ("MethodNotFound", "InvalidRequest", "NotSupported")
 _STORES: dict[type, tuple[str, ...]] = {
     vim.Folder: ("name", "parent"),
     vim.Datacenter: ("name", "parent"),
-    vim.Datastore: ("name", "parent", "info.url", "browser"),
+    vim.Datastore: ("name", "parent", "info.url", "browser", "summary.type"),
 }
 _TO_STORES = (
     Route("folder-children", vim.Folder, "childEntity", ("folder-children", "datacenter-stores")),
@@ -69,6 +69,7 @@ class Store:
     :ivar datacenter: inventory path of its datacenter.
     :ivar url: as the global catalogue names it.
     :ivar browser: moid of what lists its files.
+    :ivar kind: ``VMFS``, ``NFS``, ``vsan`` and so on.
     """
 
     moid: str
@@ -77,6 +78,7 @@ class Store:
     datacenter: str = ""
     url: str = ""
     browser: str = ""
+    kind: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +184,7 @@ def read_stores(session: Session, datacenter: str | None = None) -> list[Store]:
             datacenter=place,
             url=row.get("info.url") or "",
             browser=browser._GetMoId() if browser is not None else "",
+            kind=str(row.get("summary.type") or ""),
         )
         if not datacenter or datacenter.strip("/") in (place.strip("/"), place.rpartition("/")[2]):
             found.append(store)
@@ -374,6 +377,21 @@ def read_disks(session: Session, store: Store, ids: t.Sequence[str]) -> list[Fir
             known |= {text: _read_alone(session, store, text) for text in left}
             break
     return [known[text] for text in ids]
+
+
+def disk_of_file(session: Session, store: Store, called: t.Collection[str]) -> FirstClassDisk | None:
+    """The first class disk that a file is, or that rests on it: one call where the datastore has no such disks, otherwise
+    two more, and one for each thousand. Whether a VM has it says nothing of that.
+
+    :param called: all names of the file, ``[datastore] web/web.vmdk``; see ``directories.names_of``.
+    """
+    if manager(session) is None:
+        return None  # vSphere before 6.5
+    wanted = set(called)
+    for disk in read_disks(session, store, list_ids(session, store)):
+        if not isinstance(disk, Unreadable) and wanted & {disk.path, *disk.parents, *(each.path for each in disk.snapshots)}:
+            return disk
+    return None
 
 
 def _read_alone(session: Session, store: Store, text: str) -> FirstClassDisk | Unreadable:

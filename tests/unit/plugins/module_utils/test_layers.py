@@ -48,6 +48,7 @@ _LAYERS = (
         "_progress",
         "_files",
         "_argspec",
+        "_job_container",
         "_lifeline",
         "_retention",
         "_programs",

@@ -147,8 +147,28 @@ def test_the_last_block_of_a_disk_that_grew_is_compared_before_more_stands_on_it
     (image,) = (tmp_path / "repository").rglob("*.qcow2")
     image.write_bytes(image.read_bytes().replace(b"\x5a" * 4096, b"\x5b" * 4096, 1))
     guest.grow(MIB)
-    with pytest.raises(BackupDamaged, match="its last block"):
+    with pytest.raises(BackupDamaged, match="its block of 1 MiB at byte 0 differs"):
         made.take(guest, audit=audit)
+
+
+@pytest.mark.parametrize("place", [0, 96 * KIB, MIB - 4 * KIB])
+def test_what_an_earlier_image_has_lost_gets_no_digest_that_says_it_is_right(tmp_path, place):
+    made, guest = Backups(tmp_path / "repository"), Guest(2 * MIB)
+    guest.write(0, os.urandom(len(guest.data)))
+    made.take(guest)
+    (image,) = (tmp_path / "repository").rglob("*.qcow2")
+    lost = bytes(guest.data[place : place + 4 * KIB])
+    image.write_bytes(image.read_bytes().replace(lost, bytes(4 * KIB), 1))
+    # Of the same block of 1 MiB another part changed, which is all that the increment reads.
+    guest.write(500 * KIB, b"\xa5" * 4 * KIB)
+    with pytest.raises(BackupDamaged, match="its block of 1 MiB at byte 0 differs"):
+        made.take(guest)
+    with made.locked() as machine:
+        assert len(machine.points) == 1
+    point = made.take(guest, full=True)
+    with made.locked() as machine:
+        assert made.verified(machine, point)
+        assert made.content(machine, point, tmp_path) == guest.data
 
 
 # Pure
