@@ -85,6 +85,7 @@ class Workplace:
         """
         ordered = sorted(names, key=lambda name: name == self.name)
         for name in ordered:
+            self.folder.check(name)
             _sync(self.of(name))
         if facts:
             paths = (*kept, *map(self.of, ordered))
@@ -93,7 +94,6 @@ class Workplace:
             # The old disk's own file names files of these names, too.
             self.folder.remove(self.name)
         for name in ordered:
-            self.folder.check(name)
             os.replace(self.of(name), name, dst_dir_fd=self.folder.handle)
         os.fsync(self.folder.handle)
 

@@ -112,6 +112,17 @@ def test_what_the_earlier_form_had_besides_goes(raw, tmp_path):
     assert not (tmp_path / "a-flat.vmdk").exists()
 
 
+def test_a_disk_stays_where_a_new_one_cannot_come_to_its_place(raw, tmp_path):
+    target = tmp_path / "a.vmdk"
+    converted(raw, target)
+    old = target.read_bytes()
+    (tmp_path / "a-flat.vmdk").mkdir()
+    with pytest.raises(InvalidOption, match="it is a folder"):
+        converted(raw, target, "vmdk", "monolithicFlat", force=True)
+    assert target.read_bytes() == old
+    assert not converted(raw, target)["changed"]
+
+
 def test_check_mode_makes_nothing(raw, tmp_path):
     result = alone(check=True, state="converted", path=str(raw), destination=str(tmp_path / "b.vmdk"))
     assert (result["changed"], one(result)["actions"]) == (True, ["converted"])
