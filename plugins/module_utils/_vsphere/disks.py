@@ -11,6 +11,7 @@ of.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import functools
@@ -410,7 +411,10 @@ def _candidates(session: Session, roots: t.Sequence[t.Any], routes: t.Sequence[R
 def _is_fresh(row: Row) -> bool:
     """Whether what vCenter lists of a VM's files is not older than its configuration. Where nobody knows it, it is not."""
     listed, version = row.get("layoutEx.timestamp"), row.get("config.changeVersion") or ""
-    changed = datetime.datetime.fromisoformat(version) if _CHANGED.fullmatch(version) else None
+    changed = None
+    if _CHANGED.fullmatch(version):
+        with contextlib.suppress(ValueError):  # no day or hour that there is
+            changed = datetime.datetime.fromisoformat(version)
     # Some hosts say 1970 of every configuration.
     known = [when for when in (row.get("config.modified"), changed) if when is not None and when.year > 1970]
     return listed is not None and bool(known) and max(known) <= listed

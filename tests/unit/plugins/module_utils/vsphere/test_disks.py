@@ -292,6 +292,7 @@ _LONG_AGO = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
         (_NOW, "2026-05-04T10:00:01Z", False),
         # Of these nobody knows when the configuration was changed.
         (_LONG_AGO, "7", False),
+        (_LONG_AGO, "0000-00-00T00:00:00Z", False),
         (None, None, False),
     ],
 )
