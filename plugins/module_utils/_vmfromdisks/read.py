@@ -148,16 +148,16 @@ def users(session: Session, found: Home, options: VmOptions) -> dict[str, str]:
             if fault.fault != "InvalidDatastorePath":
                 raise
             files[str(disk)] = frozenset({str(disk)})  # it is not there, so nobody has it
-    near = [stores[name].ref for name in dict.fromkeys(disk.datastore for disk in options.disks)]
+    on = {name: [str(disk) for disk in options.disks if disk.datastore == name] for name in stores}
+    near = {name: stores[name] for name, own in on.items() if own}
     using = {
         file: ", ".join(user.name for user in users if user.known)
-        for file, users in disks.users_of_files(session, near, files).items()
+        for file, users in disks.users_of_files(session, [row.ref for row in near.values()], files).items()
     }
-    for disk in options.disks:
-        store = fcd.Store(stores[disk.datastore].moid, disk.datastore)
-        first_class = None if using[str(disk)] else fcd.disk_of_file(session, store, files[str(disk)])
-        if first_class is not None:
-            using[str(disk)] = f"the first class disk {first_class.title}"
+    for name, row in near.items():
+        free = {file: files[file] for file in on[name] if not using[file]}
+        first_class = fcd.disks_of_files(session, fcd.Store(row.moid, name), free)
+        using |= {file: f"the first class disk {disk.title}" for file, disk in first_class.items()}
     return {file: users for file, users in using.items() if users}
 
 

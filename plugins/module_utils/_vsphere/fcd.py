@@ -380,18 +380,29 @@ def read_disks(session: Session, store: Store, ids: t.Sequence[str]) -> list[Fir
 
 
 def disk_of_file(session: Session, store: Store, called: t.Collection[str]) -> FirstClassDisk | None:
-    """The first class disk that a file is, or that rests on it: one call where the datastore has no such disks, otherwise
-    two more, and one for each thousand. Whether a VM has it says nothing of that.
+    """The first class disk that a file is, or that rests on it; see ``disks_of_files``.
 
     :param called: all names of the file, ``[datastore] web/web.vmdk``; see ``directories.names_of``.
     """
-    if manager(session) is None:
-        return None  # vSphere before 6.5
-    wanted = set(called)
+    return disks_of_files(session, store, {"": called}).get("")
+
+
+def disks_of_files(session: Session, store: Store, files: t.Mapping[str, t.Collection[str]]) -> dict[str, FirstClassDisk]:
+    """The first class disks that files are, or that rest on them: one call where the datastore has no such disks, otherwise
+    two more, and one for each thousand. Without a global catalogue, one for each. Whether a VM has a disk says
+    nothing of that.
+
+    :param files: all names of each file, by the one that is its key in what is returned.
+    """
+    if not files or manager(session) is None:
+        return {}  # without a manager: vSphere before 6.5
+    found: dict[str, FirstClassDisk] = {}
     for disk in read_disks(session, store, list_ids(session, store)):
-        if not isinstance(disk, Unreadable) and wanted & {disk.path, *disk.parents, *(each.path for each in disk.snapshots)}:
-            return disk
-    return None
+        if isinstance(disk, Unreadable):
+            continue
+        under = {disk.path, *disk.parents, *(each.path for each in disk.snapshots)}
+        found |= {file: disk for file, called in files.items() if file not in found and not under.isdisjoint(called)}
+    return found
 
 
 def _read_alone(session: Session, store: Store, text: str) -> FirstClassDisk | Unreadable:
