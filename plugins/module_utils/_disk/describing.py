@@ -118,7 +118,7 @@ def check_unused(session: Session, datacenter: t.Any, path: DatastorePath) -> re
 def check_nobodys(session: Session, datacenter: t.Any, path: DatastorePath) -> read.Place:
     """Make sure that no VM has a disk, also none that is off, and that it is no first class disk: vCenter deletes and
     replaces such a disk without a word. Three calls, five where its datastore holds many VMs; one more on vSAN and
-    vVols, and some where it has first class disks.
+    vVols and for each other datacenter that has the same storage, and some where it has first class disks.
 
     :returns: where the disk is.
     :raises InUse: naming the VMs, or the first class disk.
@@ -129,7 +129,8 @@ def check_nobodys(session: Session, datacenter: t.Any, path: DatastorePath) -> r
 
 
 def check_still_nobodys(session: Session, place: read.Place, path: DatastorePath) -> None:
-    """The same once more: two calls, four where the datastore holds many VMs, and some where it has first class disks.
+    """The same once more: two calls, four where the datastore holds many VMs, and some for other datacenters and first
+    class disks.
 
     :raises InUse: naming the VMs, or the first class disk.
     """
@@ -152,13 +153,21 @@ def _users(session: Session, place: read.Place, path: DatastorePath) -> list[Dis
 
     :raises InUse: vCenter does not know which files some VMs have.
     """
-    users = users_of_file(session, place.datastore, str(path), place.names)
+    users = _found(session, place, path)
     unknown = unknown_among(users)
     if unknown:
         raise InUse(
             f"Whose {path} is cannot be known: vCenter does not know the files of {unknown}, on the same datastore.",
             hint="Have its host connected, its storage accessible and the VM readable, or take it out of the inventory.",
         )
+    return users
+
+
+def _found(session: Session, place: read.Place, path: DatastorePath) -> list[DiskUser]:
+    """The VMs that use a disk, or may use it; those of other datacenters, too, that have the same storage."""
+    users = users_of_file(session, place.datastore, str(path), place.names)
+    for datastore, called in place.elsewhere:
+        users += users_of_file(session, datastore, min(called), called)
     return users
 
 
@@ -177,7 +186,7 @@ def started_meanwhile(session: Session, place: read.Place, path: DatastorePath) 
     """The VM that was powered on with a disk while it was written;
     empty where none was. One call.
     """
-    users = users_of_file(session, place.datastore, str(path), place.names)
+    users = _found(session, place, path)
     running = [user.name for user in users if user.known and user.power_state != "poweredOff"]
     return ", ".join(running)
 

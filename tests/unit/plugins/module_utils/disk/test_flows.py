@@ -35,7 +35,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat impor
 from ansible_collections.vforge.vsphere.plugins.modules import vm_from_disks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Vms, one, sha256
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Disks, Vms, one, sha256
 from vforge_control import SimulatorError
 
 SIZE = 12 * MIB
@@ -761,6 +761,32 @@ def test_a_first_class_disk_that_no_vm_has_is_somebodys(disks, tmp_path):
     refused = Vms(disks.sim).attempt(name="around", disks=[path])
     assert (refused.error.error_code, "belongs to the first class disk volume" in str(refused.error)) == ("in_use", True)
     assert disks.run(state="absent", datastore_path=other).result["changed"]
+
+
+def test_first_class_disks_are_listed_once_for_all_disks_of_a_new_vm(disks, tmp_path):
+    first_class_disk(disks)
+    paths, raw = [f"[LocalDS_0] images/{name}.vmdk" for name in "abc"], str(image(tmp_path))
+    for path in paths:
+        disks.run(state="imported", path=raw, datastore_path=path)
+    ran = Vms(disks.sim).run(name="around", disks=paths, cpus=1, memory=512, networks=["VM Network"])
+    assert (ran.called("ListVStorageObject"), ran.result["changed"]) == (1, True)
+
+
+def test_a_disk_on_storage_of_two_datacenters_is_that_of_a_vm_in_either(make_sim, tools, tmp_path):
+    """Each has a datastore of its own for it."""
+    disks, shared, raw = Disks(make_sim("--datacenters", "2", "--vms", "0")), tmp_path / "shared", str(image(tmp_path))
+    shared.mkdir()
+    for number in (0, 1):
+        at = f"/DC{number}/host/DC{number}_C0/DC{number}_C0_H0"
+        disks.sim.govc("datastore.create", "-type", "local", "-name", f"shared-{number}", "-path", str(shared), at)
+    asked = {"datacenter": "DC0", "datastore_path": "[shared-0] images/a.vmdk"}
+    disks.run(state="imported", path=raw, **asked)
+    there = {"datacenter": "DC1", "networks": ["VM Network"], "cpus": 1, "memory": 512}
+    Vms(disks.sim).run(name="around", disks=["[shared-1] images/a.vmdk"], **there)
+    for more in ({"state": "absent"}, {"state": "imported", "path": raw, "force": True}):
+        refused = disks.attempt(**asked, **more)
+        assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
+    assert disks.sim.vm("around")["disks"]
 
 
 def test_no_second_vm_is_made_around_a_disk(disks, tmp_path):
