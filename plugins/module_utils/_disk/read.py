@@ -86,7 +86,7 @@ def place_of(session: Session, datacenter: t.Any, path: DatastorePath) -> Place:
     :raises NotFound: there is no datastore of the name in the datacenter.
     """
     rows = collect(session, [datacenter, session.content.rootFolder], _STORES, _TO_STORES, PAGE_OF_LITTLE)
-    own = {moid_of(ref) for row in rows if row.ref == datacenter for ref in row.get("datastore") or ()}
+    own = {moid_of(ref) for row in rows if row.moid == moid_of(datacenter) for ref in row.get("datastore") or ()}
     rows = [row for row in rows if isinstance(row.ref, vim.Datastore)]
     for row in rows:
         if row.moid in own and name_of(row) == path.datastore:

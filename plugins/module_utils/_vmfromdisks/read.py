@@ -162,8 +162,10 @@ def users(session: Session, found: Home, options: VmOptions) -> dict[str, str]:
 
 
 def dependents(session: Session, moid: str) -> list[str]:
-    """The names of the VMs that use disks of a VM: one call, more where it has disks that could be used."""
-    return disks.dependents(session, disks.with_own_deltas(session, [moid])).get(moid, [])
+    """The names of the VMs that use disks of a VM, be it that they have the same ones: one call, four where there are
+    many VMs.
+    """
+    return disks.dependents(session, [moid])[moid]
 
 
 def _names_of(session: Session, found: Home, store: Row, disk: DatastorePath) -> frozenset[str]:

@@ -332,10 +332,13 @@ class _Holder:
 
     @property
     def own(self) -> frozenset[str]:
-        """Those in its own folder, or in that of the same name on another datastore."""
+        """Those that it writes to, or did at a snapshot; and those in its own folder, or in that of
+        the same name on another datastore.
+        """
         path = self.row.get("config.files.vmPathName") or ""
+        written = {files[0] for files in (*self.now, *self.before) if files}
         # At the top of a datastore a folder has no name, which is one, too.
-        return frozenset(name for name in self.files if path and _folder(name) == _folder(path))
+        return frozenset(name for name in self.files if name in written or (path and _folder(name) == _folder(path)))
 
     @property
     def tops(self) -> frozenset[str]:

@@ -812,6 +812,22 @@ def test_a_vm_whose_disks_a_linked_clone_uses_is_not_removed(disks):
     assert Vms(disks.sim).run(**named).result["changed"]
 
 
+@pytest.mark.parametrize("linked", ["-link=false", "-link=true"])
+def test_a_vm_whose_disk_somebody_else_has_is_not_removed(disks, tmp_path, linked):
+    """A VM goes with all of its disks."""
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    around(disks, path)
+    if linked == "-link=true":
+        disks.sim.govc("snapshot.create", "-vm", "around", "-m=false", "cloned")
+    disks.sim.create_vm("other", on=False)
+    disks.sim.govc("vm.disk.attach", "-vm", "other", "-ds", "LocalDS_0", "-disk", "images/a.vmdk", linked)
+    named = {"name": "around", "state": "absent", "instance_uuid": disks.sim.vm("around")["instance_uuid"]}
+    for check in (True, False):
+        refused = Vms(disks.sim).attempt(check=check, **named)
+        assert (refused.error.error_code, "used by other" in str(refused.error)) == ("in_use", True)
+
+
 @pytest.mark.parametrize(("count", "allowed"), [(4, True), (5, False)])
 def test_ide_has_four_places(count, allowed):
     asked = {"name": "a", "disks": [f"[ds] a/{number}.vmdk" for number in range(count)], "controller": "ide"}
