@@ -772,7 +772,8 @@ def test_first_class_disks_are_listed_once_for_all_disks_of_a_new_vm(disks, tmp_
     assert (ran.called("ListVStorageObject"), ran.result["changed"]) == (1, True)
 
 
-def test_a_disk_on_storage_of_two_datacenters_is_that_of_a_vm_in_either(make_sim, tools, tmp_path):
+@pytest.mark.usefixtures("tools")
+def test_a_disk_on_storage_of_two_datacenters_is_that_of_a_vm_in_either(make_sim, tmp_path):
     """Each has a datastore of its own for it."""
     disks, shared, raw = Disks(make_sim("--datacenters", "2", "--vms", "0")), tmp_path / "shared", str(image(tmp_path))
     shared.mkdir()
