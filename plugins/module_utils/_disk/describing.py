@@ -184,7 +184,7 @@ def _check_users(path: DatastorePath, users: t.Sequence[DiskUser]) -> None:
 
 def started_meanwhile(session: Session, place: read.Place, path: DatastorePath) -> str:
     """The VM that was powered on with a disk while it was written;
-    empty where none was. One call.
+    empty where none was. One call, and one for each other datacenter that has the same storage.
     """
     users = _found(session, place, path)
     running = [user.name for user in users if user.known and user.power_state != "poweredOff"]

@@ -134,8 +134,8 @@ def _on(rows: t.Mapping[str, Row], host: Row, options: VmOptions) -> Spot:
 def users(session: Session, found: Home, options: VmOptions) -> dict[str, str]:
     """What has disks already that a new VM is to have: VMs, and first class disks.
 
-    Two calls for each datastore, four where they hold many VMs; one more for each disk on vSAN and vVols, and some
-    where there are first class disks.
+    One call, three where the datastores hold many VMs; one for each datastore, more where it has first class disks; and
+    one for each disk on vSAN and vVols.
 
     :returns: their names, by the disks.
     """
