@@ -93,13 +93,9 @@ def place_of(session: Session, datacenter: t.Any, path: DatastorePath) -> Place:
             kind, url = (str(row.get(each) or "") for each in ("summary.type", "summary.url"))
             called = directories.names_of(session, datacenter, kind, url, path)
             others = [each for each in rows if each.moid not in own and url and each.get("summary.url") == url]
-            return Place(row.ref, kind, called, tuple((each.ref, _renamed(called, name_of(each))) for each in others))
+            elsewhere = tuple((each.ref, directories.renamed(called, name_of(each))) for each in others)
+            return Place(row.ref, kind, called, elsewhere)
     raise NotFound(
         f"The datacenter has no datastore {path.datastore}.",
         hint=f"There are: {names.listing(sorted(name_of(row) for row in rows if row.moid in own)) or 'none'}.",
     )
-
-
-def _renamed(files: t.Iterable[str], datastore: str) -> frozenset[str]:
-    """The paths of files on a datastore that is called otherwise."""
-    return frozenset(f"[{datastore}] {file.partition('] ')[2]}" for file in files)

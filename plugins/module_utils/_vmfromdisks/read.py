@@ -134,8 +134,8 @@ def _on(rows: t.Mapping[str, Row], host: Row, options: VmOptions) -> Spot:
 def users(session: Session, found: Home, options: VmOptions) -> dict[str, str]:
     """What has disks already that a new VM is to have: VMs, and first class disks.
 
-    One call, three where the datastores hold many VMs; one for each datastore, more where it has first class disks; and
-    one for each disk on vSAN and vVols.
+    One call, three where the datastores hold many VMs; one for each datastore, more where it has first class disks; one
+    for each disk on vSAN and vVols; and with a named datacenter one, and one for each other that has the same storage.
 
     :returns: their names, by the disks.
     """
@@ -154,11 +154,31 @@ def users(session: Session, found: Home, options: VmOptions) -> dict[str, str]:
         file: ", ".join(user.name for user in users if user.known)
         for file, users in disks.users_of_files(session, [row.ref for row in near.values()], files).items()
     }
+    for datastore, name, called in _elsewhere(session, options, stores, near):
+        there = {file: directories.renamed(files[file], called) for file in on[name]}
+        for file, users in disks.users_of_files(session, [datastore], there).items():
+            using[file] = using[file] or ", ".join(user.name for user in users if user.known)
     for name, row in near.items():
         free = {file: files[file] for file in on[name] if not using[file]}
         first_class = fcd.disks_of_files(session, fcd.Store(row.moid, name), free)
         using |= {file: f"the first class disk {disk.title}" for file, disk in first_class.items()}
     return {file: users for file, users in using.items() if users}
+
+
+def _elsewhere(
+    session: Session, options: VmOptions, own: t.Mapping[str, Row], near: t.Mapping[str, Row]
+) -> list[tuple[t.Any, str, str]]:
+    """The same storage in other datacenters, each of which has a datastore of its own for it (API reference, Datastore):
+    that, and what it is called here and there. No call where there is one datacenter.
+
+    :param own: all datastores of this datacenter, by their names.
+    """
+    if not options.datacenter:
+        return []
+    here = {row.get("summary.url"): name for name, row in near.items()}
+    known = {row.moid for row in own.values()}
+    others = [store for store in fcd.read_stores(session) if store.moid not in known and store.url]
+    return [(fcd.datastore_ref(session, store), here[store.url], store.name) for store in others if store.url in here]
 
 
 def dependents(session: Session, moid: str) -> list[str]:

@@ -787,6 +787,8 @@ def test_a_disk_on_storage_of_two_datacenters_is_that_of_a_vm_in_either(make_sim
     for more in ({"state": "absent"}, {"state": "imported", "path": raw, "force": True}):
         refused = disks.attempt(**asked, **more)
         assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
+    refused = Vms(disks.sim).attempt(name="second", disks=[asked["datastore_path"]], **{**there, "datacenter": "DC0"})
+    assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
     assert disks.sim.vm("around")["disks"]
 
 
