@@ -30,12 +30,10 @@ class ActionModule(ModuleAction):
             }
         return args
 
-    def arguments(self) -> dict[str, t.Any]:
-        """What the module is given.
+    def check_kept(self, args: dict[str, t.Any]) -> None:
+        """Refuse a repository that would be gone with the job.
 
-        :raises InvalidOption: besides, the repository would be gone when the job ends.
+        :raises InvalidOption: it would.
         """
-        args = super().arguments()
-        if self._on_this_machine and isinstance(args.get("repository"), str):
+        if isinstance(args.get("repository"), str):
             require_kept(args["repository"], "repository")
-        return args

@@ -50,12 +50,14 @@ def require_kept(path: str, option: str) -> None:
         )
 
 
-def why_not_kept(path: str, environment: t.Mapping[str, str] = os.environ) -> str:
+def why_not_kept(path: str, environment: t.Mapping[str, str] | None = None) -> str:
     """Why a file or a folder is gone when this job ends; empty where it stays, or where this is no
     job in a container.
 
     :param path: that is there, or that is still to be made.
+    :param environment: of the job; that of this process where it is not given.
     """
+    environment = os.environ if environment is None else environment
     by_awx = bool(environment.get("AWX_PRIVATE_DATA_DIR"))
     if not by_awx and not environment.get("AWX_ISOLATED_DATA_DIR", "").startswith(f"{_PRIVATE}/"):
         return ""

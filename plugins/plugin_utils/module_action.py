@@ -55,10 +55,11 @@ class ModuleAction(ActionBase):
         result = super().run(tmp, task_vars)
         try:
             args = self.arguments()
+            if self._on_this_machine:
+                self.check_kept(args)
         except VforgeError as error:
             # No module has run: there is nothing to measure, and no argument to show.
             return {**result, "failed": True, **error.as_result(), "timing": {"connect": 0.0, "total": 0.0}}
-        self._warn_of_what_is_lost(args)
         with self._lifeline(task_vars or {}) as line, _timeout_cuts(line) as timed_out, self._started() as module:
             in_background = bool(self._task.async_val)
             result.update(
@@ -92,10 +93,13 @@ class ModuleAction(ActionBase):
         """The files and folders that the module writes to and that are to outlive the job."""
         return [args[name] for name in self.KEPT if isinstance(args.get(name), str)]
 
-    def _warn_of_what_is_lost(self, args: dict[str, t.Any]) -> None:
-        if self._on_this_machine:
-            for reason in filter(None, map(why_not_kept, self.kept(args))):
-                self._display.warning(reason)
+    def check_kept(self, args: dict[str, t.Any]) -> None:
+        """Warn of what the module writes here and that would be gone with the job.
+
+        :param args: what the module is given.
+        """
+        for reason in filter(None, map(why_not_kept, self.kept(args))):
+            self._display.warning(reason)
 
     def _saying_where_to_set_it(self, result: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """The result; where a module on another machine misses what a variable would give it,

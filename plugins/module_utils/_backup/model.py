@@ -230,6 +230,11 @@ def point_id(when: datetime.datetime, run: str) -> str:
     return f"{when:%Y%m%dT%H%M%SZ}-{run[:8]}"
 
 
+def second_of(point: str) -> str:
+    """When a point was made, as its ID has it: a text that sorts as time does."""
+    return point.partition("-")[0]
+
+
 def is_point_id(name: str) -> bool:
     """Whether a folder has the name of a point."""
     return _ID.fullmatch(name) is not None

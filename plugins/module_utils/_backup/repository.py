@@ -34,7 +34,7 @@ from .._vsphere import hardware
 from . import removal, synthetic
 from .blockmap import BlockMap
 from .images import GoOn, to_the_end
-from .model import MACHINE_FILE, NVRAM_FILE, BackupDamaged, DiskBackup, Point, is_instance_uuid, is_point_id
+from .model import MACHINE_FILE, NVRAM_FILE, BackupDamaged, DiskBackup, Point, is_instance_uuid, is_point_id, second_of
 from .storage import WHAT, discard, explained, names, sync, write
 
 MANIFEST = "manifest.json"
@@ -156,8 +156,8 @@ class Known:
         return (newest.number if newest is not None else 0) + self._damaged_after(newest) + 1
 
     def _damaged_after(self, point: Point | None) -> int:
-        """How many that are damaged may be newer than a point, as their names say."""
-        return sum(point is None or name > point.id for name in self.damaged)
+        """How many that are damaged may be newer than a point, as the seconds in their names say."""
+        return sum(point is None or second_of(name) >= second_of(point.id) for name in self.damaged)
 
 
 class Machine:

@@ -14,7 +14,7 @@ from .._errors import VforgeError
 from . import apply, cycle, plan, read
 from .cycle import VmItem
 from .model import HIGHEST, PRESENT, ActiveVm, Cluster, EvcVm, HostCpu, Obstacle, Options, Release
-from .plan import APPLY, DISABLE, SET, SHUT_DOWN, ClusterPlan
+from .plan import APPLY, DISABLE, POWER_ON, SET, SHUT_DOWN, ClusterPlan
 
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
@@ -75,10 +75,11 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
     task: Task[t.Any] = Task(session, [], noun, deadline=deadline, parallel=options.parallel, check=check)
     with task.phase("lookup"):
         named = _named(session, options)
-        item = _item(session, options, named)
+        item = _item(session, options)
         task.items = [item]
     with task.phase("work"), task.accounted():
         _carry_out(task, item, named, options)
+    _tell_of_interrupted(task, item)
     return task.finish(_result(task, item, named, options), subject=item)
 
 
@@ -98,12 +99,12 @@ def _named(session: Session, options: Options) -> Named:
     return Named(tuple(vms), release, key)
 
 
-def _item(session: Session, options: Options, named: Named) -> ClusterItem:
+def _item(session: Session, options: Options) -> ClusterItem:
     cluster = read.find_cluster(session, options.cluster, options.datacenter)
     if options.mode != HIGHEST and plan.is_as_asked(cluster, options):
         item = ClusterItem(cluster=cluster, decided=ClusterPlan(()))
         if options.state == PRESENT:
-            _note_left_off(item, read.read_in_way(session, cluster), named)
+            _note_left_off(item, read.read_in_way(session, cluster))
         return item
     if options.state != PRESENT:
         decided = ClusterPlan((DISABLE,))
@@ -112,7 +113,7 @@ def _item(session: Session, options: Options, named: Named) -> ClusterItem:
     decided = plan.decide_cluster(cluster, options, release, hosts)
     item = ClusterItem(cluster=cluster, decided=decided, steps=decided.steps, release=release, hosts=hosts, rows=rows)
     if not item.steps:
-        _note_left_off(item, rows, named)
+        _note_left_off(item, rows)
     return item
 
 
@@ -124,7 +125,7 @@ def _carry_out(task: Task[t.Any], item: ClusterItem, named: Named, options: Opti
     if item.steps:
         evc = apply.manager(task.session, item.cluster.moid)
         rows, item.obstacles = _ask(task, item, evc)
-        _note_interrupted(item, read.interrupted(rows), named)
+        item.interrupted = read.interrupted(rows)
         _block(item, plan.without(item.obstacles, named.moids))
     vms = _vms(task, item, named, options)
     if item.error is not None:
@@ -175,6 +176,9 @@ def _refuse(item: ClusterItem, vms: t.Sequence[VmItem]) -> None:
 def _set(task: Task[t.Any], item: ClusterItem, vms: t.Sequence[VmItem], evc: t.Any, options: Options) -> None:
     mode, graphics = item.decided.mode, item.decided.graphics_mode
     cycle.mark_all(task)
+    _refuse(item, vms)
+    if item.error is not None:
+        return
     cycle.shut_down(task, vms, options)
     _refuse(item, vms)
     if item.error is None and any(SHUT_DOWN in each.done for each in vms):
@@ -227,19 +231,20 @@ def _block(item: ClusterItem, found: t.Sequence[Obstacle]) -> None:
         item.fail(plan.blocked(item.cluster, mode, item.release, found, plan.common(item.release, item.hosts)))
 
 
-def _note_left_off(item: ClusterItem, rows: t.Mapping[str, Row], named: Named) -> None:
+def _note_left_off(item: ClusterItem, rows: t.Mapping[str, Row]) -> None:
     """Of a cluster with which nothing is to be done, the VMs that a run left off
     are all that is of interest.
     """
-    _note_interrupted(item, [vm for vm in read.interrupted(rows) if vm.power_state == "poweredOff"], named)
+    item.interrupted = tuple(vm for vm in read.interrupted(rows) if vm.power_state == "poweredOff")
 
 
-def _note_interrupted(item: ClusterItem, found: t.Sequence[ActiveVm], named: Named) -> None:
-    """Tell of the VMs that a run has shut down and not brought back, whatever
-    is to be done with the cluster. This one starts those that it names.
+def _tell_of_interrupted(task: Task[t.Any], item: ClusterItem) -> None:
+    """Warn of the VMs that a run has shut down and not brought back, whatever became of the cluster.
+    This one starts those that it names, unless it fails before, and what failed of one is in its entry.
     """
-    item.interrupted = tuple(found)
-    off = [vm.name for vm in found if vm.power_state == "poweredOff" and vm.moid not in named.moids]
+    vms = [each for each in task.items if isinstance(each, VmItem)]
+    told = {each.vm.moid for each in vms if POWER_ON in each.done or each.error is not None}
+    off = [vm.name for vm in item.interrupted if vm.power_state == "poweredOff" and vm.moid not in told]
     if off:
         item.warnings.append(
             f"A run that was ended has shut VMs of {item.title} down and not started them again: {names.listing(off)}. "

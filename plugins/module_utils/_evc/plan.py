@@ -235,7 +235,7 @@ def not_restarted(cluster: Cluster, mode: Mode, vms: t.Sequence[EvcVm]) -> Block
     return Blocked(
         f"{cluster.path} cannot have the EVC mode {mode.key}: in its way are {names.listing([vm.path for vm in vms])}, "
         "which cannot be shut down.",
-        hint="Why is in their entries.",
+        hint="The entries of these VMs in the result say why.",
     )
 
 

@@ -353,6 +353,13 @@ class Lease:
         try:
             with self.kept_alive(timeout, percent, lost):
                 yield
+        except (UploadFailed, ExportFailed) as error:
+            # A host closes its connections when the lease ends, which says
+            # nothing: a datastore that is full, or a disk that it refuses.
+            cause = errors[0] if errors else self._cause(error)
+            if cause is error:
+                raise
+            raise cause from None
         except VforgeError:
             if errors:
                 raise errors[0] from None

@@ -181,7 +181,7 @@ def test_no_role_loops_over_vms_but_to_add_hosts():
     # Batches, of which a user wants one after the other; packages that become templates; snapshots that somebody has
     # written down one by one; drills, each of which takes minutes; kinds of objects, management clusters, old templates.
     assert loops == {
-        "fcd_audit/main.yml": "{{ fcd_audit_delete_snapshots }}",
+        "fcd_audit/main.yml": "{{ fcd_audit_due_snapshots }}",
         "vm_clone_backup/main.yml": "{{ vm_clone_backup_restores | selectattr('package', 'defined') | list }}",
         "instant_clone_fleet/main.yml": "{{ instant_clone_fleet_plan.rolls }}",
         "vmfork_fleet/main.yml": "{{ vmfork_fleet_plan.rolls }}",

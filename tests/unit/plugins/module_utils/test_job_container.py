@@ -93,6 +93,7 @@ def test_without_a_list_of_mounts_nothing_is_said(tmp_path, monkeypatch):
             {"state_file": "/srv/state.json", "areas_directory": "/srv/areas"},
             ["/srv/state.json", "/srv/areas"],
         ),
+        ("vm_restore", {"repository": "/srv/backups", "dest": "/srv/restored"}, ["/srv/restored"]),
         ("vmdk", {"state": "exported", "path": "/srv/disk.vmdk"}, ["/srv/disk.vmdk"]),
         ("vmdk", {"state": "converted", "path": "/srv/disk.vmdk", "destination": "/srv/disk.qcow2"}, ["/srv/disk.qcow2"]),
         # It is read there, and kept in vSphere.

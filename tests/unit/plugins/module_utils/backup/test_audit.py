@@ -140,6 +140,21 @@ def test_a_disk_that_grew_from_any_capacity_is_audited(tmp_path, before, after, 
 
 
 @pytest.mark.parametrize("audit", [False, True])
+def test_a_disk_that_ends_within_a_block_keeps_the_digest_of_it(tmp_path, audit):
+    made, guest = Backups(tmp_path / "repository"), Guest(2 * MIB + 192 * KIB)
+    guest.write(0, b"\x5a" * len(guest.data))
+    made.take(guest)
+    # Elsewhere, in a part of its last block, and nothing at all.
+    for offset in (0, 2 * MIB + 64 * KIB, None):
+        if offset is not None:
+            guest.write(offset, b"\xa5" * 4 * KIB)
+        point = made.take(guest, audit=audit)
+        with made.locked() as machine:
+            assert made.verified(machine, point)
+            assert made.content(machine, point, tmp_path) == guest.data
+
+
+@pytest.mark.parametrize("audit", [False, True])
 def test_the_last_block_of_a_disk_that_grew_is_compared_before_more_stands_on_it(tmp_path, audit):
     made, guest = Backups(tmp_path / "repository"), Guest(512 * KIB)
     guest.write(0, b"\x5a" * len(guest.data))

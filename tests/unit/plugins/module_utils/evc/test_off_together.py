@@ -97,6 +97,18 @@ def test_where_a_guest_does_not_go_off_the_others_are_started_again(start):
     assert evc.mode_of_cluster() is None
 
 
+def test_where_one_cannot_be_marked_none_is_shut_down(start):
+    evc = start("xeon-broadwell")
+    for name in ("evc-old", "evc-locked"):
+        evc.make(name, **OLD)
+    evc.sim.inject(method="ReconfigVM_Task", name="evc-locked", do="task-fault", fault="SystemError")
+    failed = together(evc, "evc-old", "evc-locked")
+    assert failed.error.error_code == "evc_blocked"
+    assert failed.vms[1]["error"]["error_code"] == "system_error"
+    assert (failed.called("ShutdownGuest"), failed.called("ConfigureEvcMode_Task")) == (0, 0)
+    assert runs(evc, "evc-old") == runs(evc, "evc-locked") == "intel-broadwell"
+
+
 def test_where_vcenter_refuses_the_mode_they_are_started_again(start):
     evc = start("xeon-broadwell")
     evc.make("evc-old", **OLD)
@@ -143,6 +155,20 @@ def test_one_that_does_not_come_back_fails_and_the_next_run_starts_it(start):
     assert (done.vms[0]["actions"], done.result["cluster"]["actions"]) == (["powered_on"], [])
     assert runs(evc, "evc-old") == "intel-haswell"
     assert len(evc.warnings) == warned
+
+
+def test_one_that_a_run_has_left_off_is_named_where_the_cluster_fails_before_it_is_started(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-left", on=False, extra_config={"vforge.evc": "tools evc-left"}, **OLD)
+    evc.make("evc-other")
+    for check in (True, False):
+        refused = together(evc, "evc-left", check=check)
+        assert (refused.error.error_code, refused.vms[0]["actions"]) == ("evc_blocked", [])
+        assert "not started them again: evc-left." in " ".join(evc.warnings)
+        evc.warnings.clear()
+    evc.sim.govc("vm.power", "-off", "-force", "evc-other")
+    assert together(evc, "evc-left").vms[0]["actions"] == ["powered_on"]
+    assert (runs(evc, "evc-left"), evc.warnings) == ("intel-haswell", [])
 
 
 def test_where_vcenter_names_no_vm_those_within_the_mode_are_off_together(start):

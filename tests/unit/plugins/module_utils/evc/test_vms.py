@@ -297,3 +297,15 @@ def test_each_wait_has_its_whole_time_from_where_it_begins(start, monkeypatch):
     monkeypatch.setattr(Task, "wait_until", noted)
     assert evc.vms("intel-haswell", "evc-waits", power_cycle=True, shutdown_timeout=50, tools_timeout=60).error is None
     assert left == pytest.approx([50, 60])
+
+
+def test_masks_that_are_not_complete_hide_what_they_name_alone(start):
+    """A VM with them finds what its mode does not name, and needs it where it moves."""
+    evc = start("xeon-skylake")
+    needs = {}
+    for name, complete in (("evc-whole", True), ("evc-part", False)):
+        evc.make(name, on=False)
+        assert evc.vms("intel-haswell", name, complete_masks=complete).one["actions"] == ["mode_set"]
+        evc.sim.govc("vm.power", "-on", name)
+        needs[name] = {each["key"] for each in evc.vm(name)["runtime"]["featureRequirement"]}
+    assert needs["evc-whole"] < needs["evc-part"]

@@ -230,8 +230,7 @@ def _vms(opened):
 def holder(**values):
     """A VM of which these properties were read."""
     row = Row(vim.VirtualMachine("vm-1"), {"name": "web-1", **values})
-    (found,) = disks._holders_in([row]).values()
-    return found
+    return disks._holders_in([row])["vm-1"]
 
 
 @pytest.mark.parametrize("said", [True, False])
