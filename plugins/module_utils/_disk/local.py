@@ -231,7 +231,7 @@ def noted(path: str) -> dict[str, t.Any]:
     return {}
 
 
-# What a note has of the files of its disk; releases before 0.10 noted the disk's own file alone.
+# What a note has of the files of its disk; older notes have the disk's own file alone.
 _OF_FILES = ("files", "file", "before")
 
 
