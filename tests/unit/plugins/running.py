@@ -159,7 +159,7 @@ class Runner(abc.ABC):
         with time_over(after, count, since=since, saying=saying):
             return self.attempt(**{"timeout": 600, **given})
 
-    def meanwhile(self, method: str, count: int, do: t.Callable[[], t.Any], about: str = "*", **given: t.Any) -> Ran:
+    def meanwhile(self, method: str, count: int, do: t.Callable[[], t.Any], about: str = "", **given: t.Any) -> Ran:
         """Run one task, and while the server holds one of its calls, do something beside it.
 
         :param method: what is called.
@@ -167,7 +167,7 @@ class Runner(abc.ABC):
         :param about: the VM whose call is held; without it the last one of ``count`` is.
         """
         self.sim.reset_calls()  # or the counts of the task before could be taken for this one's
-        held = self.sim.inject(method=method, name=about, nth=count if about == "*" else 1, do="delay")
+        held = self.sim.inject(method=method, name=about, nth=1 if about else count, do="delay")
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             run = pool.submit(self.attempt, **given)
             try:
