@@ -243,8 +243,8 @@ def _tell_of_interrupted(task: Task[t.Any], item: ClusterItem) -> None:
     This one starts those that it names, unless it fails before, and what failed of one is in its entry.
     """
     vms = [each for each in task.items if isinstance(each, VmItem)]
-    told = {each.vm.moid for each in vms if POWER_ON in each.done or each.error is not None}
-    off = [vm.name for vm in item.interrupted if vm.power_state == "poweredOff" and vm.moid not in told]
+    reported = {each.vm.moid for each in vms if POWER_ON in each.done or each.error is not None}
+    off = [vm.name for vm in item.interrupted if vm.power_state == "poweredOff" and vm.moid not in reported]
     if off:
         item.warnings.append(
             f"A run that was ended has shut VMs of {item.title} down and not started them again: {names.listing(off)}. "
