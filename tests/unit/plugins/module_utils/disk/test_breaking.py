@@ -23,7 +23,7 @@ ODD = 33 * MIB + 5 * 512
 def disks(make_sim, tools):
     """Tasks of vmdk against a simulator of the test's own."""
     assert tools
-    return Disks(make_sim("--vms", "2", "--clone-time", "10ms"))
+    return Disks(make_sim("--vms", "2", "--clone-time", "10ms", "--lease-timeout", "20s"))
 
 
 @pytest.fixture
