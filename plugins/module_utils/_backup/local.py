@@ -150,7 +150,7 @@ class RestoreOptions:
         """
         if not params.get("dest"):
             raise InvalidOption("Neither dest nor into is set.", hint="Set one of them.", option="dest")
-        for option in ("settings", "storage_policy", "content"):
+        for option in ("settings", "storage_policy", "hotadd", "content"):
             if params[option] is False if option == "content" else params.get(option):
                 raise InvalidOption(
                     f"The option {option} is for a VM that is restored into.",
