@@ -44,6 +44,7 @@ from .._temporary_snapshots import (
 )
 from .._vsphere import hardware, tracking
 from .._vsphere.areas import changed_areas, merged
+from .._vsphere.changeid import written_delta
 from . import about, images, lanes, plan, read, report, scripts
 from . import disk as disks
 from .audit import Auditing, Missed, Tracked
@@ -527,7 +528,7 @@ def _copy_disk(
         identity=disk.identity,
         transport=item.transport,
         reason=reading.why.code if isinstance(reading, Whole) else "",
-        delta=disk.file if disk.levels else "",
+        delta=written_delta(disk),
     )
     earlier = Earlier(reading.point, reading.earlier) if isinstance(reading, Changes) else None
     return disks.copy(machine, item.staged or "", new, earlier, areas, copying, job.task.deadline)
