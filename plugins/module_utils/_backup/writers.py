@@ -280,7 +280,7 @@ def detach_left(job: RestoreTask, files: t.Mapping[str, str]) -> dict[str, str]:
     :param files: moids of these VMs by the files of the disks.
     :returns: why files are still attached, by their paths.
     """
-    stuck = {}
+    stuck: dict[str, str] = {}
     for moid in sorted(set(files.values())):
         mine = [file for file, proxy in files.items() if proxy == moid]
         try:
