@@ -261,19 +261,40 @@ class Surroundings:
     networks: tuple[Network, ...] = ()
     datastores: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def place_names(self) -> dict[str, str]:
+        """The names of its hosts, pools and datastores, by moid."""
+        pools = self.compute.pools if self.compute is not None else ()
+        hosts = self.compute.hosts if self.compute is not None else ()
+        known: list[Pool | Host] = [*pools, *hosts, *([self.host] if self.host is not None else ())]
+        return {**{each.moid: each.name for each in known}, **{moid: name for name, moid in self.datastores.items()}}
 
-def place_in(rows: t.Mapping[str, Row], vm: Row) -> Place:
-    """Where a VM is, by ``runtime.host``, ``resourcePool``, ``datastore`` and ``TO_PLACES``."""
+
+def place_in(rows: t.Mapping[str, Row], vm: Row, known: t.Mapping[str, str] | None = None) -> Place:
+    """Where a VM is, by ``runtime.host``, ``resourcePool``, ``datastore`` and ``TO_PLACES``.
+
+    :param known: names of places that are not among the rows, by moid.
+    """
+
+    def called(moid: str) -> str:
+        return name_of(rows.get(moid)) or (known or {}).get(moid, "")
+
     host, pool = moid_of(vm.get("runtime.host")), moid_of(vm.get("resourcePool"))
     datastores = tuple(moid_of(ref) for ref in vm.get("datastore") or ())
     return Place(
         host=host,
-        host_name=name_of(rows.get(host)),
+        host_name=called(host),
         pool=pool,
-        pool_name=name_of(rows.get(pool)),
+        pool_name=called(pool),
         datastores=datastores,
-        datastore_names=tuple(name_of(rows.get(moid)) for moid in datastores),
+        datastore_names=tuple(called(moid) for moid in datastores),
     )
+
+
+def places_of(vm: Row) -> list[t.Any]:
+    """References to the places that ``place_in`` names."""
+    every = [vm.get("runtime.host"), vm.get("resourcePool"), *(vm.get("datastore") or ())]
+    return [ref for ref in every if ref is not None]
 
 
 def surroundings_in(rows: t.Mapping[str, Row], vm: Row) -> Surroundings:
