@@ -97,10 +97,10 @@ class CloneItem(VmItem):
         """Whether it is asked that there be no such VM."""
         return isinstance(self.plan, (Gone, Remove))
 
-    def become_off(self) -> None:
-        """Note that its VM was powered off."""
+    def become(self, power_state: str) -> None:
+        """Note that its VM is powered on or off now."""
         if self.vm is not None:
-            self.vm = dataclasses.replace(self.vm, power_state="poweredOff")
+            self.vm = dataclasses.replace(self.vm, power_state=power_state)
 
     @property
     def action(self) -> str:
