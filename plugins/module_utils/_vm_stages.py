@@ -28,6 +28,7 @@ from ._vsphere.wake import (
 
 if t.TYPE_CHECKING:
     from ._connector.batch import Outcome
+    from ._connector.session import Session
 
 # The steps that clones and children have in common, and what the result calls each when it was
 # carried out.

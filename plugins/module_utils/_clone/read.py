@@ -38,7 +38,7 @@ from .._vsphere.vm import (
     nics_in,
     reference,
 )
-from .model import SETTINGS, CloneRequest, Existing, Parent, Source, own_guest
+from .model import SETTINGS, CloneRequest, Existing, Parent, Source, no_folder, own_guest
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -275,10 +275,11 @@ _Folders = t.Mapping[str, t.Union[tuple[str, str], NotFound]]  # noqa: UP007 (as
 
 
 def _placed(wanted: Wanted, folders: _Folders) -> Wanted:
-    """The same with the folders of its datacenter; where its own is not there, with the error."""
+    """The same with the folders of its datacenter; where it has none itself, with the error."""
     found = {text: folder for text, folder in folders.items() if not isinstance(folder, NotFound)}
     own = folders.get(wanted.request.folder or "")
-    error = wanted.error or (own if isinstance(own, NotFound) else None)
+    missing = own if isinstance(own, NotFound) else no_folder(wanted.request, wanted.parent)
+    error = wanted.error or missing
     return dataclasses.replace(wanted, folders=found, error=error)
 
 

@@ -255,9 +255,10 @@ def _folder(folders: _Folders, request: ChildRequest, parent: Parent) -> str:
     """The moid of the folder of a child.
 
     :raises NotFound: the folder that it names is not there.
+    :raises InvalidOption: it names none, and its parent is in none.
     """
     if not request.folder:
-        return parent.folder
+        return plan.own_folder(request, parent)
     folder = folders[parent.datacenter][request.folder]
     if isinstance(folder, NotFound):
         raise folder
@@ -402,7 +403,7 @@ def _make(job: ForkTask) -> None:
     try:
         # A name can be taken only once in a folder: a call that is sent twice cannot make two
         # children.
-        job.task.call(missing, start, "children made", note, repeatable=True)
+        job.task.call(missing, start, "children made", note, repeatable=True, results=lambda _child: True)
     finally:
         _take_over(job, taken)
 

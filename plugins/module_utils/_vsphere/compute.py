@@ -100,7 +100,7 @@ _TO_FOLDERS = (
     Route("folder-children", vim.Folder, "childEntity", ("folder-children",)),
 )
 
-_NAMES: dict[type, tuple[str, ...]] = {vim.ManagedEntity: ("name", "parent")}
+_NAMES: dict[type, tuple[str, ...]] = {vim.ManagedEntity: ("name", "parent"), vim.VirtualApp: ("parentFolder",)}
 _TO_CHILDREN = (Route("folder-children", vim.Folder, "childEntity"),)
 
 
@@ -496,7 +496,7 @@ def read_names(session: Session, wanted: t.Mapping[str, t.Collection[str]]) -> d
         folders = [session.reference(vim.Folder, moid) for moid in wanted]
         part = collect_until(session, folders, _NAMES, _TO_CHILDREN, page_for(calls), lambda read: is_dearer(read, calls))
         if part.whole:
-            found = {(moid_of(row.get("parent")), names.unescape(row.get("name") or "")): row.ref for row in part.rows}
+            found = names_in(part.rows)
             return {pair: found[pair] for pair in pairs if pair in found}
     if not pairs:
         return {}
@@ -506,6 +506,15 @@ def read_names(session: Session, wanted: t.Mapping[str, t.Collection[str]]) -> d
     ]
     answers = zip(pairs, ask_each(session, questions), strict=True)
     return {pair: ref for pair, ref in answers if ref is not None}
+
+
+def names_in(rows: t.Iterable[Row]) -> dict[tuple[str, str], t.Any]:
+    """What has which name in a folder: (moid of the folder, unescaped name) -> reference.
+
+    The parent of a vApp is a pool; its place among the folders is its parentFolder.
+    """
+    placed = [(row, row.get("parentFolder") or row.get("parent")) for row in rows]
+    return {(moid_of(folder), name_of(row)): row.ref for row, folder in placed}
 
 
 def is_plain_pool(ref: t.Any) -> bool:
