@@ -38,8 +38,8 @@ _FEW_OF_ROLES = 12
 # A sweep by hand of some faults, or of some calls.
 _ONLY = os.environ.get("VFORGE_FAULTS_ONLY", "")
 
-# How many calls of one method have the same fault in a sweep, two at least; 0 for all.
-_MOST = int(os.environ.get("VFORGE_FAULTS_MOST", "4"))
+# How many calls of one method have the same fault in a sweep; 0 for all.
+_MOST = int(os.environ.get("VFORGE_FAULTS_MOST", "2"))
 
 # In how many tests the cases of one task are, so that they run beside each other.
 _PARTS = 4 if _FOLDER else 1
@@ -119,3 +119,6 @@ def test_some_calls_of_many_are_the_same_ones_in_each_run():
     assert (len(chosen), chosen[0], chosen[-1]) == (4, 1, 20)
     assert some(20, 4, "x") == chosen
     assert some(20, 0, "x") == list(range(1, 21))
+    [one] = some(20, 1, "x")
+    assert [one] == some(20, 1, "x")
+    assert {some(20, 1, f"x {number}")[0] for number in range(200)} == set(range(1, 21))
