@@ -156,7 +156,7 @@ class Upload:
     :ivar name: what the caller calls it.
     :ivar create: whether the host makes a new file of it (PUT) or fills a disk that vCenter has
         made (POST).
-    :ivar algorithm: of the digest that is made of what is sent, as hashlib calls it.
+    :ivar algorithm: of the digest that is made of what is sent, as hashlib calls it; empty for none.
     """
 
     name: str
@@ -533,7 +533,7 @@ class Sender:
     :param progress: called with the number of bytes that went through, in several threads, often;
         a negative number takes back what has to be sent again.
     :param check: called with each file that was sent, and the digest of the bytes that were, in
-        hexadecimal digits. What it raises ends all.
+        hexadecimal digits, where one was asked for. What it raises ends all.
     :ivar attempts: to send a file, of the one that took most.
     """
 
@@ -619,7 +619,7 @@ class _Reading:
         self._part = part
         self._source = source
         self._progress = progress
-        self._hash = hashlib.new(algorithm, usedforsecurity=False)
+        self._hash = hashlib.new(algorithm, usedforsecurity=False) if algorithm else None
         self._left = source.size
         self._ahead = concurrent.futures.ThreadPoolExecutor(max_workers=1)
         self._stream: Stream | None = None
@@ -657,13 +657,14 @@ class _Reading:
                 hint="Run again.",
             )
         part = buffer[:count]
-        self._hash.update(part)
+        if self._hash is not None:
+            self._hash.update(part)
         self._left -= count
         return part
 
     def digest(self) -> str:
-        """Of all that was sent, in hexadecimal digits."""
-        return self._hash.hexdigest()
+        """Of all that was sent, in hexadecimal digits; empty where none was asked for."""
+        return self._hash.hexdigest() if self._hash is not None else ""
 
 
 def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:

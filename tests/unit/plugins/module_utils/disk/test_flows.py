@@ -17,7 +17,7 @@ import pytest
 
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, tasks
-from ansible_collections.vforge.vsphere.plugins.module_utils._disk import exporting, local, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk import converting, exporting, local, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     ConnectionLost,
@@ -91,6 +91,29 @@ def test_a_disk_goes_in_by_a_lease(disks, tmp_path, judges):
     assert (ran.total, ran.called("MakeDirectory")) == (21, 1)
     found = disks.info(datastore_path=path, digest=True).result["disk"]
     assert found["content_sha256"] == sha256(raw.read_bytes())
+
+
+def test_a_file_that_somebody_writes_to_after_it_was_verified_is_not_imported(disks, tmp_path, judges, monkeypatch):
+    """The host's digest is held against what was verified, not against what was sent."""
+    streams = []
+    for seed in (1, 2):
+        raw = tmp_path / f"{seed}.raw"
+        raw.write_bytes(vforge_disks.noise(2 * MIB, seed))
+        streams.append(judges.make(raw, tmp_path / f"{seed}.vmdk", "vmdk", "-o", "subformat=streamOptimized"))
+    source, other = streams
+    assert source.stat().st_size == other.stat().st_size
+    read = converting.read_stream
+
+    def read_and_written_to(path, tell):
+        found = read(path, tell)
+        source.write_bytes(other.read_bytes())
+        return found
+
+    monkeypatch.setattr(converting, "read_stream", read_and_written_to)
+    path = "[LocalDS_0] images/a.vmdk"
+    failed = disks.attempt(state="imported", path=str(source), datastore_path=path)
+    assert (failed.error.error_code, "than were verified" in str(failed.error)) == ("incomplete_upload", True)
+    assert disks.sim.request("GET", "/orphans")["files"] == []
 
 
 def test_a_sign_of_life_that_comes_after_the_end_of_the_lease_undoes_nothing(disks, tmp_path, monkeypatch):
