@@ -483,16 +483,17 @@ def _made_by_lease(
     else:
         came = _from_own_snapshot(job, item, vm, disk, place)
     item.fetched = came.size
-    item.facts["witnessed"] = came.witnessed
-    found, content, _file = converting.read_stream(place.of(STREAM_NAME), task.session.show_progress)
+    path = place.of(STREAM_NAME)
+    found, content, file = converting.read_stream(path, task.session.show_progress)
+    item.facts["witnessed"] = exporting.compare(came, path, file, item.title) or came.witnessed
     if found.capacity != disk.capacity:
         raise NotWhole(f"{item.title} has {disk.capacity} bytes, and what came {found.capacity}.", hint="Run again.")
     if options.output.streamed:
-        os.replace(place.of(STREAM_NAME), place.of(place.name))
+        os.replace(path, place.of(place.name))
         own = place.of(place.name)
         return converting.Made(Image(own, image.VMDK, found.capacity, (own,), details={"create-type": STREAM}), content)
     tool = t.cast(QemuImg, tool)
-    stream = tool.look(place.of(STREAM_NAME), image.VMDK)
+    stream = tool.look(path, image.VMDK)
     made = converting.convert(tool, stream, place.of(place.name), options.output, task.session.show_progress, content)
     return dataclasses.replace(made, content=content)
 

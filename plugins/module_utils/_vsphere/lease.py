@@ -604,7 +604,7 @@ class Sender:
 
 
 class _Reading:
-    """One pass over a file that is sent: a thread reads and hashes some parts ahead.
+    """One pass over a file that is sent. Where it is hashed, a thread reads and hashes some parts ahead.
 
     So reading, hashing and sending go on beside each other, and each byte is read once. Leaving the
     context ends the thread and closes the file.
@@ -639,12 +639,22 @@ class _Reading:
         :raises VforgeError: what reading it raised.
         """
         self._stream = self._source.open()
+        for part in self._read_ahead() if self._hash is not None else self._read():
+            yield part
+            self.sent += len(part)
+            self._progress(len(part))
+
+    def _read(self) -> t.Iterator[memoryview]:
+        """Where nothing is hashed, the system's own reading ahead is enough."""
+        buffer = memoryview(bytearray(self._part))
+        while part := self._fill(buffer):
+            yield part
+
+    def _read_ahead(self) -> t.Iterator[memoryview]:
         ring = itertools.cycle([memoryview(bytearray(self._part)) for _number in range(_PARTS)])
         due = collections.deque(self._ahead.submit(self._fill, next(ring)) for _number in range(_PARTS))
         while part := due.popleft().result():
             yield part
-            self.sent += len(part)
-            self._progress(len(part))
             due.append(self._ahead.submit(self._fill, next(ring)))
 
     def _fill(self, buffer: memoryview) -> memoryview:
@@ -725,9 +735,10 @@ class Exported:
     """A file that came whole.
 
     :ivar size: in bytes.
-    :ivar sha256: of its bytes, in hexadecimal digits.
+    :ivar sha256: of its bytes, in hexadecimal digits; empty where it was not hashed.
     :ivar seconds: that it took.
     :ivar witnessed: whether the host has reported the same size or digest.
+    :ivar digests: those that the host has reported, by the names of their algorithms.
     :ivar populated: bytes of the disk that are in use; None where the host does not say it.
     """
 
@@ -736,6 +747,7 @@ class Exported:
     seconds: float
     witnessed: bool
     populated: int | None = None
+    digests: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def export_vm(session: Session, moid: str) -> Lease:
@@ -894,6 +906,7 @@ def receive(
     parallel: int,
     deadline: float,
     stop: Stop | None = None,
+    hashed: bool = True,
 ) -> list[Exported]:
     """Get the files of an export, some at once, each through one buffer.
 
@@ -901,6 +914,7 @@ def receive(
     has sent. The lease is kept alive meanwhile, and not completed.
 
     :param parallel: files at the same time.
+    :param hashed: False where the caller reads the files anyway, and then holds them against the host's digests.
     :param stop: breaks all off when it is set, for a caller who works in a thread.
     :returns: what came, in the order of ``wanted``.
     :raises ExportFailed: ``export_broken`` where a connection broke in each attempt,
@@ -912,13 +926,19 @@ def receive(
     """
     stop = stop or Stop()
     with lease.held(ready.timeout, gauge.percent, stop):
-        # Where the host reports a SHA-256, that is compared; otherwise a SHA-1 is made besides.
-        algorithms = ("sha256",) if lease.ask_for_sha256([one.device for one in wanted]) else ("sha256", "sha1")
+        algorithms = _compared_by(lease, wanted) if hashed else ()
         receivers = [_Receiver(session.options, one, algorithms, gauge, stop, deadline) for one in wanted]
         with _of_hosts(session):
             _at_once([receiver.run for receiver in receivers], parallel, stop)
         sent = lease.received()
     return [receiver.compared(sent.get(one.device.key)) for receiver, one in zip(receivers, wanted, strict=True)]
+
+
+def _compared_by(lease: Lease, wanted: t.Sequence[Wanted]) -> tuple[str, ...]:
+    """The digests that are made of files: where the host reports a SHA-256, that is compared; otherwise a SHA-1 is
+    made besides.
+    """
+    return ("sha256",) if lease.ask_for_sha256([one.device for one in wanted]) else ("sha256", "sha1")
 
 
 @contextlib.contextmanager
@@ -998,10 +1018,11 @@ class _Receiver:
         with host.receiving({}) as answer, concurrent.futures.ThreadPoolExecutor(max_workers=1) as helper:
             while count := answer.readinto(buffer):
                 part = buffer[:count]
-                hashed = helper.submit(self._hash, part)
+                hashed = helper.submit(self._hash, part) if self._hashes else None
                 self._head += bytes(part[: _HEAD.size - len(self._head)])
                 self._wanted.sink.write(part)
-                hashed.result()
+                if hashed is not None:
+                    hashed.result()
                 self._size += count
                 self._gauge.add(count)
                 if self._stop.is_set():
@@ -1029,10 +1050,11 @@ class _Receiver:
         self._check_disk(sent)
         return Exported(
             size=self._size,
-            sha256=self._hashes["sha256"].hexdigest(),
+            sha256=self._hashes["sha256"].hexdigest() if self._hashes else "",
             seconds=self._seconds,
             witnessed=sent is not None and bool(sent.size or known.keys() & self._hashes.keys()),
             populated=sent.populated if sent is not None else None,
+            digests=known,
         )
 
     def _check_disk(self, sent: Received | None) -> None:

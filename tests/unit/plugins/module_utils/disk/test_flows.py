@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -161,6 +162,34 @@ def test_a_disk_of_a_running_vm_goes_out_by_a_lease(disks, tmp_path, judges):
     assert ran.total <= 20
     again = disks.run(state="exported", vm={"name": "web-2"}, path=str(target))
     assert (again.result["changed"], one(again.result)["fetched"], again.total <= 10) == (False, 0, True)
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+def test_an_export_of_which_the_host_reports_another_digest_is_no_file(disks, tmp_path, monkeypatch, algorithm):
+    """What is held against it is what was read back and verified."""
+    disks.sim.create_vm("web-2", disks=[{"bytes": SIZE}])
+    received, digests = lease.Lease.received, {}
+
+    def reported(of):
+        return {key: dataclasses.replace(each, digests=tuple(digests.items())) for key, each in received(of).items()}
+
+    monkeypatch.setattr(lease.Lease, "received", reported)
+    digests[algorithm] = "0" * 40
+    target = tmp_path / "out.vmdk"
+    asked = {
+        "state": "exported",
+        "vm": {"name": "web-2"},
+        "path": str(target),
+        "format": "vmdk",
+        "subformat": "streamOptimized",
+    }
+    failed = disks.attempt(**asked)
+    assert (failed.error.error_code, f"came with the {algorithm}" in str(failed.error)) == ("export_incomplete", True)
+    assert not target.exists()
+    # The stream of a disk without snapshots is the same each time.
+    digests[algorithm] = re.search(rf"{algorithm} ([0-9a-f]+),", str(failed.error))[1]
+    entry = one(disks.run(**asked).result)
+    assert (entry["witnessed"], hashlib.new(algorithm, target.read_bytes()).hexdigest()) == (True, digests[algorithm])
 
 
 # A VM around a disk
