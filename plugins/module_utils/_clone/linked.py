@@ -139,12 +139,11 @@ class LinkedClones(task.Way[LinkedOptions]):
     def _look_for_users(self, wanted: t.Sequence[Wanted]) -> None:
         """Which VMs use the disks of those that are to go.
 
-        Most have no delta disk that anybody else could use.
+        Most have no disks below the topmost ones, which others hardly ever have.
         """
         there = [each.existing for each in wanted if each.existing is not None]
         doomed = [each.moid for each in there if each.kind == "VirtualMachine"]
-        suspects = disks.with_own_deltas(self.session, doomed) if doomed else []
-        self._used = disks.users(self.session, suspects)
+        self._used = disks.users(self.session, doomed, below_tops=True) if doomed else {}
         for using in self._used.values():
             for moid in doomed:
                 using.pop(moid, None)
