@@ -539,7 +539,7 @@ def _subnet(subnet: t.Any, where: str) -> None:
 
 # What both have
 
-_Interface: t.TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+_Interface: t.TypeAlias = "ipaddress.IPv4Interface | ipaddress.IPv6Interface"
 
 
 def _own_mac(value: t.Any, where: str) -> str:

@@ -340,7 +340,8 @@ def _verification_failure(error: ssl.SSLCertVerificationError, where: str) -> Co
     if error.verify_code in _AGAINST_RFC_5280:
         return ConnectionFailed(
             "tls_bad_certificate",
-            f"The certificate of {where} is not as RFC 5280 wants it ({error.verify_message}), on which Python insists from 3.13 on.",
+            f"The certificate of {where} is not as RFC 5280 wants it ({error.verify_message}), on which Python insists from "
+            "3.13 on.",
             hint="Have a new certificate made for the vCenter, or pin the one that it has with thumbprint, which the module "
             "certificate_info reads. An older Python takes it.",
         )

@@ -76,7 +76,7 @@ def test_a_vm_that_is_removed_while_it_is_waited_for_is_not_called_late(guest, s
     assert f"{guest.name} was removed while its guest was waited for." in said["msg"]
 
 
-@pytest.mark.parametrize("command", [["ls -l /tmp"], ["ls", "/tmp"], [""]])
+@pytest.mark.parametrize("command", [["ls -l /srv"], ["ls", "/srv"], [""]])
 def test_a_program_without_its_path_is_refused_with_the_way_to_write_it(guest, command):
     said = guest.run(command=command)
     assert (said["error_code"], said["option"]) == ("invalid_option", "command")
