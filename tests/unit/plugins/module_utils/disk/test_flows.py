@@ -759,7 +759,8 @@ def test_a_first_class_disk_that_no_vm_has_is_somebodys(disks, tmp_path):
             refused = disks.attempt(check=check, **asked)
             assert (refused.error.error_code, "is the first class disk volume" in str(refused.error)) == ("in_use", True)
     refused = Vms(disks.sim).attempt(name="around", disks=[path])
-    assert (refused.error.error_code, "belongs to the first class disk volume" in str(refused.error)) == ("in_use", True)
+    assert (refused.error.error_code, "is the first class disk volume" in str(refused.error)) == ("in_use", True)
+    assert "by first_class_disk" in refused.error.hint
     assert disks.run(state="absent", datastore_path=other).result["changed"]
 
 
