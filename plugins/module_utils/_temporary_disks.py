@@ -25,6 +25,7 @@ import typing as t
 
 from ._connector import tasks
 from ._errors import Fault, StillRunning, VforgeError
+from ._files import parsed
 from ._temporary_snapshots import REMOVAL_SECONDS, Owner
 from ._vsphere import proxy as proxies
 
@@ -86,7 +87,7 @@ class Mark:
     def read(cls, text: str) -> Mark | None:
         """What a value says, or None where it is none of ours."""
         try:
-            data = json.loads(text)
+            data = parsed(text.encode())
             owner = Owner(str(data["place"]), int(data["pid"]), str(data["began"]))
             until = datetime.datetime.fromisoformat(str(data["until"]))
             names = str(data["file"]), str(data["vm"]), str(data["run"])

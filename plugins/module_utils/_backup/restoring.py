@@ -24,8 +24,8 @@ from .._disk_import import places as homes
 from .._engine import STARTED, Item, Part, Task
 from .._errors import Fault, InvalidOption, NotFound, StillRunning, VforgeError
 from .._progress import Meter
-from .._vsphere import snapshots
-from .._vsphere.disks import unknown_among, users_of, users_of_file
+from .._vsphere import snapshots, storage
+from .._vsphere.disks import unknown_among, users_of_files
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.vm import start_power_off, start_power_on
@@ -54,7 +54,8 @@ from .selecting import chosen_disks
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.session import Session
-    from .._vsphere.disks import Disk
+    from .._vsphere.disks import Disk, DiskUser
+    from .._vsphere.storage import Storage
     from .model import Point
     from .targets import Target
     from .writers import Writer
@@ -110,6 +111,7 @@ class RestoreTask:
     files: DatastoreFiles
     settings: settings.Settings = dataclasses.field(default_factory=settings.Settings)
     _homes: dict[str, homes.Home] = dataclasses.field(default_factory=dict)
+    _storage: Storage | None = None
 
     @functools.cached_property
     def writer(self) -> Writer:
@@ -128,6 +130,15 @@ class RestoreTask:
         """A reference to the datacenter."""
         known = next(iter(self._homes.values()), None)
         return known.ref if known is not None else homes.datacenter(self.session, self.target.datacenter)[0]
+
+    def users(self, files: t.Collection[str]) -> dict[str, list[DiskUser]]:
+        """The VMs that use disks in the datacenter of the VM, or may use them: see ``users_of_files``.
+
+        :raises NotFound: the datastore of one is not there any more.
+        """
+        datacenter = self.datacenter()
+        self._storage = self._storage or storage.read(self.session, datacenter)
+        return users_of_files(self.session, self._storage, datacenter, {file: {file} for file in files})
 
     @property
     def target(self) -> Target:
@@ -371,22 +382,17 @@ def _delete(job: RestoreTask, file: str) -> bool:
 
 
 def _owners(job: RestoreTask, file: str) -> list[str]:
-    """The VMs that have a disk at this moment, the target among them: two calls, or
-    four where there are many VMs.
+    """The VMs that have a disk at this moment, the target among them, and those of other datacenters that have the same
+    storage: two calls, or four where there are many VMs.
 
-    :raises NotFound, InvalidOption: its datastore is not there any more, or cannot be used.
+    :raises NotFound: its datastore is not there any more.
     :raises WhoseIsUnknown: vCenter does not know which files some VMs have.
     """
     now = targets.again(job.session, job.target)
     # Its devices are asked first: what layoutEx says of its disks may be older than an exchange.
     if any(file in disk.files for disk in now.disks):
         return [now.name]
-    path = _path(file)
-    if path.datastore not in now.stores:
-        # The VM has left this datastore since, and none of its neighbours is there.
-        found = users_of_file(job.session, job.home(path).datastore, file)
-    else:
-        found = users_of(job.session, now.moid, [file], itself=bool(now.snapshots))[file]
+    found = job.users([file])[file]
     unknown = unknown_among(found)
     if unknown:
         raise WhoseIsUnknown(f"vCenter does not know the files of {unknown}, on the same datastore, which may have it.")
@@ -663,7 +669,8 @@ def _exchange_of(disk: RestoredDisk) -> targets.Exchange:
 def _choose_what_stays(job: RestoreTask) -> None:
     """Which of the disks that are replaced are not deleted, and why."""
     old = {disk.place.old.file: disk for disk in job.item.due_disks if disk.place.old is not None}
-    used = users_of(job.session, job.target.moid, old) if not job.options.keep_replaced else {}
+    having = job.users(old) if old and not job.options.keep_replaced else {}
+    used = {file: [user for user in users if user.moid != job.target.moid] for file, users in having.items()}
     for file, disk in old.items():
         if job.options.keep_replaced:
             disk.keeps = "keep_replaced is set"
