@@ -31,7 +31,7 @@ from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.vm import start_power_off, start_power_on
 from . import disk as disks
-from . import images, records, restore_plan, restore_report, settings, targets
+from . import images, records, restore_plan, restore_report, settings, targets, writers
 from .local import chosen, chosen_point
 from .proving import first_difference
 from .repository import Machine, Repository
@@ -60,18 +60,10 @@ if t.TYPE_CHECKING:
     from .._vsphere.storage import Storage
     from .model import Point
     from .targets import Target
-
-_WHAT = "disk that is made ready"
-
-# What begins the names of files that are made ready for an upload.
-_READY = "restore-"
+    from .writers import Writer
 
 # To start a VM again that was powered off for nothing is not cut short by the time of the task.
 _SECONDS_TO_START_AGAIN = 60.0
-
-
-# What the host's report of an upload proves.
-_REPORTED = {importing.DIGEST: MANIFEST, importing.SIZE: SIZE, importing.NOTHING: NOTHING}
 
 
 class WhoseIsUnknown(VforgeError):
@@ -123,6 +115,11 @@ class RestoreTask:
     _homes: dict[str, homes.Home] = dataclasses.field(default_factory=dict)
     _storage: Storage | None = None
 
+    @functools.cached_property
+    def writer(self) -> Writer:
+        """How disks come to their datastores."""
+        return writers.of(self)
+
     def home(self, path: DatastorePath) -> homes.Home:
         """Where a disk of this path is brought in; asked for once for each datastore."""
         known = self._homes.get(path.datastore)
@@ -163,7 +160,7 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     found = targets.find(session, options.into, options.datacenter)
     images.require()
     if options.folder:
-        _files.check_folder(options.folder, what=_WHAT)
+        _files.check_folder(options.folder, what=writers.WHAT)
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
@@ -200,10 +197,10 @@ def _decide(job: RestoreTask) -> restore_plan.Leftovers:
     if due or job.settings.nvram:
         restore_plan.check_power(job.target, job.options)
     if due:
-        restore_plan.check_verify(job.target, job.options, due)
         settings.choose_policies(job, item.due_disks)
         for place in due:
             job.home(restore_plan.beside(job.target, place))  # refuses a datastore that no host can write to
+        job.writer.check(due)
     left = _leftovers(job, due)
     item.steps = restore_plan.steps(
         job.target,
@@ -332,14 +329,18 @@ def _path(file: str) -> DatastorePath:
 
 
 def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
-    _remove_ready(job)
+    writers.remove_ready(job)
     for file in left.kept:
         job.item.warnings.append(
             f"An earlier run has replaced {file}, and {job.item.title} has another disk in its place now. "
             "It was left alone: delete it when nobody needs it."
         )
     job.record.forget((*left.settled, *left.kept))
-    gone = [_remove_left(job, file) for file in left.deletable]
+    attached = {file: made.proxy for file in left.deletable if (made := job.record.made.get(file)) is not None and made.proxy}
+    stuck = writers.detach_left(job, attached)
+    for file, why in stuck.items():
+        job.item.warnings.append(f"{file} of a run that was killed is left: {why} The next restore into this VM removes it.")
+    gone = [_remove_left(job, file) for file in left.deletable if file not in stuck]
     if any(gone):
         job.item.done.append(REMOVE_LEFTOVERS)
 
@@ -349,7 +350,7 @@ def _remove_left(job: RestoreTask, file: str) -> bool:
     import; whether it is gone.
     """
     made = job.record.made.get(file)
-    if made is not None and not made.compared:
+    if made is not None and not made.compared and not made.proxy:
         path = _path(file)
         try:
             importing.clear(job.task, job.item, job.home(path), path)
@@ -359,29 +360,6 @@ def _remove_left(job: RestoreTask, file: str) -> bool:
             )
             return False
     return _delete(job, file)
-
-
-def _folder(job: RestoreTask) -> str:
-    """Where disks are made ready for their upload."""
-    return job.options.folder or job.machine.folder
-
-
-def _ready_name(job: RestoreTask) -> str:
-    """What begins the names of files that are made ready: of the VM that was backed up, whose
-    lock is held, for this one.
-    """
-    return f"{_READY}{job.point.instance_uuid}-{job.target.instance_uuid}-"
-
-
-def _remove_ready(job: RestoreTask) -> None:
-    """Remove what runs that were killed have made ready for this VM, and
-    begun to make; the lock is held.
-    """
-    with _files.open_folder(_folder(job), what=_WHAT) as folder:
-        for name in folder.names():
-            if name.startswith(_ready_name(job)) and name.endswith(".vmdk"):
-                folder.remove(name)
-        folder.sweep(_ready_name(job))
 
 
 def _delete(job: RestoreTask, file: str) -> bool:
@@ -447,26 +425,27 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
     file = restore_plan.new_file(
         place, job.point, restore_plan.beside(job.target, place), lambda path: path in attached or job.files.there(_path(path))
     )
-    made = Made(file, place.backup.digests)
-    with _ready(job, place) as path:
-        job.record.note_made(made)
-        new = importing.NewDisk(
-            path=path,
-            capacity=place.backup.capacity,
-            target=_path(file),
-            adapter="ide" if place.backup.unit.startswith("ide") else "lsilogic",
-            provisioning=place.provisioning,
-            replace=False,
-            timeout=job.options.timeout,
-            policies=disk.policies,
-        )
-        came = importing.bring_in(job.task, job.item, job.home(new.target), new)
-    disk.file, disk.compared = file, _REPORTED[came.reported]
+    made = Made(file, place.backup.digests, proxy=job.writer.proxy)
+    job.record.note_made(made)
+    try:
+        disk.compared = job.writer.bring_in(disk, file)
+    except BaseException as error:
+        _discard(job, made, error)
+        raise
+    disk.file = file
     _prove(job, disk)
     job.record.note_made(dataclasses.replace(made, compared=disk.compared))
     if not job.item.parts:
         # It stays, also where another one does not come.
         job.item.parts.append(Part(BRING_IN, restore_plan.DONE[BRING_IN]))
+
+
+def _discard(job: RestoreTask, made: Made, error: BaseException) -> None:
+    """Delete what a way has left of a disk that did not come; an import cleans up behind itself."""
+    if isinstance(error, Fault) and error.fault == "FileAlreadyExists":
+        job.record.forget([made.file])  # somebody else has made it meanwhile
+    elif made.proxy and made.file not in job.writer.held:
+        _delete(job, made.file)
 
 
 def _use(job: RestoreTask, disk: RestoredDisk, made: Made) -> bool:
@@ -510,27 +489,15 @@ def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
     ]
 
 
-@contextlib.contextmanager
-def _ready(job: RestoreTask, place: Place) -> t.Iterator[str]:
-    """The disk of the point as a file that a host takes, compared with its
-    digests; it goes at the end.
-    """
-    path = os.path.join(_folder(job), f"{_ready_name(job)}{place.backup.key}.vmdk")
-    job.session.show_progress(f"preparing {place.backup.label} of {job.point.id}")
-    try:
-        disks.restore(job.machine, job.point, place.backup, path, "vmdk", job.task.deadline, streamed=True)
-        yield path
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-
-
 def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
     """Read back a disk that has come.
 
     :raises NotRestored: it has something else, and is deleted.
     :raises FileLocked, FileDenied: it cannot be read, and has to be.
     """
+    if disk.compared == CONTENT:
+        disk.not_read = ""
+        return
     if not _is_reported(job, disk):
         raise NotRestored(
             "upload_unverified",

@@ -18,7 +18,7 @@ from .._connector import tasks
 from .._connector.find import find_vm
 from .._engine import Item, Part, Task, note_failure
 from .._errors import InvalidOption, NotFound, TimedOut, VforgeError
-from .._vm_stages import POWER_ON, fault_of
+from .._vm_stages import POWER_ON, change_power, fault_of
 from .._vsphere import disks, snapshots
 from .._vsphere import vm as vms
 from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_mark, marker
@@ -245,7 +245,7 @@ class LinkedClones(task.Way[LinkedOptions]):
             _wait_until_published(task, self.options)
         elif any(item.due(POWER_ON) for item in task.items):
             with task.phase("power_on"):
-                _power_on(task)
+                change_power(task, task.items, POWER_ON, "clones")
 
     def expected(self, planned: Create) -> Existing:
         """On the host that was chosen, if one was."""
@@ -272,25 +272,6 @@ def _given(wanted: Wanted) -> Parent:
     if wanted.parent is None:
         raise InvalidOption("The option source is not set.", option="source")
     return wanted.parent
-
-
-def _power_on(task: Task[CloneItem]) -> None:
-    def note(item: CloneItem, outcome: Outcome) -> None:
-        if fault_of(outcome.error) == "InvalidPowerState":
-            item.skip(POWER_ON)  # another run was faster
-        elif outcome.error is not None:
-            item.fail(outcome.error)
-        else:
-            item.done.append(POWER_ON)
-
-    due = [item for item in task.items if item.due(POWER_ON)]
-    task.call(
-        due,
-        lambda item: vms.start_power_on(task.session, item.vm_moid),
-        "clones powered on",
-        note,
-        repeatable=True,
-    )
 
 
 # Clones that become templates

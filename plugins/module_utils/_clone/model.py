@@ -561,6 +561,17 @@ class Source(Parent):
     send_host: bool = True
 
 
+def no_folder(request: CloneRequest, parent: Parent | None) -> InvalidOption | None:
+    """Why nothing says in which folder a clone is; None where something does."""
+    if request.folder or parent is None or parent.folder:
+        return None
+    return InvalidOption(
+        f"clone {request.name!r}: the {parent.role} is in a vApp, which is no folder.",
+        hint="Set folder.",
+        option="folder",
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Existing(Vm):
     """What holds a wanted name: a VM, or another object of the folder.

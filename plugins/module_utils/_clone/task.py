@@ -17,7 +17,7 @@ import time
 import typing as t
 
 from .._connector import names
-from .._connector.batch import fill_in_results, vm_made
+from .._connector.batch import vm_made
 from .._connector.session import is_gone
 from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, NotAttempted, NotSupported, VforgeError
@@ -97,10 +97,10 @@ class CloneItem(VmItem):
         """Whether it is asked that there be no such VM."""
         return isinstance(self.plan, (Gone, Remove))
 
-    def become_off(self) -> None:
-        """Note that its VM was powered off."""
+    def become(self, power_state: str) -> None:
+        """Note that its VM is powered on or off now."""
         if self.vm is not None:
-            self.vm = dataclasses.replace(self.vm, power_state="poweredOff")
+            self.vm = dataclasses.replace(self.vm, power_state=power_state)
 
     @property
     def action(self) -> str:
@@ -330,11 +330,9 @@ def _check(way: Way[t.Any], task: Task[CloneItem]) -> None:
             item.warnings.append(f"vCenter could not be asked whether {item.title} can be made: {refusal}")
             refusal = None
         elif refusal is None:
-            fill_in_results(task.session, [outcome])
-            found = outcome.result
-            if found is None:
+            if outcome.result is None:
                 item.warnings.append(f"vCenter was asked whether {item.title} can be made, and returned no answer.")
-            refusal, warnings = apply.check_findings(found or (), item.title)
+            refusal, warnings = apply.check_findings(outcome.result or (), item.title)
             item.warnings += warnings
         if refusal is not None:
             item.fail(way.explained(refusal, item.plan))
@@ -342,7 +340,14 @@ def _check(way: Way[t.Any], task: Task[CloneItem]) -> None:
             item.done = list(item.steps)
             item.vm = way.expected(item.plan)
 
-    task.call(missing, lambda item: way.ask(_create(item)), "clones checked", note, repeatable=True)
+    task.call(
+        missing,
+        lambda item: way.ask(_create(item)),
+        "clones checked",
+        note,
+        repeatable=True,
+        results=lambda _item: True,
+    )
     if any(CREATE in item.done for item in task.items):
         way.would_prepare()
 
@@ -421,7 +426,7 @@ def _make(
             item.moid = moid
 
     due = [item for item in task.items if item.due(CREATE) or item.due(UPDATE)]
-    task.call(due, start, "clones made", note, repeatable=True)
+    task.call(due, start, "clones made", note, repeatable=True, results=lambda item: item.due(CREATE))
 
 
 def _take_over(

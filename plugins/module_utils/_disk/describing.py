@@ -15,6 +15,7 @@ import json
 import typing as t
 
 from .._errors import InvalidOption, VforgeError
+from .._files import parsed
 from .._vsphere import fcd, vmdk
 from .._vsphere.disks import unknown_among, users_of_files
 from .._vsphere.flat import without_files
@@ -92,7 +93,7 @@ def _kept(files: DatastoreFiles, path: DatastorePath) -> tuple[bool, bytes, byte
     text before, and the text after. Both are empty where it did not come to replacing it.
     """
     try:
-        found = json.loads(files.read(_kept_of(path), 4 * _MOST))
+        found = parsed(files.read(_kept_of(path), 4 * _MOST))
         return True, found["before"].encode("latin-1"), found["after"].encode("latin-1")
     except NoSuchFile:
         return False, b"", b""

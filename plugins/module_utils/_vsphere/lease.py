@@ -28,7 +28,6 @@ import hashlib
 import itertools
 import math
 import re
-import struct
 import threading
 import time
 import typing as t
@@ -40,6 +39,7 @@ from .._connector.pyvmomi import vim
 from .._connector.tasks import Backoff, Update, wait_until
 from .._connector.web import Clock, Host, Late, Stop, TransferRefused
 from .._errors import ConnectionFailed, ConnectionLost, Fault, NotAttempted, TimedOut, VforgeError
+from . import vmdk
 
 if t.TYPE_CHECKING:
     from .._connector.options import ConnectionOptions
@@ -80,7 +80,6 @@ class Device:
     :ivar pin: the certificate of the host, as ``tls.pinned`` takes it; None where vCenter does not
         tell it.
     :ivar target: of an export, what vCenter would call the file; empty where it does not say.
-    :ivar guessed: whether nothing but its order says which disk it is.
     """
 
     key: str
@@ -89,7 +88,6 @@ class Device:
     pin: str | None
     disk: bool
     target: str = ""
-    guessed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,13 +112,11 @@ class Received:
     :ivar size: in bytes.
     :ivar digests: names of algorithms (``sha256``) with digests of the bytes, in hexadecimal
         digits.
-    :ivar capacity: of the disk, in bytes; None where it is not said.
     :ivar populated: bytes of the disk that are in use; None where it is not said.
     """
 
     size: int
     digests: tuple[tuple[str, str], ...]
-    capacity: int | None = None
     populated: int | None = None
 
 
@@ -237,9 +233,7 @@ class Lease:
             if fault.fault not in (*_UNKNOWN, "InvalidState"):
                 raise
             return {}
-        return {
-            entry.key: Received(entry.size, tuple(_sums(entry)), entry.capacity, entry.populatedSize) for entry in entries or ()
-        }
+        return {entry.key: Received(entry.size, tuple(_sums(entry)), entry.populatedSize) for entry in entries or ()}
 
     def ask_for_sha256(self, devices: t.Iterable[Device]) -> bool:
         """Have the manifest of an export say the SHA-256 of each file;
@@ -688,12 +682,9 @@ def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:
 # Exports
 
 
-# Of a streamOptimized file ("Virtual Disk Format 5.0", VMware): its magic number, version, flags and
-# capacity in sectors; and bytes of a grain, which its capacity is in whole numbers of.
-_HEAD = struct.Struct("<4sIIQ")
-_MAGIC = b"KDMV"
-_SECTOR = 512
-_GRAIN = 128 * _SECTOR
+# Bytes of a grain of a streamOptimized file ("Virtual Disk Format 5.0", VMware), which its capacity
+# is in whole numbers of.
+_GRAIN = 128 * vmdk.SECTOR
 
 
 class Sink(t.Protocol):
@@ -843,7 +834,7 @@ def _in_order(left: t.Sequence[Device], disks: t.Sequence[Expected]) -> list[Dev
         left = sorted(left, key=lambda device: numbers[device])
     elif len({_grains(disk.capacity) for disk in disks}) < len(disks):
         return []
-    return [dataclasses.replace(device, guessed=True) for device in left]
+    return list(left)
 
 
 def _grains(capacity: int) -> int:
@@ -976,8 +967,7 @@ class _Receiver:
         self._begin()
 
     def _begin(self) -> None:
-        self._size = 0
-        self._head = b""
+        self._ends = vmdk.Ends(self._wanted.label)
         self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in self._algorithms}
 
     def run(self) -> None:
@@ -988,7 +978,7 @@ class _Receiver:
             try:
                 self._receive()
             except ConnectionLost as error:
-                self._gauge.add(-self._size)
+                self._gauge.add(-self._ends.size)
                 if self._stop.is_set():
                     raise Stopped("The download was broken off.") from error
                 if attempt == _ATTEMPTS or not backoff.begin():
@@ -1019,11 +1009,10 @@ class _Receiver:
             while count := answer.readinto(buffer):
                 part = buffer[:count]
                 hashed = helper.submit(self._hash, part) if self._hashes else None
-                self._head += bytes(part[: _HEAD.size - len(self._head)])
                 self._wanted.sink.write(part)
                 if hashed is not None:
                     hashed.result()
-                self._size += count
+                self._ends.add(part)
                 self._gauge.add(count)
                 if self._stop.is_set():
                     raise Stopped("The download was broken off.")
@@ -1037,19 +1026,19 @@ class _Receiver:
 
         :raises ExportFailed: ``export_incomplete``.
         """
-        label = self._wanted.label
-        if not self._size:
+        label, size = self._wanted.label, self._ends.size
+        if not size:
             raise _incomplete(f"{label} came without a byte.")
         known = dict(sent.digests) if sent is not None else {}
         # Some releases are not used here, and say 0.
-        if sent is not None and sent.size and sent.size != self._size:
-            raise _incomplete(f"{label} came with {self._size} bytes, and the host has sent {sent.size}.")
+        if sent is not None and sent.size and sent.size != size:
+            raise _incomplete(f"{label} came with {size} bytes, and the host has sent {sent.size}.")
         for name, each in self._hashes.items():
             if name in known and known[name] != each.hexdigest():
                 raise _incomplete(f"{label} came with the {name} {each.hexdigest()}, and the host has sent {known[name]}.")
-        self._check_disk(sent)
+        self._check_disk()
         return Exported(
-            size=self._size,
+            size=size,
             sha256=self._hashes["sha256"].hexdigest() if self._hashes else "",
             seconds=self._seconds,
             witnessed=sent is not None and bool(sent.size or known.keys() & self._hashes.keys()),
@@ -1057,24 +1046,17 @@ class _Receiver:
             digests=known,
         )
 
-    def _check_disk(self, sent: Received | None) -> None:
-        """Refuse what is another disk than the one that is wanted, as far as its capacity says so."""
-        wanted, capacity = self._wanted, self._capacity()
+    def _check_disk(self) -> None:
+        """Refuse what is no whole stream of a disk, or that of another disk, as far as its two ends say so."""
+        wanted = self._wanted
         if wanted.capacity is None:
             return
-        if capacity is None and wanted.device.guessed:
-            capacity = sent.capacity if sent is not None else None
-            if not capacity:
-                raise _incomplete(f"Nothing says whether the file that came is {wanted.label}.")
-        if capacity is not None and not same_grains(capacity, wanted.capacity):
+        try:
+            capacity = vmdk.look_at_ends(self._ends).capacity * vmdk.SECTOR
+        except vmdk.NotStreamOptimized as error:
+            raise _incomplete(error.message) from error
+        if not same_grains(capacity, wanted.capacity):
             raise _incomplete(f"{wanted.label} has {wanted.capacity} bytes, and a disk of {capacity} bytes came.")
-
-    def _capacity(self) -> int | None:
-        """Of the disk that came, as its first bytes say; None where they are no header."""
-        if len(self._head) < _HEAD.size:
-            return None
-        magic, _version, _flags, sectors = _HEAD.unpack(self._head)
-        return sectors * _SECTOR if magic == _MAGIC else None
 
 
 def _incomplete(message: str) -> ExportFailed:

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks as tasks_of_vcenter
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault
 
 _TEN = [{"name": f"web-{number}"} for number in range(10)]
 
@@ -57,25 +58,24 @@ def no_results(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_results")
-def test_a_clone_that_did_not_come_with_the_end_of_its_task_is_read(start):
-    tasks = start()
-    ran = tasks.run(clones=_TEN[:2])
-    assert ran.actions == {"web-0": "created", "web-1": "created"}
+def test_clones_that_did_not_come_with_the_ends_of_their_tasks_are_read_together(start, monkeypatch):
+    tasks, real, reads = start(), batch.read, []
+
+    def read(session, refs, *more):
+        reads.append(len(refs))
+        return real(session, refs, *more)
+
+    monkeypatch.setattr(batch, "read", read)
+    ran = tasks.run(clones=_TEN)
+    assert ran.result["counts"] == {"created": 10}
     assert all(clone["moid"] for clone in ran.clones.values())
+    assert reads == [10]
 
 
 @pytest.mark.usefixtures("no_results")
 def test_a_clone_that_vcenter_does_not_return_fails_alone_and_is_found_by_the_next_run(start, monkeypatch):
     tasks, real = start(), batch.read
-    lost = []
-
-    def read(session, refs, kind, paths):
-        if lost:
-            return real(session, refs, kind, paths)
-        lost.append(refs)
-        return {}
-
-    monkeypatch.setattr(batch, "read", read)
+    monkeypatch.setattr(batch, "read", lambda session, refs, *more: real(session, refs[1:], *more))
     ran = tasks.attempt(clones=_TEN[:3])
     assert ran.result["counts"] == {"created": 2, "failed": 1}
     assert [item["error_code"] for item in ran.result["failures"]] == ["task_gone"]
@@ -94,8 +94,23 @@ def test_a_check_that_returned_nothing_at_first_is_read(start):
 def test_a_check_without_a_result_is_not_taken_for_a_yes_in_silence(start, monkeypatch):
     tasks = start()
     monkeypatch.setattr(batch, "read", lambda *_args: {})
-    ran = tasks.run(check=True, clones=_TEN[:1])
+    ran = tasks.run(check=True, clones=_TEN)
     assert ran.clones["web-0"]["warnings"] == ["vCenter was asked whether web-0 can be made, and returned no answer."]
+    assert len(tasks.warnings) == 1
+    assert tasks.warnings[0].endswith("The same of 10 in all (web-0, web-1, web-2, web-3, web-4 and 5 more).")
+
+
+@pytest.mark.usefixtures("no_results")
+def test_checks_whose_results_cannot_be_read_are_warned_of_once_a_task(start, monkeypatch):
+    def refused(*_args):
+        raise Fault("NoPermission", "no_permission", "the privilege System.Read is missing")
+
+    tasks = start()
+    monkeypatch.setattr(batch, "read", refused)
+    ran = tasks.run(check=True, clones=_TEN)
+    assert ran.result["counts"] == {"created": 10}
+    assert [text.partition(" for ")[0] for text in tasks.warnings][:1] == ["The results of the tasks"]
+    assert len(tasks.warnings) == 2
 
 
 @pytest.mark.parametrize(("do", "where"), [("fault", "call"), ("task-fault", "task")])
