@@ -312,8 +312,6 @@ _UNKNOWN_ISSUER = (2, 18, 19, 20, 21, 27)
 # MISSING_AUTHORITY_KEY_IDENTIFIER (85): found under VERIFY_X509_STRICT alone.
 _AGAINST_RFC_5280 = range(80, 94)
 
-_PIN = "with thumbprint, which the module certificate_info reads"
-
 # What a certificate that is shown, and not trusted, is refused with.
 VERIFICATION_CODES = ("tls_expired_certificate", "tls_wrong_hostname", "tls_untrusted_ca", "tls_bad_certificate")
 
@@ -329,20 +327,29 @@ def _verification_failure(error: ssl.SSLCertVerificationError, where: str) -> Co
         return ConnectionFailed(
             "tls_wrong_hostname",
             f"The certificate of {where} is for another name ({error.verify_message.rstrip('.')}).",
-            hint=f"Set hostname to a name that the certificate holds, or pin the certificate {_PIN}.",
+            hint="Set hostname to a name that the certificate holds, or pin the certificate with thumbprint, which the module "
+            "certificate_info reads.",
         )
     if error.verify_code in _UNKNOWN_ISSUER:
         return ConnectionFailed(
             "tls_untrusted_ca",
             f"The certificate of {where} is not signed by a trusted authority ({error.verify_message}).",
-            hint=f"Set ca_path to the CA of the vCenter, which its start page offers, or pin the certificate {_PIN}.",
+            hint="Set ca_path to the CA of the vCenter, which its start page offers, or pin the certificate with thumbprint, "
+            "which the module certificate_info reads.",
         )
-    strict = error.verify_code in _AGAINST_RFC_5280
+    if error.verify_code in _AGAINST_RFC_5280:
+        return ConnectionFailed(
+            "tls_bad_certificate",
+            f"The certificate of {where} is not as RFC 5280 wants it ({error.verify_message}), on which Python insists from "
+            "3.13 on.",
+            hint="Have a new certificate made for the vCenter, or pin the one that it has with thumbprint, which the module "
+            "certificate_info reads. An older Python takes it.",
+        )
     return ConnectionFailed(
         "tls_bad_certificate",
         f"The certificate of {where} does not pass verification ({error.verify_message}).",
-        hint=f"{'From Python 3.13 on RFC 5280 is held strictly; older ones take this certificate. ' if strict else ''}"
-        f"Have a new certificate made for the vCenter, or pin the one that it has {_PIN}.",
+        hint="Have a new certificate made for the vCenter, or pin the one that it has with thumbprint, which the module "
+        "certificate_info reads.",
     )
 
 

@@ -61,7 +61,7 @@ MEMORY, OVERLAY, EMPTY_DIR = "in memory alone", "mounted as an overlay", "an emp
         (AWX, PODMAN, "/srv/backups", CONTAINER),
         (AWX, PODMAN, "/runner/project/backups", PRIVATE),
         (AWX, PODMAN, "/mnt/scratch/backups", MEMORY),
-        (AWX, PODMAN, "/dev/shm", MEMORY),
+        (AWX, PODMAN, "/dev/backups", MEMORY),
         (AWX, PODMAN, "/etc/pki/ca-trust/backups", OVERLAY),
         # Folders of the execution node: of its own /tmp, and of one that is a container itself.
         (AWX, PODMAN, "/mnt/private/backups", NOT_REMOVED),
