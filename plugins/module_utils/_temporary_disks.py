@@ -134,9 +134,8 @@ class Marked:
     @classmethod
     def among(cls, known: Known, marks: t.Mapping[str, Mark]) -> Marked:
         """Look for what marks are about."""
-        there = {
-            key: disk for disk in known.disks if (mark := marks.get(key := _key(disk.slot))) is not None and disk.mode == mark.mode
-        }
+        places = {_key(disk.slot): disk for disk in known.disks}
+        there = {key: places[key] for key, mark in marks.items() if key in places and places[key].mode == mark.mode}
         disks = {key: disk for key, disk in there.items() if marks[key].fits(disk)}
         return cls(disks, frozenset(there.keys() - disks.keys()))
 

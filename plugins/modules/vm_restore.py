@@ -482,7 +482,8 @@ calls:
 error_code:
   description:
     - A stable code for what went wrong, such as V(not_found), V(not_powered_off), V(snapshots),
-      V(no_controller), V(no_transport), V(wrong_disk), V(read_back_failed), V(upload_unverified), V(tags_gone), V(concurrent_access) or V(backup_damaged).
+      V(no_controller), V(no_transport), V(wrong_disk), V(read_back_failed), V(upload_unverified),
+      V(tags_gone), V(concurrent_access) or V(backup_damaged).
   returned: on failure
   type: str
 """
@@ -501,6 +502,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_opt
 
 def argument_spec():
     """The options of the module."""
+    hotadd = {"proxy": _argspec.vm(), "device_folder": {"type": "path", "default": "/dev/disk/by-id"}}
     return {
         **_argspec.connection(),
         "repository": {"type": "path", "required": True},
@@ -518,7 +520,7 @@ def argument_spec():
         "keep_replaced": {"type": "bool", "default": False},
         "verify": {"type": "str", "choices": ["auto", "content", "manifest"], "default": "auto"},
         "transport": {"type": "str", "choices": ["import", "hotadd"], "default": "import"},
-        "hotadd": {"type": "dict", "options": {"proxy": _argspec.vm(), "device_folder": {"type": "path", "default": "/dev/disk/by-id"}}},
+        "hotadd": {"type": "dict", "options": hotadd},
         "content": {"type": "bool", "default": True},
         "storage_policy": {"type": "str"},
         "settings": {

@@ -175,9 +175,9 @@ class Known:
         return newest
 
     def next_number(self) -> int:
-        """The number of a new point, which none of those that are damaged has."""
+        """The number of a new point, which none of those has that are damaged, or leaving."""
         newest = self.points[-1] if self.points else None
-        return (newest.number if newest is not None else 0) + self._damaged_after(newest) + 1
+        return max((each.number for each in (*self.points, *self.leaving)), default=0) + self._damaged_after(newest) + 1
 
     def _damaged_after(self, point: Point | None) -> int:
         """How many that are damaged may be newer than a point, as the seconds in their names say."""

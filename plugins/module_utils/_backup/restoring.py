@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import os
 import time
 import typing as t
 
@@ -30,7 +29,6 @@ from .._vsphere.disks import unknown_among, users_of_files
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.vm import start_power_off, start_power_on
-from . import disk as disks
 from . import images, records, restore_plan, restore_report, settings, targets, writers
 from .local import chosen, chosen_point
 from .proving import first_difference

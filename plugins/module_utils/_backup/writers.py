@@ -204,7 +204,9 @@ class DeviceWriter:
                 self.held.add(file)
                 job.item.warnings.append(f"{why} The next restore into this VM does it.")
         if file in self.held:
-            raise NotAttached(f"{file} could not be detached, so the VM cannot have it.", hint="See the warnings, and run again.")
+            raise NotAttached(
+                f"{file} could not be detached, so the VM cannot have it.", hint="See the warnings, and run again."
+            )
         return CONTENT
 
     def _go_on(self) -> None:

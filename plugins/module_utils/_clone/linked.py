@@ -21,7 +21,7 @@ from .._errors import InvalidOption, NotFound, TimedOut, VforgeError
 from .._vm_stages import POWER_ON, change_power, fault_of
 from .._vsphere import disks, snapshots
 from .._vsphere import vm as vms
-from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_mark, marker
+from .._vsphere.markers import CUSTOMIZED_KEY, TEMPLATE_KEY, level_mark
 from . import apply, linked_plan, plan, read, report, task
 from .model import (
     ABSENT,
@@ -225,8 +225,7 @@ class LinkedClones(task.Way[LinkedOptions]):
         return apply.start_check(self.session, planned, self._spec(planned))
 
     def _spec(self, planned: Create) -> t.Any:
-        owner = marker(planned.parent.instance_uuid, planned.name)
-        config = {**planned.written, MARKER_KEY: owner}
+        config = {**planned.written, **self.marks(planned)}
         if planned.request.customization is not None:
             config[CUSTOMIZED_KEY] = planned.name
         if self.options.as_template:

@@ -321,9 +321,9 @@ def read_existing(session: Session, owned: _Owned) -> dict[str, Existing]:
 def read_made(session: Session, owned: _Owned) -> dict[str, Existing]:
     """The same of VMs that this task made or changed, without what it knows already.
 
-    Their extraConfig and other devices. They are where their parent has a name for the places; only
-    those that it does not know, such as the host that a VM was moved to, are asked for their names.
-    To follow a route to these from each VM would make the question as long as its answer.
+    That is their extraConfig, their other devices, and the names of the places around their parent.
+    The name of another place, such as a host that a VM was moved to meanwhile, takes one more call.
+    A route from each VM to its places would make the question as long as its answer.
     """
     parents = [parent for _ref, parent in owned if parent]
     keys = {tuple(nic.key for nic in parent.nics) for parent in parents}

@@ -24,6 +24,8 @@ from .._errors import Fault, InvalidOption, NotAttempted, NotSupported, VforgeEr
 from .._vm_stages import CREATE, DESTROY, UPDATE, VmItem, remove
 from .._vsphere import vm as vms
 from .._vsphere.addresses import warn
+from .._vsphere.markers import MARKER_KEY, RUN_KEY, marker
+from .._vsphere.wake import new_run
 from . import apply, guests, plan, read, report
 from .model import ABSENT, KEEP, ROLLBACK, CloneOptions, Existing, Parent
 from .plan import Change, Create, Gone, Plan, Refuse, Remove, Unresolved
@@ -134,6 +136,7 @@ class Way(abc.ABC, t.Generic[O]):
     def __init__(self, session: Session, options: O) -> None:
         self.session = session
         self.options = options
+        self._run = new_run()
 
     @property
     @abc.abstractmethod
@@ -192,6 +195,15 @@ class Way(abc.ABC, t.Generic[O]):
 
         Its result is a list of CheckResult.
         """
+
+    def marks(self, planned: Create) -> dict[str, str]:
+        """The pairs of extraConfig that say whose a new clone is."""
+        found = {MARKER_KEY: marker(planned.parent.instance_uuid, planned.name)}
+        return {**found, RUN_KEY: self._run} if self.options.on_error == ROLLBACK else found
+
+    def may_have_made(self, vm: Existing) -> bool:
+        """Whether a clone that is there can be this run's; where it might be removed, whether it is."""
+        return self.options.on_error != ROLLBACK or vm.extra_config.get(RUN_KEY) == self._run
 
     def explained(self, error: VforgeError, planned: Plan) -> VforgeError:  # noqa: ARG002 (for others)
         """An error of a call, with what this way of cloning knows of its cause."""
@@ -451,7 +463,7 @@ def _take_over(
         if plan.why_not_ours(vm, _create(item).parent.instance_uuid):
             continue
         item.error, item.vm, item.moid = None, vm, moid
-        if not outcome.repeated:
+        if not (outcome.repeated and way.may_have_made(vm)):
             item.steps = ()  # the run that has made it may be at work in it
             continue
         item.done.append(CREATE)

@@ -26,7 +26,15 @@ if t.TYPE_CHECKING:
 
 _VM: dict[type, tuple[str, ...]] = {
     **ABOVE,
-    vim.VirtualMachine: (*BASICS, DEVICES, "snapshot", "config.files.vmPathName", "config.keyId", "config.changeVersion"),
+    vim.VirtualMachine: (
+        *BASICS,
+        DEVICES,
+        "snapshot",
+        "config.files.vmPathName",
+        "config.keyId",
+        "config.changeVersion",
+        "config.version",
+    ),
     vim.Datastore: STORE,
 }
 _AROUND_VM = (*TO_ANCESTORS, compute.VM_TO_DATASTORES)
@@ -51,6 +59,7 @@ def find(session: Session, selector: Selector, datacenter: str | None) -> DiskVm
         stores=stores_in(rows.values()),
         encrypted=row.get("config.keyId") is not None,
         change_version=row.get("config.changeVersion") or "",
+        hardware=str(row.get("config.version") or "").rpartition("-")[2],
     )
 
 

@@ -37,6 +37,18 @@ MOST_LEVELS = 255
 # From here on a VM that is cloned is warned of: there is room for 55 clones more.
 MANY_LEVELS = 200
 
+# Classes of controllers by the words that the options of modules have for them.
+_CONTROLLERS = {
+    "ParaVirtualSCSIController": "pvscsi",
+    "VirtualLsiLogicSASController": "lsilogicsas",
+    "VirtualLsiLogicController": "lsilogic",
+    "VirtualBusLogicController": "buslogic",
+    "VirtualIDEController": "ide",
+    "VirtualAHCIController": "sata",
+    "VirtualSATAController": "sata",
+    "VirtualNVMEController": "nvme",
+}
+
 # A controller's class, and what its disks' places begin with.
 _BUSES = {
     "VirtualSCSIController": "scsi",
@@ -56,6 +68,7 @@ class Disk:
 
     :ivar key: of the device; unique in the VM.
     :ivar unit: controller, bus and unit, as ``scsi0:1``.
+    :ivar controller: its kind, as ``pvscsi``; empty for another one.
     :ivar files: its file, and those of the disks that it is a delta disk of, the topmost first.
     :ivar capacity: in bytes.
     :ivar backing: kind of the backing, as ``FlatVer2``.
@@ -85,6 +98,7 @@ class Disk:
     own_levels: int = 0
     encrypted: bool = False
     content: str = ""
+    controller: str = ""
 
     @property
     def levels(self) -> int:
@@ -143,16 +157,20 @@ def _disk(device: t.Any, controller: t.Any, home: str) -> Disk:
         own_levels=own_levels(files, home),
         encrypted=getattr(backing, "keyId", None) is not None,
         content=str(getattr(backing, "contentId", None) or ""),
+        controller=_kind_of(controller, _CONTROLLERS),
     )
 
 
 def _bus(controller: t.Any) -> str:
-    """Controller and bus, as ``scsi0``; a subclass of a controller is one of its kind."""
-    for kind in type(controller).__mro__:
-        name = _BUSES.get(kind.__name__.rsplit(".", 1)[-1])
-        if name is not None:
-            return f"{name}{controller.busNumber}"
-    return _NO_BUS
+    """Controller and bus, as ``scsi0``."""
+    name = _kind_of(controller, _BUSES)
+    return f"{name}{controller.busNumber}" if name else _NO_BUS
+
+
+def _kind_of(controller: t.Any, kinds: t.Mapping[str, str]) -> str:
+    """A controller's kind by its class, a subclass being one of its kind; empty for another one."""
+    classes = (kind.__name__.rsplit(".", 1)[-1] for kind in type(controller).__mro__)
+    return next((kinds[name] for name in classes if name in kinds), "")
 
 
 def controllers_in(devices: t.Iterable[t.Any] | None) -> dict[str, int]:
@@ -465,8 +483,11 @@ def users(session: Session, moids: t.Sequence[str], *, below_tops: bool = False)
         for file in each.files:
             having[each.datacenter(where), file][other] = each.name
     found: dict[str, dict[str, str]] = {moid: {} for moid in moids}
-    for moid, home, file in ((moid, home, file) for moid, of in paths.items() for home, files in of.items() for file in files):
-        found[moid] |= {other: name for other, name in having.get((home, file), {}).items() if other != moid}
+    for moid, of in paths.items():
+        for home, files in of.items():
+            for file in files:
+                found[moid] |= having[home, file]
+        found[moid].pop(moid, None)
     return found
 
 

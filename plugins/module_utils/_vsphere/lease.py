@@ -152,7 +152,7 @@ class Upload:
     :ivar name: what the caller calls it.
     :ivar create: whether the host makes a new file of it (PUT) or fills a disk that vCenter has
         made (POST).
-    :ivar algorithm: of the digest that is made of what is sent, as hashlib calls it.
+    :ivar algorithm: of the digest that is made of what is sent, as hashlib calls it; empty for none.
     """
 
     name: str
@@ -527,7 +527,7 @@ class Sender:
     :param progress: called with the number of bytes that went through, in several threads, often;
         a negative number takes back what has to be sent again.
     :param check: called with each file that was sent, and the digest of the bytes that were, in
-        hexadecimal digits. What it raises ends all.
+        hexadecimal digits, where one was asked for. What it raises ends all.
     :ivar attempts: to send a file, of the one that took most.
     """
 
@@ -598,7 +598,7 @@ class Sender:
 
 
 class _Reading:
-    """One pass over a file that is sent: a thread reads and hashes some parts ahead.
+    """One pass over a file that is sent. Where it is hashed, a thread reads and hashes some parts ahead.
 
     So reading, hashing and sending go on beside each other, and each byte is read once. Leaving the
     context ends the thread and closes the file.
@@ -613,7 +613,7 @@ class _Reading:
         self._part = part
         self._source = source
         self._progress = progress
-        self._hash = hashlib.new(algorithm, usedforsecurity=False)
+        self._hash = hashlib.new(algorithm, usedforsecurity=False) if algorithm else None
         self._left = source.size
         self._ahead = concurrent.futures.ThreadPoolExecutor(max_workers=1)
         self._stream: Stream | None = None
@@ -633,12 +633,22 @@ class _Reading:
         :raises VforgeError: what reading it raised.
         """
         self._stream = self._source.open()
+        for part in self._read_ahead() if self._hash is not None else self._read():
+            yield part
+            self.sent += len(part)
+            self._progress(len(part))
+
+    def _read(self) -> t.Iterator[memoryview]:
+        """Where nothing is hashed, the system's own reading ahead is enough."""
+        buffer = memoryview(bytearray(self._part))
+        while part := self._fill(buffer):
+            yield part
+
+    def _read_ahead(self) -> t.Iterator[memoryview]:
         ring = itertools.cycle([memoryview(bytearray(self._part)) for _number in range(_PARTS)])
         due = collections.deque(self._ahead.submit(self._fill, next(ring)) for _number in range(_PARTS))
         while part := due.popleft().result():
             yield part
-            self.sent += len(part)
-            self._progress(len(part))
             due.append(self._ahead.submit(self._fill, next(ring)))
 
     def _fill(self, buffer: memoryview) -> memoryview:
@@ -651,13 +661,14 @@ class _Reading:
                 hint="Run again.",
             )
         part = buffer[:count]
-        self._hash.update(part)
+        if self._hash is not None:
+            self._hash.update(part)
         self._left -= count
         return part
 
     def digest(self) -> str:
-        """Of all that was sent, in hexadecimal digits."""
-        return self._hash.hexdigest()
+        """Of all that was sent, in hexadecimal digits; empty where none was asked for."""
+        return self._hash.hexdigest() if self._hash is not None else ""
 
 
 def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:
@@ -715,9 +726,10 @@ class Exported:
     """A file that came whole.
 
     :ivar size: in bytes.
-    :ivar sha256: of its bytes, in hexadecimal digits.
+    :ivar sha256: of its bytes, in hexadecimal digits; empty where it was not hashed.
     :ivar seconds: that it took.
     :ivar witnessed: whether the host has reported the same size or digest.
+    :ivar digests: those that the host has reported, by the names of their algorithms.
     :ivar populated: bytes of the disk that are in use; None where the host does not say it.
     """
 
@@ -726,6 +738,7 @@ class Exported:
     seconds: float
     witnessed: bool
     populated: int | None = None
+    digests: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def export_vm(session: Session, moid: str) -> Lease:
@@ -884,6 +897,7 @@ def receive(
     parallel: int,
     deadline: float,
     stop: Stop | None = None,
+    hashed: bool = True,
 ) -> list[Exported]:
     """Get the files of an export, some at once, each through one buffer.
 
@@ -891,6 +905,7 @@ def receive(
     has sent. The lease is kept alive meanwhile, and not completed.
 
     :param parallel: files at the same time.
+    :param hashed: False where the caller reads the files anyway, and then holds them against the host's digests.
     :param stop: breaks all off when it is set, for a caller who works in a thread.
     :returns: what came, in the order of ``wanted``.
     :raises ExportFailed: ``export_broken`` where a connection broke in each attempt,
@@ -902,13 +917,19 @@ def receive(
     """
     stop = stop or Stop()
     with lease.held(ready.timeout, gauge.percent, stop):
-        # Where the host reports a SHA-256, that is compared; otherwise a SHA-1 is made besides.
-        algorithms = ("sha256",) if lease.ask_for_sha256([one.device for one in wanted]) else ("sha256", "sha1")
+        algorithms = _compared_by(lease, wanted) if hashed else ()
         receivers = [_Receiver(session.options, one, algorithms, gauge, stop, deadline) for one in wanted]
         with _of_hosts(session):
             _at_once([receiver.run for receiver in receivers], parallel, stop)
         sent = lease.received()
     return [receiver.compared(sent.get(one.device.key)) for receiver, one in zip(receivers, wanted, strict=True)]
+
+
+def _compared_by(lease: Lease, wanted: t.Sequence[Wanted]) -> tuple[str, ...]:
+    """The digests that are made of files: where the host reports a SHA-256, that is compared; otherwise a SHA-1 is
+    made besides.
+    """
+    return ("sha256",) if lease.ask_for_sha256([one.device for one in wanted]) else ("sha256", "sha1")
 
 
 @contextlib.contextmanager
@@ -987,9 +1008,10 @@ class _Receiver:
         with host.receiving({}) as answer, concurrent.futures.ThreadPoolExecutor(max_workers=1) as helper:
             while count := answer.readinto(buffer):
                 part = buffer[:count]
-                hashed = helper.submit(self._hash, part)
+                hashed = helper.submit(self._hash, part) if self._hashes else None
                 self._wanted.sink.write(part)
-                hashed.result()
+                if hashed is not None:
+                    hashed.result()
                 self._ends.add(part)
                 self._gauge.add(count)
                 if self._stop.is_set():
@@ -1017,10 +1039,11 @@ class _Receiver:
         self._check_disk()
         return Exported(
             size=size,
-            sha256=self._hashes["sha256"].hexdigest(),
+            sha256=self._hashes["sha256"].hexdigest() if self._hashes else "",
             seconds=self._seconds,
             witnessed=sent is not None and bool(sent.size or known.keys() & self._hashes.keys()),
             populated=sent.populated if sent is not None else None,
+            digests=known,
         )
 
     def _check_disk(self) -> None:

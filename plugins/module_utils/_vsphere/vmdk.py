@@ -26,6 +26,10 @@ from .._errors import VforgeError
 
 SECTOR = 512
 
+# Hosts of all releases make this digest of a file that they are sent. It is held against damage alone: TLS keeps others
+# away.
+HOST_DIGEST = "sha1"
+
 # The header of a sparse extent (Virtual Disk Format 5.0): magic, version, flags, capacity, sectors
 # of a grain, place and size of the text, entries of a table, place of the second and of the first
 # grain directory, sectors before the grains, a flag, four characters that text mode would spoil,

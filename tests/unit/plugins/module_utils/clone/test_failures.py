@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks as tasks_of_vcenter
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.running import Tasks
 
 _TEN = [{"name": f"web-{number}"} for number in range(10)]
 
@@ -210,6 +211,28 @@ def test_rollback_removes_what_this_task_made_and_nothing_else(start):
     assert _clones_made(tasks) == ["web-0", "web-1", "web-2", "web-x"]
     assert "What this task had made was removed again." in ran.error.message
     assert [item["name"] for item in ran.result["failures"]] == ["web-7"]
+
+
+def test_rollback_leaves_the_clone_of_another_run_whose_name_a_call_that_was_sent_twice_found_taken(start):
+    """The first call was lost before it was done, and the other run was faster than the second."""
+    tasks = start()
+    other = Tasks(tasks.sim, counting=False)
+    tasks.sim.inject(method="InstantClone_Task", nth=1, do="drop")
+    tasks.sim.inject(method="InstantClone_Task", name="web-1", times=0, do="task-fault", fault="SystemError")
+    asked = {"clones": _TEN[:2], "parallel": 1, "on_error": "rollback"}
+    ran = tasks.meanwhile("InstantClone_Task", 2, lambda: other.run(name="web-0"), **asked)
+    assert ran.actions == {"web-0": "unchanged", "web-1": "failed"}
+    assert _clones_made(tasks) == ["web-0"]
+
+
+@pytest.mark.parametrize("do", ["drop", "drop-after"])
+def test_rollback_removes_what_a_call_that_was_sent_twice_has_made(start, do):
+    tasks = start()
+    tasks.sim.inject(method="InstantClone_Task", nth=1, do=do)
+    tasks.sim.inject(method="InstantClone_Task", name="web-1", times=0, do="task-fault", fault="SystemError")
+    ran = tasks.attempt(clones=_TEN[:2], parallel=1, on_error="rollback")
+    assert ran.actions == {"web-0": "rolled_back", "web-1": "failed"}
+    assert _clones_made(tasks) == []
 
 
 def test_rollback_after_a_time_out_for_an_address(start):
