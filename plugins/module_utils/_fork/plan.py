@@ -348,6 +348,12 @@ def _to_quiesced(parent: Parent, options: ForkOptions, plans: t.Sequence[ChildPl
     return Plan(parent, tuple(due))
 
 
+def in_the_way(parent: Parent, steps: t.Collection[str]) -> VforgeError | None:
+    """Why these steps are not carried out on a parent as it is now, or None."""
+    running = [child for child in parent.children if _depends(child) and child.running]
+    return _still_running(parent, running, "disabled" if DISABLE in steps else "reset") if running else None
+
+
 def expected(plan: Create) -> Child:
     """What a new child will be, as far as that is known before it is made: for check mode."""
     datastore, parent = plan.request.datastore, plan.parent
@@ -463,18 +469,26 @@ def _is(parent: Parent, wanted: t.Any) -> bool:
     return names.same(parent.name, wanted.name or "") and in_folder
 
 
+def own_folder(request: ChildRequest, parent: Parent) -> str:
+    """The moid of the folder of a child that names none.
+
+    :raises InvalidOption: its parent is in none.
+    """
+    if not parent.folder:
+        raise InvalidOption(
+            f"child {request.name!r}: the parent is in a vApp, which is no folder.",
+            hint="Set folder.",
+            option="folder",
+        )
+    return parent.folder
+
+
 def place(request: ChildRequest, parent: Parent, folders: t.Mapping[str, tuple[str, str]]) -> Placement:
     """Turn the names of a request into what they mean around its parent.
 
     :param folders: the folder option as written -> (moid, path).
     :raises InvalidOption: when a name means nothing there; the hint lists what would do.
     """
-    if not request.folder and not parent.folder:
-        raise InvalidOption(
-            f"child {request.name!r}: the parent is in a vApp, which is no folder.",
-            hint="Set folder.",
-            option="folder",
-        )
     folder, path = folders[request.folder] if request.folder else (parent.folder, parent.folder_path)
     who = f"child {request.name!r}"
     return Placement(

@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._capv import references
+from ansible_collections.vforge.vsphere.plugins.module_utils._capv import documents, references
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment, kept
+from vforge_playbook import run_playbook
 
 _UUID = "5032c8a5-9c5e-ba7a-3804-832a03e16381"
 _TEMPLATE = {"name": "node-1.34", "path": "/DC0/vm/nodes/node-1.34", "instance_uuid": _UUID}
@@ -38,6 +38,11 @@ def _machines(template, kind="VSphereMachineTemplate", version="v1beta1"):
         ("node-1.3", False),
         ("node-1.34-old", False),
         ("node-1.34/x", False),
+        ("node-*", True),
+        ("/DC0/vm/*/NODE-1.3[0-9]", True),
+        ("*", True),
+        ("nodes-*", False),
+        ("nodes*/node-1.35", False),
         ("", False),
     ],
 )
@@ -50,6 +55,7 @@ def test_what_refers_to_a_template(kind, text, used):
 def test_lists_are_looked_into_and_others_are_not_references():
     items = [{"apiVersion": "v1", "kind": "List", "items": [_machines("node-1.34")]}, None, "text", {"kind": "VSphereVM"}]
     assert len(references.references_in(items, "x")) == 1
+    assert references.references_in(documents.load("&a {kind: List, items: [*a]}", "x"), "x") == []
     other = {**_machines("node-1.34"), "apiVersion": "example.com/v1"}
     assert references.references_in([other], "x") == []
 
@@ -100,7 +106,7 @@ def _played(tmp_path, **task):
     ]
     text = json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}])
     (tmp_path / "play.json").write_text(text, encoding="utf-8")
-    subprocess.run([*PLAYBOOK, "play.json"], cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=False)
+    run_playbook("play.json", cwd=tmp_path, env=environment(tmp_path))
     return json.loads((tmp_path / "asked.json").read_text(encoding="utf-8"))
 
 

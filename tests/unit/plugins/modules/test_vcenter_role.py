@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._role import needs
 from ansible_collections.vforge.vsphere.tests.unit.awx.stand_in import ROOT
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import InFork
+from vforge_playbook import run_playbook
 
 _NUMBERS = itertools.count(1)
 _BUILT_IN = {"System.Anonymous", "System.Read", "System.View"}
@@ -44,7 +44,7 @@ def test_a_role_is_made_changed_and_removed(role, shared_sim):
     made = role.run(flows=["instant_clone"])
     assert (made["actions"], made["added"]) == (["created"], sorted(wanted))
     calls = made["calls"]["by_method"]
-    assert (calls["AddAuthorizationRole"], calls["RetrievePropertiesEx"]) == (1, 2)
+    assert (calls["AddAuthorizationRole"], calls["RetrievePropertiesEx"]) == (1, 1)
     assert privileges(shared_sim, name) == wanted
     again = role.run(flows=["instant_clone"])
     assert (again["changed"], again["role_id"], again["diff"]["before"]) == (False, made["role_id"], again["diff"]["after"])
@@ -84,15 +84,8 @@ def test_an_answer_that_was_lost_makes_no_second_role_and_no_failure(role, share
 def played(sim, folder, **given):
     """Plays playbooks/vcenter_role.yml, as the guide on privileges says."""
     variables = json.dumps({f"vcenter_role_{name}": value for name, value in given.items()})
-    ran = subprocess.run(
-        [*PLAYBOOK, "playbooks/vcenter_role.yml", "-e", variables],
-        cwd=ROOT,
-        env=environment(folder, sim),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    code, output = run_playbook("playbooks/vcenter_role.yml", "-e", variables, cwd=ROOT, env=environment(folder, sim))
+    assert code == 0, output
 
 
 def test_the_playbook_makes_a_role_of_privileges_alone_and_removes_it_by_its_name(shared_sim, tmp_path):
@@ -100,3 +93,15 @@ def test_the_playbook_makes_a_role_of_privileges_alone_and_removes_it_by_its_nam
     assert privileges(shared_sim, "vr-played") == {"VirtualMachine.Interact.Suspend"}
     played(shared_sim, tmp_path, name="vr-played", state="absent")
     assert privileges(shared_sim, "vr-played") is None
+
+
+def test_a_role_that_may_have_been_made_and_cannot_be_read_again_is_reported_as_made(role, shared_sim):
+    shared_sim.inject(method="AddAuthorizationRole", do="drop-after")
+    shared_sim.inject(method="RetrievePropertiesEx", nth=2, times=1, do="fault", fault="SystemError", message="no roles today")
+    ran = role.run(flows=["evc"])
+    assert (ran["failed"], ran["changed"], ran["actions"]) == (True, True, ["created"])
+    assert "no roles today" in ran["msg"]
+    assert ran["role_id"] is None
+    assert privileges(shared_sim, role.name) == set(ran["privileges"])
+    again = role.run(flows=["evc"])
+    assert again["changed"] is False
