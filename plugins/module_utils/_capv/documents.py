@@ -110,6 +110,16 @@ def load(text: str, where: str) -> list[t.Any]:
         raise InvalidOption(f"{where} is no YAML{line}.", hint="Mend it, or remove it.", path=where) from error
 
 
+def objects(documents: t.Iterable[t.Any]) -> t.Iterator[Document]:
+    """The objects among documents, those in lists of objects included. A list in a list is none
+    to Kubernetes, and in YAML it may be within itself.
+    """
+    for document in documents:
+        items = at(document, "items")
+        listed = items if isinstance(items, list) else []
+        yield from (each for each in (document, *listed) if isinstance(each, dict))
+
+
 def at(document: t.Any, *keys: str) -> t.Any:
     """What a document of somebody else has at a path of keys; None where there is no
     such thing, whatever its form.

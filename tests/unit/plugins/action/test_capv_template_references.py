@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._capv import references
+from ansible_collections.vforge.vsphere.plugins.module_utils._capv import documents, references
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment, kept
 from vforge_playbook import run_playbook
@@ -38,6 +38,11 @@ def _machines(template, kind="VSphereMachineTemplate", version="v1beta1"):
         ("node-1.3", False),
         ("node-1.34-old", False),
         ("node-1.34/x", False),
+        ("node-*", True),
+        ("/DC0/vm/*/NODE-1.3[0-9]", True),
+        ("*", True),
+        ("nodes-*", False),
+        ("nodes*/node-1.35", False),
         ("", False),
     ],
 )
@@ -50,6 +55,7 @@ def test_what_refers_to_a_template(kind, text, used):
 def test_lists_are_looked_into_and_others_are_not_references():
     items = [{"apiVersion": "v1", "kind": "List", "items": [_machines("node-1.34")]}, None, "text", {"kind": "VSphereVM"}]
     assert len(references.references_in(items, "x")) == 1
+    assert references.references_in(documents.load("&a {kind: List, items: [*a]}", "x"), "x") == []
     other = {**_machines("node-1.34"), "apiVersion": "example.com/v1"}
     assert references.references_in([other], "x") == []
 
