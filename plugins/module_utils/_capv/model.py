@@ -459,7 +459,7 @@ def _patterns(machine: Machine) -> t.Iterator[tuple[str, str]]:
     names += [("networks", network.name) for network in machine.networks]
     for option, name in names:
         if PATTERN.search(name):
-            yield f"{option} has {name!r}, which CAPV takes for a pattern", "Rename it in vCenter, so that it has no *, ?, [ or \\."
+            yield f"{option} has {name!r}, which CAPV takes for a pattern", "Rename it in vCenter, without *, ?, [ and \\."
 
 
 def _wrong_sizes(machine: Machine) -> t.Iterator[tuple[str, str]]:
