@@ -29,6 +29,9 @@ from typing import IO, Any
 # What a request is at most: the words and the environment.
 _MOST = 2**20
 
+# Settings that ansible-core reads while it is loaded, for good, besides the folders of plugins.
+_READ_ONCE = ("ANSIBLE_LIBRARY", "ANSIBLE_MODULE_UTILS", "ANSIBLE_NOCOLOR", "ANSIBLE_FORCE_COLOR", "ANSIBLE_LOG_PATH")
+
 
 class Playbook:
     """An ansible-playbook that was started, in a session of its own; used as a subprocess.Popen with one output.
@@ -101,6 +104,7 @@ class _Server:
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._owner = os.getpid()
+        self._settings = _read_once(env)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST)
         with theirs:
@@ -111,14 +115,19 @@ class _Server:
                 stdin=subprocess.DEVNULL,
             )
 
-    @property
-    def usable(self) -> bool:
-        """Whether it runs, and this process has started it: a fork of that one must not use it beside it."""
-        return self._owner == os.getpid() and self._process.poll() is None
+    def fits(self, env: Mapping[str, str]) -> bool:
+        """Whether it runs with the settings of this play, and this process has started it: a fork of that one must not use it
+        beside it.
+        """
+        return self._owner == os.getpid() and self._settings == _read_once(env) and self._process.poll() is None
 
     def ask(self, request: bytes, files: list[int]) -> None:
         """Have it start a play."""
         socket.send_fds(self._socket, [request], files)
+
+
+def _read_once(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: env[name] for name in env if name in _READ_ONCE or (name.startswith("ANSIBLE_") and name.endswith("_PLUGINS"))}
 
 
 _servers: list[_Server] = []
@@ -126,9 +135,12 @@ _starting = threading.Lock()
 
 
 def _server(env: Mapping[str, str]) -> _Server:
-    """That of this process, started with the first call. env: its own environment, which no play has."""
+    """That of this process, started with the first call, and again for other folders of plugins.
+
+    env: of the play; the server begins with it, too.
+    """
     with _starting:
-        if not _servers or not _servers[0].usable:
+        if not _servers or not _servers[0].fits(env):
             _servers[:] = [_Server(env)]
         return _servers[0]
 

@@ -47,6 +47,17 @@ def test_each_play_has_its_own_environment_settings_folder_and_words(folder, tmp
         assert json.loads(seen.read_text(encoding="utf-8")) == expected
 
 
+@pytest.mark.parametrize("word", ["one", "two"])
+def test_each_play_has_its_own_folders_of_plugins(folder, tmp_path, word):
+    (tmp_path / "filters").mkdir()
+    code = f"class FilterModule:\n    def filters(self):\n        return {{'said': lambda text: text + '{word}'}}\n"
+    (tmp_path / "filters" / "said.py").write_text(code, encoding="utf-8")
+    there = folder("plugins", {"debug": {"msg": "{{ 'of ' | said }}"}})
+    env = {**environment(there), "ANSIBLE_FILTER_PLUGINS": str(tmp_path / "filters")}
+    code, output = run_playbook("play.json", cwd=there, env=env)
+    assert (code, f"of {word}" in output) == (0, True), output
+
+
 def test_a_play_that_fails_says_why_and_has_its_exit_code(folder):
     there = folder("failing", {"fail": {"msg": "for a reason"}})
     code, output = run_playbook("play.json", cwd=there, env=environment(there))
