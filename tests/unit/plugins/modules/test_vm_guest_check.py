@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import pathlib
+import threading
 import uuid
 
 import pytest
@@ -67,15 +68,19 @@ def test_a_guest_that_starts_late_is_waited_for_and_one_that_does_not_is_told(gu
 
 def test_a_vm_that_is_removed_while_it_is_waited_for_is_not_called_late(guest, shared_sim):
     shared_sim.patch_vm(guest.name, tools="notRunning")
+    over = threading.Event()
 
     def remove():
-        while not shared_sim.called("WaitForUpdatesEx", 1):
+        while not shared_sim.called("WaitForUpdatesEx", 1) and not over.is_set():
             pass  # it has waited a while
         shared_sim.govc("vm.destroy", guest.name)
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         removed = pool.submit(remove)
-        said = guest.run()
+        try:
+            said = guest.run()
+        finally:
+            over.set()
         removed.result()
     assert (said["error_code"], said["vm"]["tools_answer"]) == ("not_found", False)
     assert f"{guest.name} was removed while its guest was waited for." in said["msg"]
