@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -72,4 +73,13 @@ def test_a_play_is_a_process_in_a_session_of_its_own_that_can_be_killed(tmp_path
         assert os.getsid(playbook.pid) == playbook.pid
         os.killpg(playbook.pid, signal.SIGKILL)
         playbook.communicate()
+    assert playbook.poll() == -signal.SIGKILL
+
+
+def test_ctrl_c_ends_a_play_and_the_test(tmp_path):
+    os.mkfifo(tmp_path / "play.json")
+    with pytest.raises(KeyboardInterrupt), Playbook("play.json", cwd=tmp_path, env=environment(tmp_path)) as playbook:
+        # Who waits for the play to end gets the signal as well.
+        os.kill(int(Path(f"/proc/{playbook.pid}/stat").read_text(encoding="utf-8").split()[3]), signal.SIGINT)
+        raise KeyboardInterrupt
     assert playbook.poll() == -signal.SIGKILL
