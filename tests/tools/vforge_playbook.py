@@ -15,6 +15,7 @@ import gc
 import importlib
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -31,6 +32,7 @@ _MOST = 2**20
 
 # Settings that ansible-core reads while it is loaded, for good, besides the folders of plugins.
 _READ_ONCE = ("ANSIBLE_LIBRARY", "ANSIBLE_MODULE_UTILS", "ANSIBLE_NOCOLOR", "ANSIBLE_FORCE_COLOR", "ANSIBLE_LOG_PATH")
+_FOLDER = re.compile("ANSIBLE_[A-Z_]+_PLUGINS")
 
 
 class Playbook:
@@ -131,7 +133,7 @@ class _Server:
 
 
 def _read_once(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: env[name] for name in env if name in _READ_ONCE or (name.startswith("ANSIBLE_") and name.endswith("_PLUGINS"))}
+    return {name: env[name] for name in env if name in _READ_ONCE or _FOLDER.fullmatch(name)}
 
 
 _servers: list[_Server] = []

@@ -78,8 +78,15 @@ def test_a_play_is_a_process_in_a_session_of_its_own_that_can_be_killed(tmp_path
 
 def test_ctrl_c_ends_a_play_and_the_test(tmp_path):
     os.mkfifo(tmp_path / "play.json")
-    with pytest.raises(KeyboardInterrupt), Playbook("play.json", cwd=tmp_path, env=environment(tmp_path)) as playbook:
-        # Who waits for the play to end gets the signal as well.
-        os.kill(int(Path(f"/proc/{playbook.pid}/stat").read_text(encoding="utf-8").split()[3]), signal.SIGINT)
-        raise KeyboardInterrupt
+    playbook = Playbook("play.json", cwd=tmp_path, env=environment(tmp_path))
+    # Who waits for the play to end gets the signal as well.
+    waiting = int(Path(f"/proc/{playbook.pid}/stat").read_text(encoding="utf-8").split()[3])
+
+    def ctrl_c():
+        with playbook:
+            os.kill(waiting, signal.SIGINT)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ctrl_c()
     assert playbook.poll() == -signal.SIGKILL
