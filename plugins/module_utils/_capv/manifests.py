@@ -11,7 +11,8 @@ They are those of CAPV's own ``clusterctl generate cluster``
   object, which rolls the machines.
 - Sync waves of Argo CD, which removes the highest wave first and waits until it is gone
   (controller/sort_delete.go). The Cluster and its machines are in a higher wave than what they need
-  to go: the VSphereCluster, the templates and the credentials.
+  to go: the VSphereCluster, the templates and the credentials. On the way up it waits until a wave is
+  Healthy, so what is so only with the Cluster, such as a ClusterResourceSet, is in the wave of it.
 """
 
 from __future__ import annotations
@@ -290,7 +291,7 @@ def _resource_sets(cluster: Cluster) -> list[Document]:
         "resources": [{"kind": "Secret", "name": name} for name in names],
         "strategy": "Reconcile",
     }
-    meta = _meta(cluster, f"{cluster.name}-credentials", _BEFORE)
+    meta = _meta(cluster, f"{cluster.name}-credentials", _CLUSTER)
     return [_object(_ADDONS, cluster.core_api, "ClusterResourceSet", meta, spec)]
 
 

@@ -162,7 +162,17 @@ def _sealed_one(document: Document, values: t.Sequence[str], seal: t.Callable[[s
             f"{where}: for the Secret {name}, the command of credentials printed a secret as it is. Nothing was written.",
             hint="Choose a command that encrypts, such as kubeseal or sops.",
         )
-    return dump(found)
+    return dump([_in_its_wave(found[0])])
+
+
+def _in_its_wave(manifest: Document) -> Document:
+    """What stands for a Secret, where Argo CD has the Secret: kubeseal leaves the annotation of the wave
+    to the Secret that comes of it. One that is there stays as it is: sops signs it.
+    """
+    metadata = manifest.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("annotations") or {}, dict):
+        return manifest
+    return {**manifest, "metadata": {**metadata, "annotations": {WAVE: _FIRST, **(metadata.get("annotations") or {})}}}
 
 
 def _searched(manifest: Document) -> list[str]:

@@ -6,6 +6,8 @@ import sys
 import yaml
 
 secret = yaml.safe_load(sys.stdin)
-sealed = {"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret", "metadata": secret["metadata"]}
-sealed["spec"] = {"encryptedData": {key: secrets.token_hex(40) for key in secret["stringData"]}}
+meta = secret["metadata"]
+sealed = {"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret"}
+sealed["metadata"] = {"name": meta["name"], "namespace": meta["namespace"]}
+sealed["spec"] = {"encryptedData": {key: secrets.token_hex(40) for key in secret["stringData"]}, "template": {"metadata": meta}}
 sys.stdout.write(yaml.safe_dump(sealed))

@@ -17,12 +17,15 @@ PASSWORD = "a-secret-of-capv"  # noqa: S105 (of no vCenter)
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 KEY = "-----BEGIN PRIVATE KEY-----\na-key-of-nobody\n-----END PRIVATE KEY-----\n"
 
-# Stands for kubeseal: what it prints holds nothing of what it was given but names, and is another text each time.
+# Stands for kubeseal: what it prints holds nothing of what it was given but names, and is another text each time. What else is in
+# the metadata goes to the Secret that comes of it.
 SEAL = """
 import secrets, sys, yaml
 secret = yaml.safe_load(sys.stdin)
-sealed = {"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret", "metadata": secret["metadata"]}
-sealed["spec"] = {"encryptedData": {key: secrets.token_hex(40) for key in secret["stringData"]}}
+meta = secret["metadata"]
+sealed = {"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret"}
+sealed["metadata"] = {"name": meta["name"], "namespace": meta["namespace"]}
+sealed["spec"] = {"encryptedData": {key: secrets.token_hex(40) for key in secret["stringData"]}, "template": {"metadata": meta}}
 print(yaml.safe_dump(sealed))
 """
 

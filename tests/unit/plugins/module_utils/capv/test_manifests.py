@@ -97,8 +97,9 @@ def test_what_the_cluster_needs_to_go_goes_after_it():
     found = manifests.cluster_documents(_cluster())
     last = {each["kind"] for each in found if each["metadata"]["annotations"][manifests.WAVE] == "1"}
     first = {each["kind"] for each in found if each["metadata"]["annotations"][manifests.WAVE] == "0"}
-    assert last == {"Cluster", "KubeadmControlPlane", "MachineDeployment"}
-    assert first == {"VSphereCluster", "VSphereMachineTemplate", "KubeadmConfigTemplate", "ClusterResourceSet"}
+    # To Argo CD a ClusterResourceSet is Healthy only when it has been applied in a cluster: before it, it would wait for ever.
+    assert last == {"ClusterResourceSet", "Cluster", "KubeadmControlPlane", "MachineDeployment"}
+    assert first == {"VSphereCluster", "VSphereMachineTemplate", "KubeadmConfigTemplate"}
 
 
 def test_only_applications_whose_work_outlives_the_nodes_take_it_with_them():

@@ -11,10 +11,12 @@ import sys
 import time
 
 import pytest
+import yaml
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _files
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv import documents, plan, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv.applications import IN_CLUSTER
+from ansible_collections.vforge.vsphere.plugins.module_utils._capv.manifests import WAVE
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv.secrets import SealingFailed
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv.tree import NoWorkingTree, Tree
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, TimedOut
@@ -82,6 +84,26 @@ def test_no_secret_is_in_the_tree_the_result_or_the_diff(tree):
     for secret in (PASSWORD, KEY, base64.b64encode(KEY.encode()).decode(), base64.b64encode(PASSWORD.encode()).decode()):
         assert secret.encode() not in shown
     assert PASSWORD not in repr(task.Cluster.from_params(options()))
+
+
+def test_what_is_sealed_is_in_the_wave_of_its_secret(tree):
+    """kubeseal leaves no annotation at the SealedSecret, by which Argo CD would know it."""
+    _run(tree, registration=_REGISTRATION)
+    for file in ("capi-cluster/prod/credentials.yaml", _REGISTERED):
+        for sealed in yaml.safe_load_all((tree / file).read_text(encoding="utf-8")):
+            assert sealed["metadata"]["annotations"] == {WAVE: "-1"}
+            assert sealed["spec"]["template"]["metadata"]["annotations"] == {WAVE: "-1"}
+
+
+def test_a_wave_that_the_command_leaves_is_not_touched(tree):
+    """What sops prints is signed as a whole."""
+    seal = (
+        "import sys, yaml; s = yaml.safe_load(sys.stdin); s['stringData'] = dict.fromkeys(s['stringData'], 'ENC[]');"
+        "s['metadata']['annotations'] = dict.fromkeys(s['metadata']['annotations'], 'ENC[wave]'); print(yaml.safe_dump(s))"
+    )
+    _run(tree, credentials={"command": [sys.executable, "-c", seal]})
+    sealed = next(yaml.safe_load_all((tree / "capi-cluster/prod/credentials.yaml").read_text(encoding="utf-8")))
+    assert sealed["metadata"]["annotations"] == {WAVE: "ENC[wave]"}
 
 
 def test_two_trees_of_the_same_options_are_the_same(tree, tmp_path):
