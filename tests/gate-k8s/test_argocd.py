@@ -186,7 +186,9 @@ def test_one_application_brings_up_the_first_machine(story: Story) -> None:
         INFRASTRUCTURE,
         "VSphereMachine",
         _SPACE,
-        lambda all_: any(label in each["metadata"]["labels"] and conditions(each).get("Ready") == "True" for each in all_.values()),
+        lambda all_: any(
+            label in each["metadata"]["labels"] and conditions(each).get("Ready") == "True" for each in all_.values()
+        ),
         "a control plane",
     )
     names = story.simulator.govc("find", f"/DC0/vm/{_FOLDER}", "-type", "m")
@@ -269,7 +271,12 @@ def test_all_is_removed(story: Story, workload: Workload) -> None:
     story.applications(lambda all_: set(all_) == {"management"}, "no Application but one")
     left = story.management.wait("v1", "Secret", _SPACE, lambda all_: not all_, "no Secret in the namespace")
     assert left == {}
-    for api, kind in ((_CORE, "Cluster"), (_CORE, "Machine"), (INFRASTRUCTURE, "VSphereVM"), (INFRASTRUCTURE, "VSphereCluster")):
+    for api, kind in (
+        (_CORE, "Cluster"),
+        (_CORE, "Machine"),
+        (INFRASTRUCTURE, "VSphereVM"),
+        (INFRASTRUCTURE, "VSphereCluster"),
+    ):
         assert story.management.list(api, kind, _SPACE) == {}
     assert f"{_NAME}-registration" not in story.management.list("v1", "Secret", argocd.NAMESPACE)
     assert not story.simulator.govc("find", f"/DC0/vm/{_FOLDER}", "-type", "m")

@@ -38,6 +38,7 @@ _FOLDER, _NODES = "gm-nodes", "/DC0/vm/gm-templates"
 _OLD, _NEW = f"gm-node-{VERSION}", "gm-node-next"
 _WAVE = "argocd.argoproj.io/sync-wave"
 
+
 @dataclasses.dataclass
 class Story:
     """What the tests of this file share.

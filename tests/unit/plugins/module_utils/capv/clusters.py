@@ -17,8 +17,8 @@ PASSWORD = "a-secret-of-capv"  # noqa: S105 (of no vCenter)
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 KEY = "-----BEGIN PRIVATE KEY-----\na-key-of-nobody\n-----END PRIVATE KEY-----\n"
 
-# Stands for kubeseal: what it prints holds nothing of what it was given but names, and is another text each time. What else is in
-# the metadata goes to the Secret that comes of it.
+# Stands for kubeseal: what it prints holds nothing of what it was given but names, and is another text each time. What
+# else is in the metadata goes to the Secret that comes of it.
 SEAL = """
 import secrets, sys, yaml
 secret = yaml.safe_load(sys.stdin)
