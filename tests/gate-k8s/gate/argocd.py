@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from .definitions import documents
-from .kube import Document, Kube
+from .kube import Document, Kube, Objects, conditions
 from .pki import LOOPBACK
 from .programs import Program, answers, free_port
 
@@ -48,9 +48,15 @@ _INSTALLED: tuple[Document, ...] = (
 
 def install(kube: Kube, build: Path) -> None:
     """Its definitions, and what it cannot start without."""
-    files = documents(build / "manifests" / _MANIFESTS)
-    kube.apply_all(each for each in files if each["kind"] == "CustomResourceDefinition")
+    found = [each for each in documents(build / "manifests" / _MANIFESTS) if each["kind"] == "CustomResourceDefinition"]
+    kube.apply_all(found)
+    names = {each["metadata"]["name"] for each in found}
+    kube.wait(found[0]["apiVersion"], found[0]["kind"], None, lambda all_: names <= _served(all_), "its definitions")
     kube.apply_all(_INSTALLED)
+
+
+def _served(definitions: Objects) -> set[str]:
+    return {name for name, each in definitions.items() if conditions(each).get("Established") == "True"}
 
 
 @contextmanager

@@ -106,7 +106,7 @@ class Kube:
         self,
         api_version: str,
         kind: str,
-        namespace: str,
+        namespace: str | None,
         reached: Callable[[Objects], bool],
         what: str,
         seconds: float = PATIENCE,
