@@ -18,7 +18,6 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	controller "github.com/argoproj/argo-cd/v3/cmd/argocd-application-controller/commands"
 	reposerver "github.com/argoproj/argo-cd/v3/cmd/argocd-repo-server/commands"
-	"github.com/argoproj/argo-cd/v3/util/grpc"
 	"github.com/spf13/cobra"
 )
 
@@ -42,8 +41,6 @@ func cache() *cobra.Command {
 }
 
 func main() {
-	// As Argo CD's own main does.
-	grpc.DisableSRVLookups()
 	part := &cobra.Command{Use: "argocd", SilenceUsage: true}
 	part.AddCommand(controller.NewCommand(), reposerver.NewCommand(), cache())
 	if err := part.Execute(); err != nil {
