@@ -17,7 +17,7 @@ demo: ## show the collection at work on a simulated vCenter; VERBOSE=1 shows Ans
 	$(DEV) demo
 
 .PHONY: test
-test: ## run every check, beside each other
+test: ## run every check that a change has to pass, beside each other
 	$(DEV) test
 
 .PHONY: lint go-test sanity units integration

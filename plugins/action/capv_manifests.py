@@ -133,6 +133,7 @@ class ActionModule(ControllerAction):
             args = self.checked(ARGUMENTS)
             _argspec.check_bounds(args)
             _check_needed(args)
+            self.warn_if_lost(args["path"])
             done = task.run_task(args, check_mode=self._task.check_mode)
         except VforgeError as error:
             return {**result, "failed": True, **error.as_result()}

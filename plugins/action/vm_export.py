@@ -10,3 +10,5 @@ from ansible_collections.vforge.vsphere.plugins.plugin_utils.module_action impor
 
 class ActionModule(ModuleAction):
     """Nothing of it is secret."""
+
+    KEPT = ("dest",)

@@ -91,6 +91,14 @@ def source_of(vm: SourceVm, snapshot: SnapshotSelector | None, quiesce: str, ref
     return FromNewSnapshot(quiesce=quiesce != NO and answers)
 
 
+def must_be_quiesced(vm: SourceVm, snapshot: SnapshotSelector | None, quiesce: str) -> bool:
+    """Whether a copy of a VM is to be consistent for its file systems, so that one which is not is not enough.
+
+    :param snapshot: that is copied in the place of the VM as it is.
+    """
+    return quiesce == REQUIRE and snapshot is None and not vm.powered_off
+
+
 def consistency(vm: SourceVm, source: Source, *, quiesced: bool) -> str:
     """What the disks of the copy are like: ``crash`` or ``file_system``.
 

@@ -74,6 +74,12 @@ LEFTOVER_REMOVED = "leftover_removed"
 UNSURE = (ConnectionLost, StillRunning, TaskGone, TimedOut)
 
 
+class NotQuiesced(VforgeError):
+    """A snapshot that was to be quiesced, and is not."""
+
+    error_code = "not_quiesced"
+
+
 class StillInUse(VforgeError):
     """A snapshot whose disks something still reads."""
 
@@ -318,7 +324,8 @@ def with_snapshots(
             with making(wave):
                 due = [item for item in wave if item.error is None]
                 _make(job, due, memory=memory, crash_consistent=crash_consistent)
-            use([item for item in wave if isinstance(item.own, Made)])
+            _look_whether_quiesced(job, due, crash_consistent)
+            use([item for item in wave if isinstance(item.own, Made) and item.error is None])
         finally:
             if ended is None or not ended.is_set():
                 undisturbed(job, lambda wave=wave: _remove(job, wave, ended))  # type: ignore[misc]
@@ -387,6 +394,25 @@ def _make(job: SnapshotTask[I], wave: t.Sequence[I], *, memory: bool, crash_cons
             item.own = MaybeMade()
         job.task.call(wave, start, "snapshots made", note)
         job.task.call(refused, start, "snapshots made", _note_made)
+
+
+def _look_whether_quiesced(job: SnapshotTask[I], wave: t.Sequence[I], crash_consistent: str) -> None:
+    """Look whether snapshots that were to be quiesced are: one call.
+
+    vSphere makes one all the same where VMware Tools stop meanwhile, and says so in the tree alone.
+    """
+    made = {item.own.moid: item for item in wave if item.quiesced and isinstance(item.own, Made)}
+    if not made:
+        return
+    quiesced = snapshots.read_quiesced(job.session, [item.vm.moid for item in made.values()])
+    for moid in made.keys() - quiesced:
+        item = made[moid]
+        item.quiesced = False
+        why = f"vCenter has made the snapshot of {item.title} without quiescing its file systems"
+        if crash_consistent:
+            item.warnings.append(f"{why}, so its {crash_consistent} is crash-consistent.")
+        else:
+            item.fail(NotQuiesced(f"{why}.", hint="Look whether VMware Tools run in its guest, or do not ask for it."))
 
 
 def _note_made(item: I, outcome: Outcome) -> None:

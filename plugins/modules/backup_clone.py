@@ -120,7 +120,8 @@ options:
   fresh_hours:
     description:
       - A backup that is not older than so many hours is enough, so that a run that
-        is repeated makes no second one.
+        is repeated makes no second one. With O(quiesce=require) only one that is consistent counts
+        for a VM that runs.
       - With V(0) each run makes one.
     type: int
     default: 0
@@ -128,7 +129,7 @@ options:
     description:
       - So many of the newest backups of each VM are kept. One that another rule keeps stays, too.
       - Without any rule all are kept. The newest one is kept always, and nothing is removed of a VM
-        whose backup failed.
+        whose backup failed. One whose disks another VM uses stays, with a warning.
     type: int
   keep_days:
     description:

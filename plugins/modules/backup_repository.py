@@ -97,6 +97,8 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
+    details:
+      - Images are not read, so a point is V(not_read) where it would be verified. Manifests are.
   diff_mode:
     support: none
   idempotent:
@@ -164,8 +166,8 @@ vms:
     points:
       description:
         - Each point with its C(id) and the C(action), one of V(verified), V(damaged),
-          V(kept), V(removed), V(merged) and V(unchanged). With O(state=merged) there is
-          only the point that it is about.
+          V(kept), V(removed), V(merged), V(unchanged), and in check mode V(not_read). With
+          O(state=merged) there is only the point that it is about.
         - With C(read), bytes that were compared; C(leaked), bytes that its images took for nothing,
           and C(mended), whether they were given back; C(kept_by), the rules that keep it; C(chain),
           how many images it had, one over the other; C(error), what is wrong with it.

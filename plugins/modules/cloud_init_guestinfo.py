@@ -80,8 +80,9 @@ options:
       - Without netplan cloud-init takes the name of a device in C(network) for that of the
         interface. So call it as the interface (V(ens192)), or give it C(match) with a
         C(macaddress), and C(set-name). A mapping may have the label of one of the VM's cards there,
-        such as V(Network adapter 1); its MAC address is delivered. A MAC address may be written in
-        any form, and is delivered in the one that cloud-init compares.
+        such as V(Network adapter 1); its MAC address is delivered. Where the server labels cards in
+        another language, that is the first of them. A MAC address may be written in any form, and
+        is delivered in the one that cloud-init compares.
       - C(wait_on_network) has C(ipv4) and C(ipv6). cloud-init then waits for
         such an address, without a limit.
       - C(redact) is a list of what cloud-init overwrites once it has read it, usually

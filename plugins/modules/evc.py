@@ -17,6 +17,9 @@ description:
     off. With O(power_cycle) a running VM is shut down, given the mode and started again, and it
     counts as done when VMware Tools run again. A mark (C(vforge.evc) in extraConfig) is on it
     meanwhile, so that the next run starts it where this one is ended between.
+  - With O(cluster) and O(vms), and O(power_cycle), those of the VMs that are in the way of the mode
+    are shut down together, the cluster gets the mode, and they are started again. That is the way for
+    VMs that can have no mode of their own.
   - The role P(vforge.vsphere.evc_baseline#role) brings a whole cluster
     to a mode, with its running VMs.
   - EVC changes what CPUID tells a guest. The name of the processor (C(model name) in
@@ -43,7 +46,7 @@ options:
   cluster:
     description:
       - The cluster, by its name, inventory path or managed object ID. One of
-        this, O(vm) and O(vms) is required.
+        this, O(vm) and O(vms) is required; this and O(vms) may be set together.
     type: str
   vm:
     description:
@@ -82,6 +85,8 @@ options:
   vms:
     description:
       - The VMs, when there is more than one. They are worked on at once, in one session.
+      - With O(cluster) they are those that may be off while it gets its mode. What is not in the way
+        of that goes on running, but for a VM that an earlier run has shut down, which is started.
     type: list
     elements: dict
     suboptions: *vm
@@ -99,6 +104,7 @@ options:
     description:
       - Whether VMs that are on are shut down and started again. Without it a VM that is
         on and has another mode fails.
+      - Needed for O(vms) with O(cluster).
     type: bool
     default: false
   force:
@@ -187,6 +193,18 @@ EXAMPLES = r"""
       - path: /Berlin/vm/web/web-2
     mode: Intel Haswell Generation
     power_cycle: true
+
+- name: A cluster, with two old VMs that are off until it has the mode
+  vforge.vsphere.evc:
+    hostname: vcenter.example.com
+    username: automation@vsphere.local
+    password: "{{ vcenter_password }}"
+    cluster: Berlin-1
+    mode: intel-haswell
+    vms:
+      - name: ledger
+      - name: printing
+    power_cycle: true
 """
 
 RETURN = r"""
@@ -247,7 +265,7 @@ cluster:
           elements: dict
         vms_within_mode:
           description: The same of VMs that could run in the mode as they are, on hosts of which
-            vCenter names no VM. To restart them changes nothing.
+            vCenter names no VM. To restart them one by one changes nothing; they have to be off together.
           type: list
           elements: dict
         hosts_without_named_vms:
@@ -276,7 +294,7 @@ cluster:
       type: dict
 vms:
   description: One entry for each VM, in the order of the options.
-  returned: when VMs were asked for and found
+  returned: when VMs were named and found
   type: list
   elements: dict
   contains:
@@ -378,8 +396,11 @@ def rules():
     """Which options need or exclude each other."""
     return _argspec.joined(
         _argspec.connection_rules(),
-        _argspec.one_of("cluster", "vm", "vms"),
-        {"required_if": [["state", "present", ["mode"]]]},
+        {
+            "required_one_of": [["cluster", "vm", "vms"]],
+            "mutually_exclusive": [["cluster", "vm"], ["vm", "vms"]],
+            "required_if": [["state", "present", ["mode"]]],
+        },
     )
 
 

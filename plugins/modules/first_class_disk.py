@@ -80,7 +80,8 @@ options:
       register:
         description:
           - A VMDK that is there, as V([datastore] folder/disk.vmdk), which becomes a first class
-            disk. That disk is recognized by its file from then on.
+            disk. That disk is recognized by its file from then on. It has to be on the datastore
+            of the item.
         type: str
       new_name:
         description:

@@ -45,6 +45,8 @@ options:
       - Whether to look for disks and snapshots that nobody seems to use. The files of the
         datastores are listed for it, with one call for each folder, and each disk whose file is not
         listed is asked about by itself.
+      - A snapshot counts as used where the metadata of a disk of these datastores names it. Whether
+        a disk rests on its file is known with O(details) alone.
     type: bool
     default: false
   datacenter:

@@ -71,6 +71,8 @@ options:
     description:
       - Folder of the backups, on the machine that runs the module, on any file system. It must be
         there, must be this user's or root's, and nobody else may write into it.
+      - In a job of AWX or of ansible-runner, which plays in a container, a folder of the container
+        itself is refused. The backups in it would be gone when the job ends.
     type: path
     required: true
   mode:

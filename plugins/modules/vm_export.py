@@ -163,7 +163,8 @@ options:
     description:
       - A package of the VM in O(dest) that is not older than so many hours is enough,
         whatever its name, so that a run that is repeated makes no second one. With
-        V(0), O(refresh) alone decides.
+        V(0), O(refresh) alone decides. With O(quiesce=require) only one that is consistent counts
+        for a VM that runs.
     type: int
     default: 0
   dated:

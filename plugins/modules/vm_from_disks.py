@@ -21,7 +21,8 @@ options:
   state:
     description:
       - V(present) makes the VM where it is not there.
-      - V(absent) removes it with its disks, if it is powered off and has the O(instance_uuid).
+      - V(absent) removes it with its disks, if it is powered off, has the O(instance_uuid), and no
+        other VM uses its disks.
     type: str
     choices: [present, absent]
     default: present
@@ -44,6 +45,7 @@ options:
       - The disks, as V([datastore1] web/web.vmdk), in their order on the controller.
         Required with O(state=present).
       - The files of the VM are made beside the first.
+      - A disk that another VM has, or that is a first class disk, is refused.
     type: list
     elements: str
   cpus:

@@ -127,16 +127,24 @@ options:
       - How a restored disk is proved before anything is exchanged.
       - V(content) reads it from its datastore and compares every MiB with the digests of the
         backup. This is not possible on vSAN.
-      - V(manifest) compares the size and the digest of the upload as the host reports them.
-      - V(auto) does the first where it is possible, else the second.
-        RV(disks[].compared) says which it was.
+      - V(manifest) compares the size and the digest of the upload as the host reports them. A
+        release of vSphere need not report them. The disk is deleted then, and the task fails.
+      - V(auto) does the first where it is possible, else the second as far as the host reports it,
+        with a warning where that is not all. RV(disks[].compared) says which it was.
     type: str
     choices: [auto, content, manifest]
     default: auto
+  content:
+    description:
+      - Whether disks are restored. V(false) leaves the content of disks as it is, and puts back only
+        what O(settings) names. O(disks) are then those whose storage policies are put back.
+      - With O(into), and with O(settings) or O(storage_policy).
+    type: bool
+    default: true
   storage_policy:
     description:
       - Name of the storage policy that restored disks are made with. It has to allow the datastores
-        of the disks that they replace.
+        of the disks that they replace. With O(content=false) the disks of the VM are changed to it.
       - By default a disk gets the policy of the one that it replaces, and where it replaces none,
         that which it had at the backup, with a warning where that is not possible.
       - With O(into).
@@ -146,11 +154,13 @@ options:
       - What is put back besides the content of the disks. Nothing by default, since the VM may have
         been changed for good reason.
       - V(storage_policies) has disks that are restored made with the policies that they had at the
-        backup.
+        backup. With O(content=false) disks of the VM that have others are changed to these, by one
+        call; of a disk that had none at the backup nothing is changed.
       - V(nvram) puts the settings of the firmware back, such as its boot order, of backups that have
         them. The VM has to be off, see O(power_off), and have the same kind of firmware.
-      - V(tags) attaches the tags that the VM had. Others that it has by now stay. Where one cannot be
-        attached the task fails, after the VM was powered on as O(powered_on) says.
+      - V(tags) attaches the tags that the VM had. Others that it has by now stay. Where one is gone
+        the task fails before anything is done. Where one cannot be attached, since its category
+        allows one alone, for example, it fails after the VM was powered on as O(powered_on) says.
       - With O(into).
     type: list
     elements: str
@@ -217,6 +227,7 @@ notes:
     VirtualMachine.Config.RemoveDisk on the VM. O(snapshots=remove) needs
     VirtualMachine.State.RemoveSnapshot, O(power_off) VirtualMachine.Interact.PowerOff and
     VirtualMachine.Interact.PowerOn, O(powered_on) VirtualMachine.Interact.PowerOn.
+  - With O(content=false) storage policies need VirtualMachine.Config.EditDevice on the VM.
   - To attach tags (O(settings)) it needs InventoryService.Tagging.AttachTag on the tags, which only
     a global permission gives, or one on the tag.
   - What is restored is noted in the file C(restore-UUID.json) beside the points until it is done.
@@ -250,6 +261,15 @@ EXAMPLES = r"""
     into:
       name: db-1
     keep_replaced: true
+
+- name: Give a VM that was made of a backup the tags and the storage policies that db-1 had
+  vforge.vsphere.vm_restore:
+    repository: /srv/backups
+    vm: db-1
+    into:
+      name: db-1-restored
+    content: false
+    settings: [storage_policies, tags]
 
 - name: Have the disks of the newest backup of db-1
   vforge.vsphere.vm_restore:
@@ -318,8 +338,8 @@ into:
     actions:
       description:
         - What was done, of V(leftover_removed), V(disks_brought_in), V(powered_off),
-          V(snapshots_removed), V(disks_replaced), V(replaced_disks_deleted), V(nvram_put_back),
-          V(tags_attached) and V(powered_on).
+          V(snapshots_removed), V(disks_replaced), V(replaced_disks_deleted),
+          V(storage_policies_set), V(nvram_put_back), V(tags_attached) and V(powered_on).
       type: list
       elements: str
     changed:
@@ -333,7 +353,9 @@ into:
       type: list
       elements: str
 put_back:
-  description: What was put back besides the disks, C(nvram) (whether) and C(tags) (their names).
+  description:
+    - What was put back besides the disks, C(nvram) (whether), C(tags) (their names), and with
+      O(content=false) C(storage_policies) (labels of the disks).
   returned: with O(into)
   type: dict
 left:
@@ -370,8 +392,9 @@ disks:
           not restored, since the task failed.
       type: str
     compared:
-      description: How it was proved, by its V(content) or by the V(manifest) of
-        the host. Null where it was not.
+      description: How it was proved, by its V(content), by the V(manifest) of the host, which has
+        the size and the digest of the upload, or by its V(size) alone. V(nothing) where the host
+        reports neither. Null where no disk came.
       returned: with O(into)
       type: str
     not_read:
@@ -401,7 +424,7 @@ calls:
 error_code:
   description:
     - A stable code for what went wrong, such as V(not_found), V(not_powered_off), V(snapshots),
-      V(no_controller), V(read_back_failed), V(concurrent_access) or V(backup_damaged).
+      V(no_controller), V(read_back_failed), V(upload_unverified), V(tags_gone), V(concurrent_access) or V(backup_damaged).
   returned: on failure
   type: str
 """
@@ -436,6 +459,7 @@ def argument_spec():
         "snapshots": {"type": "str", "choices": ["refuse", "remove"], "default": "refuse"},
         "keep_replaced": {"type": "bool", "default": False},
         "verify": {"type": "str", "choices": ["auto", "content", "manifest"], "default": "auto"},
+        "content": {"type": "bool", "default": True},
         "storage_policy": {"type": "str"},
         "settings": {
             "type": "list",
@@ -451,7 +475,11 @@ def rules():
     """Which options need or exclude each other."""
     return _argspec.joined(
         _argspec.connection_rules(),
-        {"required_one_of": [["dest", "into"]], "mutually_exclusive": [["into", "format"]]},
+        {
+            "required_one_of": [["dest", "into"]],
+            "mutually_exclusive": [["into", "format"]],
+            "required_if": [["content", False, ["into"]]],
+        },
     )
 
 

@@ -30,7 +30,7 @@ options:
         off. The descriptor has to be a text file of its own.
       - V(absent) deletes the disk O(datastore_path), or the file O(path) with all that
         its descriptor names. A disk that a VM has, on or off, or that a snapshot or a
-        linked clone builds on, is refused.
+        linked clone builds on, is refused, and so is a first class disk.
     type: str
     choices: [exported, imported, copied, converted, described, absent]
     required: true
@@ -170,9 +170,10 @@ options:
     description:
       - How an imported disk is proved.
       - V(manifest) compares the size and the digest that the host reports
-        of the file with what was sent.
+        of the file with what was sent. A release of vSphere need not report them; a warning says
+        where there was no digest.
       - V(content) reads the disk back from its datastore besides, and compares its
-        content. This is not possible on vSAN.
+        content. This is not possible on vSAN. A disk that was imported without is read back, too.
     type: str
     choices: [manifest, content]
     default: manifest
@@ -201,7 +202,7 @@ options:
     description:
       - Whether a disk that is in the place already is replaced, or made again.
       - Without it, one that was not made of the same source is left alone, and the task fails.
-      - A disk that a VM has, on or off, is not replaced in any case.
+      - A disk that a VM has, on or off, and a first class disk are not replaced in any case.
     type: bool
     default: false
   timeout:
@@ -242,8 +243,9 @@ attributes:
   idempotent:
     support: full
     details:
-      - An exported disk of a VM that is off is exported again when it was changed. Of a running VM
-        a later state is exported only with O(force=true).
+      - An exported disk of a VM that is off is exported again when it was changed. Where it comes by
+        a lease and the host does not tell its content ID, a start or a new configuration of the VM
+        counts as a change. Of a running VM a later state is exported only with O(force=true).
   action_group:
     support: full
 requirements:
@@ -421,7 +423,7 @@ failures:
   type: list
   elements: dict
 timing:
-  description: Seconds by phase.
+  description: Seconds by phase. C(transfer) is the part of C(work) in which a disk is on its way.
   returned: always
   type: dict
 calls:

@@ -224,6 +224,9 @@ disk:
     disks_of_vm:
       description: How many disks the VM has.
       type: int
+    snapshots_of_vm:
+      description: How many snapshots the VM has.
+      type: int
     label:
       description: Label of the disk in the VM.
       type: str

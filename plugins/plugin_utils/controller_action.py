@@ -13,6 +13,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._job_container import why_not_kept
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import shapes
 
 
@@ -33,3 +34,8 @@ class ControllerAction(ActionBase):
         except AnsibleError as error:
             raise InvalidOption(" ".join(str(error.message).split())) from error
         return t.cast("dict[str, t.Any]", args)
+
+    def warn_if_lost(self, path: str) -> None:
+        """Say so where a file that is to outlive the job would be gone with it."""
+        if reason := why_not_kept(path):
+            self._display.warning(reason)

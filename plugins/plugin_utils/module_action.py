@@ -20,6 +20,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.vforge.vsphere.plugins import modules
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import VARIABLES
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
+from ansible_collections.vforge.vsphere.plugins.module_utils._job_container import why_not_kept
 from ansible_collections.vforge.vsphere.plugins.module_utils._lifeline import VARIABLE
 from ansible_collections.vforge.vsphere.plugins.modules import installed_module
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import ready_made, shapes
@@ -35,11 +36,13 @@ class ModuleAction(ActionBase):
     :cvar SECRET: options that are mappings with secrets in them.
     :cvar LISTS: options that are lists of mappings, in which SECRET holds too.
     :cvar ADDRESS: whether the option ``source`` may be an address.
+    :cvar KEPT: options that name a file or a folder which is to outlive the job.
     """
 
     SECRET: t.ClassVar[tuple[str, ...]] = ()
     LISTS: t.ClassVar[tuple[str, ...]] = ()
     ADDRESS: t.ClassVar[bool] = False
+    KEPT: t.ClassVar[tuple[str, ...]] = ()
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Run the module; its result is the task's.
@@ -52,6 +55,8 @@ class ModuleAction(ActionBase):
         result = super().run(tmp, task_vars)
         try:
             args = self.arguments()
+            if self._on_this_machine:
+                self.check_kept(args)
         except VforgeError as error:
             # No module has run: there is nothing to measure, and no argument to show.
             return {**result, "failed": True, **error.as_result(), "timing": {"connect": 0.0, "total": 0.0}}
@@ -84,12 +89,24 @@ class ModuleAction(ActionBase):
         """
         return sealed_texts(sealed(self.meant(), self.SECRET, self.LISTS), address=self.ADDRESS)
 
+    def kept(self, args: dict[str, t.Any]) -> list[str]:
+        """The files and folders that the module writes to and that are to outlive the job."""
+        return [args[name] for name in self.KEPT if isinstance(args.get(name), str)]
+
+    def check_kept(self, args: dict[str, t.Any]) -> None:
+        """Warn of what the module writes here and that would be gone with the job.
+
+        :param args: what the module is given.
+        """
+        for reason in filter(None, map(why_not_kept, self.kept(args))):
+            self._display.warning(reason)
+
     def _saying_where_to_set_it(self, result: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """The result; where a module on another machine misses what a variable would give it,
         with the place to set that.
         """
         variable = VARIABLES.get(result.get("option", ""))
-        if result.get("error_code") != "invalid_option" or variable is None or self._connection.transport == "local":
+        if result.get("error_code") != "invalid_option" or variable is None or self._on_this_machine:
             return result
         host = self._task.delegate_to or task_vars.get("inventory_hostname", "another machine")
         is_set = f"{variable} is set where ansible-playbook runs, but the" if os.environ.get(variable) else "The"
@@ -121,9 +138,13 @@ class ModuleAction(ActionBase):
             line.close()
 
     @property
+    def _on_this_machine(self) -> bool:
+        return self._connection.transport == "local"
+
+    @property
     def _is_here(self) -> bool:
         """Whether the module runs on this machine, and not in the background."""
-        return self._connection.transport == "local" and not self._task.async_val
+        return self._on_this_machine and not self._task.async_val
 
     @contextlib.contextmanager
     def _started(self) -> t.Iterator[str | None]:

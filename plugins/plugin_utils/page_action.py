@@ -55,6 +55,7 @@ class PageAction(ControllerAction):
             path = os.path.abspath(os.path.expanduser(args["path"]))
             _argspec.check_bounds(args)
             _files.check(path, what=_WHAT)
+            self.warn_if_lost(path)
             changed = False
             if args.get("result") is not None:
                 changed = self._write(path, self._page(args), deadline)

@@ -10,7 +10,7 @@ import json
 import urllib.parse
 from typing import Any
 
-_PATIENCE = 60.0
+_PATIENCE = 300.0
 
 
 class SimulatorError(Exception):
@@ -65,6 +65,10 @@ class Control:
         """
         query = urllib.parse.urlencode({"method": method, "count": count, "within_ms": int(within * 1000)})
         return int(self.request("GET", f"/calls?{query}")["by_method"].get(method, 0)) >= count
+
+    def settle(self) -> None:
+        """Wait until no call is under way: those of a client that was killed are carried out all the same."""
+        self.request("GET", "/calls?settled")
 
     def reset_calls(self) -> None:
         """Count from zero again."""
@@ -229,6 +233,20 @@ class Control:
     def fail_leases(self, fault: str = "SystemError") -> int:
         """End all leases that live with a fault, as a host that goes down, and return how many there were."""
         return int(self.request("POST", "/leases", {"fail": fault})["ended"])
+
+    def forget_leases(self, within: float = 1.0) -> int:
+        """Have the leases that live now time out soon: those who held them have ended, and no lease is theirs who live.
+
+        So what a killed client leaves is there for the next one, and no lease of a client that lives times out because the
+        machine is busy, as it could where all leases were short.
+
+        Args:
+            within: seconds until they end.
+
+        Returns:
+            How many there were.
+        """
+        return int(self.request("POST", "/leases", {"fail": "Timedout", "after_ms": int(within * 1000)})["ended"])
 
     def relay_leases(self, relayed: bool = True) -> None:
         """Have the URLs of leases to come lead to the server that was asked (``*``), or to the hosts again."""

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 from vforge_sim import Simulator
+
+# What only one that hangs takes, on however busy a machine.
+PATIENCE = 300.0
 
 _COLLECTION = "ansible_collections.vforge.vsphere.plugins"
 
@@ -27,6 +33,16 @@ basic._ANSIBLE_PROFILE = "legacy"
 from {package}.modules.{name} import main
 main()
 """
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process waits for this signal: a module that is told to end has it take its course from then on.
+
+    Raises:
+        OSError: it is gone.
+    """
+    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
 
 
 class ModuleProcess:
@@ -73,7 +89,7 @@ class ModuleProcess:
 
     def result(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
         """What the module returned; it must end by itself and say nothing else."""
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=PATIENCE)
         assert b"Traceback" not in out + err, (out + err).decode()
         result: dict[str, Any] = json.loads(out)
         assert process.returncode == (1 if result.get("failed") else 0)
@@ -85,7 +101,7 @@ class ModuleProcess:
 
     def until(self, process: subprocess.Popen[bytes], enough: Callable[[], object]) -> None:
         """Watch the simulator while the module is held up by it."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE
         while not enough():
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < end, "the module did not come so far"
@@ -93,6 +109,23 @@ class ModuleProcess:
     def until_called(self, process: subprocess.Popen[bytes], method: str, count: int) -> None:
         """Wait until the module has called a method so often, in which the simulator holds it up."""
         self.until(process, lambda: self.sim.called(method, count))
+
+    def strike(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        """Send the module, which the simulator holds up, a signal, and let the calls go on once it has noticed that."""
+
+        def noticed() -> bool:
+            select.select([], [], [], 0.01)  # only to leave the processor to the module
+            return not catches(process.pid, number)
+
+        process.send_signal(number)
+        if number == signal.SIGKILL:
+            process.wait(PATIENCE)
+            self.sim.settle()
+        else:
+            self.until(process, noticed)
+            # From its handler to where it lets no more calls begin; for those under way it waits five times as long.
+            select.select([], [], [], 1.0)
+        self.sim.clear()
 
     def calls(self, method: str) -> int:
         """How often the server was called since the module was started."""

@@ -34,6 +34,7 @@ _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]
 sys.path.insert(0, str(_ROOT / "tests" / "tools"))
 
+from devtools.debian import with_libnbd  # noqa: E402  pylint: disable=wrong-import-position
 from vforge_ova import Package, write_package  # noqa: E402  pylint: disable=wrong-import-position
 from vforge_sim import Simulator  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -153,7 +154,8 @@ def _fresh_shared_sim(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(autouse=True)
 def _signals_as_before() -> Iterator[None]:
     """Leave the signals as they were: what ends by one in this process ignores them from then on, as a module does."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    ours = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGURG)
+    before = {number: signal.getsignal(number) for number in ours}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -193,31 +195,9 @@ def _load(root: Path, name: str) -> None:
             _load(root, needed[1])
 
 
-# What of Debian libnbd needs: a system has it that has installed python3-libnbd.
-_LIBNBD_NEEDS = (
-    "libnbd",
-    "libxml2",
-    "libgnutls",
-    "libicu",
-    "libp11-kit",
-    "libidn2",
-    "libunistring",
-    "libtasn1",
-    "libnettle",
-    "libhogweed",
-    "libgmp",
-    "liblzma",
-)
-
-
 @pytest.fixture
 def programs(tools: Path, libnbd: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """qemu-img, qemu-nbd and libnbd for the modules of a play."""
-    libraries = tmp_path / "libraries"
-    libraries.mkdir()
-    for name in _LIBNBD_NEEDS:
-        for path in tools.parent.rglob(f"{name}*.so*"):
-            (libraries / path.name).symlink_to(path)
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(libraries))
-    monkeypatch.setenv("PYTHONPATH", str(tools.parent / "usr/lib/python3/dist-packages"))
+    for name, value in with_libnbd(tools.parent, tmp_path / "libraries").items():
+        monkeypatch.setenv(name, value)
     assert libnbd is None

@@ -20,14 +20,12 @@ import time
 import typing as t
 
 from .._errors import VforgeError
-from .copying import Copied, Stream, at_once, pieces
-from .model import BLOCK, BackupDamaged
+from .copying import Copied, Stream, at_once, not_as_backed_up, pieces
+from .model import BLOCK, SECTOR
 
 if t.TYPE_CHECKING:
     from .blockmap import BlockMap
     from .images import Nbd
-
-SECTOR = 512
 
 # What differs is written in pieces of qcow2's clusters.
 _CHUNK = 64 * 1024
@@ -178,10 +176,7 @@ class Auditing:
         """
         earlier = image.read(start, len(data))
         if hashlib.sha256(earlier).digest() != expected:
-            raise BackupDamaged(
-                f"The newest backup is not what was backed up: it differs from its digests at byte {start}.",
-                hint="Verify the repository. With mode full the next backup does not stand on it.",
-            )
+            raise not_as_backed_up(start)
         written = 0
         missed: list[tuple[int, int]] = []
         for offset, length in differing(data, earlier, _CHUNK):

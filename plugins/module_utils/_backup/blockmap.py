@@ -62,20 +62,17 @@ class BlockMap:
             shutil.copyfile(earlier, path)
         count = -(-capacity // BLOCK)
         with open(path, "r+b") as file:
-            # The last block of the earlier disk may have been a short one: it is made again, as the
+            # Where the disk grew, its last block may have been a short one: it is made again, as the
             # rest is. Who copies has to look at it.
-            first = earlier_capacity // BLOCK
-            file.truncate(first * DIGEST_BYTES)
+            kept = count if earlier_capacity == capacity else earlier_capacity // BLOCK
+            file.truncate(kept * DIGEST_BYTES)
             file.seek(0, os.SEEK_END)
-            while first < count:
-                some = min(_MANY, count - first)
-                file.write(_ZEROS * some)
-                first += some
+            for first in range(kept, count, _MANY):
+                file.write(_ZEROS * min(_MANY, count - first))
         found = cls(path, capacity, write=True)
-        if found.count:
-            last = found.count - 1
-            if found.length(last) < BLOCK:
-                found[last] = hashlib.sha256(bytes(found.length(last))).digest()
+        last = count - 1
+        if kept <= last and found.length(last) < BLOCK:
+            found[last] = hashlib.sha256(bytes(found.length(last))).digest()
         return found
 
     def length(self, block: int) -> int:

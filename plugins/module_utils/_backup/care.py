@@ -196,7 +196,8 @@ def _verify(machine: Machine, options: CareOptions, entry: Entry, deadline: floa
     for name, error in known.damaged.items():
         entry["points"].append({"id": name, "action": "damaged", "read": 0, "error": error.as_result()})
     for point in known.points[-1:] if options.newest else known.points:
-        found: Entry = {"id": point.id, "action": "verified", "read": 0, "leaked": 0, "mended": False}
+        # To read all of it is what verifying is, so in check mode nothing is known of it.
+        found: Entry = {"id": point.id, "action": "not_read" if check else VERIFIED, "read": 0, "leaked": 0, "mended": False}
         if not check:
             try:
                 _verify_point(machine, point, known, found, deadline)

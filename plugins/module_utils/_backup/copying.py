@@ -18,7 +18,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from .._errors import TimedOut, VforgeError
 from .blockmap import BlockMap, differences
 from .images import GoOn, Nbd, to_the_end
-from .model import BLOCK, BackupDamaged
+from .model import BLOCK, SECTOR, BackupDamaged
 
 _NOTHING = bytes(BLOCK)
 
@@ -165,12 +165,13 @@ class Copying:
 
 
 X = t.TypeVar("X")
+I = t.TypeVar("I")  # noqa: E741 (as X, for what a thread works with)
 
 
 def at_once(
-    images: t.Sequence[Nbd],
+    images: t.Sequence[I],
     due: t.Iterator[X],
-    work: t.Callable[[Nbd, t.Iterator[X]], None],
+    work: t.Callable[[I, t.Iterator[X]], None],
     go_on: t.Callable[[], None],
 ) -> None:
     """Do pieces of work, a thread for each connection to an image.
@@ -200,23 +201,33 @@ def at_once(
         worker.result()
 
 
-def read_back(copied: Copied, images: t.Sequence[Nbd], digests: BlockMap, go_on: t.Callable[[], None]) -> None:
+def read_back(
+    copied: Copied,
+    images: t.Sequence[Nbd],
+    below: t.Sequence[Nbd | None],
+    digests: BlockMap,
+    go_on: t.Callable[[], None],
+) -> None:
     """Read what was copied from the image again, compare it, and note the digests of its blocks.
 
     :param images: connections to it; it was opened again, so that
         what is read is what the file has.
+    :param below: as many connections to the image that it stands on; None where it stands on none,
+        or no block was copied in parts.
+    :param digests: of blocks that were copied in parts those of before.
     :param go_on: is called between two blocks, by any thread; raises why it is to end.
     :raises ReadBackFailed: where it is something else.
+    :raises BackupDamaged: the rest of a block is not what it was at the earlier point.
     """
 
-    def work(image: Nbd, blocks: t.Iterator[int]) -> None:
+    def work(image: tuple[Nbd, Nbd | None], blocks: t.Iterator[int]) -> None:
         for block in blocks:
-            digests[block] = _read_back(image, block, copied, digests)
+            digests[block] = _read_back(*image, block, copied, digests)
 
-    at_once(images, copied.blocks, work, go_on)
+    at_once(list(zip(images, below, strict=True)), copied.blocks, work, go_on)
 
 
-def _read_back(image: Nbd, block: int, copied: Copied, digests: BlockMap) -> bytes:
+def _read_back(image: Nbd, below: Nbd | None, block: int, copied: Copied, digests: BlockMap) -> bytes:
     """The digest of a block, once it is as it was copied."""
     start = block * BLOCK
     data = image.read(start, digests.length(block))
@@ -232,7 +243,33 @@ def _read_back(image: Nbd, block: int, copied: Copied, digests: BlockMap) -> byt
             f"The image has something else at byte {wrong[0]} than what was written there.",
             hint="The storage of the repository, or this machine's memory, is not to be trusted.",
         )
+    if parts is not None and _digest_before(data, start, parts, below) != digests[block]:
+        raise not_as_backed_up(start)
     return digest
+
+
+def _digest_before(data: bytes | bytearray, start: int, parts: t.Iterable[tuple[int, int, bytes]], below: Nbd | None) -> bytes:
+    """The digest that a block had before parts of it were copied.
+
+    The rest of it comes from the earlier image. What that has lost must not get a digest that says
+    it is right.
+    """
+    before = bytearray(data)
+    for offset, length, _digest in parts:
+        earlier = below.read(offset, length) if below is not None else bytes(length)
+        before[offset - start : offset - start + length] = earlier
+    return hashlib.sha256(before).digest()
+
+
+def not_as_backed_up(offset: int) -> BackupDamaged:
+    """The error of an earlier image on which a new one cannot stand.
+
+    :param offset: of the block that differs.
+    """
+    return BackupDamaged(
+        f"The newest backup is not what was backed up: its block of 1 MiB at byte {offset} differs from its digest.",
+        hint="Verify the repository. With mode full the next backup does not stand on it.",
+    )
 
 
 def blocks_of(areas: t.Iterable[tuple[int, int]]) -> t.Iterator[int]:
@@ -277,7 +314,8 @@ def prove(
         return image.read(offset, length)
 
     with Nbd.image(path, form=form) as image:
-        if image.size < digests.capacity:
+        # Images have whole sectors.
+        if image.size != -(-digests.capacity // SECTOR) * SECTOR:
             raise BackupDamaged(
                 f"{called or path} has {image.size} bytes, and the disk had {digests.capacity}.",
                 hint="Take another point, or another copy of the repository.",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -14,7 +15,7 @@ from .. import _files
 from . import images
 from .audit import Auditing
 from .blockmap import BlockMap
-from .copying import Copied, Copying, prove, read_back
+from .copying import Copied, Copying, not_as_backed_up, prove, read_back
 from .images import Nbd
 from .model import BLOCK, BackupDamaged, DiskBackup, Point, ToolFailed
 from .repository import Known, Machine
@@ -27,7 +28,7 @@ class NewDisk:
     """A disk of which a backup is made.
 
     :ivar capacity: in bytes, as vSphere has it: what a server says may be rounded.
-    :ivar change_id, identity, reason: see ``DiskBackup``.
+    :ivar change_id, identity, reason, delta: see ``DiskBackup``.
     """
 
     key: int
@@ -38,6 +39,7 @@ class NewDisk:
     identity: str
     transport: str
     reason: str = ""
+    delta: str = ""
 
     @property
     def file(self) -> str:
@@ -57,12 +59,14 @@ class Earlier:
 class Staged:
     """A disk that was copied into a staged folder, and not read back yet.
 
+    :ivar below: path of the image that its own stands on; empty where it stands on none.
     :ivar streams: connections at the same time.
     """
 
     disk: NewDisk
     earlier: Earlier | None
     path: str
+    below: str
     copied: Copied
     streams: int
 
@@ -91,7 +95,8 @@ def copy(
         if earlier is not None:
             _note_grown(machine, earlier, connections[0], digests)
         copied = copying.copy(areas, connections, digests)
-    return Staged(disk, earlier, path, copied, copying.streams)
+    below = machine.path_of(earlier.point, earlier.disk) if earlier else ""
+    return Staged(disk, earlier, path, below, copied, copying.streams)
 
 
 def finish(staged: Staged, go_on: t.Callable[[], None]) -> DiskBackup:
@@ -99,13 +104,15 @@ def finish(staged: Staged, go_on: t.Callable[[], None]) -> DiskBackup:
 
     :param go_on: is called between two blocks; raises why it is to end.
     :raises ReadBackFailed: it does not read as it was written.
+    :raises BackupDamaged: what it has from the earlier image is not what was backed up.
     """
     disk, earlier, copied = staged.disk, staged.earlier, staged.copied
     with (
         BlockMap(f"{staged.path}.sha256", disk.capacity, write=True) as digests,
         Nbd.images(staged.path, staged.streams) as connections,
+        _below(staged) as below,
     ):
-        read_back(copied, connections, digests, go_on)
+        read_back(copied, connections, below, digests, go_on)
         digest = digests.digest()
     return DiskBackup(
         key=disk.key,
@@ -122,7 +129,18 @@ def finish(staged: Staged, go_on: t.Callable[[], None]) -> DiskBackup:
         written=copied.written,
         tracking="active" if disk.change_id else "not_active",
         reason=disk.reason,
+        delta=disk.delta,
     )
+
+
+@contextlib.contextmanager
+def _below(staged: Staged) -> t.Iterator[t.Sequence[Nbd | None]]:
+    """Connections to the image that a new one stands on, where they are needed."""
+    if not staged.below or not staged.copied.parts:
+        yield [None] * staged.streams
+        return
+    with Nbd.images(staged.below, staged.streams) as connections:
+        yield connections
 
 
 def _new_map(machine: Machine, path: str, disk: NewDisk, earlier: Earlier | None) -> BlockMap:
@@ -145,10 +163,7 @@ def _note_grown(machine: Machine, earlier: Earlier, image: Nbd, digests: BlockMa
     data = image.read(block * BLOCK, digests.length(block))
     with machine.digests_of(earlier.point, earlier.disk) as known:
         if hashlib.sha256(data[:there]).digest() != known[block]:
-            raise BackupDamaged(
-                f"The newest backup is not what was backed up: its last block of 1 MiB, at byte {block * BLOCK}, differs.",
-                hint="Verify the repository. With mode full the next backup does not stand on it.",
-            )
+            raise not_as_backed_up(block * BLOCK)
     digests[block] = hashlib.sha256(data).digest()
 
 

@@ -119,13 +119,19 @@ def _vm(repository: Repository, uuid: str) -> dict[str, t.Any]:
 
 def _stored(machine: Machine, point: Point) -> dict[str, t.Any]:
     """What a point takes on its file system, and what was done with it."""
-    paths = [machine.path_of(point, disk) for disk in point.disks]
-    seen = [os.stat(path) for path in paths if os.path.exists(path)]
     return {
-        "stored": sum(status.st_blocks * 512 for status in seen),
+        "stored": sum(_allocated(machine.path_of(point, disk)) for disk in point.disks),
         "verified": records.verified(machine, point),
         "restored": records.restored(machine, point),
     }
+
+
+def _allocated(path: str) -> int:
+    """What a file takes; nothing where it is not there, since another run may just remove its point."""
+    try:
+        return os.stat(path).st_blocks * 512
+    except FileNotFoundError:
+        return 0
 
 
 # Restoring
@@ -155,8 +161,8 @@ class RestoreOptions:
         """
         if not params.get("dest"):
             raise InvalidOption("Neither dest nor into is set.", hint="Set one of them.", option="dest")
-        for option in ("settings", "storage_policy"):
-            if params.get(option):
+        for option in ("settings", "storage_policy", "content"):
+            if params[option] is False if option == "content" else params.get(option):
                 raise InvalidOption(
                     f"The option {option} is for a VM that is restored into.",
                     hint="Set into, or leave it out.",

@@ -21,6 +21,8 @@ if t.TYPE_CHECKING:
 # Each MiB of a disk has a digest of its own.
 BLOCK = 1 << 20
 
+SECTOR = 512
+
 # What a manifest is written as. A reader refuses one that is newer than itself.
 FORMAT = 1
 
@@ -68,6 +70,8 @@ class DiskBackup:
         as the next one, in points of earlier releases.
     :ivar reason: the code of why it was read whole, such as
         ``tracking_restarted``; empty for an increment.
+    :ivar delta: path of the delta disk that the guest wrote to; empty where it had none, and in
+        points of earlier releases.
     """
 
     key: int
@@ -84,6 +88,7 @@ class DiskBackup:
     written: int
     tracking: str = ""
     reason: str = ""
+    delta: str = ""
 
     @property
     def map_file(self) -> str:
@@ -223,6 +228,11 @@ def point_id(when: datetime.datetime, run: str) -> str:
     :param run: of which run, eight hexadecimal digits at least.
     """
     return f"{when:%Y%m%dT%H%M%SZ}-{run[:8]}"
+
+
+def second_of(point: str) -> str:
+    """When a point was made, as its ID has it: a text that sorts as time does."""
+    return point.partition("-")[0]
 
 
 def is_point_id(name: str) -> bool:

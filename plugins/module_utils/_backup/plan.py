@@ -25,6 +25,16 @@ BACK_UP = "back_up"
 _ASKED = FullRequired("asked_for", "A full backup was asked for.")
 _NO_POINT = FullRequired("no_earlier_backup", "There is no earlier backup of it.")
 
+_DAMAGED = FullRequired("earlier_backup_damaged", "Its newest backup, or one that this stands on, is damaged.")
+
+# A revert discards the delta disk that the guest wrote to. Nowhere is it promised that tracking begins again then, and
+# a changeId of the states that are gone may look like an older one of those that came after. Where there was
+# no delta disk, there was nothing to revert to that is older than the backup.
+_DELTA_GONE = FullRequired(
+    "delta_disk_gone",
+    "The delta disk that its guest wrote to at the newest backup is gone: it was reverted, or its snapshots were removed.",
+)
+
 
 class NotBackedUp(VforgeError):
     """A VM of which no backup can be made as it is."""
@@ -63,6 +73,18 @@ class Audit(Changes):
 
 
 Reading: t.TypeAlias = Whole | Changes
+
+
+@dataclasses.dataclass(frozen=True)
+class Earlier:
+    """What there is of a VM.
+
+    :ivar point: the newest one, on which a new one can stand; None where there is none.
+    :ivar damaged: whether any is damaged.
+    """
+
+    point: Point | None = None
+    damaged: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,12 +152,11 @@ def check(vm: Vm, options: BackupOptions) -> None:
         )
 
 
-def fresh(points: t.Sequence[Point], options: BackupOptions, now: datetime.datetime) -> Point | None:
+def fresh(newest: Point | None, options: BackupOptions, now: datetime.datetime) -> Point | None:
     """The newest point of a VM, where it is new enough to make no other.
 
     One that a clock of tomorrow has dated far ahead is not: it would be new enough for ever.
     """
-    newest = points[-1] if points else None
     enough = datetime.timedelta(hours=options.fresh_hours)
     return newest if newest is not None and abs(now - newest.time) < enough else None
 
@@ -185,32 +206,36 @@ def fell_back(path: str, chosen: str, ways: t.Sequence[Way], vm: Vm, options: Ba
     )
 
 
-def reading(disk: Disk, point: Point | None, options: BackupOptions, way: str) -> Reading:
+def reading(disk: Disk, earlier: Earlier, options: BackupOptions, way: str) -> Reading:
     """What is read of a disk.
 
     :param disk: as the snapshot has it.
-    :param point: the newest there is; None where there is none.
     :param way: the transport that reads it.
     :raises NotBackedUp: when only an increment was asked for, and there can be none.
     """
-    found = _reading(disk, point, options, way)
+    found = _reading(disk, earlier, options, way)
     if isinstance(found, Whole) and options.mode == INCREMENTAL:
         raise full_required(disk, found.why)
     return found
 
 
-def _reading(disk: Disk, point: Point | None, options: BackupOptions, way: str) -> Reading:
+def _reading(disk: Disk, there: Earlier, options: BackupOptions, way: str) -> Reading:
+    point = there.point
     earlier = point.disk(disk.key) if point is not None else None
     if options.mode == FULL_MODE:
         return Whole(disk, _ASKED)
     if way not in INCREMENTS and options.mode != AUDIT:
         return Whole(disk, FullRequired("whole_disks_only", "An export lease has whole disks."))
+    if point is None and there.damaged:
+        return Whole(disk, _DAMAGED)
     if point is None or earlier is None:
         return Whole(disk, _NO_POINT)
     # A disk that grew can be asked about: what is new reads as changed (API reference).
     capacity = disk.capacity if earlier.capacity < disk.capacity else earlier.capacity
     kept = Kept(earlier.change_id, earlier.identity, capacity) if earlier.change_id else None
     why = judge(kept, disk)
+    if why is None and earlier.delta and earlier.delta not in disk.files:
+        why = _DELTA_GONE
     if why is not None or not earlier.change_id:
         return Whole(disk, why or _NO_POINT)
     kind = Audit if options.mode == AUDIT else Changes

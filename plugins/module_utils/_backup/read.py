@@ -11,7 +11,7 @@ import dataclasses
 import typing as t
 
 from .._connector.find import TO_ANCESTORS, find_each, path_in, readable
-from .._connector.props import Route, Row, collect, read
+from .._connector.props import Route, Row, collect, read_all
 from .._connector.pyvmomi import vim
 from .._vsphere import snapshots
 from .._vsphere.compute import NETWORKS, VM_TO_DATASTORES, networks_in
@@ -131,10 +131,20 @@ def _vm(rows: t.Mapping[str, Row], row: Row, networks: t.Mapping[str, str], fiel
 
 @dataclasses.dataclass(frozen=True)
 class Snapshotted:
-    """A VM as a snapshot has it: its disks, and all that it is made of."""
+    """A VM as a snapshot has it: its disks, and all that it is made of.
+
+    :ivar powered_off: whether the VM is off now; no snapshot says what its VM was.
+    """
 
     disks: tuple[Disk, ...]
     machine: Machine
+    powered_off: bool = False
+
+
+_SNAPSHOTTED: dict[type, tuple[str, ...]] = {
+    vim.vm.Snapshot: ("config",),
+    vim.VirtualMachine: ("runtime.powerState",),
+}
 
 
 def read_snapshots(session: Session, vms: t.Mapping[str, Vm]) -> dict[str, Snapshotted]:
@@ -143,12 +153,17 @@ def read_snapshots(session: Session, vms: t.Mapping[str, Vm]) -> dict[str, Snaps
 
     :param vms: by the moids of the snapshots.
     """
-    refs = [snapshots.reference(session, moid) for moid in vms]
-    rows = read(session, refs, vim.vm.Snapshot, ("config",))
+    refs = [snapshots.reference(session, moid) for moid in vms] + [reference(session, vm.moid) for vm in vms.values()]
+    rows = read_all(session, refs, _SNAPSHOTTED)
     found = {}
-    for moid, row in rows.items():
-        config, vm = row.get("config"), vms[moid]
+    for moid, vm in vms.items():
+        config = rows[moid].get("config") if moid in rows else None
         if config is None:
             continue
-        found[moid] = Snapshotted(disks_in(config.hardware.device), machine_of(config, vm.name, vm.networks, {}))
+        now = rows[vm.moid].values if vm.moid in rows else {}
+        found[moid] = Snapshotted(
+            disks_in(config.hardware.device),
+            machine_of(config, vm.name, vm.networks, {}),
+            powered_off=str(now.get("runtime.powerState")) == "poweredOff",
+        )
     return found

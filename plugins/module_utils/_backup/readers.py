@@ -262,8 +262,8 @@ class ImageReader:
     def data(self, capacity: int) -> list[tuple[int, int]]:
         """What the image has."""
         with contextlib.closing(self.open()) as disk:
-            # A VMDK has whole sectors.
-            if disk.size != -(-capacity // 512) * 512:
+            # A streamOptimized VMDK has whole sectors, or whole grains.
+            if disk.size < capacity or not leases.same_grains(disk.size, capacity):
                 raise WrongDisk(f"The disk has {capacity} bytes, and {disk.size} came by the lease.", hint="Run again.")
             return list(disk.data(0, capacity))
 
@@ -282,10 +282,12 @@ def export(
     deadline: float,
     stop: Stop,
     parallel: int,
+    warn: t.Callable[[str], None],
 ) -> dict[int, ImageReader]:
     """Get the disks of a snapshot by an export lease, whole, into files.
 
     :param folder: for the files.
+    :param warn: is called with a sentence for each disk of which the host does not say what it has sent.
     :returns: readers by the keys of the disks.
     :raises ExportFailed: what came is not what was sent, or a disk has no address.
     """
@@ -306,7 +308,7 @@ def export(
                 for disk, device in found
                 if device is not None
             ]
-            leases.receive(
+            came = leases.receive(
                 session,
                 lease,
                 ready,
@@ -315,6 +317,12 @@ def export(
                 parallel=parallel,
                 deadline=deadline,
                 stop=stop,
+            )
+    for each, one in zip(came, wanted, strict=True):
+        if not each.witnessed:
+            warn(
+                f"The host reports neither the size nor a digest of what it has sent of {one.label}, "
+                "so nothing says that all of it came but that it ends as such a file does."
             )
     return {key: ImageReader(path) for key, path in paths.items()}
 

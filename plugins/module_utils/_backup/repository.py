@@ -34,7 +34,7 @@ from .._vsphere import hardware
 from . import removal, synthetic
 from .blockmap import BlockMap
 from .images import GoOn, to_the_end
-from .model import MACHINE_FILE, NVRAM_FILE, BackupDamaged, DiskBackup, Point, is_instance_uuid, is_point_id
+from .model import MACHINE_FILE, NVRAM_FILE, BackupDamaged, DiskBackup, Point, is_instance_uuid, is_point_id, second_of
 from .storage import WHAT, discard, explained, names, sync, write
 
 MANIFEST = "manifest.json"
@@ -134,6 +134,30 @@ class Known:
     def longest_chain(self, point: Point) -> int:
         """How many images a reader of a point has open at most for one disk."""
         return max((len(self.chain(point, disk.key)) for disk in point.disks), default=0)
+
+    def base(self) -> Point | None:
+        """The newest point, where a new one can stand on it.
+
+        None where there is none, where it stands on one that is damaged, and where one that is damaged may be newer: two
+        points that stand on one could not be merged any more.
+        """
+        newest = self.points[-1] if self.points else None
+        if newest is None or self._damaged_after(newest):
+            return None
+        try:
+            self.longest_chain(newest)
+        except BackupDamaged:
+            return None
+        return newest
+
+    def next_number(self) -> int:
+        """The number of a new point, which none of those that are damaged has."""
+        newest = self.points[-1] if self.points else None
+        return (newest.number if newest is not None else 0) + self._damaged_after(newest) + 1
+
+    def _damaged_after(self, point: Point | None) -> int:
+        """How many that are damaged may be newer than a point, as the seconds in their names say."""
+        return sum(point is None or second_of(name) >= second_of(point.id) for name in self.damaged)
 
 
 class Machine:
@@ -360,12 +384,12 @@ class Machine:
         """Make the newest point a full one where a point more would have longer chains than that.
 
         :returns: its ID; empty where nothing was done.
-        :raises BackupDamaged: when the points that it stands on are not there.
         """
-        points = self.points
-        if not points or Known(tuple(points), {}).longest_chain(points[-1]) < max_chain:
+        known = self.known()
+        newest = known.base()
+        if newest is None or known.longest_chain(newest) < max_chain:
             return ""
-        return self.make_full(points[-1], deadline).id
+        return self.make_full(newest, deadline).id
 
     def put_right(self, deadline: float) -> list[str]:
         """Finish, or undo, what runs that died have begun.

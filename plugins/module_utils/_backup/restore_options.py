@@ -21,6 +21,9 @@ POLICIES, NVRAM, TAGS = "storage_policies", "nvram", "tags"
 # How a restored disk is proved.
 AUTO, CONTENT, MANIFEST = "auto", "content", "manifest"
 
+# What its proof may come to besides, where the host of the upload does not report all of it.
+SIZE, NOTHING = "size", "nothing"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class IntoOptions:
@@ -32,6 +35,7 @@ class IntoOptions:
     :ivar power_off: whether a VM that is not powered off is powered off for it.
     :ivar snapshots: ``refuse`` or ``remove``.
     :ivar keep_replaced: whether the disks that were replaced stay on their datastores.
+    :ivar content: whether disks are restored; else only the settings are put back.
     :ivar settings: what is put back besides the disks: ``storage_policies``, ``nvram``, ``tags``.
     :ivar storage_policy: name of the one that restored disks get; empty for those of the disks
         in whose place they come.
@@ -54,6 +58,12 @@ class IntoOptions:
     storage_policy: str
     folder: str
     timeout: int
+    content: bool = True
+
+    @property
+    def asks_for_policies(self) -> bool:
+        """Whether the storage policies of disks are to be others, whatever they have now."""
+        return bool(self.storage_policy) or POLICIES in self.settings
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> IntoOptions:
@@ -72,7 +82,14 @@ class IntoOptions:
                 hint="Leave one of them out.",
                 option="storage_policy",
             )
+        if not params["content"] and not settings and not params.get("storage_policy"):
+            raise InvalidOption(
+                "content is false, and nothing else is to be put back.",
+                hint="Set settings or storage_policy.",
+                option="content",
+            )
         return cls(
+            content=params["content"],
             repository=params["repository"],
             vm=params["vm"],
             point=PointSelector.from_params(params),

@@ -24,7 +24,7 @@ if t.TYPE_CHECKING:
 # The steps, in their order.
 REMOVE_LEFTOVERS, BRING_IN, POWER_OFF = "remove_leftovers", "bring_in", "power_off"
 REMOVE_SNAPSHOTS, EXCHANGE, DELETE_REPLACED = "remove_snapshots", "exchange", "delete_replaced"
-PUT_NVRAM_BACK, ATTACH_TAGS, POWER_ON = "put_nvram_back", "attach_tags", "power_on"
+SET_POLICIES, PUT_NVRAM_BACK, ATTACH_TAGS, POWER_ON = "set_policies", "put_nvram_back", "attach_tags", "power_on"
 
 # What the result calls them.
 DONE = {
@@ -34,6 +34,7 @@ DONE = {
     REMOVE_SNAPSHOTS: "snapshots_removed",
     EXCHANGE: "disks_replaced",
     DELETE_REPLACED: "replaced_disks_deleted",
+    SET_POLICIES: "storage_policies_set",
     PUT_NVRAM_BACK: "nvram_put_back",
     ATTACH_TAGS: "tags_attached",
     POWER_ON: "powered_on",
@@ -62,6 +63,31 @@ class Place:
     controller: int
     unit: int
     provisioning: str
+
+
+@dataclasses.dataclass
+class RestoredDisk:
+    """What became of one disk of the point.
+
+    :ivar file: path of the restored disk; empty until it is there.
+    :ivar compared: how it was proved: ``content`` or ``manifest``, ``size`` or ``nothing``; empty as
+        long as it is not here.
+    :ivar not_read: why it was not proved by its content; empty
+        where it was, or nobody asked for it.
+    :ivar unchanged: whether the VM's disk has what the point has, and was left alone.
+    :ivar keeps: why the disk that it replaces stays; empty where it is deleted.
+    :ivar deleted: whether that disk is deleted.
+    :ivar policies: IDs of the storage policies that the restored disk has from its beginning.
+    """
+
+    place: Place
+    file: str = ""
+    compared: str = ""
+    not_read: str = ""
+    unchanged: bool = False
+    keeps: str = ""
+    deleted: bool = False
+    policies: tuple[str, ...] = ()
 
 
 def places(target: Target, point: Point, wanted: t.Sequence[DiskBackup]) -> list[Place]:
@@ -186,13 +212,21 @@ def _of_base(then: Disk, now: Disk) -> bool:
 
 
 def steps(
-    target: Target, options: IntoOptions, due: t.Sequence[Place], *, nvram: bool, tags: bool, leftovers: bool
+    target: Target,
+    options: IntoOptions,
+    due: t.Sequence[Place],
+    *,
+    nvram: bool,
+    tags: bool,
+    leftovers: bool,
+    policies: bool = False,
 ) -> tuple[str, ...]:
     """What is done, in its order.
 
     :param due: the disks that are to be restored.
     :param nvram: whether the settings of the firmware are put back; ``tags`` whether tags are attached.
     :param leftovers: whether runs that were killed have left anything.
+    :param policies: whether disks that stay get other storage policies.
     """
     found = [REMOVE_LEFTOVERS] if leftovers else []
     if due:
@@ -203,6 +237,7 @@ def steps(
         found += [DELETE_REPLACED] if any(place.old for place in due) and not options.keep_replaced else []
     elif nvram and not target.powered_off:
         found += [POWER_OFF]
+    found += [SET_POLICIES] if policies else []
     found += [PUT_NVRAM_BACK] if nvram else []
     found += [ATTACH_TAGS] if tags else []
     if options.powered_on and (due or nvram or target.powered_off):

@@ -8,10 +8,11 @@ from __future__ import annotations
 import typing as t
 
 from .._engine import UNTOUCHED, diff
-from .restore_plan import ATTACH_TAGS, DONE, EXCHANGE, PUT_NVRAM_BACK
+from .restore_plan import ATTACH_TAGS, DONE, EXCHANGE, PUT_NVRAM_BACK, SET_POLICIES
 
 if t.TYPE_CHECKING:
-    from .restoring import RestoredDisk, RestoreItem, RestoreTask
+    from .restore_plan import RestoredDisk
+    from .restoring import RestoreItem, RestoreTask
 
 
 def result(job: RestoreTask) -> dict[str, t.Any]:
@@ -41,6 +42,7 @@ def result(job: RestoreTask) -> dict[str, t.Any]:
         "put_back": {
             "nvram": PUT_NVRAM_BACK in item.done,
             "tags": _tags(job),
+            "storage_policies": job.settings.labels if SET_POLICIES in item.done else [],
         },
         "left": [disk.label for disk in item.target.disks if disk.unit not in {each.place.backup.unit for each in item.disks}],
         "diff": diff(before, after),
@@ -60,6 +62,9 @@ def _lines(item: RestoreItem, point: str = "") -> list[str]:
 def _settings(job: RestoreTask, *, done: bool) -> list[str]:
     """What was put back besides the disks, before or after it was."""
     lines = []
+    if SET_POLICIES in job.item.done:
+        what = "those that were asked for" if done else "others"
+        lines += [f"storage policy of {label}: {what}\n" for label in job.settings.labels]
     if PUT_NVRAM_BACK in job.item.done:
         lines.append(f"nvram: {f'that of the backup {job.point.id}' if done else 'another one'}\n")
     if done:

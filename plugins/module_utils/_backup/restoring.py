@@ -35,7 +35,7 @@ from . import images, records, restore_plan, restore_report, settings, targets
 from .local import chosen, chosen_point
 from .proving import first_difference
 from .repository import Machine, Repository
-from .restore_options import CONTENT, MANIFEST, IntoOptions
+from .restore_options import CONTENT, MANIFEST, NOTHING, SIZE, IntoOptions
 from .restore_plan import (
     ATTACH_TAGS,
     BRING_IN,
@@ -48,6 +48,7 @@ from .restore_plan import (
     REMOVE_SNAPSHOTS,
     NotRestored,
     Place,
+    RestoredDisk,
 )
 from .restore_record import Made, Record, Replaced
 from .selecting import chosen_disks
@@ -68,34 +69,14 @@ _READY = "restore-"
 _SECONDS_TO_START_AGAIN = 60.0
 
 
+# What the host's report of an upload proves.
+_REPORTED = {importing.DIGEST: MANIFEST, importing.SIZE: SIZE, importing.NOTHING: NOTHING}
+
+
 class WhoseIsUnknown(VforgeError):
     """A disk that a VM may have whose files vCenter does not know."""
 
     error_code = "in_use"
-
-
-@dataclasses.dataclass
-class RestoredDisk:
-    """What became of one disk of the point.
-
-    :ivar file: path of the restored disk; empty until it is there.
-    :ivar compared: how it was proved: ``content`` or ``manifest``; empty where it was not.
-    :ivar not_read: why it was not proved by its content; empty
-        where it was, or nobody asked for it.
-    :ivar unchanged: whether the VM's disk has what the point has, and was left alone.
-    :ivar keeps: why the disk that it replaces stays; empty where it is deleted.
-    :ivar deleted: whether that disk is deleted.
-    :ivar policies: IDs of the storage policies that the restored disk has from its beginning.
-    """
-
-    place: Place
-    file: str = ""
-    compared: str = ""
-    not_read: str = ""
-    unchanged: bool = False
-    keeps: str = ""
-    deleted: bool = False
-    policies: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -186,26 +167,33 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
         with DatastoreFiles(session, target.datacenter, deadline) as files:
             job = RestoreTask(session, options, task, item, machine, point, record, files)
             with task.accounted(), task.working_on(item):
-                restore_plan.check(target, options)
-                item.disks = [RestoredDisk(place) for place in restore_plan.places(target, point, wanted)]
+                if options.content:
+                    restore_plan.check(target, options)
+                    item.disks = [RestoredDisk(place) for place in restore_plan.places(target, point, wanted)]
                 _carry_out(job)
         return task.finish(restore_report.result(job), advice="The next run goes on, or removes what is left.", subject=item)
 
 
-def _carry_out(job: RestoreTask) -> None:
+def _decide(job: RestoreTask) -> restore_plan.Leftovers:
+    """Find out what is to be done, and refuse what cannot be, before anything is.
+
+    :returns: what runs that were killed have left.
+    """
     item = job.item
+    # Disks are compared for hours, so what is refused without that is refused before.
+    job.settings = settings.missing(job)
     with job.task.phase("comparison"):
         for disk in item.disks:
             disk.unchanged = _has_it(job, disk)
     due = [disk.place for disk in item.due_disks]
-    job.settings = settings.missing(job)
     if due or job.settings.nvram:
         restore_plan.check_power(job.target, job.options)
     if due:
         restore_plan.check_verify(job.target, job.options, due)
         settings.choose_policies(job, item.due_disks)
-    wanted = {place.backup.digests for place in due}
-    left = restore_plan.leftovers(job.target, job.record, wanted, keep_replaced=job.options.keep_replaced)
+        for place in due:
+            job.home(restore_plan.beside(job.target, place))  # refuses a datastore that no host can write to
+    left = _leftovers(job, due)
     item.steps = restore_plan.steps(
         job.target,
         job.options,
@@ -213,11 +201,19 @@ def _carry_out(job: RestoreTask) -> None:
         nvram=bool(job.settings.nvram),
         tags=bool(job.settings.tags),
         leftovers=bool(left.deletable),
+        policies=bool(job.settings.policies),
     )
+    return left
+
+
+def _carry_out(job: RestoreTask) -> None:
+    item, left = job.item, _decide(job)
     if job.task.check:
         item.done += item.left
         return
-    _clean_up(job, left)
+    if job.options.content:
+        _clean_up(job, left)
+    due = [disk.place for disk in item.due_disks]
     if due:
         _bring_all_in(job)
         with _started_again(job):
@@ -237,6 +233,14 @@ def _carry_out(job: RestoreTask) -> None:
         raise not_put_back
 
 
+def _leftovers(job: RestoreTask, due: t.Sequence[Place]) -> restore_plan.Leftovers:
+    """What runs that were killed have left; where disks are not restored it is for the next run that does."""
+    if not job.options.content:
+        return restore_plan.Leftovers((), (), ())
+    wanted = {place.backup.digests for place in due}
+    return restore_plan.leftovers(job.target, job.record, wanted, keep_replaced=job.options.keep_replaced)
+
+
 def _may_start(job: RestoreTask) -> bool:
     """Whether the firmware has whole settings: those of the backup, or still its own."""
     item = job.item
@@ -245,6 +249,8 @@ def _may_start(job: RestoreTask) -> bool:
 
 def _put_settings_back(job: RestoreTask) -> None:
     """Put back what was asked for besides the disks, which are there by now."""
+    if job.settings.policies:
+        settings.set_policies(job)
     if job.settings.nvram:
         _power_off(job)
         settings.put_nvram_back(job)
@@ -427,7 +433,7 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
     """
     place = disk.place
     for made in _brought_in(job, place):
-        if _use(job, disk, made.file):
+        if _use(job, disk, made):
             return
         disk.compared = ""
         _delete(job, made.file)
@@ -448,8 +454,8 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
             timeout=job.options.timeout,
             policies=disk.policies,
         )
-        importing.bring_in(job.task, job.item, job.home(new.target), new)
-    disk.file = file
+        came = importing.bring_in(job.task, job.item, job.home(new.target), new)
+    disk.file, disk.compared = file, _REPORTED[came.reported]
     _prove(job, disk)
     job.record.note_made(dataclasses.replace(made, compared=disk.compared))
     if not job.item.parts:
@@ -457,21 +463,29 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
         job.item.parts.append(Part(BRING_IN, restore_plan.DONE[BRING_IN]))
 
 
-def _use(job: RestoreTask, disk: RestoredDisk, file: str) -> bool:
+def _use(job: RestoreTask, disk: RestoredDisk, made: Made) -> bool:
     """Take a disk that an earlier run has brought in; False where it is gone, is
     not as it was, or a VM has it or may have it.
     """
+    file, disk.compared = made.file, made.compared
     try:
         if (
             _owners(job, file)
             or not job.files.there(_path(file))
+            or not _is_reported(job, disk)
             or _compare(job, disk, file, "comparing a disk that is there") is not None
         ):
             return False
     except (NoSuchFile, NotWhole, WhoseIsUnknown):
         return False
     disk.file = file
+    _tell_what_was_not_compared(job, disk)
     return True
+
+
+def _is_reported(job: RestoreTask, disk: RestoredDisk) -> bool:
+    """Whether the host has reported of a disk what is asked for."""
+    return job.options.verify != MANIFEST or disk.compared in (MANIFEST, CONTENT)
 
 
 def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
@@ -511,26 +525,49 @@ def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
     :raises NotRestored: it has something else, and is deleted.
     :raises FileLocked, FileDenied: it cannot be read, and has to be.
     """
+    if not _is_reported(job, disk):
+        raise NotRestored(
+            "upload_unverified",
+            f"The host reports no digest of what it has got as {disk.file}, which {_deleted(job, disk)}. "
+            "The VM was not changed.",
+            hint="Set verify to auto, or to content where the datastore has files of disks.",
+        )
     found = _compare(job, disk, disk.file, f"comparing {disk.place.backup.label}")
     if found is not None:
-        what = "was deleted" if _delete(job, disk.file) else "could not be deleted, see the warnings"
         raise NotRestored(
             "read_back_failed",
-            f"{disk.file} has something else at byte {found} than the backup, and {what}. The VM was not changed.",
+            f"{disk.file} has something else at byte {found} than the backup, and {_deleted(job, disk)}. "
+            "The VM was not changed.",
             hint="Run again; if it happens again, look at the storage of the datastore.",
         )
+    _tell_what_was_not_compared(job, disk)
+
+
+def _deleted(job: RestoreTask, disk: RestoredDisk) -> str:
+    """What became of a disk that is not used."""
+    return "was deleted" if _delete(job, disk.file) else "could not be deleted, see the warnings"
+
+
+def _tell_what_was_not_compared(job: RestoreTask, disk: RestoredDisk) -> None:
+    """Warn of a disk that may be another one than that of the backup."""
+    if disk.compared not in (SIZE, NOTHING):
+        return
+    said = "no digest" if disk.compared == SIZE else "neither the size nor a digest"
+    job.item.warnings.append(
+        f"Whether {disk.file} has what {disk.place.backup.label} has in the backup was not compared: "
+        f"the host reports {said} of the upload, and it cannot be read: {disk.not_read.rstrip('.')}."
+    )
 
 
 def _compare(job: RestoreTask, disk: RestoredDisk, file: str, what: str) -> int | None:
     """Compare a disk that has come with the digests of the point, where that is asked
     for and its datastore allows it.
 
-    :returns: the byte where they differ; None where they do not, as far as ``disk``
-        says then how it was compared.
+    :param disk: it says what its host has reported of it, and then how it was compared.
+    :returns: the byte where they differ; None where they do not.
     :raises FileLocked, FileDenied: it cannot be read, and has to be.
     :raises NoSuchFile, NotWhole: it is not there, or not whole.
     """
-    disk.compared = MANIFEST
     disk.not_read = "" if job.options.verify == MANIFEST else _cannot_be_read(job, file)
     if disk.not_read or job.options.verify == MANIFEST:
         return None
@@ -655,7 +692,7 @@ def _exchange_once(job: RestoreTask, before: Target) -> None:
 def _exchange_of(disk: RestoredDisk) -> targets.Exchange:
     place = disk.place
     old = place.old.key if place.old is not None else None
-    return targets.Exchange(place.controller, place.unit, disk.file, old, disk.policies)
+    return targets.Exchange(place.controller, place.unit, disk.file, place.backup.capacity, old, disk.policies)
 
 
 def _choose_what_stays(job: RestoreTask) -> None:

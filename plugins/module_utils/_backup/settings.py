@@ -17,13 +17,14 @@ from .._vsphere import tags
 from .._vsphere.folder import DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.policies import Policy, find_policy, policies_of
 from .._vsphere.vm import moid_of
-from . import restore_plan
+from . import restore_plan, targets
 from .model import BackupDamaged
 from .restore_options import NVRAM, POLICIES, TAGS
-from .restore_plan import ATTACH_TAGS, DONE, PUT_NVRAM_BACK, NotRestored
+from .restore_plan import ATTACH_TAGS, DONE, PUT_NVRAM_BACK, SET_POLICIES, NotRestored, RestoredDisk
+from .selecting import chosen_disks
 
 if t.TYPE_CHECKING:
-    from .restoring import RestoredDisk, RestoreTask
+    from .restoring import RestoreTask
 
 # What ends the name of the file in which is kept what the firmware had.
 _KEPT = ".vforge-old"
@@ -38,9 +39,13 @@ class Settings:
 
     :ivar nvram: settings of the firmware that the VM does not have; empty where it has them, or nobody asked for it.
     :ivar tags: names by the IDs of the tags that the VM lacks; ``attached`` those that it has got.
+    :ivar policies: IDs of the storage policies that disks of the VM do not have, by the keys of these.
+    :ivar labels: of these disks.
     """
 
     nvram: bytes = b""
+    policies: dict[int, str] = dataclasses.field(default_factory=dict)
+    labels: list[str] = dataclasses.field(default_factory=list)
     tags: dict[str, str] = dataclasses.field(default_factory=dict)
     attached: list[str] = dataclasses.field(default_factory=list)
 
@@ -51,9 +56,12 @@ def missing(job: RestoreTask) -> Settings:
     :raises NotRestored: the point does not have it.
     """
     wanted = job.options.settings
+    others = _other_policies(job) if job.options.asks_for_policies and not job.options.content else {}
     return Settings(
         nvram=_nvram(job) if NVRAM in wanted else b"",
         tags=_tags(job) if TAGS in wanted else {},
+        policies={key: disk.policies[0] for key, disk in others.items()},
+        labels=[disk.place.backup.label for disk in others.values()],
     )
 
 
@@ -77,13 +85,7 @@ def choose_policies(job: RestoreTask, disks: t.Sequence[RestoredDisk]) -> None:
 
 
 def _take_those_of_point(job: RestoreTask, disks: t.Sequence[RestoredDisk]) -> None:
-    known = job.machine.about_of(job.point).get("storage_policies")
-    if known is None:
-        raise NotRestored(
-            "no_storage_policies",
-            f"The backup {job.point.id} does not say which storage policies its disks had.",
-            hint="Set storage_policy, or leave storage_policies out of settings.",
-        )
+    known = _policies_of_point(job)
     found: dict[str, Policy] = {}
     for disk in disks:
         of_point = known.get(str(disk.place.backup.key))
@@ -91,6 +93,62 @@ def _take_those_of_point(job: RestoreTask, disks: t.Sequence[RestoredDisk]) -> N
             profile, name = str(of_point["id"]), str(of_point["name"])
             policy = found[profile] = found.get(profile) or find_policy(job.session, name, profile)
             disk.policies = _allowed(job, disk, policy, name)
+
+
+def _policies_of_point(job: RestoreTask) -> t.Mapping[str, t.Any]:
+    """The storage policies that disks had at the backup, by their keys.
+
+    :raises NotRestored: the point does not say it.
+    """
+    known: t.Mapping[str, t.Any] | None = job.machine.about_of(job.point).get("storage_policies")
+    if known is None:
+        raise NotRestored(
+            "no_storage_policies",
+            f"The backup {job.point.id} does not say which storage policies its disks had.",
+            hint="Set storage_policy, or leave storage_policies out of settings.",
+        )
+    return known
+
+
+def _other_policies(job: RestoreTask) -> dict[int, RestoredDisk]:
+    """The disks of the VM that stay, and are to have another storage policy, by their keys.
+
+    :raises NotRestored: one is not there, its policy does not allow its datastore, or the point does not say it.
+    """
+    places = restore_plan.places(job.target, job.point, chosen_disks(job.point, job.options.disks))
+    disks: dict[int, RestoredDisk] = {}
+    for place in places:
+        if place.old is None:
+            raise NotRestored(
+                "no_disk",
+                f"{job.target.path} has no disk at {place.backup.unit}, where {place.backup.label} was.",
+                hint="Name the disks that it has in disks.",
+            )
+        disks[place.old.key] = RestoredDisk(place)
+    if job.options.storage_policy:
+        policy = find_policy(job.session, job.options.storage_policy)
+        for disk in disks.values():
+            disk.policies = _allowed(job, disk, policy, job.options.storage_policy)
+    else:
+        _take_those_of_point(job, list(disks.values()))
+    now = policies_of(job.session, job.target.moid, disks) if disks else {}
+    return {key: disk for key, disk in disks.items() if disk.policies and now.get(key) != disk.policies}
+
+
+def set_policies(job: RestoreTask) -> None:
+    """Give disks that stay the storage policies that were asked for, by one call.
+
+    :raises VforgeError: vCenter refuses it, and none has another one.
+    """
+    item = job.item
+    job.task.stage(
+        SET_POLICIES,
+        lambda item: targets.start_policies(job.session, item.target, job.settings.policies),
+        "disks get their policies",
+    )
+    if item.error is not None:
+        error, item.error = item.error, None
+        raise error
 
 
 def _allowed(job: RestoreTask, disk: RestoredDisk, policy: Policy, name: str) -> tuple[str, ...]:
@@ -253,13 +311,24 @@ def _tags(job: RestoreTask) -> dict[str, str]:
         return {}
     with RestSession(job.session.options, job.session.warn, job.task.deadline) as rest:
         attached = tags.attached_to(rest, job.target.moid)
-    return {key: name for key, name in known.items() if key not in attached}
+        missing = {key: name for key, name in known.items() if key not in attached}
+        there = tags.known_ids(rest) if missing else set()
+    gone = sorted(name for key, name in missing.items() if key not in there)
+    if gone:
+        raise NotRestored(
+            "tags_gone",
+            f"{len(gone)} of {len(known)} tags of the backup {job.point.id} are not in this vCenter, "
+            f"or this user may not see them: {', '.join(gone)}.",
+            hint="Tags are known by their IDs, so one that was made again is another one. Leave tags out of settings.",
+            tags=gone,
+        )
+    return missing
 
 
 def attach_tags(job: RestoreTask) -> None:
     """Attach the tags that the VM lacks; the calls do not grow with their number.
 
-    :raises NotFound: some were not attached, such as those that another vCenter has.
+    :raises NotFound: some were not attached, such as those whose category allows one alone.
     """
     wanted = job.settings.tags
     with RestSession(job.session.options, job.session.warn, job.task.deadline) as rest:

@@ -197,6 +197,7 @@ class Sources:
             deadline=self._job.task.deadline,
             stop=self._job.end.stop(),
             parallel=self._options.streams,
+            warn=item.warnings.append,
         )
 
         @contextlib.contextmanager

@@ -147,6 +147,7 @@ class Exchange:
     :ivar controller: key of the controller.
     :ivar unit: number of its place there.
     :ivar file: path of the disk that comes.
+    :ivar capacity: of that, in bytes.
     :ivar old: key of the disk that goes; None where the place is free.
     :ivar policies: IDs of the storage policies that the disk gets; empty
         for the default of its datastore.
@@ -155,6 +156,7 @@ class Exchange:
     controller: int
     unit: int
     file: str
+    capacity: int
     old: int | None
     policies: tuple[str, ...] = ()
 
@@ -176,10 +178,26 @@ def start_exchange(session: Session, target: Target, exchanges: t.Sequence[Excha
     return reference(session, target.moid).ReconfigVM_Task(spec)
 
 
+def start_policies(session: Session, target: Target, policies: t.Mapping[int, str]) -> t.Any:
+    """``ReconfigVM_Task`` that gives disks other storage policies, all or none.
+
+    :param policies: their IDs by the keys of the disks.
+    """
+    changes = [
+        vim.vm.device.VirtualDeviceSpec(
+            operation="edit", device=device, profile=[vim.vm.DefinedProfileSpec(profileId=policies[device.key])]
+        )
+        for device in target.devices
+        if device.key in policies
+    ]
+    spec = vim.vm.ConfigSpec(changeVersion=target.version, deviceChange=changes)
+    return reference(session, target.moid).ReconfigVM_Task(spec)
+
+
 def _device(new: Exchange, old: t.Any, key: int) -> t.Any:
     backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(fileName=new.file, diskMode="persistent")
     disk = vim.vm.device.VirtualDisk(key=key, controllerKey=new.controller, unitNumber=new.unit, backing=backing)
-    disk.capacityInKB = 0  # that of the file counts
+    disk.capacityInKB, disk.capacityInBytes = -(-new.capacity // 1024), new.capacity
     if old is not None:
         backing.diskMode = old.backing.diskMode
         backing.sharing = getattr(old.backing, "sharing", None)

@@ -80,6 +80,7 @@ class BackupItem(SnapshotItem):
     :ivar readings: what is read of its disks.
     :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
     :ivar whole: whether all of its disks were copied.
+    :ivar stayed_off: whether it was off before its snapshot, and after it.
     :ivar point: the new point, once it is there; or one that is new enough.
     :ivar merged: the ID of a point that was made a full one before; empty where none was.
     :ivar missed: what tracking has missed of the disks that were audited, by key.
@@ -97,6 +98,7 @@ class BackupItem(SnapshotItem):
     staged: str | None = None
     copied: list[Staged] = dataclasses.field(default_factory=list)
     whole: bool = False
+    stayed_off: bool = False
     point: Point | None = None
     merged: str = ""
     missed: dict[int, Missed] = dataclasses.field(default_factory=dict)
@@ -185,7 +187,8 @@ def _carry_out(job: BackupTask) -> None:
         if scripts.left_between(job.repository.folder(item.vm.instance_uuid)):
             item.steps = (scripts.RUN_AFTER, BACK_UP)
         try:
-            item.point = plan.fresh(_points(job, item), job.options, now)
+            newest = _newest(job, job.repository.read(item.vm.instance_uuid))
+            item.point = plan.fresh(newest, job.options, now)
             if item.point is not None:
                 item.steps = tuple(step for step in item.steps if step != BACK_UP)
             else:
@@ -233,11 +236,9 @@ def _note(item: BackupItem, outcome: Outcome) -> None:
         item.fail(outcome.error)
 
 
-def _points(job: BackupTask, item: BackupItem) -> t.Sequence[Point]:
-    """The points of a VM, read only where one of them may be new enough."""
-    if not job.options.fresh_hours:
-        return ()
-    return job.repository.read(item.vm.instance_uuid).points
+def _newest(job: BackupTask, machine: Machine) -> Point | None:
+    """The newest point of a VM that can be restored, read only where it may be new enough."""
+    return machine.known().base() if job.options.fresh_hours else None
 
 
 # One VM, in a thread
@@ -333,8 +334,9 @@ def _choose_transport(job: BackupTask, item: BackupItem) -> None:
 
 def _made_meanwhile(job: BackupTask, item: BackupItem) -> bool:
     """Whether another run has made the point while this one waited."""
-    if item.machine is not None and job.options.fresh_hours:
-        item.point = plan.fresh(item.machine.points, job.options, datetime.datetime.now(datetime.UTC))
+    if item.machine is not None:
+        newest = _newest(job, item.machine)
+        item.point = plan.fresh(newest, job.options, datetime.datetime.now(datetime.UTC))
     if item.point is not None:
         item.steps = tuple(step for step in item.steps if step != BACK_UP)
     return item.point is not None
@@ -373,6 +375,8 @@ def _copy_snapshots(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
                 item.fail(NotFound(f"The snapshot {_snapshot(item)} of {item.title} is not there any more.", hint="Run again."))
             elif item.machine is not None:
                 item.hardware = found.machine
+                # It may have been started at any moment between the two.
+                item.stayed_off = item.vm.powered_off and found.powered_off
                 _plan(job, item, item.machine, found.disks)
             if item.error is None:
                 # The session may end in the middle: it is begun again then.
@@ -426,11 +430,13 @@ def _snapshot(item: BackupItem) -> str:
 
 def _plan(job: BackupTask, item: BackupItem, machine: Machine, found: t.Sequence[Disk]) -> None:
     try:
-        points = machine.points
-        newest = points[-1] if points else None
-        item.readings = [plan.reading(disk, newest, job.options, item.transport) for disk in plan.kept(found)]
+        known = machine.known()
+        earlier = plan.Earlier(known.base(), damaged=bool(known.damaged))
+        item.readings = [plan.reading(disk, earlier, job.options, item.transport) for disk in plan.kept(found)]
     except VforgeError as error:
         item.fail(error)
+        return
+    item.warnings += [f"The backup {name} cannot be used: {error}" for name, error in known.damaged.items()]
 
 
 def _copy_vm(job: BackupTask, item: BackupItem) -> None:
@@ -521,6 +527,7 @@ def _copy_disk(
         identity=disk.identity,
         transport=item.transport,
         reason=reading.why.code if isinstance(reading, Whole) else "",
+        delta=disk.file if disk.levels else "",
     )
     earlier = Earlier(reading.point, reading.earlier) if isinstance(reading, Changes) else None
     return disks.copy(machine, item.staged or "", new, earlier, areas, copying, job.task.deadline)
@@ -536,11 +543,10 @@ def _commit(job: BackupTask, item: BackupItem) -> None:
     with _files.explained(staged, "backup"):
         written = tuple(disks.finish(one, job.go_on) for one in item.copied)
         described, nvram = _describe(job, item, staged)
-    known = machine.points
     now = datetime.datetime.now(datetime.UTC)
     point = Point(
         id=point_id(now, job.run),
-        number=known[-1].number + 1 if known else 1,
+        number=machine.known().next_number(),
         created=now.isoformat(timespec="seconds"),
         instance_uuid=item.vm.instance_uuid,
         vm_name=item.vm.name,
@@ -575,7 +581,7 @@ def consistency(job: BackupTask, item: BackupItem) -> str:
     The script before alone does not make them application-consistent where the file systems were to
     be quiesced, and could not: what applications have written may not be on the disks then.
     """
-    if item.vm.power_state == "poweredOff":
+    if item.stayed_off:
         return POWERED_OFF
     held = item.scripts is not None and item.scripts.before == scripts.SUCCEEDED
     if held and (item.quiesced or job.options.quiesce == NO):

@@ -1,7 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the options of a cluster to files in a Git working tree."""
+"""From the options of a cluster to files in a Git working tree.
+
+Clusters of Cluster API Provider vSphere (CAPV), as manifests for
+Argo CD in a Git working tree.
+"""
 
 from __future__ import annotations
 

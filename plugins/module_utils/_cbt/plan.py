@@ -147,10 +147,15 @@ def _resetting(vm: Vm) -> tuple[str, ...]:
 
 
 def _switching_on(vm: Vm) -> tuple[str, ...]:
-    if not vm.supported or vm.hardware < OLDEST_HARDWARE:
+    if vm.hardware < OLDEST_HARDWARE:
         raise NotSupported(
             f"{vm.path} cannot track changed blocks: its virtual hardware is version {vm.hardware or 'unknown'}.",
             hint=f"Version {OLDEST_HARDWARE} or later can.",
+        )
+    if not vm.supported:
+        raise NotSupported(
+            f"{vm.path} cannot track changed blocks, as vCenter says of it (capability.changeTrackingSupported).",
+            hint="Look at its disks and controllers.",
         )
     if not vm.trackable:
         reasons = [f"{disk.label}: {why.reason}" for disk in vm.disks if (why := exclusion(disk))]

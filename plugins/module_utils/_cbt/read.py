@@ -62,7 +62,8 @@ def _vm(rows: t.Mapping[str, Row], row: Row) -> Vm:
     return Vm(
         **basics(rows, row),
         hardware=_hardware(row.get("config.version")),
-        supported=bool(row.get("capability.changeTrackingSupported")),
+        # Optional (API reference, VirtualMachineCapability): one that is not there forbids nothing.
+        supported=row.get("capability.changeTrackingSupported") is not False,
         tracking=bool(row.get("config.changeTrackingEnabled")),
         disks=disks_in(row.get(DEVICES)),
         snapshots=snapshots_in(row.get("snapshot")),

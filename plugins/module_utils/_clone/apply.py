@@ -67,7 +67,7 @@ def start_instant_clone(session: Session, parent: str, spec: t.Any) -> t.Any:
 
 def start_instant_check(session: Session, parent: str, spec: t.Any) -> t.Any:
     """``CheckInstantClone_Task``; the task's result is a list of CheckResult."""
-    checker = session.content.vmProvisioningChecker
+    checker = session.manager("vmProvisioningChecker")
     return checker.CheckInstantClone_Task(vms.reference(session, parent), spec, None)
 
 
@@ -133,7 +133,7 @@ def start_check(session: Session, plan: Create, spec: t.Any) -> t.Any:
     """``CheckClone_Task``; the task's result is a list of CheckResult."""
     folder = session.reference(vim.Folder, plan.place.folder)
     source = vms.reference(session, plan.parent.moid)
-    checker = session.content.vmProvisioningChecker
+    checker = session.manager("vmProvisioningChecker")
     return checker.CheckClone_Task(source, folder, names.escape(plan.name), spec, None)
 
 

@@ -197,6 +197,8 @@ class LinkedClones(task.Way[LinkedOptions]):
         work = Task(self.session, [item], "sources", deadline=task.deadline, parallel=1)
         with task.phase("delta_disks"):
             known = read.read_disks(self.session, [item.moid])
+            if item.moid not in known:
+                raise _not_there_any_more("The source")
             work.stage(
                 ADD_DELTAS,
                 lambda item: apply.start_adding_deltas(self.session, item.moid, known[item.moid], {}),
@@ -389,12 +391,7 @@ def _add_deltas(task: Task[CloneItem], items: t.Sequence[CloneItem]) -> None:
 
     for item in bare:
         if item.vm_moid not in known:
-            item.fail(
-                NotFound(
-                    f"{item.title} is not there any more.",
-                    hint="Somebody has removed it meanwhile.",
-                )
-            )
+            item.fail(_not_there_any_more(item.title))
     task.call(
         [item for item in bare if item.error is None],
         start,
@@ -402,6 +399,10 @@ def _add_deltas(task: Task[CloneItem], items: t.Sequence[CloneItem]) -> None:
         note_failure,
         part=Part(PUBLISH, "delta_disks_added"),
     )
+
+
+def _not_there_any_more(what: str) -> NotFound:
+    return NotFound(f"{what} is not there any more.", hint="Somebody has removed it meanwhile.")
 
 
 def _shut_down(task: Task[CloneItem], items: t.Sequence[CloneItem], timeout: int) -> None:

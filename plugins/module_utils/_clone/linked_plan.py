@@ -14,6 +14,7 @@ import typing as t
 from .._connector import names
 from .._engine import Difference
 from .._errors import InvalidOption
+from .._vsphere import disks
 from .._vsphere.compute import Compute, Host, Surroundings, fitting_pools
 from . import plan
 from .model import (
@@ -159,6 +160,7 @@ def needs_deltas(source: Source, options: LinkedOptions, snapshot: str) -> bool:
     elif source.template:
         advice = "Make it a VM, take a snapshot, make it a template again, and set snapshot."
     elif options.add_delta_disks and source.powered_off and not source.snapshots:
+        _refuse_unlayered(source)
         return True
     elif options.add_delta_disks:
         advice = "Delta disks can be added only while it is off and has no snapshot. Otherwise set snapshot."
@@ -167,6 +169,16 @@ def needs_deltas(source: Source, options: LinkedOptions, snapshot: str) -> bool:
         hint=f"{advice} Whole copies need none of that: disk_mode full.",
         option="snapshot",
     )
+
+
+def _refuse_unlayered(source: Source) -> None:
+    refused = disks.not_layered(source.disks)
+    if refused:
+        raise InvalidOption(
+            f"No delta disk can be put on {names.listing(refused)} of {source.path}: {disks.UNLAYERED}.",
+            hint="Detach it from the VM, or copy whole disks: disk_mode full.",
+            option="add_delta_disks",
+        )
 
 
 def disks_from(disk_mode: str, snapshot: str) -> str:
@@ -186,6 +198,13 @@ def place(
     :raises InvalidOption: when a name means nothing there; the hint lists what would do.
     """
     placement = plan.place(request, source, folders)
+    if not placement.pool.moid:
+        name = source.around.compute.name if source.around.compute else source.host_name
+        raise InvalidOption(
+            f"clone {request.name!r}: the root resource pool of {name} cannot be read, so nothing says where it is to be.",
+            hint="Set resource_pool, or give the user the right to read that pool.",
+            option="resource_pool",
+        )
     host = source.around.host if source.send_host else None
     return dataclasses.replace(placement, host=host.moid if host else None)
 

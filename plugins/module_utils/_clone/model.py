@@ -21,7 +21,7 @@ from .._vsphere.freeze import ParentVm
 from .._vsphere.guest import GuestCredentials
 from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_of, parent_of
 from .._vsphere.snapshots import Snapshot, SnapshotSelector
-from .._vsphere.vm import Nic, Vm, pairs, vm_name
+from .._vsphere.vm import LOST, Nic, Vm, pairs, vm_name
 
 if t.TYPE_CHECKING:
     from .._vsphere.customization import Customization
@@ -566,12 +566,14 @@ class Existing(Vm):
     """What holds a wanted name: a VM, or another object of the folder.
 
     :ivar kind: ``VirtualMachine``, ``Folder`` or ``VirtualApp``.
+    :ivar connection: as vCenter calls it; ``connected`` of a VM that it reaches.
     :ivar settings: plain values of its configuration, as far as they were read.
     :ivar hot_add: the settings of which it can get more while it runs.
     :ivar extra_config: of a VM; never in ``repr``.
     """
 
     kind: str = "VirtualMachine"
+    connection: str = ""
     place: Place = UNKNOWN
     settings: Settings = dataclasses.field(default_factory=dict)
     hot_add: frozenset[Setting] = frozenset()
@@ -586,7 +588,12 @@ class Existing(Vm):
         It is seen by name long before it has a configuration and a host.
         """
         is_vm = self.kind == "VirtualMachine" and bool(self.power_state)
-        return is_vm and not self.instance_uuid and not self.place.host
+        return is_vm and not self.instance_uuid and not self.place.host and not self.is_lost
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether vCenter does not reach its files, so that nobody knows whose it is."""
+        return not self.instance_uuid and self.connection in LOST
 
     @property
     def bios_uuid(self) -> str:

@@ -326,6 +326,8 @@ def why_not_ours(existing: Existing, parent_uuid: str | None) -> str:
     """
     if existing.kind != "VirtualMachine":
         return f"a {existing.kind} holds the name"
+    if existing.is_lost:
+        return f"a VM that is {existing.connection}, so that vCenter does not say whose it is, holds the name"
     if existing.half_made:
         return "a VM that is still being made holds the name"
     made_from = existing.parent_uuid()

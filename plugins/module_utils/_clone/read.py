@@ -24,7 +24,9 @@ from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import (
     ABOVE,
     BASICS,
+    CONNECTION,
     DEVICES,
+    LOST,
     basics,
     config_in,
     datacenter_of,
@@ -88,6 +90,7 @@ _MADE_VM = (
     "config.template",
     *(setting.path for setting in SETTINGS if setting.instant),
     "runtime.powerState",
+    CONNECTION,
     *_PLACE,
     "guest.net",
 )
@@ -192,10 +195,10 @@ def read_compute(session: Session, datacenter: str) -> tuple[compute.Compute, ..
 
 
 def read_reach(session: Session, hosts: t.Iterable[str]) -> dict[str, compute.Surroundings]:
-    """What hosts see, by the moid of the host: one call."""
-    refs = [session.reference(vim.HostSystem, moid) for moid in hosts]
-    rows = {row.moid: row for row in collect(session, refs, _REACH, _TO_REACH)}
-    return {ref._GetMoId(): _reach(rows, rows[ref._GetMoId()]) for ref in refs}
+    """What hosts see, by the moid of the host: one call. A host that is gone sees nothing."""
+    refs = {moid: session.reference(vim.HostSystem, moid) for moid in hosts}
+    rows = {row.moid: row for row in collect(session, list(refs.values()), _REACH, _TO_REACH)}
+    return {moid: _reach(rows, rows[moid]) if moid in rows else compute.Surroundings() for moid in refs}
 
 
 def _reach(rows: t.Mapping[str, Row], host: Row) -> compute.Surroundings:
@@ -361,6 +364,7 @@ def _existing(vm: Row, rows: t.Mapping[str, Row], parent: Parent | None) -> Exis
     return Existing(
         **{**basics(rows, vm), "path": ""},
         kind=kind_of(vm.ref),
+        connection=str(vm.get(CONNECTION) or ""),
         place=compute.place_in(rows, vm),
         settings={each: vm.get(each.path) for each in SETTINGS if vm.get(each.path) is not None},
         hot_add=frozenset(each for each in SETTINGS if each.hot_add and vm.get(each.hot_add)),
@@ -391,12 +395,14 @@ def wait_until_made(session: Session, moids: t.Sequence[str], power: str, deadli
         session,
         [reference(session, moid) for moid in moids],
         vim.VirtualMachine,
-        ("config.instanceUuid", "runtime.powerState"),
+        ("config.instanceUuid", "runtime.powerState", CONNECTION),
         deadline,
         lambda update: update.gone or _is_made(update.state, power),
     )
 
 
 def _is_made(known: t.Mapping[str, t.Any], power: str) -> bool:
+    if not known.get("config.instanceUuid"):
+        return str(known.get(CONNECTION)) in LOST  # there is nothing to wait for
     state = known.get("runtime.powerState")
-    return bool(known.get("config.instanceUuid")) and (str(state) == power if power else state is not None)
+    return str(state) == power if power else state is not None

@@ -17,9 +17,10 @@ import time
 import typing as t
 
 from .._connector import names
-from .._connector.batch import vm_made
+from .._connector.batch import fill_in_results, vm_made
+from .._connector.session import is_gone
 from .._engine import Item, Task
-from .._errors import Fault, InvalidOption, NotAttempted, VforgeError
+from .._errors import Fault, InvalidOption, NotAttempted, NotSupported, VforgeError
 from .._vm_stages import CREATE, DESTROY, UPDATE, VmItem, remove
 from .._vsphere import vm as vms
 from .._vsphere.addresses import warn
@@ -36,7 +37,7 @@ if t.TYPE_CHECKING:
 _ROLLBACK_SECONDS = 300.0
 
 # A server that makes clones need not be able to check them.
-_NOT_OFFERED = ("MethodNotFound", "NotSupported", "NotImplemented")
+_NOT_OFFERED = ("InvalidRequest", "MethodNotFound", "NotSupported", "NotImplemented")
 
 # How long a VM of a taken name, which another run is making, is waited for.
 _MADE_SECONDS = 60.0
@@ -325,11 +326,15 @@ def _check(way: Way[t.Any], task: Task[CloneItem]) -> None:
 
     def note(item: CloneItem, outcome: Outcome) -> None:
         refusal = outcome.error
-        if isinstance(refusal, Fault) and refusal.fault in _NOT_OFFERED:
+        if refusal is not None and _not_offered(task.session, refusal):
             item.warnings.append(f"vCenter could not be asked whether {item.title} can be made: {refusal}")
             refusal = None
         elif refusal is None:
-            refusal, warnings = apply.check_findings(outcome.result or (), item.title)
+            fill_in_results(task.session, [outcome])
+            found = outcome.result
+            if found is None:
+                item.warnings.append(f"vCenter was asked whether {item.title} can be made, and returned no answer.")
+            refusal, warnings = apply.check_findings(found or (), item.title)
             item.warnings += warnings
         if refusal is not None:
             item.fail(way.explained(refusal, item.plan))
@@ -340,6 +345,16 @@ def _check(way: Way[t.Any], task: Task[CloneItem]) -> None:
     task.call(missing, lambda item: way.ask(_create(item)), "clones checked", note, repeatable=True)
     if any(CREATE in item.done for item in task.items):
         way.would_prepare()
+
+
+def _not_offered(session: Session, error: VforgeError) -> bool:
+    """Whether a server cannot check clones, be it that it knows no such call or has nothing that
+    would do it.
+    """
+    if not isinstance(error, Fault):
+        return isinstance(error, NotSupported)
+    checker = vms.moid_of(session.content.vmProvisioningChecker)
+    return error.fault in _NOT_OFFERED or (is_gone(error) and error.details.get("object") == checker)
 
 
 def _create(item: CloneItem) -> Create:

@@ -131,12 +131,13 @@ class BackupOptions:
         )
 
 
-def backup_name(vm: Vm, at: datetime.datetime, *, only: bool = True) -> str:
+def backup_name(vm: Vm, at: datetime.datetime, *, only: bool = True, number: int = 1) -> str:
     """The name of a new backup: of the VM, and when it was made.
 
     :param only: whether no other VM of this name is backed up into the same folder; else the
         beginning of its instance UUID says which one it is.
+    :param number: of it among those of the same second, which other runs may make.
     """
     which = "" if only else f"-{vm.instance_uuid[:8]}"
-    ending = f"{which}-backup-{at.astimezone(datetime.UTC).strftime(_TIME)}"
+    ending = f"{which}-backup-{at.astimezone(datetime.UTC).strftime(_TIME)}{f'-{number}' if number > 1 else ''}"
     return vm.name[: _LONGEST_NAME - len(ending)] + ending

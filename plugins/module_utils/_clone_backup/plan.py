@@ -10,7 +10,7 @@ import datetime
 import typing as t
 
 from .._connector import names
-from .._copy_source import FromNewSnapshot, Source, source_of
+from .._copy_source import FILE_SYSTEM, FromNewSnapshot, Source, must_be_quiesced, source_of
 from .._errors import InvalidOption, VforgeError
 from .model import Backup, BackupOptions, Vm
 
@@ -50,7 +50,9 @@ def decide(vm: Vm, known: t.Sequence[Backup], options: BackupOptions, now: datet
     :raises NotFound, Ambiguous: the snapshot that is asked for.
     :raises InvalidOption: its host does not see the datastore.
     """
-    newest = max(known, key=lambda backup: backup.mark.at, default=None)
+    required = must_be_quiesced(vm, options.snapshot, options.quiesce)
+    fitting = [backup for backup in known if not required or backup.mark.consistency == FILE_SYSTEM]
+    newest = max(fitting, key=lambda backup: backup.mark.at, default=None)
     enough = datetime.timedelta(hours=options.fresh_hours)
     fresh = newest if newest is not None and abs(now - newest.mark.at) < enough else None
     source = source_of(vm, options.snapshot, options.quiesce, NotClonable)

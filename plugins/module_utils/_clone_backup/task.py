@@ -14,12 +14,14 @@ import datetime
 import secrets
 import typing as t
 
+from .._connector import names
 from .._connector.batch import vm_made
 from .._copy_source import TRY, CopyItem, copy_all
 from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, VforgeError
 from .._temporary_snapshots import Kind, SnapshotTask, find_leftovers, remove_leftovers
 from .._vsphere.compute import read_folders
+from .._vsphere.disks import users, with_own_deltas
 from .._vsphere.vm import start_destroy
 from . import apply, plan, read, report
 from .model import Backup, BackupOptions, Mark, Vm, backup_name
@@ -30,6 +32,10 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
 
 KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.backup ")
+
+
+# Backups of one VM that are begun in the same second, by as many runs.
+_MOST_IN_A_SECOND = 9
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -178,10 +184,13 @@ def _clone_all(job: BackupTask) -> None:
 def _clone(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
     """Clone these VMs at the same time, each with its mark."""
     named = collections.Counter((each.folder, each.vm.name) for each in job.vms)
+    numbers = dict.fromkeys((item.vm.moid for item in items), 1)
+    taken: list[BackupItem] = []
 
     def start(item: BackupItem) -> t.Any:
         decided = item.decided
-        name = backup_name(item.vm, job.now, only=named[item.folder, item.vm.name] == 1)
+        only = named[item.folder, item.vm.name] == 1
+        name = backup_name(item.vm, job.now, only=only, number=numbers[item.vm.moid])
         mark = Mark(job.now, item.consistency, item.vm.instance_uuid, name)
         item.made = mark
         return apply.start_clone(
@@ -196,7 +205,11 @@ def _clone(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
 
     def note(item: BackupItem, outcome: Outcome) -> None:
         moid = vm_made(job.session, outcome)
-        if outcome.error is not None:
+        if _is_taken(outcome) and numbers[item.vm.moid] < _MOST_IN_A_SECOND:
+            item.made = None
+            numbers[item.vm.moid] += 1
+            taken.append(item)
+        elif outcome.error is not None:
             item.made = None
             item.fail(outcome.error)
         else:
@@ -204,7 +217,16 @@ def _clone(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
             item.made_moid = moid
 
     with job.task.phase("clone"):
-        job.task.call([item for item in items if item.error is None], start, "VMs cloned", note)
+        due = [item for item in items if item.error is None]
+        while due:
+            taken.clear()
+            job.task.call(due, start, "VMs cloned", note)
+            due = list(taken)
+
+
+def _is_taken(outcome: Outcome) -> bool:
+    """Whether another run has made a backup of the same name in the same second."""
+    return isinstance(outcome.error, Fault) and outcome.error.fault == "DuplicateName"
 
 
 def _prune(job: BackupTask) -> None:
@@ -223,6 +245,8 @@ def _prune(job: BackupTask) -> None:
                 old.append(OldBackup(backup=backup, of=item))
             else:
                 item.warnings.append(f"{backup.path} is an old backup of {item.title}, and stays since it is not off.")
+
+    old = _unused(job, old)
 
     def note(each: OldBackup, outcome: Outcome) -> None:
         gone = isinstance(outcome.error, Fault) and outcome.error.fault == "ManagedObjectNotFound"
@@ -243,6 +267,25 @@ def _prune(job: BackupTask) -> None:
             note,
             repeatable=True,
         )
+
+
+def _unused(job: BackupTask, old: t.Sequence[OldBackup]) -> list[OldBackup]:
+    """Those whose disks no other VM uses, such as a linked clone that was made of one. The others stay, with a warning.
+    No call where nothing is old, one where none has disks that could be used.
+    """
+    going = {each.backup.moid for each in old}
+    used = users(job.session, with_own_deltas(job.session, going))
+    free = []
+    for each in old:
+        others = [name for moid, name in used.get(each.backup.moid, {}).items() if moid not in going]
+        if others:
+            each.of.warnings.append(
+                f"{each.backup.path} is an old backup of {each.of.title}, and stays since its disks are used by "
+                f"{names.listing(sorted(others), most=5)}."
+            )
+        else:
+            free.append(each)
+    return free
 
 
 def _note_removed(each: OldBackup) -> None:

@@ -217,12 +217,12 @@ def names_labels(network: t.Any) -> bool:
 def with_cards(network: t.Mapping[str, t.Any], cards: t.Sequence[Card], where: str) -> tuple[dict[str, t.Any], list[str]]:
     """A checked network with labels of cards replaced by their MAC addresses.
 
-    :param cards: of the VM.
+    :param cards: of the VM, in the order of their keys.
     :returns: the network, and a warning for each MAC address that none of the cards has.
     :raises InvalidOption: for a label that no card has, or a card that has no MAC address yet.
     """
     made = copy.deepcopy(dict(network))
-    by_label = {card.label.casefold(): card.mac for card in cards}
+    by_label = _by_label(cards)
     known = ", ".join(f"{card.label} ({card.mac or 'no MAC address yet'})" for card in cards) or "none"
     warnings = []
     for holder, key, path in _mac_places(made):
@@ -244,6 +244,17 @@ def with_cards(network: t.Mapping[str, t.Any], cards: t.Sequence[Card], where: s
             )
         holder[key] = mac
     return made, warnings
+
+
+def _by_label(cards: t.Sequence[Card]) -> dict[str, str]:
+    """The MAC addresses by what a network may call the cards.
+
+    Labels are in the language of the server (API reference, Description). Where none of them is
+    such a label, it counts the cards.
+    """
+    if any(_LABEL.fullmatch(card.label) for card in cards):
+        return {card.label.casefold(): card.mac for card in cards}
+    return {f"network adapter {number}": card.mac for number, card in enumerate(cards, 1)}
 
 
 def _mac_places(network: t.Any) -> t.Iterator[tuple[dict[str, t.Any], str, str]]:

@@ -5,6 +5,12 @@
 its VMs, then what guests report.
 
 Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
+
+What VMs are given for cloud-init's VMware data source, brought to what is asked and read back.
+
+``encoding``, ``multipart``, ``payload``, ``networks``, ``documents`` and
+``report_script`` make and judge the data, and know nothing of vSphere; the filters use
+them too. ``task`` and ``info`` are the tasks.
 """
 
 from __future__ import annotations

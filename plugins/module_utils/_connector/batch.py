@@ -35,6 +35,7 @@ from .._errors import (
     Unavailable,
     VforgeError,
 )
+from . import names
 from .props import read
 from .pyvmomi import vim
 from .soap import StartingWait
@@ -153,21 +154,33 @@ def run_batch(
     return result
 
 
+def fill_in_results(session: Session, outcomes: t.Iterable[Outcome]) -> None:
+    """Read the results of tasks that did not come with their ends; one call, where there are any.
+
+    ``info.result`` is optional (API reference, TaskInfo). What is None afterwards has none.
+    """
+    lacking = {item.task._GetMoId(): item for item in outcomes if item.error is None and item.result is None and item.task}
+    if not lacking:
+        return
+    try:
+        rows = read(session, [item.task for item in lacking.values()], vim.Task, ["info.result"])
+    except VforgeError as error:
+        which = names.listing([item.name for item in lacking.values()], most=5)
+        session.warn(f"The results of the tasks for {which} could not be read: {error}")
+        return
+    for moid, row in rows.items():
+        lacking[moid].result = row.get("info.result")
+
+
 def vm_made(session: Session, outcome: Outcome) -> str:
     """The moid of the VM that the task of an item has made; empty where the item has an error.
 
-    ``info.result`` is optional (API reference, TaskInfo). Where it did not come with the end of the
-    task it is read once more. Where vCenter does not return it, that is the item's error.
+    Where vCenter does not return it, that is the item's error.
     """
     if outcome.error is not None:
         return ""
+    fill_in_results(session, [outcome])
     made = outcome.result
-    try:
-        if made is None and outcome.task is not None:
-            row = read(session, [outcome.task], vim.Task, ["info.result"]).get(outcome.task._GetMoId())
-            made = row.get("info.result") if row is not None else None
-    except VforgeError as error:
-        session.warn(f"What was made of {outcome.name} could not be read: {error}")
     if isinstance(made, vim.VirtualMachine):
         return str(made._GetMoId())
     outcome.error = TaskGone(

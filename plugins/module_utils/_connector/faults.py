@@ -18,6 +18,7 @@ _HINTS = {
     "DuplicateName": "Choose another name or folder, or remove the object that holds the name.",
     "InvalidPowerState": "Bring the VM to the power state that the operation needs.",
     "InvalidState": "Check the state of the VM and its host (maintenance, connection), then run again.",
+    "InvalidRequest": "This server does not understand the call: it is another release, or no vCenter, and does not offer it.",
     "MethodNotFound": "This vCenter release does not offer the operation; a newer one is needed.",
     "ManagedObjectNotFound": "The object was removed in the meantime; run again.",
     "TaskInProgress": "Another task works on the object; run again when it has ended.",
@@ -89,7 +90,7 @@ def _words(fault: t.Any) -> str:
     if isinstance(fault, vmodl.fault.InvalidArgument) and fault.invalidProperty:
         return f"vCenter refuses {fault.invalidProperty}: {message or 'invalid argument'}"
     if isinstance(fault, vim.fault.DuplicateName):
-        return f"the name {fault.name!r} is taken by {_reference(fault.object)}"
+        return f"the name {fault.name!r} is taken by {_reference(fault.object) or 'another object'}"
     if isinstance(fault, vim.fault.HttpFault):
         # What a host met that fetches a file by itself; its own message says nothing of it.
         return f"{message.rstrip('.') or 'HTTP failed'}: {fault.statusCode or ''} {fault.statusMessage or ''}".rstrip(": ")
@@ -131,6 +132,8 @@ def _facts(fault: t.Any) -> dict[str, t.Any]:
         return {"invalid_property": fault.invalidProperty}
     if isinstance(fault, vim.fault.TaskInProgress):
         return {"task": _moid(fault.task)}
+    if isinstance(fault, vmodl.fault.ManagedObjectNotFound):
+        return {"object": _moid(fault.obj)}
     return {}
 
 

@@ -42,7 +42,16 @@ _OBJECTS_A_CALL = 50
 # Questions that are under way at once.
 _PARALLEL = 8
 
-_DOWN = ("folder-children", "datacenter-vms", "vapp-vms", "vapp-vapps", "vm-host")
+_DOWN = ("folder-children", "datacenter-vms", "vapp-vms", "vapp-owner", "vm-host")
+
+# To the vApps within vApps: by way of their cluster, whose every pool is then looked at. Their own
+# property for it, ``resourcePool``, is one that VMs have, too: a server that follows a route from
+# objects of every type, as govmomi's simulator does, would go from each VM to all of its pool.
+TO_NESTED_VAPPS = (
+    Route("vapp-owner", vim.VirtualApp, "owner", ("owner-pool",)),
+    Route("owner-pool", vim.ComputeResource, "resourcePool", ("pool-vapps",)),
+    Route("pool-vapps", vim.ResourcePool, "resourcePool", ("pool-vapps", "vapp-vms")),
+)
 
 # From any folder or datacenter down to every VM, through vApps too, and through nothing else; and
 # from there to the VMs' hosts, where ``compute.VM_TO_HOST`` is among the routes.
@@ -50,7 +59,7 @@ TO_VMS = (
     Route("folder-children", vim.Folder, "childEntity", _DOWN),
     Route("datacenter-vms", vim.Datacenter, "vmFolder", _DOWN),
     Route("vapp-vms", vim.VirtualApp, "vm", ("vm-host",)),
-    Route("vapp-vapps", vim.VirtualApp, "resourcePool", _DOWN),
+    *TO_NESTED_VAPPS,
 )
 
 # From any object up to the root folder; a VM in a vApp has no parent but a parentVApp.
@@ -279,7 +288,8 @@ def unreadable(wanted: object) -> NotFound:
     """
     return NotFound(
         f"No readable VM with the {wanted} exists.",
-        hint="A moid is valid only within one vCenter and looks like vm-42; this user must be allowed to see the VM.",
+        hint="A moid is valid only within one vCenter and looks like vm-42; this user must be allowed to see the VM, and "
+        "vCenter to reach it: of one that is inaccessible or orphaned it has no configuration.",
     )
 
 

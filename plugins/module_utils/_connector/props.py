@@ -260,4 +260,5 @@ def _row(content: t.Any) -> Row:
     for missing in content.missingSet:
         if isinstance(missing.fault, vim.fault.NotAuthenticated):
             raise faults.session_expired()
-    return Row(content.obj, {prop.name: prop.val for prop in content.propSet})
+    # Some servers name a property that is unset, without a value.
+    return Row(content.obj, {prop.name: prop.val for prop in content.propSet if prop.val is not None})

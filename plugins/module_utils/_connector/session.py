@@ -11,6 +11,50 @@ Sessions are kept between tasks in files that only their owner can read. Such a 
 session cookie, the API version, the references of the service content and a salted verifier of the
 password: a session is handed only to who gives the password that it was opened with. The password
 itself is never kept.
+
+The way to a vCenter: everything that several domains need, usable part by part, in a module or
+outside of one.
+
+A session. It is opened in at most three calls, in one where an earlier task has kept it; each error
+has its code::
+
+    options = ConnectionOptions.from_params({"hostname": "vc.example", "username": "u", "password": "p"})
+    with Session(options, warn=print) as session:
+        ...
+
+Finding, in a number of calls that does not depend on the size of the inventory::
+
+    vm = find_vm(session, Selector(name="golden"), datacenter="DC0")
+    paths = paths_of(session, [vm])  # {"vm-42": "/DC0/vm/golden"}
+
+Reading many properties of many objects in one call, or along routes from a root; what is gone is
+left out::
+
+    rows = read(session, [vm], vim.VirtualMachine, ["name", "runtime.host"])
+    every = collect(session, [session.content.rootFolder], {vim.VirtualMachine: ("name",)}, TO_VMS)
+
+A single call. ``retrying`` opens a new session when vCenter has ended this one, and calls once
+more::
+
+    found = session.retrying(lambda: session.content.searchIndex.FindByInventoryPath("DC0/vm"))
+
+Many calls at once, one wait for all of their tasks, and an account that no failure and no signal
+can falsify::
+
+    works = [Work(name, start=lambda name=name: vm.InstantClone_Task(spec(name)), repeatable=True) for name in wanted]
+    done = run_batch(session, works, parallel=8, deadline=time.monotonic() + 600)
+    made = [outcome.result for outcome in done.outcomes.values() if outcome.error is None]
+
+Waiting until something holds for each of some objects, with one filter for all, at most four rounds
+a second::
+
+    paths = ["runtime.powerState"]
+    is_off = lambda update: update.gone or update.state["runtime.powerState"] == "poweredOff"
+    late = wait_until(session, made, vim.VirtualMachine, paths, deadline, is_off)
+
+All parts raise ``VforgeError`` and its kinds alone (``_errors``), whose text is for the user to
+read. ``faults`` makes them of vSphere's faults; ``names`` is pure. Threads may share a session,
+processes may not.
 """
 
 from __future__ import annotations
@@ -39,6 +83,7 @@ from .._errors import (
     Fault,
     Interrupted,
     InvalidOption,
+    NotSupported,
     SessionExpired,
     StrangeAnswer,
     Unavailable,
@@ -454,6 +499,19 @@ class Session:
         """By vCenter's clock, which its objects are dated by."""
         instance = vim.ServiceInstance("ServiceInstance", self.stub)
         return t.cast(datetime.datetime, self.retrying(instance.CurrentTime))
+
+    def manager(self, name: str) -> t.Any:
+        """A manager of the service content, such as ``ovfManager``; each is optional there.
+
+        :raises NotSupported: this server has none.
+        """
+        found = getattr(self.content, name)
+        if found is None:
+            raise NotSupported(
+                f"{self.options.endpoint} has no {name}.",
+                hint="Every vCenter has one: find out what it is that answers at this address.",
+            )
+        return found
 
     def reference(self, kind: type[T], moid: str) -> T:
         """A managed object by its moid; nothing is sent."""

@@ -364,6 +364,7 @@ _SECONDS_TO_START = 1.0
 _ROUNDS = frozenset(("WaitForUpdatesEx",))
 
 _RUN_AGAIN = "Run again: what was done is then found as done."
+_OLDER = "Where the vCenter is newer than the pyVmomi of the Python that the module runs with, update that."
 
 # The session among the cookies of an answer, several of which stand in one line.
 _SESSION_COOKIE = re.compile(r'(?:^|[,;\s])vmware_soap_session="?([^";,\s]+)')
@@ -661,7 +662,8 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         except (xml.parsers.expat.ExpatError, KeyError, AttributeError) as error:
             # KeyError: a type that pyVmomi does not know; AttributeError: a value that its type
             # does not have.
-            raise self._strange(info, str(error)) from error
+            hint = "" if isinstance(error, xml.parsers.expat.ExpatError) else _OLDER
+            raise self._strange(info, str(error), hint) from error
         except Exception as error:
             # What pyVmomi raises for status 500 with well-formed XML that is no fault has no class
             # of its own.
@@ -692,10 +694,10 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
             )
         return self._strange(info, status)
 
-    def _strange(self, info: t.Any, what: str) -> StrangeAnswer:
+    def _strange(self, info: t.Any, what: str, hint: str = "") -> StrangeAnswer:
         return StrangeAnswer(
             f"{self._options.endpoint} did not answer {info.wsdlName} as vSphere does ({what}).",
-            hint=_RUN_AGAIN,
+            hint=f"{hint} {_RUN_AGAIN}".strip(),
         )
 
 

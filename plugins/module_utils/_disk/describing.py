@@ -15,10 +15,11 @@ import json
 import typing as t
 
 from .._errors import InvalidOption, VforgeError
-from .._vsphere import vmdk
+from .._vsphere import fcd, vmdk
 from .._vsphere.disks import unknown_among, users_of_file
 from .._vsphere.flat import without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
+from .._vsphere.vm import moid_of
 from . import apply, metadata, read
 
 if t.TYPE_CHECKING:
@@ -115,12 +116,12 @@ def check_unused(session: Session, datacenter: t.Any, path: DatastorePath) -> re
 
 
 def check_nobodys(session: Session, datacenter: t.Any, path: DatastorePath) -> read.Place:
-    """Make sure that no VM has a disk, also none that is off: vCenter deletes and replaces such a
-    disk without a word. Two calls, four where its datastore holds many VMs; one more on vSAN and
-    vVols.
+    """Make sure that no VM has a disk, also none that is off, and that it is no first class disk: vCenter deletes and
+    replaces such a disk without a word. Three calls, five where its datastore holds many VMs; one more on vSAN and
+    vVols and for each other datacenter that has the same storage, and some where it has first class disks.
 
     :returns: where the disk is.
-    :raises InUse: naming the VMs.
+    :raises InUse: naming the VMs, or the first class disk.
     """
     place = read.place_of(session, datacenter, path)
     check_still_nobodys(session, place, path)
@@ -128,15 +129,22 @@ def check_nobodys(session: Session, datacenter: t.Any, path: DatastorePath) -> r
 
 
 def check_still_nobodys(session: Session, place: read.Place, path: DatastorePath) -> None:
-    """The same once more: one call, three where the datastore holds many VMs.
+    """The same once more: two calls, four where the datastore holds many VMs, and some for other datacenters and first
+    class disks.
 
-    :raises InUse: naming the VMs.
+    :raises InUse: naming the VMs, or the first class disk.
     """
     users = _users(session, place, path)
     if users:
         raise InUse(
             f"{path} belongs to {', '.join(user.name for user in users)}, as its disk or as that of a snapshot.",
             hint="Take it off the VM first, or choose another disk.",
+        )
+    first_class = fcd.disk_of_file(session, fcd.Store(moid_of(place.datastore), path.datastore), place.names)
+    if first_class is not None:
+        raise InUse(
+            f"{path} is the first class disk {first_class.title}, whether a VM has it or not.",
+            hint="Delete it by first_class_disk, or choose another disk.",
         )
 
 
@@ -145,13 +153,21 @@ def _users(session: Session, place: read.Place, path: DatastorePath) -> list[Dis
 
     :raises InUse: vCenter does not know which files some VMs have.
     """
-    users = users_of_file(session, place.datastore, str(path), place.names)
+    users = _found(session, place, path)
     unknown = unknown_among(users)
     if unknown:
         raise InUse(
             f"Whose {path} is cannot be known: vCenter does not know the files of {unknown}, on the same datastore.",
             hint="Have its host connected, its storage accessible and the VM readable, or take it out of the inventory.",
         )
+    return users
+
+
+def _found(session: Session, place: read.Place, path: DatastorePath) -> list[DiskUser]:
+    """The VMs that use a disk, or may use it; those of other datacenters, too, that have the same storage."""
+    users = users_of_file(session, place.datastore, str(path), place.names)
+    for datastore, called in place.elsewhere:
+        users += users_of_file(session, datastore, min(called), called)
     return users
 
 
@@ -168,9 +184,9 @@ def _check_users(path: DatastorePath, users: t.Sequence[DiskUser]) -> None:
 
 def started_meanwhile(session: Session, place: read.Place, path: DatastorePath) -> str:
     """The VM that was powered on with a disk while it was written;
-    empty where none was. One call.
+    empty where none was. One call, and one for each other datacenter that has the same storage.
     """
-    users = users_of_file(session, place.datastore, str(path), place.names)
+    users = _found(session, place, path)
     running = [user.name for user in users if user.known and user.power_state != "poweredOff"]
     return ", ".join(running)
 

@@ -146,7 +146,9 @@ class _Getting:
 
 
 def _done(place: Workplace, mark: t.Mapping[str, t.Any]) -> int:
-    """Up to where an earlier run has got this state of this disk."""
+    """Up to where an earlier run has got this state of this disk; 0 where the server does not say when it was changed."""
+    if not mark["changed"]:
+        return 0
     try:
         with open(place.of(_STATE_NAME), encoding="utf-8") as file:
             found = json.load(file)
@@ -268,7 +270,8 @@ def _by_one_lease(
         with leases.exporting(lease, task.deadline) as ready:
             wanted = leases.Wanted(_device(ready, disk, disks), sink, item.title, disk.capacity)
             meter = Meter(item.title, disk.capacity, session.show_progress)
-            return leases.receive(session, lease, ready, [wanted], gauge=meter, parallel=1, deadline=task.deadline)[0]
+            with task.phase("transfer"):
+                return leases.receive(session, lease, ready, [wanted], gauge=meter, parallel=1, deadline=task.deadline)[0]
     finally:
         sink.close()
 

@@ -71,6 +71,7 @@ def _of_vm(vm: DiskVm, disk: Disk) -> dict[str, t.Any]:
         "power_state": vm.power_state,
         "folder": names.join(names.split(vm.path)[:-1]),
         "disks_of_vm": len(vm.disks),
+        "snapshots_of_vm": len(vm.snapshots),
         "label": disk.label,
         "key": disk.key,
         "unit": disk.unit,

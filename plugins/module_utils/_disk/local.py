@@ -30,7 +30,8 @@ from .image import Image, LocalBytes, QemuImg
 _WHAT = "disk"
 _PART = ".vforge-part"
 _NOTE = ".vforge"
-_MOST_NOTE = 2**16
+# That of a disk in pieces of 2 GiB names each of them.
+_MOST_NOTE = 2**24
 
 _PIECE = 2**20
 _ZEROS = bytes(_PIECE)
@@ -63,23 +64,36 @@ class Workplace:
             if name not in keep:
                 os.unlink(self.of(name))
 
-    def rewrite(self, data: bytes) -> None:
-        """Put other bytes in the place of the disk's own file, at once; who may read it stays."""
+    def rewrite(self, data: bytes, facts: t.Mapping[str, t.Any]) -> None:
+        """Put other bytes in the place of the disk's own file, at once; who may read it stays.
+
+        :param facts: as ``publish`` has them.
+        """
         mode = stat.S_IMODE(os.stat(self.target).st_mode)
         with open(self.of(self.name), "wb") as file:
             os.fchmod(file.fileno(), mode)
             file.write(data)
-        self.publish([self.name])
+        self.publish([self.name], facts, kept=files_of(self.target)[:-1])
 
-    def publish(self, names: t.Iterable[str]) -> None:
+    def publish(self, names: t.Iterable[str], facts: t.Mapping[str, t.Any], kept: t.Iterable[str] = ()) -> None:
         """Move files to where they are to be, the disk's own last;
         its name then means all of it.
+
+        :param facts: what is noted of the disk; nothing where they are empty. They are noted before, so that a run
+            that ends in between leaves no disk of which nobody knows what it is.
+        :param kept: paths of files that the disk has besides, which are in their place.
         """
         ordered = sorted(names, key=lambda name: name == self.name)
         for name in ordered:
-            _sync(self.of(name))
-        for name in ordered:
             self.folder.check(name)
+            _sync(self.of(name))
+        if facts:
+            paths = (*kept, *map(self.of, ordered))
+            _note(self.target, facts, {os.path.basename(path): identity(path) for path in paths})
+        if len(ordered) > 1:
+            # The old disk's own file names files of these names, too.
+            self.folder.remove(self.name)
+        for name in ordered:
             os.replace(self.of(name), name, dst_dir_fd=self.folder.handle)
         os.fsync(self.folder.handle)
 
@@ -94,10 +108,10 @@ def workplace(target: str, deadline: float, tell: t.Callable[[str], None]) -> t.
     :raises TimedOut: another run works on this disk.
     """
     parent, name = os.path.split(os.path.abspath(target))
-    part = f".{name}{_PART}"
+    path = _part_of(target)
+    part = os.path.basename(path)
     with _files.open_folder(parent, what=_WHAT) as folder:
         folder.check(name)
-        path = os.path.join(parent, part)
         with _files.explained(path, _WHAT):
             handle = _locked(folder, part, deadline, lambda: tell(f"waiting for another run that makes {target}"))
         try:
@@ -189,9 +203,16 @@ def identity(path: str) -> dict[str, t.Any]:
     return {"size": status.st_size, "mtime": status.st_mtime_ns}
 
 
-def note(path: str, facts: t.Mapping[str, t.Any]) -> None:
-    """Note what a disk was made of, in a file beside it, for the runs to come."""
-    whole = {**facts, "file": identity(path)}
+def _note(path: str, facts: t.Mapping[str, t.Any], files: t.Mapping[str, t.Any]) -> None:
+    """Note what a disk was made of that is about to be in its place, in a file beside it, for the runs to come.
+
+    What was noted of a disk that is there is true until then.
+
+    :param files: identities of its files, by their names.
+    """
+    old, whole = noted(path), {**facts, "files": files}
+    if old:
+        whole["before"] = {**old, "files": _identities(path)}
     _files.replace(_note_of(path), json.dumps(whole, sort_keys=True).encode(), what="note of the disk")
 
 
@@ -199,17 +220,65 @@ def noted(path: str) -> dict[str, t.Any]:
     """What was noted of a disk; empty where nothing was, or the disk was changed since."""
     try:
         found = _files.parsed(_files.read(_note_of(path), _MOST_NOTE, what="note of the disk"))
-    except (_files.FileMissing, ValueError):
+        known = _identities(path)
+    except (_files.FileMissing, ValueError, vmdk.NoDescriptor, image.ImageError):
         return {}
-    known = identity(path)
-    return found if known and isinstance(found, dict) and found.get("file") == known else {}
+    if not known or not isinstance(found, dict):
+        return {}
+    for facts in (found, found.get("before")):
+        if isinstance(facts, dict) and _fits(facts, path, known):
+            return {name: value for name, value in facts.items() if name not in _OF_FILES}
+    return {}
 
 
-def remove(path: str) -> None:
-    """Remove a disk, the files that its descriptor names, and what is noted of it."""
+# What a note has of the files of its disk; older notes have the disk's own file alone.
+_OF_FILES = ("files", "file", "before")
+
+
+def _fits(facts: t.Mapping[str, t.Any], path: str, known: t.Mapping[str, t.Any]) -> bool:
+    """Whether what is noted is noted of the files that are there."""
+    if "files" not in facts:
+        return bool(facts.get("file") == known.get(os.path.basename(path)))
+    return bool(facts["files"] == known)
+
+
+def _identities(path: str) -> dict[str, dict[str, t.Any]]:
+    """What changes when a disk does, by the names of its files."""
+    return {os.path.basename(file): identity(file) for file in files_of(path)}
+
+
+def is_there(path: str) -> bool:
+    """Whether there is a disk, or what an interrupted run has left of one."""
+    return os.path.lexists(path) or any(map(os.path.lexists, _parts_of(path)))
+
+
+def remove(path: str, deadline: float, tell: t.Callable[[str], None]) -> None:
+    """Remove a disk, the files that its descriptor names, what is noted of it, and what an
+    interrupted run has left of it.
+
+    :param deadline: of ``time.monotonic()``, for waiting for a run that works on it.
+    """
+    for target in (path, stream_of(path)):
+        if os.path.lexists(_part_of(target)):
+            with scratch(target, deadline, tell):
+                pass
     for each in (*files_of(path), _note_of(path)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(each)
+
+
+def stream_of(path: str) -> str:
+    """What a file that is imported is called while it is on its way."""
+    return f"{path}.stream"
+
+
+def _part_of(target: str) -> str:
+    parent, name = os.path.split(os.path.abspath(target))
+    return os.path.join(parent, f".{name}{_PART}")
+
+
+def _parts_of(path: str) -> tuple[str, ...]:
+    return _part_of(path), _part_of(stream_of(path))
 
 
 def files_of(path: str) -> tuple[str, ...]:

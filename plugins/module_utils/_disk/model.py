@@ -328,6 +328,7 @@ class DiskVm(vm.Vm):
     :ivar datacenter: path of its datacenter.
     :ivar stores: its datastores, by their names.
     :ivar encrypted: whether its home is.
+    :ivar change_version: changes with every change of its configuration, a start too.
     """
 
     disks: tuple[Disk, ...]
@@ -335,6 +336,7 @@ class DiskVm(vm.Vm):
     datacenter: str
     stores: t.Mapping[str, Store]
     encrypted: bool = False
+    change_version: str = ""
 
     @property
     def subject(self) -> Subject:

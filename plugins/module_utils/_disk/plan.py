@@ -61,7 +61,7 @@ def route(options: DiskOptions, vm: DiskVm, disk: Disk) -> Route:
         )
     obstacle = _no_files(options, vm, disk)
     if options.transport == DATASTORE and obstacle:
-        raise InvalidOption(f"{disk.label} of {vm.path} cannot be read over its datastore: {obstacle}.", option="transport")
+        raise not_over_datastore(vm, disk, obstacle)
     if disk.mode.startswith("independent") and obstacle and vm.power_state != "poweredOff":
         raise InvalidOption(
             f"{disk.label} of {vm.path} is independent: no snapshot has it, so it can be exported only while the VM is off.",
@@ -70,6 +70,15 @@ def route(options: DiskOptions, vm: DiskVm, disk: Disk) -> Route:
     if options.transport == LEASE or (options.transport == AUTO and obstacle):
         return Route(LEASE, obstacle or "the options ask for a lease")
     return Route(DATASTORE, "")
+
+
+def not_over_datastore(vm: DiskVm, disk: Disk, why: str) -> InvalidOption:
+    """A disk was to be read over its datastore, and cannot be."""
+    return InvalidOption(
+        f"{disk.label} of {vm.path} cannot be read over its datastore: {why}.",
+        hint="Set transport to auto or to lease.",
+        option="transport",
+    )
 
 
 def _no_files(options: DiskOptions, vm: DiskVm, disk: Disk) -> str:

@@ -9,7 +9,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.find import TO_ANCESTORS, find_vm, path_in
-from .._connector.props import Route, collect
+from .._connector.props import PAGE_OF_LITTLE, Route, collect
 from .._connector.pyvmomi import vim
 from .._errors import NotFound
 from .._vsphere import compute, directories
@@ -26,7 +26,7 @@ if t.TYPE_CHECKING:
 
 _VM: dict[type, tuple[str, ...]] = {
     **ABOVE,
-    vim.VirtualMachine: (*BASICS, DEVICES, "snapshot", "config.files.vmPathName", "config.keyId"),
+    vim.VirtualMachine: (*BASICS, DEVICES, "snapshot", "config.files.vmPathName", "config.keyId", "config.changeVersion"),
     vim.Datastore: STORE,
 }
 _AROUND_VM = (*TO_ANCESTORS, compute.VM_TO_DATASTORES)
@@ -50,10 +50,19 @@ def find(session: Session, selector: Selector, datacenter: str | None) -> DiskVm
         datacenter=path_in(rows, above.moid) if above is not None else "",
         stores=stores_in(rows.values()),
         encrypted=row.get("config.keyId") is not None,
+        change_version=row.get("config.changeVersion") or "",
     )
 
 
-_TO_STORES = (Route("datacenter-stores", vim.Datacenter, "datastore"),)
+# Of storage that hosts of several datacenters have, each of these has a datastore of its own (API reference, Datastore).
+_STORES: dict[type, tuple[str, ...]] = {
+    vim.Datacenter: ("datastore",),
+    vim.Datastore: ("name", "summary.type", "summary.url"),
+}
+_TO_STORES = (
+    Route("folder-children", vim.Folder, "childEntity", ("folder-children", "datacenter-stores")),
+    Route("datacenter-stores", vim.Datacenter, "datastore"),
+)
 
 
 class Place(t.NamedTuple):
@@ -62,11 +71,13 @@ class Place(t.NamedTuple):
     :ivar datastore: as vSphere's own object.
     :ivar kind: of the datastore (``VMFS``, ``vsan``).
     :ivar names: all by which vCenter may list the disk.
+    :ivar elsewhere: the same storage in other datacenters, each with what the disk is called there.
     """
 
     datastore: t.Any
     kind: str
     names: frozenset[str]
+    elsewhere: tuple[tuple[t.Any, frozenset[str]], ...] = ()
 
 
 def place_of(session: Session, datacenter: t.Any, path: DatastorePath) -> Place:
@@ -74,12 +85,17 @@ def place_of(session: Session, datacenter: t.Any, path: DatastorePath) -> Place:
 
     :raises NotFound: there is no datastore of the name in the datacenter.
     """
-    rows = collect(session, [datacenter], {vim.Datastore: ("name", "summary.type", "summary.url")}, _TO_STORES)
+    rows = collect(session, [datacenter, session.content.rootFolder], _STORES, _TO_STORES, PAGE_OF_LITTLE)
+    own = {moid_of(ref) for row in rows if row.moid == moid_of(datacenter) for ref in row.get("datastore") or ()}
+    rows = [row for row in rows if isinstance(row.ref, vim.Datastore)]
     for row in rows:
-        if name_of(row) == path.datastore:
+        if row.moid in own and name_of(row) == path.datastore:
             kind, url = (str(row.get(each) or "") for each in ("summary.type", "summary.url"))
-            return Place(row.ref, kind, directories.names_of(session, datacenter, kind, url, path))
+            called = directories.names_of(session, datacenter, kind, url, path)
+            others = [each for each in rows if each.moid not in own and url and each.get("summary.url") == url]
+            elsewhere = tuple((each.ref, directories.renamed(called, name_of(each))) for each in others)
+            return Place(row.ref, kind, called, elsewhere)
     raise NotFound(
         f"The datacenter has no datastore {path.datastore}.",
-        hint=f"There are: {names.listing(sorted(map(name_of, rows))) or 'none'}.",
+        hint=f"There are: {names.listing(sorted(name_of(row) for row in rows if row.moid in own)) or 'none'}.",
     )

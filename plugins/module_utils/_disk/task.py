@@ -29,7 +29,7 @@ from .._temporary_snapshots import (
     remove_leftovers,
     with_snapshots,
 )
-from .._vsphere import directories, snapshots, vmdk
+from .._vsphere import directories, snapshots, starts, vmdk
 from .._vsphere import lease as leases
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked, NoSuchFile
@@ -44,6 +44,7 @@ from .model import (
     DATASTORE,
     DESCRIBED,
     EXPORTED,
+    LEASE,
     STREAM,
     DiskOptions,
     DiskVm,
@@ -119,9 +120,9 @@ def run_alone(options: DiskOptions, tell: Tell, *, check: bool) -> dict[str, t.A
         _describe(options, item, deadline, tell, check=check)
     else:
         item = DiskItem(called=options.path, place=options.path)
-        item.steps = (DELETE,) if os.path.lexists(options.path) else ()
+        item.steps = (DELETE,) if local.is_there(options.path) else ()
         if item.steps and not check:
-            local.remove(options.path)
+            local.remove(options.path, deadline, tell)
     item.done = list(item.steps)
     return _result([item])
 
@@ -204,20 +205,23 @@ def _convert(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell, 
     converting.checksum(options.path, options.checksum, tell)
     with local.scratch(target, deadline, tell) as place:
         made = converting.convert(tool, found, place.of(place.name), options.output, tell)
-        item.facts = _publish(tool, place, made)
-    local.note(target, {**made_of, "facts": item.facts})
+        _publish(tool, item, place, made, made_of)
 
 
-def _publish(tool: QemuImg, place: Workplace, made: converting.Made) -> dict[str, t.Any]:
-    """Move what was made to its place; returns what it is."""
-    facts = {**converting.described(tool, made.image), "content_sha256": made.content}
+def _publish(tool: QemuImg, item: DiskItem, place: Workplace, made: converting.Made, made_of: t.Mapping[str, t.Any]) -> None:
+    """Move what was made to its place, and note what it is and was made of."""
+    folder = os.path.dirname(place.target)
     old = {os.path.basename(file) for file in local.files_of(place.target)}
     new = [os.path.basename(file) for file in made.image.files]
-    place.publish(new)
+    item.facts |= {
+        **converting.described(tool, made.image),
+        "content_sha256": made.content,
+        "path": place.target,
+        "files": [os.path.join(folder, name) for name in new],
+    }
+    place.publish(new, {**made_of, "facts": item.facts})
     for name in old - set(new):
         place.folder.remove(name)
-    folder = os.path.dirname(place.target)
-    return {**facts, "path": place.target, "files": [os.path.join(folder, name) for name in new]}
 
 
 # Metadata
@@ -237,12 +241,11 @@ def _describe(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell,
         _old, new = _with_metadata(path, options.metadata)
         text = vmdk.descriptor(new, path)
         known = local.noted(path)
-        place.rewrite(new)
-        item.facts["metadata"] = metadata.entries(text)
         if known:
             # The disk is still what it was made of: the next run need not make it again.
-            facts = {**(known.get("facts") or {}), **converting.of_descriptor(text)}
-            local.note(path, {**known, "facts": facts})
+            known["facts"] = {**(known.get("facts") or {}), **converting.of_descriptor(text)}
+        place.rewrite(new, known)
+        item.facts["metadata"] = metadata.entries(text)
 
 
 def _describe_there(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
@@ -337,13 +340,17 @@ def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         "capacity": disk.capacity,
     }
     route = plan.route(options, vm, disk)
-    item.facts["transport"] = route.transport
     with DatastoreFiles(session, vm.datacenter, task.deadline) as files:
         flat = _flat(files, disk) if route.transport == DATASTORE else None
-        if route.transport == DATASTORE and flat is None and options.transport != DATASTORE:
-            item.facts["transport"] = "lease"
+        if flat is None and options.transport == DATASTORE:
+            raise plan.not_over_datastore(vm, disk, "the server does not give it, or its content is not in one file")
+        item.facts["transport"] = LEASE if flat is None else DATASTORE
         before = flat.state() if flat is not None else None
-        made_of = {**_made_of(vm, disk, options), "changed": before.changed if before is not None else ""}
+        made_of = {
+            **_made_of(vm, disk, options),
+            "changed": before.changed if before is not None else "",
+            "content": _content_now(session, vm, disk, options) if before is None else "",
+        }
         known = local.noted(options.path)
         if not options.force and _is_there(vm, options, known, made_of):
             item.facts = {**item.facts, **(known.get("facts") or {})}
@@ -363,40 +370,62 @@ def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
                 made = _made_of_raw(tool or QemuImg(task.deadline), options, place, session.show_progress)
             else:
                 made = _made_by_lease(job, item, options, vm, disk, place, tool)
-            item.facts = {**item.facts, **_facts(tool, place, made)}
+            _take(tool, item, place, made, made_of)
             place.clear()
-        local.note(options.path, {**made_of, "facts": item.facts})
     item.done.append(EXPORT)
 
 
 def _made_of(vm: DiskVm, disk: Disk, options: DiskOptions) -> dict[str, t.Any]:
     """What an export is made of, and into what: a later run makes it again
     where one of these is another.
+
+    :raises NotFound, Ambiguous: the snapshot that is asked for.
     """
+    snapshot = snapshots.choose(vm.snapshots, options.snapshot, vm.path) if options.snapshot is not None else None
+    created = snapshot.created.isoformat() if snapshot is not None and snapshot.created is not None else ""
     return {
         "kind": EXPORTED,
         "vm": vm.instance_uuid,
         "disk": disk.identity,
         "capacity": disk.capacity,
-        "snapshot": str(options.snapshot or ""),
+        # By its name another one could be meant.
+        "snapshot": f"{snapshot.moid} {created}" if snapshot is not None else "",
         "output": dataclasses.asdict(options.output),
     }
+
+
+def _content_now(session: Session, vm: DiskVm, disk: Disk, options: DiskOptions) -> str:
+    """What shows of a disk that comes by a lease whether it was written since; empty where nothing does. No call, or one.
+
+    Of a VM that is off it is the content ID, which changes when something is first written after the disk was opened.
+    Where the host does not say it, the configuration and the last start of the VM.
+    """
+    if vm.power_state != "poweredOff" or options.snapshot is not None:
+        return ""
+    if disk.content or not vm.change_version:
+        return disk.content
+    return f"version {vm.change_version} started {starts.last_start(session, vm.moid)}"
+
+
+# What shows of a VM that is off whether its disk was written since.
+_SHOWS_WRITES = ("changed", "content")
 
 
 def _is_there(vm: DiskVm, options: DiskOptions, known: t.Mapping[str, t.Any], made_of: t.Mapping[str, t.Any]) -> bool:
     """Whether what an earlier run has made is what is asked for.
 
     :param known: what that run noted.
-    :param made_of: as this run would note it; ``changed`` is when the disk's file was last written,
-        empty where that cannot be known.
+    :param made_of: as this run would note it; ``changed`` is when the disk's file was last written, and ``content`` what
+        shows that otherwise. One of them is empty, or both where that cannot be known.
     """
-    if any(known.get(name) != value for name, value in made_of.items() if name != "changed"):
+    if any(known.get(name) != value for name, value in made_of.items() if name not in _SHOWS_WRITES):
         return False
-    if made_of["changed"]:
-        return bool(known.get("changed") == made_of["changed"])
-    # Of a running VM, or of a snapshot, what came by a lease was a moment, and that it came is what
-    # was asked for. It is not what a VM that is off has now.
-    return vm.power_state != "poweredOff" or options.snapshot is not None
+    # Of a running VM what came by a lease was a moment, and that it came is what was asked for. A snapshot
+    # does not change.
+    if vm.power_state != "poweredOff" or options.snapshot is not None:
+        return True
+    shown = "changed" if made_of["changed"] else "content"
+    return bool(made_of[shown]) and bool(known.get(shown) == made_of[shown])
 
 
 def _flat(files: DatastoreFiles, disk: Disk) -> Flat | None:
@@ -421,7 +450,8 @@ def _fetch(
 ) -> None:
     place.clear(RAW_NAME, "state.json")
     wanted = plan.spans(exporting.areas_in_use(task.session, vm, disk), flat.capacity)
-    came = exporting.download(flat, before, wanted, place, task.session.show_progress, item.title, task.deadline)
+    with task.phase("transfer"):
+        came = exporting.download(flat, before, wanted, place, task.session.show_progress, item.title, task.deadline)
     item.fetched, item.resumed = came
 
 
@@ -484,23 +514,26 @@ def _from_own_snapshot(
     return came[0]
 
 
-def _facts(tool: QemuImg | None, place: Workplace, made: converting.Made) -> dict[str, t.Any]:
-    """Move what was made to its place; returns what it is. Without qemu-img it is a stream."""
+def _take(
+    tool: QemuImg | None, item: DiskItem, place: Workplace, made: converting.Made, made_of: t.Mapping[str, t.Any]
+) -> None:
+    """Move what was made to its place, and note it. Without qemu-img it is a stream."""
     if tool is not None:
-        return _publish(tool, place, made)
+        _publish(tool, item, place, made, made_of)
+        return
     with image.LocalBytes(made.image.path) as data:
         found = vmdk.verify(data)
-    place.publish([place.name])
-    return {
+    item.facts |= {
         "path": place.target,
         "format": image.VMDK,
         "subformat": STREAM,
         "capacity": found.capacity,
         "allocated": found.allocated,
-        "size": os.stat(place.target).st_size,
+        "size": os.stat(made.image.path).st_size,
         "files": [place.target],
         "content_sha256": made.content,
     }
+    place.publish([place.name], {**made_of, "facts": item.facts})
 
 
 # Imports
@@ -518,19 +551,17 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         there = files.there(target)
         known = notes.noted(files, target) if there else {}
         if known and {name: known.get(name) for name in made_of} == made_of and not options.force:
-            item.facts = known.get("facts") or {}
-            if known.get(_LEFT) and not task.check and _cleared(task, item, home, target):
-                notes.note(files, target, {name: value for name, value in known.items() if name != _LEFT})
+            _keep(task, item, options, files, home, known)
             return
         found = converting.source(tool, options.path, options.source_format)
         if there and not options.force:
-            content = _same_content(task, options, tool, found, files, known)
+            content, verify = _same_content(task, options, tool, found, files, known)
             item.facts = known.get("facts") or {"capacity": found.capacity, "content_sha256": content}
             if not task.check:
                 if not known:
                     importing.clear(task, item, home, target)
                 left = bool(known.get(_LEFT)) and not _cleared(task, item, home, target)
-                notes.note(files, target, _imported(made_of, content, item, left=left))
+                notes.note(files, target, _imported(made_of, content, item, left=left, verify=verify))
             return
         item.steps = (IMPORT,)
         # Once more before it is replaced, since conversion and upload may take hours.
@@ -538,7 +569,7 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         if task.check:
             return
         converting.checksum(options.path, options.checksum, session.show_progress)
-        with local.scratch(f"{options.path}.stream", task.deadline, session.show_progress) as place:
+        with local.scratch(local.stream_of(options.path), task.deadline, session.show_progress) as place:
             path, capacity, content = _stream(task, tool, found, place)
             new = importing.NewDisk(
                 path=path,
@@ -552,11 +583,46 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             )
             came = _bring_in(task, item, home, new, files, known)
             item.facts["uuid"], item.sent = came.uuid, came.sent
+            _tell_what_was_not_compared(item, options, came)
         if options.verify == CONTENT and _read_back(task, files, target) != content:
             _delete_wrong(task, item, options, home.ref)
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
-        notes.note(files, target, _imported(made_of, content, item, left=not came.cleared))
+        notes.note(files, target, _imported(made_of, content, item, left=not came.cleared, verify=options.verify))
     item.done.append(IMPORT)
+
+
+def _keep(
+    task: Task[DiskItem],
+    item: DiskItem,
+    options: DiskOptions,
+    files: DatastoreFiles,
+    home: places.Home,
+    known: t.Mapping[str, t.Any],
+) -> None:
+    """A disk was made of this very file: what is left to do is its proof, and the end of an earlier import.
+
+    :param known: what is noted of it.
+    """
+    target, now = t.cast(DatastorePath, options.on_datastore), dict(known)
+    item.facts = known.get("facts") or {}
+    if not _is_proved(known, options):
+        _prove(task, options, files, known)
+        now["verify"] = CONTENT
+    if task.check:
+        return
+    if known.get(_LEFT) and _cleared(task, item, home, target):
+        del now[_LEFT]
+    if now != known:
+        notes.note(files, target, now)
+
+
+def _tell_what_was_not_compared(item: DiskItem, options: DiskOptions, came: importing.Imported) -> None:
+    """Warn of a disk that nothing proves."""
+    if came.reported != importing.DIGEST and options.verify != CONTENT:
+        item.warnings.append(
+            f"The host reports no digest of what it has got as {options.on_datastore}, so that was not compared. "
+            "Set verify to content where its datastore has files of disks."
+        )
 
 
 def _bring_in(
@@ -603,13 +669,32 @@ def _note_again(item: DiskItem, files: DatastoreFiles, target: DatastorePath, ol
         item.warnings.append(f"What was noted of {target} is lost, so the next run reads it: {error.message}")
 
 
-def _imported(made_of: t.Mapping[str, t.Any], content: str, item: DiskItem, *, left: bool) -> dict[str, t.Any]:
+def _imported(made_of: t.Mapping[str, t.Any], content: str, item: DiskItem, *, left: bool, verify: str) -> dict[str, t.Any]:
     """What is noted of a disk that came by an import.
 
     :param left: whether the VM of the import is there still, which the next run removes.
+    :param verify: how it was proved.
     """
-    noted = {**made_of, "content_sha256": content, "facts": item.facts}
+    noted = {**made_of, "content_sha256": content, "facts": item.facts, "verify": verify}
     return {**noted, _LEFT: True} if left else noted
+
+
+def _is_proved(known: t.Mapping[str, t.Any], options: DiskOptions) -> bool:
+    """Whether a disk was proved as the options ask for, or better."""
+    return options.verify != CONTENT or known.get("verify") == CONTENT
+
+
+def _prove(task: Task[DiskItem], options: DiskOptions, files: DatastoreFiles, known: t.Mapping[str, t.Any]) -> None:
+    """Read a disk back that was imported without.
+
+    :raises ImportFailed: it has another content.
+    """
+    target = t.cast(DatastorePath, options.on_datastore)
+    if _read_back(task, files, target) != known.get("content_sha256"):
+        raise importing.ImportFailed(
+            f"{target} has another content than {options.path}, of which it was made.",
+            hint="A VM may have written to it since. Set force to import it again.",
+        )
 
 
 def _cleared(task: Task[DiskItem], item: DiskItem, home: places.Home, target: DatastorePath) -> bool:
@@ -662,22 +747,24 @@ def _same_content(
     found: Image,
     files: DatastoreFiles,
     known: t.Mapping[str, t.Any],
-) -> str:
+) -> tuple[str, str]:
     """A disk in the place is the one that is asked for, where it was made of the same content.
 
     Where nothing is noted, a run may have ended between the import and the note: then the disk is
     read.
 
-    :returns: SHA-256 of the content.
+    :returns: SHA-256 of the content, and how the disk is proved to have it.
     :raises Exists: it was made of another one.
     """
     target = t.cast(DatastorePath, options.on_datastore)
-    with local.scratch(f"{options.path}.stream", task.deadline, task.session.show_progress) as place:
+    with local.scratch(local.stream_of(options.path), task.deadline, task.session.show_progress) as place:
         content = local.content_digest(found, tool, place.of("scratch"), lambda _count: None)
     # The content of the disk is filled up to whole sectors.
-    there = known.get("content_sha256") or _read_back(task, files, target)
-    plan.check_free(str(target), there=True, ours=there == content, force=False)
-    return content
+    there = known.get("content_sha256") if _is_proved(known, options) else None
+    verify = CONTENT if there is None else str(known.get("verify"))
+    ours = content == (_read_back(task, files, target) if there is None else there)
+    plan.check_free(str(target), there=True, ours=ours, force=False)
+    return content, verify
 
 
 def _stream(task: Task[DiskItem], tool: QemuImg, found: Image, place: Workplace) -> tuple[str, int, str]:

@@ -7,16 +7,20 @@ it is read. Changes nothing.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import shutil
 import time
 import typing as t
 
 from .. import _nbdkit as nbdkit
+from .._connector.find import Selector
 from .._errors import NotFound, VforgeError
 from .._progress import Meter
 from .._vsphere import fcd, transports, vmdk
 from .._vsphere import proxy as proxies
-from .._vsphere.folder import DatastorePath
+from .._vsphere.flat import SeveralFiles, without_files
+from .._vsphere.folder import DatastorePath, FileLocked
 from .._vsphere.transports import Way
 from . import answers, asking, converting, metadata, read, reading
 from .asking import SECTOR, BlockMap, DiskOfVm, LocalFile, ToolOptions
@@ -103,7 +107,16 @@ def _local(tool: QemuImg, source: LocalFile) -> Found:
 def _of_vm(session: Session, source: DiskOfVm, options: ToolOptions, deadline: float) -> Found:
     vm = read.find(session, source.vm, options.datacenter)
     disk = choose_disk(vm, source.disk)
-    ways = _transports(session, vm, disk)
+    return _in_vm(session, vm, disk, _transports(session, vm, disk), deadline, {})
+
+
+def _in_vm(
+    session: Session, vm: DiskVm, disk: Disk, ways: t.Sequence[Way], deadline: float, more: t.Mapping[str, t.Any]
+) -> Found:
+    """The disk of a VM.
+
+    :param more: what its result says besides.
+    """
     facts = {
         "vm": vm.name,
         "moid": vm.moid,
@@ -115,33 +128,68 @@ def _of_vm(session: Session, source: DiskOfVm, options: ToolOptions, deadline: f
         "chain": list(disk.files),
         "uuid": disk.uuid,
         "change_id": disk.change_id or "",
-        "transports": [way.as_result() for way in ways],
+        **more,
     }
-    over_datastore = ways[0]
-    if not over_datastore.usable:
-        return Found(_Unreadable(disk.file, disk.capacity, over_datastore.reason), facts, None)
     path = DatastorePath.parse(disk.file, "disk")
-    reader = reading.of_vm(session, vm, disk, path, deadline)
-    return Found(reader, {**converting.of_descriptor(reader.text), **facts}, reader.text)
+    return _over_datastore(facts, ways, lambda: reading.of_vm(session, vm, disk, path, deadline))
+
+
+def _over_datastore(facts: dict[str, t.Any], ways: t.Sequence[Way], opened: t.Callable[[], DatastoreReader]) -> Found:
+    """A disk on a datastore, which is read over its path where that is possible.
+
+    :param ways: that to its path first.
+    :param opened: makes the reader.
+    """
+    path, capacity = facts["datastore_path"], facts["capacity"]
+    reason = ways[0].reason
+    if not reason:
+        try:
+            reader = opened()
+        except (FileLocked, SeveralFiles) as error:
+            reason = error.message.removesuffix(".")
+        else:
+            said = {"transports": [way.as_result() for way in ways]}
+            return Found(reader, {**converting.of_descriptor(reader.text), **facts, **said}, reader.text)
+    known = [Way(ways[0].name, reason), *ways[1:]]
+    return Found(_Unreadable(path, capacity, reason), {**facts, "transports": [way.as_result() for way in known]}, None)
 
 
 def _first_class(session: Session, source: asking.DetachedDisk, options: ToolOptions, deadline: float) -> Found:
     store = fcd.choose_store(fcd.read_stores(session, options.datacenter), source.store)
     disk = _chosen(session, store, source.selector)
+    named = {"id": disk.id, "name": disk.name, "datastore": store.name}
+    disk = dataclasses.replace(disk, attachments=fcd.read_attachments(session, [(disk.id, store)]).get(disk.id, ()))
+    for each in disk.attachments:
+        with contextlib.suppress(NotFound):  # this user may not read the VM, or it is gone
+            # The disk is what that VM has now, which may be a delta disk.
+            vm = read.find(session, Selector(moid=each.vm), None)
+            own = choose_disk(vm, str(each.key))
+            return _in_vm(session, vm, own, _transports(session, vm, own), deadline, named)
     facts = {
-        "id": disk.id,
-        "name": disk.name,
-        "datastore": store.name,
+        **named,
         "capacity": disk.capacity_mb * asking.MIB,
         "datastore_path": disk.path,
         "chain": [disk.path, *disk.parents],
     }
-    if disk.parents:
-        reason = "it has snapshots, and the content of its topmost disk is in several files"
-        return Found(_Unreadable(disk.path, disk.capacity_mb * asking.MIB, reason), facts, None)
     path = DatastorePath.parse(disk.path, "first_class_disk")
-    reader = DatastoreReader(session, store.datacenter, path, deadline, None)
-    return Found(reader, {**converting.of_descriptor(reader.text), **facts}, reader.text)
+    ways = [Way(transports.DATASTORE_HTTP, _why_not_over_datastore(disk)), *_WITHOUT_VM]
+    return _over_datastore(facts, ways, lambda: DatastoreReader(session, store.datacenter, path, deadline, None))
+
+
+def _why_not_over_datastore(disk: fcd.FirstClassDisk) -> str:
+    if disk.attached:
+        holders = [each.vm for each in disk.attachments] or list(disk.consumers)
+        return f"{', '.join(holders)} has it, of which vCenter says no more"
+    if disk.parents:
+        return "it has snapshots, and the content of its topmost disk is in several files"
+    return without_files(disk.store.kind)
+
+
+# Of a first class disk that no VM has.
+_WITHOUT_VM = tuple(
+    Way(name, "no VM has it: attach it to one, and ask about the disk of that VM")
+    for name in (transports.EXPORT, transports.HOTADD, transports.NBD)
+)
 
 
 def _chosen(session: Session, store: fcd.Store, selector: fcd.DiskSelector) -> fcd.FirstClassDisk:

@@ -45,6 +45,12 @@ _OWNER = "vforge.disk.owner"
 # The pair that says which disk was taken off such a VM, to be moved to its place.
 _DETACHED = "vforge.disk.detached"
 
+# What the host has reported of a file that it has got, and it was what was sent.
+DIGEST, SIZE, NOTHING = "digest", "size", "nothing"
+
+# All releases make it of what they are sent. It is held against damage alone: TLS keeps others away.
+_ALGORITHM = "sha1"
+
 _SECONDS_TO_CLEAN_UP = 300.0
 _SECONDS_TO_VANISH = 15.0
 
@@ -131,12 +137,14 @@ class Imported:
 
     :ivar uuid: of its backing.
     :ivar sent: bytes that were sent.
+    :ivar reported: what the host has reported of them: their ``digest``, their ``size`` alone, or ``nothing``.
     :ivar cleared: whether the VM that was made for the import is gone; ``clear`` removes one that is
         not.
     """
 
     uuid: str
     sent: int
+    reported: str
     cleared: bool
 
 
@@ -156,7 +164,7 @@ def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Importe
     owner = OwnerMark(mark, uuid.uuid4().hex, Owner.this(), seconds)
     marks = {MARK: mark, _OWNER: owner.as_text()}
     spec = apply.import_spec(name, new.target.datastore, new.capacity, new.adapter, new.provisioning, marks, new.policies)
-    moid = _sent(task, item, home, host, spec, owner, source)
+    moid, reported = _sent(task, item, home, host, spec, owner, source)
     try:
         backing = _keep(task, item, home, moid, new)
     except BaseException:
@@ -165,13 +173,15 @@ def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Importe
         if _leaves_no_disk(task, item, home, moid, new):
             _destroy(task, item, moid)
         raise
-    return Imported(backing, source.size, _destroy(task, item, moid))
+    return Imported(backing, source.size, reported, _destroy(task, item, moid))
 
 
-def _sent(task: Task[t.Any], item: Item, home: Home, host: str, spec: t.Any, owner: OwnerMark, source: _Source) -> str:
+def _sent(
+    task: Task[t.Any], item: Item, home: Home, host: str, spec: t.Any, owner: OwnerMark, source: _Source
+) -> tuple[str, str]:
     """Send the file by a lease, and by another one where that ended with its session.
 
-    :returns: the moid of the VM that has the disk then.
+    :returns: the moid of the VM that has the disk then, and what the host has reported of it.
     :raises TimedOut: no session lasted long enough.
     """
     session, waits = task.session, Backoff(task.deadline)
@@ -215,8 +225,10 @@ def _begin(
     raise AssertionError("the second attempt returns or raises")
 
 
-def _fill(task: Task[t.Any], item: Item, lease: leases.Lease, ready: leases.Ready, source: _Source) -> str:
-    """Send the file; returns the moid of the VM that has the disk then."""
+def _fill(task: Task[t.Any], item: Item, lease: leases.Lease, ready: leases.Ready, source: _Source) -> tuple[str, str]:
+    """Send the file; returns the moid of the VM that has the disk then, and
+    what the host has reported of it.
+    """
     session = task.session
     meter = Meter(item.title, source.size, session.show_progress)
     sent: list[str] = []
@@ -231,16 +243,16 @@ def _fill(task: Task[t.Any], item: Item, lease: leases.Lease, ready: leases.Read
     )
     try:
         device = _address(ready)
-        with lease.held(ready.timeout, meter.percent, stop):
-            sender.send([[leases.Upload(source.label, source, device)]])
+        with task.phase("transfer"), lease.held(ready.timeout, meter.percent, stop):
+            sender.send([[leases.Upload(source.label, source, device, algorithm=_ALGORITHM)]])
         # From here on a sign of life may be refused because the lease is being completed.
         with lease.kept_alive(ready.timeout, lambda: 99, lambda _error: None):
-            _compare(lease, device, source, sent)
+            reported = _compare(lease, device, source, sent)
             lease.complete(task.deadline)
     except BaseException:
         _give_up(task, item, lease, ready.entity)
         raise
-    return ready.entity
+    return ready.entity, reported
 
 
 def _address(ready: leases.Ready) -> leases.Device:
@@ -250,19 +262,26 @@ def _address(ready: leases.Ready) -> leases.Device:
     raise ImportFailed("vCenter names no address for the disk.", hint="Run again.")
 
 
-def _compare(lease: leases.Lease, device: leases.Device, source: _Source, sent: t.Sequence[str]) -> None:
-    """Hold what the host has got against what was sent, as far as it says it."""
+def _compare(lease: leases.Lease, device: leases.Device, source: _Source, sent: t.Sequence[str]) -> str:
+    """Hold what the host has got against what was sent, as far as it says it.
+
+    :returns: what it says: ``DIGEST``, ``SIZE`` or ``NOTHING``.
+    :raises ImportFailed: it is something else.
+    """
     have = lease.received().get(device.key)
     if have is None:
-        return
+        return NOTHING
     if have.size and have.size != source.size:
         raise ImportFailed(
             f"{source.label} has {source.size} bytes, and the host has got {have.size}. The import was aborted.",
             hint="Run again; if it happens again, look at what is between here and the ESXi hosts.",
         )
-    known = dict(have.digests)
-    if "sha256" in known and sent and known["sha256"] != sent[-1]:
+    known = dict(have.digests).get(_ALGORITHM)
+    if known and sent and known != sent[-1]:
         raise ImportFailed(f"The host has got other bytes of {source.label} than were sent.", hint="Run again.")
+    if known and sent:
+        return DIGEST
+    return SIZE if have.size else NOTHING
 
 
 def _give_up(task: Task[t.Any], item: Item, lease: leases.Lease, entity: str) -> None:

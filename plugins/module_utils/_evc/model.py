@@ -90,9 +90,10 @@ def _named(modes: t.Sequence[Mode], text: str, option: str, noun: str) -> Mode:
         return fits[0]
     keys = [mode.key for mode in modes]
     near = names.nearest(text, keys)
+    offered = f"It offers: {', '.join(keys)}." if keys else "It offers none, or does not show them to this user."
     raise InvalidOption(
         f"This vCenter offers no {noun} {text!r}.",
-        hint=f"{f'Did you mean {near[0]}? ' if near else ''}It offers: {', '.join(keys)}.",
+        hint=f"{f'Did you mean {near[0]}? ' if near else ''}{offered}",
         option=option,
         offered=keys,
     )
@@ -209,6 +210,7 @@ def marked(value: str, vm_name: str) -> str:
 class Options:
     """What one task is asked to do, with a cluster or with VMs.
 
+    :ivar selectors: of VMs; beside a cluster, of those that may be off while it gets its mode.
     :ivar power_cycle: whether running VMs may be shut down and started again.
     :ivar force: whether a VM is powered off whose guest cannot be shut
         down, or does not shut down in time.
@@ -264,24 +266,10 @@ class Options:
             raise InvalidOption(
                 "The option mode is not set.", hint="Set it to the key or the label of an EVC mode.", option="mode"
             )
-        if self.selectors and self.mode == HIGHEST:
-            raise InvalidOption(
-                "The mode of a VM cannot be highest.",
-                hint="Highest is found out from the hosts of a cluster. Name the mode, as evc returns it for the cluster.",
-                option="mode",
-            )
-        if self.selectors and self.graphics_mode:
-            raise InvalidOption(
-                "A VM has no graphics mode of its own.",
-                hint="Leave graphics_mode out, or name a cluster.",
-                option="graphics_mode",
-            )
-        if self.cluster and self.power_cycle:
-            raise InvalidOption(
-                "The option power_cycle is for VMs.",
-                hint="A cluster gets its mode with its VMs as they are. The role evc_baseline restarts those in its way.",
-                option="power_cycle",
-            )
+        if self.cluster:
+            self._check_cluster()
+        else:
+            self._check_vms()
         for name in ("shutdown_timeout", "tools_timeout"):
             if getattr(self, name) < 1:
                 raise InvalidOption(f"The option {name} must be at least 1.", option=name)
@@ -291,6 +279,41 @@ class Options:
                 "time for the other VMs.",
                 hint="Set timeout to more than shutdown_timeout and tools_timeout together.",
                 option="shutdown_timeout",
+            )
+
+    def _check_vms(self) -> None:
+        if self.mode == HIGHEST:
+            raise InvalidOption(
+                "The mode of a VM cannot be highest.",
+                hint="Highest is found out from the hosts of a cluster. Name the mode, as evc returns it for the cluster.",
+                option="mode",
+            )
+        if self.graphics_mode:
+            raise InvalidOption(
+                "A VM has no graphics mode of its own.",
+                hint="Leave graphics_mode out, or name a cluster.",
+                option="graphics_mode",
+            )
+
+    def _check_cluster(self) -> None:
+        if self.power_cycle and not self.selectors:
+            raise InvalidOption(
+                "The option power_cycle is for VMs, and none is named.",
+                hint="Name in vms those that may be off while the cluster gets its mode. The role evc_baseline finds them.",
+                option="power_cycle",
+            )
+        if self.selectors and not self.power_cycle:
+            raise InvalidOption(
+                "VMs are named beside a cluster, and power_cycle is not set.",
+                hint="Set it to have those of them that are in the way of the mode shut down until the cluster has it, or "
+                "name no VMs.",
+                option="power_cycle",
+            )
+        if self.selectors and self.state != PRESENT:
+            raise InvalidOption(
+                "EVC of a cluster can be ended while VMs run.",
+                hint="Name no VMs, or no cluster to take away the modes that VMs have of their own.",
+                option="vms",
             )
 
 

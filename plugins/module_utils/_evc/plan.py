@@ -150,11 +150,11 @@ def blocked(cluster: Cluster, mode: Mode, release: Release, found: t.Sequence[Ob
     advice = []
     if any(obstacle.vms for obstacle in found):
         advice.append(
-            "Power these VMs off until the cluster has the mode, or give them the mode as their own (hardware version "
-            f"{OLDEST_HARDWARE}; vms with power_cycle; the role evc_baseline does)."
+            "Power these VMs off until the cluster has the mode (name them in vms, with power_cycle), or give them the mode as "
+            f"their own (hardware version {OLDEST_HARDWARE}). The role evc_baseline does both."
         )
     if any(obstacle.within for obstacle in found):
-        advice.append("To restart those that are within the mode changes nothing: power them off together.")
+        advice.append("To restart those that are within the mode one by one changes nothing: they have to be off together.")
     if best is not None and not best.includes(mode):
         advice.append(f"The highest mode that all hosts support is {best.key}.")
     return Blocked(
@@ -214,17 +214,68 @@ def decide_vm(vm: EvcVm, options: Options, mode: Mode | None) -> VmPlan:
     return VmPlan((APPLY, *(start if vm.mark and options.power_cycle else ())))
 
 
+def decide_restart(vm: EvcVm, options: Options, in_way: bool) -> VmPlan:
+    """What is done with a VM while its cluster gets a mode.
+
+    :param in_way: whether it stands in the way of that. One that does not goes on running.
+    """
+    start = (POWER_ON, COME_BACK, UNMARK)
+    if vm.powered_off:
+        return VmPlan(start if vm.mark else ())
+    if not in_way:
+        return VmPlan((COME_BACK, UNMARK) if vm.mark and vm.powered_on else ())
+    refusal = _cannot_be_shut_down(vm, options)
+    if refusal is not None:
+        return VmPlan(refusal=refusal)
+    return VmPlan((*(() if vm.mark else (MARK,)), SHUT_DOWN, APPLY, *start))
+
+
+def not_restarted(cluster: Cluster, mode: Mode, vms: t.Sequence[EvcVm]) -> Blocked:
+    """Why a cluster did not get its mode where VMs in its way are not off."""
+    return Blocked(
+        f"{cluster.path} cannot have the EVC mode {mode.key}: in its way are {names.listing([vm.path for vm in vms])}, "
+        "which cannot be shut down.",
+        hint="The entries of these VMs in the result say why.",
+    )
+
+
+def in_way(found: t.Iterable[Obstacle]) -> set[str]:
+    """The moids of the VMs that stand in the way of a mode."""
+    return {vm.moid for obstacle in found for vm in (*obstacle.vms, *obstacle.within)}
+
+
+def without(found: t.Iterable[Obstacle], may_be_off: t.Collection[str]) -> list[Obstacle]:
+    """The obstacles that are left once these VMs are off.
+
+    :param may_be_off: moids.
+    """
+    left = []
+    for obstacle in found:
+        vms = tuple(vm for vm in obstacle.vms if vm.moid not in may_be_off)
+        within = tuple(vm for vm in obstacle.within if vm.moid not in may_be_off)
+        if vms or within or not (obstacle.vms or obstacle.within):
+            left.append(dataclasses.replace(obstacle, vms=vms, within=within))
+    return left
+
+
 def _refusal(vm: EvcVm, options: Options) -> VforgeError | None:
     if vm.template:
         return InvalidOption(f"{vm.path} is a template.", hint="Make it a VM first.", option="vms")
     hardware = vm.needs.hardware_number
-    if vm.supported is False or 0 < hardware < OLDEST_HARDWARE:
+    if 0 < hardware < OLDEST_HARDWARE:
         return NotSupported(
             f"{vm.path} cannot have an EVC mode of its own: its hardware version is {hardware}.",
             hint=f"It takes hardware version {OLDEST_HARDWARE} and vSphere 6.7. Upgrade its hardware while it is off.",
         )
-    if vm.powered_off:
-        return None
+    if vm.supported is False:
+        return NotSupported(
+            f"{vm.path} cannot have an EVC mode of its own, as vCenter says (perVmEvcSupported).",
+            hint=f"It takes hardware version {OLDEST_HARDWARE} and vSphere 6.7, of its host, too.",
+        )
+    return None if vm.powered_off else _cannot_be_shut_down(vm, options)
+
+
+def _cannot_be_shut_down(vm: EvcVm, options: Options) -> VforgeError | None:
     if not vm.powered_on:
         return InvalidOption(
             f"{vm.path} is {vm.power_state or 'in an unknown state'}.",

@@ -69,7 +69,7 @@ _VMS: dict[type, tuple[str, ...]] = {
 def find_cluster(session: Session, text: str, datacenter: str | None) -> Cluster:
     """The cluster with a name, a moid or an inventory path, and the mode that it has: one call.
 
-    :raises NotFound: with the clusters that there are.
+    :raises NotFound: with the clusters, or the datacenters, that there are.
     :raises Ambiguous: with the paths of those that have the name.
     """
     rows = {
@@ -78,6 +78,9 @@ def find_cluster(session: Session, text: str, datacenter: str | None) -> Cluster
     clusters = [row for row in rows.values() if isinstance(row.ref, vim.ClusterComputeResource)]
     if datacenter:
         within = names.join(names.split(datacenter))
+        centers = [row for row in rows.values() if isinstance(row.ref, vim.Datacenter)]
+        if not any(within in (path_in(rows, row.moid), f"/{name_of(row)}") for row in centers):
+            raise _no_datacenter(datacenter, sorted(path_in(rows, row.moid) for row in centers))
         clusters = [
             row for row in clusters if f"{path_in(rows, row.moid)}/".startswith(f"{within}/") or within[1:] in _above(rows, row)
         ]
@@ -107,6 +110,14 @@ def _above(rows: t.Mapping[str, Row], row: Row) -> set[str]:
             found.add(name_of(here))
         here = rows.get(moid_of(here.get("parent")))
     return found
+
+
+def _no_datacenter(text: str, known: list[str]) -> NotFound:
+    return NotFound(
+        f"No datacenter {text} was found.",
+        hint=f"There are: {names.listing(known) or 'none that this user may see'}.",
+        known=known,
+    )
 
 
 def _no_cluster(text: str, known: list[str], several: bool) -> VforgeError:

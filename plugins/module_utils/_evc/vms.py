@@ -1,86 +1,22 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modes that VMs have of their own.
-
-A VM that runs is marked, shut down, given its mode and started again; the mark goes when VMware
-Tools run. A run that ends between leaves the mark, and by it the next run goes on.
-"""
+"""The modes that VMs have of their own."""
 
 from __future__ import annotations
 
-import dataclasses
-import time
 import typing as t
 
-from .._engine import UNTOUCHED, Item, Part, Task, diff
-from .._errors import Fault, InvalidOption, NotAttempted, TimedOut, VforgeError
-from .._vm_stages import fault_of
-from .._vsphere import vm as vsphere
-from .._vsphere.privileges import missing_privileges
-from .._vsphere.processors import Mode
-from . import apply, plan, read
-from .model import MARK_KEY, PRESENT, WITH_TOOLS, EvcVm, Options, Release, mark
-from .plan import APPLY, COME_BACK, MARK, POWER_ON, SHUT_DOWN, UNMARK
+from .._engine import UNTOUCHED, Task, diff
+from .._errors import VforgeError
+from . import apply, cycle, plan, read
+from .cycle import VmItem
+from .model import PRESENT, EvcVm, Options, Release
+from .plan import APPLY
 
 if t.TYPE_CHECKING:
-    from .._connector import tasks
-    from .._connector.batch import Outcome
     from .._connector.session import Session
-
-_ACTIONS = {SHUT_DOWN: "shut_down", APPLY: "mode_set", POWER_ON: "powered_on"}
-
-# To start VMs again that are off in the middle of the work is not cut
-# short by the time of the task.
-_SECONDS_TO_BRING_BACK = 60.0
-
-_POWER, _TOOLS = "runtime.powerState", "guest.toolsRunningStatus"
-
-
-@dataclasses.dataclass(kw_only=True)
-class VmItem(Item):
-    """A VM of the task; ``vm`` is as it was found, ``now`` as it is at the end.
-
-    :ivar mode: that it gets; None for no mode of its own.
-    :ivar asked: whether it may still go off, since its guest was asked to shut
-        down, or nobody knows whether it was.
-    :ivar settled: whether it was brought back after a failure, as far as that could be done.
-    """
-
-    vm: EvcVm
-    mode: Mode | None
-    now: EvcVm
-    asked: bool = False
-    settled: bool = False
-
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self.vm.path
-
-    @property
-    def name(self) -> str:
-        """Of the VM."""
-        return self.vm.name
-
-    @property
-    def waits_for_tools(self) -> bool:
-        """Whether Tools ran before it was shut down, so that they are waited for."""
-        return self.vm.mark == WITH_TOOLS or (not self.vm.mark and self.vm.tools)
-
-    @property
-    def is_left_off(self) -> bool:
-        """Whether this task has shut it down, or may have, and has not tried to start it again."""
-        if POWER_ON in self.done:
-            return False
-        if APPLY in self.done:
-            return POWER_ON in self.steps and not isinstance(self.error, Fault)
-        return SHUT_DOWN in self.done or (self.asked and self.error is None)
-
-    @property
-    def is_marked_in_vain(self) -> bool:
-        """Whether this task has marked it, and done nothing else with it."""
-        return MARK in self.done and SHUT_DOWN not in self.done and not self.asked
+    from .._vsphere.processors import Mode
 
 
 def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
@@ -92,7 +28,7 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
         mode = release.mode(options.mode) if options.state == PRESENT else None
         there = task.found("vms", found, options.selectors)
         task.items = [_item(vm, options, mode) for _place, vm in there]
-        _check_privileges(task, key)
+        cycle.check_privileges(task, task.items, key)
     with task.phase("work"), task.accounted():
         _carry_out(task, options)
     return task.finish(_result(task, release))
@@ -101,23 +37,6 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
 def _item(vm: EvcVm, options: Options, mode: Mode | None) -> VmItem:
     decided = plan.decide_vm(vm, options, mode)
     return VmItem(vm=vm, now=vm, mode=mode, steps=decided.steps, error=decided.refusal)
-
-
-def _check_privileges(task: Task[VmItem], key: str) -> None:
-    """Let each VM fail on which this user lacks what its steps need, before the first is shut
-    down: one call, where any is due.
-
-    :param key: of the session in vCenter; empty where this user may not read it.
-    """
-    due = [item for item in task.items if item.error is None and item.steps]
-    if not due or not key:
-        return
-    wanted = [(vsphere.reference(task.session, item.vm.moid), plan.privileges(item.steps)) for item in due]
-    missing = missing_privileges(task.session, key, wanted)
-    for item in due:
-        if item.vm.moid in missing:
-            item.steps = ()
-            item.fail(plan.not_permitted(item.vm, missing[item.vm.moid]))
 
 
 def _carry_out(task: Task[VmItem], options: Options) -> None:
@@ -129,184 +48,22 @@ def _carry_out(task: Task[VmItem], options: Options) -> None:
     try:
         _cycle(task, options)
     finally:
-        _bring_back(task, task.items)
+        cycle.bring_back(task, task.items)
 
 
 def _cycle(task: Task[VmItem], options: Options) -> None:
-    session = task.session
-    task.stage(
-        MARK,
-        lambda item: vsphere.start_config_change(session, item.vm.moid, {MARK_KEY: mark(item.vm)}),
-        "VMs marked",
-        repeatable=True,
-    )
-    _shut_down(task, options)
+    cycle.mark_all(task)
+    cycle.shut_down(task, task.items, options)
     task.stage(
         APPLY,
-        lambda item: apply.start_apply(session, item.vm.moid, item.mode, options.complete_masks),
+        lambda item: apply.start_apply(task.session, item.vm.moid, item.mode, options.complete_masks),
         "VMs have their mode",
         repeatable=True,
     )
-    _bring_back(task, [item for item in task.items if item.error is not None])
-    task.stage(
-        POWER_ON,
-        lambda item: vsphere.start_power_on(session, item.vm.moid),
-        "VMs powered on",
-        repeatable=True,
-        done_already="InvalidPowerState",
-    )
-    _await_tools(task, options)
+    cycle.bring_back(task, [item for item in task.items if item.error is not None])
+    cycle.start_all(task, task.items, options)
     _look_again(task)
-    task.stage(
-        UNMARK,
-        lambda item: vsphere.start_config_change(session, item.vm.moid, {MARK_KEY: ""}),
-        "VMs without the mark",
-        repeatable=True,
-    )
-
-
-def _shut_down(task: Task[VmItem], options: Options) -> None:
-    """Shut the guests down, or where that is allowed power the VMs off whose guests do not."""
-
-    deaf: list[VmItem] = []
-
-    def asked(item: VmItem, outcome: Outcome) -> None:
-        fault = fault_of(outcome.error)
-        gone = fault == "InvalidPowerState"  # it went down by itself meanwhile
-        item.asked = gone or _may_have_worked(outcome)
-        if fault == "ToolsUnavailable":
-            deaf.append(item)
-        elif outcome.error is not None and not gone:
-            item.fail(outcome.error)
-
-    due = [item for item in task.items if item.due(SHUT_DOWN)]
-    gentle = [item for item in due if item.vm.tools]
-    task.call(gentle, lambda item: vsphere.shut_down_guest(task.session, item.vm.moid), "guests asked to shut down", asked)
-    waiting = {item.vm.moid: item for item in gentle if item.error is None and item not in deaf}
-    bound = min(task.deadline, time.monotonic() + options.shutdown_timeout)
-    late = task.wait_until(vsphere.VIRTUAL_MACHINE, (_POWER,), waiting, _is_off, "guests are shut down", deadline=bound) + deaf
-    hard = [item for item in due if item.error is None and (not item.vm.tools or item in late)]
-    if not options.force:
-        for item in late:
-            item.fail(_not_shut_down(item, _ended(task, bound, options, "shutdown_timeout")))
-    for item in due:
-        if item.error is None and item not in hard:
-            item.done.append(SHUT_DOWN)
-
-    def off(item: VmItem, outcome: Outcome) -> None:
-        if outcome.error is None or fault_of(outcome.error) == "InvalidPowerState":
-            item.done.append(SHUT_DOWN)
-        else:
-            item.asked = item.asked or _may_have_worked(outcome)
-            item.fail(outcome.error)
-
-    still = [item for item in hard if item.error is None]
-    task.call(still, lambda item: vsphere.start_power_off(task.session, item.vm.moid), "VMs powered off", off, repeatable=True)
-
-
-def _may_have_worked(outcome: Outcome) -> bool:
-    """Whether vCenter has carried a call out, or may have: its answer may be lost."""
-    return not isinstance(outcome.error, (Fault, NotAttempted))
-
-
-def _ended(task: Task[VmItem], bound: float, options: Options, option: str) -> str:
-    """What has ended a wait, in words: the option for it, or that for all of the task."""
-    name = "timeout" if bound == task.deadline else option
-    return f"{name} ({getattr(options, name)} s)"
-
-
-def _not_shut_down(item: VmItem, option: str) -> VforgeError:
-    """Why a VM is not off. One whose guest was asked keeps its mark: it may still go off, and
-    then somebody has to start it.
-
-    :param option: that has ended the wait.
-    """
-    if not item.asked:
-        return InvalidOption(
-            f"VMware Tools do not run in {item.title} any more, so its guest cannot be shut down.",
-            hint="Set force to have it powered off hard.",
-            option="force",
-        )
-    return TimedOut(
-        f"The guest of {item.title} did not shut down within {option}.",
-        hint=f"It may still do so, and keeps the mark {MARK_KEY}: run again, which goes on with it, running or off. Or set "
-        "force to have it powered off hard.",
-    )
-
-
-def _bring_back(task: Task[VmItem], items: t.Sequence[VmItem]) -> None:
-    """Start those VMs again that this task has left off, whatever has ended the work, and take the
-    mark from those that are as they were. What has its mode keeps the mark until a run has seen
-    VMware Tools, and so does what is off, or may still go off.
-    """
-    left = [item for item in items if item.is_left_off and not item.settled]
-    run = [item for item in items if item.is_marked_in_vain and not item.settled]
-    for item in (*left, *run):
-        item.settled = True
-
-    def note(item: VmItem, outcome: Outcome) -> None:
-        runs = fault_of(outcome.error) == "InvalidPowerState"
-        unsure = item.asked and SHUT_DOWN not in item.done
-        if runs and unsure:
-            item.warnings.append(
-                f"{item.title} keeps the mark {MARK_KEY}: its guest was asked to shut down, and may still do so."
-            )
-        elif outcome.error is None or runs:
-            item.done += [SHUT_DOWN, POWER_ON] if unsure else [POWER_ON]
-            run.extend([] if APPLY in item.done else [item])
-        else:
-            item.warnings.append(f"{item.title} was shut down and could not be started again: {outcome.error}")
-
-    deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_BRING_BACK)
-    task.call(
-        left,
-        lambda item: vsphere.start_power_on(task.session, item.vm.moid),
-        "VMs powered on",
-        note,
-        repeatable=True,
-        deadline=deadline,
-        part=Part(POWER_ON, "powered_on"),
-    )
-
-    def unmarked(item: VmItem, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            item.warnings.append(f"{item.title} keeps the mark {MARK_KEY} in its extraConfig: {outcome.error}")
-
-    task.call(
-        run,
-        lambda item: vsphere.start_config_change(task.session, item.vm.moid, {MARK_KEY: ""}),
-        "VMs without the mark",
-        unmarked,
-        repeatable=True,
-        deadline=deadline,
-    )
-
-
-def _is_off(_item: VmItem, update: tasks.Update) -> bool:
-    return update.gone or str(update.state.get(_POWER)) == "poweredOff"
-
-
-def _await_tools(task: Task[VmItem], options: Options) -> None:
-    """Wait until Tools run in the VMs in which they ran before: then a VM is back."""
-    due = [item for item in task.items if item.due(COME_BACK)]
-    waiting = {item.vm.moid: item for item in due if item.waits_for_tools}
-    bound = min(task.deadline, time.monotonic() + options.tools_timeout)
-    late = task.wait_until(vsphere.VIRTUAL_MACHINE, (_TOOLS,), waiting, _runs_tools, "VMs are back", deadline=bound)
-    option = _ended(task, bound, options, "tools_timeout")
-    for item in late:
-        item.fail(
-            TimedOut(
-                f"{item.title} did not come back: VMware Tools did not run within {option} after it was powered on.",
-                hint="Look at its console. It has the mode, and a mark by which the next run waits for it again.",
-            )
-        )
-    for item in due:
-        if item.error is None:
-            item.done.append(COME_BACK)
-
-
-def _runs_tools(_item: VmItem, update: tasks.Update) -> bool:
-    return update.gone or update.state.get(_TOOLS) == "guestToolsRunning"
+    cycle.unmark_all(task)
 
 
 def _look_again(task: Task[VmItem]) -> None:
@@ -323,44 +80,13 @@ def _look_again(task: Task[VmItem]) -> None:
 
 def _result(task: Task[VmItem], release: Release) -> dict[str, t.Any]:
     changed = [item for item in task.items if APPLY in item.done]
-    entries = [_entry(item, release) for item in task.items]
+    entries = [cycle.entry(item, release) for item in task.items]
     untouched = {**UNTOUCHED, "mode": None, "previous_mode": None, "needs_mode": None, "power_state": ""}
     return {
         "changed": any(item.changed for item in task.items),
         "vms": task.with_missing("vms", entries, **untouched),
         "diff": diff(
-            [f"{item.title}: EVC mode {_own(item.vm, release) or 'none'}\n" for item in changed],
+            [f"{item.title}: EVC mode {cycle.own_mode(item.vm, release) or 'none'}\n" for item in changed],
             [f"{item.title}: EVC mode {item.mode.key if item.mode else 'none'}\n" for item in changed],
         ),
     }
-
-
-def _entry(item: VmItem, release: Release) -> dict[str, t.Any]:
-    key = item.mode.key if item.mode else None
-    entry = {
-        "name": item.vm.name,
-        "moid": item.vm.moid,
-        "path": item.vm.path,
-        "instance_uuid": item.vm.instance_uuid,
-        "mode": key if APPLY in item.done else _own(item.vm, release),
-        "previous_mode": _own(item.vm, release),
-        "needs_mode": item.now.needs.min_mode or None,
-        "power_state": item.now.power_state,
-        "actions": _actions(item),
-        "changed": item.changed,
-        "seconds": item.seconds,
-    }
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
-
-
-def _actions(item: VmItem) -> list[str]:
-    words = {**_ACTIONS, APPLY: "mode_set" if item.mode else "mode_removed"}
-    return item.actions(words)
-
-
-def _own(vm: EvcVm, release: Release) -> str | None:
-    """The key of the mode that a VM has of its own; ``custom`` where its masks are no mode's."""
-    if not vm.needs.masks:
-        return None
-    mode = release.of_masks(vm.needs.masks)
-    return mode.key if mode is not None else "custom"

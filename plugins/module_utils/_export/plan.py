@@ -10,7 +10,7 @@ import datetime
 import typing as t
 
 from .._connector import names
-from .._copy_source import FromVm, Source, source_of
+from .._copy_source import FILE_SYSTEM, FromVm, Source, must_be_quiesced, source_of
 from .._errors import InvalidOption, VforgeError
 from .._vsphere.hardware import Machine
 from . import record
@@ -52,13 +52,15 @@ def package_name(vm: Vm, target: Target, options: ExportOptions, now: datetime.d
 
 
 def fresh(
-    packages: t.Sequence[tuple[str, record.Record]], options: ExportOptions, now: datetime.datetime
+    vm: Vm, target: Target, packages: t.Sequence[tuple[str, record.Record]], options: ExportOptions, now: datetime.datetime
 ) -> tuple[str, record.Record] | None:
     """The newest package of a VM, where it is new enough that none is made.
 
     :param packages: names and records of all that there are.
     """
-    newest = max(packages, key=lambda each: each[1].made, default=None)
+    required = must_be_quiesced(vm, target.snapshot, options.quiesce)
+    fitting = [each for each in packages if not required or each[1].consistency == FILE_SYSTEM]
+    newest = max(fitting, key=lambda each: each[1].made, default=None)
     enough = datetime.timedelta(hours=options.fresh_hours)
     return newest if newest is not None and abs(now - newest[1].made) < enough else None
 

@@ -38,14 +38,6 @@ _VM: dict[type, tuple[str, ...]] = {
         "guest.toolsRunningStatus",
     ),
 }
-# Events match by their own type, and by none that it extends (API reference, EventFilterSpec).
-_STARTS = [
-    "VmPoweredOnEvent",
-    "DrsVmPoweredOnEvent",
-    "VmResumingEvent",
-    "VmRestartedOnAlternateHostEvent",
-    "com.vmware.vc.ha.VmRestartedByHAEvent",
-]
 _AROUND = (*TO_ANCESTORS, Route("vm-networks", vim.VirtualMachine, "network"))
 
 
@@ -119,17 +111,3 @@ def read_snapshots(session: Session, vms: t.Mapping[str, Vm]) -> dict[str, Machi
         stored = {disk.files[0]: disk.stored for disk in vm.machine.disks if disk.files}
         found[moid] = machine_of(row.get("config"), vm.name, vm.networks, stored)
     return found
-
-
-def last_start(session: Session, vm: str) -> str:
-    """When a VM was last powered on, as vCenter's events have it;
-    empty where they say nothing of it.
-
-    :param vm: moid.
-    """
-    spec = vim.event.EventFilterSpec(
-        entity=vim.event.EventFilterSpec.ByEntity(entity=reference(session, vm), recursion="self"),
-        eventTypeId=_STARTS,
-    )
-    found = session.retrying(lambda: session.content.eventManager.QueryEvents(spec))
-    return max((event.createdTime.isoformat() for event in found or ()), default="")

@@ -4,6 +4,11 @@
 """An export from its options to its result.
 
 Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
+
+Exports of VMs as OVF packages.
+
+Besides the rooms of every domain there are ``descriptor`` (the OVF that is written), ``package``
+(its files on this machine) and ``record`` (what was exported, for the next run).
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ from .._errors import NotFound, VforgeError
 from .._progress import Meter
 from .._temporary_snapshots import Kind, SnapshotTask, find_leftovers, remove_leftovers
 from .._vsphere import lease as leases
+from .._vsphere import starts
 from .._vsphere.hardware import HardDisk, Machine, exported_extra
 from . import package, plan, read, record, report
 from .model import ExportOptions, Target, Vm
@@ -157,7 +163,7 @@ def _decide(job: ExportTask, item: ExportItem) -> None:
         item.before = item.after = job.packages.known(item.package)
         source = plan.source(item.vm, item.target, job.options)
         if record.needs_last_start(item.vm, source):
-            item.last_start = read.last_start(job.session, item.vm.moid)
+            item.last_start = starts.last_start(job.session, item.vm.moid)
         item.decided = plan.decide(item.vm, source, job.options, item.before, item.last_start)
         item.source, item.steps = source, item.decided.steps
     except VforgeError as error:
@@ -169,7 +175,8 @@ def _fresh(job: ExportTask, item: ExportItem) -> tuple[str, Record] | None:
     """A package of the VM that is new enough, with its name."""
     if not job.options.fresh_hours:
         return None
-    return plan.fresh(job.packages.all_of(item.vm.instance_uuid), job.options, job.now)
+    packages = job.packages.all_of(item.vm.instance_uuid)
+    return plan.fresh(item.vm, item.target, packages, job.options, job.now)
 
 
 def _prune(job: ExportTask) -> None:

@@ -59,12 +59,18 @@ class Looked:
     """What was found on the datastores.
 
     :ivar lost: disks that are listed and cannot be found.
-    :ivar files: paths of the VMDKs by moid of the datastore, where they were listed.
+    :ivar others: disks that are not asked about, as far as it has to be known what they refer to.
+    :ivar files: paths of the VMDKs in each folder that was listed, by moid of the datastore and folder.
     """
 
     items: list[DiskItem] = dataclasses.field(default_factory=list)
     lost: list[Unreadable] = dataclasses.field(default_factory=list)
-    files: dict[str, set[str]] = dataclasses.field(default_factory=dict)
+    others: list[FirstClassDisk] = dataclasses.field(default_factory=list)
+    files: dict[tuple[str, str], set[str]] = dataclasses.field(default_factory=dict)
+
+    def files_beside(self, disk: FirstClassDisk) -> set[str] | None:
+        """The VMDKs in the folder of a disk; None where they were not listed."""
+        return self.files.get((disk.store.moid, read.folder_of(disk.path)))
 
 
 def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
@@ -117,12 +123,15 @@ def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
 
 
 def _read(session: Session, looked: Looked, options: InfoOptions, store: Store, ids: t.Sequence[str]) -> None:
-    wanted = [text for text in ids if not options.ids or text in options.ids]
-    for each in fcd.read_disks(session, store, wanted):
+    asked = set(options.ids or ids)
+    # Whether somebody refers to a snapshot is said by all disks.
+    for each in fcd.read_disks(session, store, [text for text in ids if options.orphans or text in asked]):
         if isinstance(each, Unreadable):
-            looked.lost.append(each)
-        elif not options.names or each.name in options.names:
+            looked.lost += [each] if each.id in asked else []
+        elif each.id in asked and (not options.names or each.name in options.names):
             looked.items.append(DiskItem(disk=each))
+        else:
+            looked.others.append(each)
 
 
 def _check_asked(options: InfoOptions, looked: Looked) -> None:
@@ -164,7 +173,12 @@ def _details(task: Task[t.Any], looked: Looked, options: InfoOptions) -> None:
     def start(item: DiskItem) -> None:
         if options.details:
             whole = fcd.read_disk(session, item.disk.store, item.disk.id)
-            snapshots = fcd.read_snapshots(session, item.disk.store, item.disk.id)
+            # The catalogue alone says which file a snapshot is.
+            paths = {each.id: each.path for each in item.disk.snapshots}
+            snapshots = tuple(
+                dataclasses.replace(each, path=paths.get(each.id, ""))
+                for each in fcd.read_snapshots(session, item.disk.store, item.disk.id)
+            )
             item.disk = dataclasses.replace(
                 whole,
                 attachments=item.disk.attachments,
@@ -186,18 +200,16 @@ def _details(task: Task[t.Any], looked: Looked, options: InfoOptions) -> None:
 
 def _list_files(task: Task[t.Any], looked: Looked) -> None:
     """The VMDKs in the folders in which disks are: one task for each folder."""
-    folders = []
-    stores = {item.disk.store.moid: item.disk.store for item in looked.items}
-    for moid, store in stores.items():
-        if store.browser:
-            own = [item.disk for item in looked.items if item.disk.store.moid == moid]
-            folders += [FolderItem(store=store, folder=folder) for folder in read.disk_folders(own)]
+    disks = [item.disk for item in looked.items if item.disk.path and item.disk.store.browser]
+    where = {(disk.store.moid, read.folder_of(disk.path)): disk.store for disk in disks}
+    folders = [FolderItem(store=where[moid, folder], folder=folder) for moid, folder in sorted(where)]
 
     def note(item: FolderItem, outcome: Outcome) -> None:
+        place = (item.store.moid, item.folder)
         if outcome.error is None:
-            looked.files.setdefault(item.store.moid, set()).update(read.files_in(outcome.result))
+            looked.files[place] = read.files_in(item.folder, outcome.result)
         elif isinstance(outcome.error, Fault) and read.is_missing_folder(outcome.error):
-            looked.files.setdefault(item.store.moid, set())
+            looked.files[place] = set()
         else:
             task.session.warn(f"The files in {item.folder} could not be listed: {outcome.error}")
 
@@ -215,7 +227,7 @@ def _confirm(session: Session, looked: Looked) -> None:
     found is listed and not there.
     """
     for item in list(looked.items):
-        if plan.VMDK_GONE not in plan.dangling(item.disk, looked.files.get(item.disk.store.moid)):
+        if plan.VMDK_GONE not in plan.dangling(item.disk, looked.files_beside(item.disk)):
             continue
         try:
             fcd.read_disk(session, item.disk.store, item.disk.id)
@@ -268,7 +280,7 @@ def _orphans(looked: Looked) -> list[dict[str, t.Any]]:
     ]
     found = []
     for item in looked.items:
-        reasons = plan.dangling(item.disk, looked.files.get(item.disk.store.moid))
+        reasons = plan.dangling(item.disk, looked.files_beside(item.disk))
         if reasons:
             found.append(
                 {
@@ -286,7 +298,7 @@ def _orphans(looked: Looked) -> list[dict[str, t.Any]]:
 
 def _snapshots(looked: Looked) -> list[dict[str, t.Any]]:
     disks = [item.disk for item in looked.items]
-    said = plan.references(disks)
+    said = plan.references([*disks, *looked.others])
     return [
         {
             "id": each.id,

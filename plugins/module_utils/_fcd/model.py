@@ -87,11 +87,16 @@ class CloneOf:
 class Existing:
     """A VMDK that is there already.
 
-    :ivar path: as ``[datastore] folder/name.vmdk``; ``file`` is what follows the datastore.
+    :ivar file: what follows the datastore: ``folder/name.vmdk``.
     """
 
-    path: str
+    datastore: str
     file: str
+
+    @property
+    def path(self) -> str:
+        """As vSphere writes it."""
+        return f"[{self.datastore}] {self.file}"
 
 
 Origin: t.TypeAlias = Empty | CloneOf | Existing
@@ -276,7 +281,7 @@ def _origin(item: t.Mapping[str, t.Any], where: str) -> Origin:
             hint="Leave out what stands between the name and .vmdk.",
             option="register",
         )
-    return Existing(path=f"[{fits['datastore']}] {fits['file']}", file=fits["file"])
+    return Existing(fits["datastore"], fits["file"])
 
 
 def _owner(item: t.Mapping[str, t.Any], where: str) -> Owner:

@@ -14,7 +14,7 @@ import typing as t
 from .._connector import names
 from .._engine import Difference
 from .._errors import Ambiguous, InvalidOption, NotFound
-from .._vsphere.fcd import DiskSnapshot, FirstClassDisk
+from .._vsphere.fcd import DiskSnapshot, FirstClassDisk, Store
 from .model import (
     ABSENT,
     REVERTED,
@@ -326,6 +326,20 @@ def _check_free(request: DiskRequest, disk: FirstClassDisk, owner: str, steps: t
         )
 
 
+def check_place(request: DiskRequest, store: Store) -> None:
+    """Make sure that a VMDK that is registered is on the datastore of its item.
+
+    :raises InvalidOption: it is on another one, where vCenter would not look.
+    """
+    origin = request.origin
+    if isinstance(origin, Existing) and not names.same(origin.datastore, store.name):
+        raise InvalidOption(
+            f"{request.title}: {origin.path} is not on the datastore {store.name}.",
+            hint=f"Set datastore to {origin.datastore}, or register a VMDK of {store.name}.",
+            option="register",
+        )
+
+
 def same_file(disks: t.Iterable[FirstClassDisk], path: str) -> list[FirstClassDisk]:
     """The disks whose file is a path, also as the base of a chain."""
     return [disk for disk in disks if path in (disk.path, *disk.parents)]
@@ -437,7 +451,7 @@ def cns_of(metadata: t.Mapping[str, str]) -> dict[str, str]:
 def dangling(disk: FirstClassDisk, files: t.Collection[str] | None) -> tuple[str, ...]:
     """Why a disk may be one that nobody uses; empty where a VM has it and its file is there.
 
-    :param files: paths of the VMDKs of its datastore; None where they were not listed.
+    :param files: paths of the VMDKs in its folder; None where they were not listed.
     """
     found = [] if disk.attached else [NOT_ATTACHED]
     if files is not None and disk.path and disk.path not in files:

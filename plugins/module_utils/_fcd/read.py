@@ -81,9 +81,9 @@ def vm_names(session: Session, moids: t.Iterable[str]) -> dict[str, str]:
     return {moid: name_of(row) for moid, row in rows.items()}
 
 
-def disk_folders(disks: t.Iterable[FirstClassDisk]) -> list[str]:
-    """The folders in which the files of disks are, as ``[datastore] folder``."""
-    return sorted({disk.path.rpartition("/")[0] for disk in disks if "/" in disk.path})
+def folder_of(path: str) -> str:
+    """Of a file, as ``[datastore] folder``; ``[datastore]`` where it is in none."""
+    return path.rpartition("/")[0] or f"{path.partition(']')[0]}]"
 
 
 def start_search(session: Session, store: Store, folder: str) -> t.Any:
@@ -92,10 +92,13 @@ def start_search(session: Session, store: Store, folder: str) -> t.Any:
     return session.reference(vim.host.DatastoreBrowser, store.browser).SearchDatastore_Task(folder, query)
 
 
-def files_in(result: t.Any) -> set[str]:
-    """The paths of the files that a search has found."""
-    folder = (result.folderPath or "").rstrip("/")
-    return {f"{folder}/{each.path}" for each in result.file or ()}
+def files_in(folder: str, result: t.Any) -> set[str]:
+    """The paths of the files that a search has found.
+
+    :param folder: as it was asked for: vCenter may call it otherwise in its answer.
+    """
+    between = " " if folder.endswith("]") else "/"
+    return {f"{folder}{between}{each.path}" for each in result.file or ()}
 
 
 def is_missing_folder(fault: Fault) -> bool:

@@ -277,6 +277,7 @@ def _found(inventory: Inventory, request: DiskRequest) -> DiskItem:
     session = inventory.session
     store = inventory.store(request.datastore)
     goes_to = inventory.store(request.relocate_to) if request.relocate_to else store
+    plan.check_place(request, store)
     item = DiskItem(request=request, store=store, goes_to=goes_to)
     places = list(dict.fromkeys((store, goes_to)))
     if request.disk.id:

@@ -14,7 +14,7 @@ import dataclasses
 import typing as t
 
 from .._connector import versions
-from .._connector.batch import Work, run_batch
+from .._connector.batch import Work, fill_in_results, run_batch
 from .._connector.find import TO_ANCESTORS, find_each, path_in, readable
 from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
@@ -162,7 +162,7 @@ def read_parents(session: Session, moids: t.Sequence[str], deadline: float) -> d
 def _read_parents(session: Session, moids: t.Sequence[str]) -> dict[str, Found[Parent]]:
     if not moids:
         return {}
-    roots = [*(reference(session, moid) for moid in moids), session.content.guestOperationsManager]
+    roots = [*(reference(session, moid) for moid in moids), *guest.managers(session)]
     rows = {row.moid: row for row in collect(session, roots, PARENT, AROUND_PARENT)}
     shown = [moid for moid in moids if is_readable(rows.get(moid))]
     return {moid: found_in(session, rows, _parent(rows, rows[moid])) for moid in shown}
@@ -205,6 +205,7 @@ def read_families(session: Session, parents: t.Sequence[Parent], deadline: float
     done = run_batch(session, works, _PARALLEL, deadline, "parents asked for their children")
     for outcome in done.failed:
         raise (outcome.error or done.stopped or NotFound(f"vCenter did not return the {outcome.name}."))
+    fill_in_results(session, done.outcomes.values())
     found = {name: outcome.result for name, outcome in done.outcomes.items()}
     listed = {item.moid: list(found.get(_children_of(item)) or ()) for item in parents}
     origins = {item.moid: found.get(_parent_of(item)) for item in parents}

@@ -4,7 +4,8 @@
 """The VMs of an inventory, read in a number of calls that grows by one with each few thousand VMs.
 
 One traversal brings the VMs, the folders above them and, where they are wanted, their hosts and
-clusters. Filters by properties cost a second one, which brings nothing but what is filtered by.
+clusters. Filters by properties cost a second read: the traversal then brings nothing of the VMs but
+what is filtered by, and what is asked for is read of those that pass.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import difflib
 import typing as t
 
 from .._connector import names
-from .._connector.find import find_entity, path_in
+from .._connector.find import TO_NESTED_VAPPS, find_entity, path_in
 from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import VmomiSupport, vim
 from .._errors import Fault, InvalidOption, NotFound
 from .._vsphere import markers
 from .._vsphere.addresses import usable
+from .._vsphere.vm import ABOVE, row_of
 from .model import ORIGIN, InventoryOptions, Machine, nested, origin_of, parts
 
 if t.TYPE_CHECKING:
@@ -44,9 +46,16 @@ _TO_COMPUTE = (
     Route("host-compute", vim.HostSystem, "parent"),
 )
 
+# What a folder may hold tells a folder of VMs from one of hosts.
+_HOLDS = "childType"
+
 _PLACES: dict[type, tuple[str, ...]] = {
-    vim.ManagedEntity: ("name", "parent"),
-    vim.VirtualApp: ("parentFolder",),
+    **ABOVE,
+    vim.Folder: ("name", "parent", _HOLDS),
+}
+_COMPUTE_PLACES: dict[type, tuple[str, ...]] = {
+    vim.HostSystem: ("name", "parent"),
+    vim.ComputeResource: ("name",),
 }
 
 _MARKS = (
@@ -65,12 +74,13 @@ def read_machines(session: Session, options: InventoryOptions) -> list[Machine]:
         search path of what holds no VMs.
     """
     roots = [_root(session, path) for path in options.search_paths] or [session.content.rootFolder]
-    if options.property_filters:
-        roots = _filtered(session, roots, options)
-    rows = _read(session, roots, options)
+    rows = _filtered(session, roots, options) if options.property_filters else _read(session, roots, options)
     fields = _custom_fields(session) if "customValue" in options.properties else {}
     parents = {uuid: _name(row) for row in rows.values() if (uuid := row.get("config.instanceUuid"))}
     vms = [row for row in rows.values() if isinstance(row.ref, vim.VirtualMachine)]
+    places = _folders_of_vms(rows, roots) if options.search_paths else set()
+    if places:
+        vms = [row for row in vms if _is_below(rows, row, places)]
     machines = [_machine(row, rows, options, fields, parents) for row in vms]
     return sorted(machines, key=lambda machine: names.natural(machine.path))
 
@@ -91,6 +101,25 @@ def every_property() -> list[str]:
 
 def _read(session: Session, roots: list[t.Any], options: InventoryOptions) -> dict[str, Row]:
     """The VMs and what is around them, by moid."""
+    return _collected(session, roots, {vim.VirtualMachine: _wanted(options), **_places(options)}, _routes(options, roots))
+
+
+def _filtered(session: Session, roots: list[t.Any], options: InventoryOptions) -> dict[str, Row]:
+    """The same of the VMs that pass the filters; of the others nothing else is read.
+
+    The places come with the filters, so that the second call names VMs and no routes: with routes
+    for each of thousands of VMs it would be many times as long as its answer.
+    """
+    wanted = {vim.VirtualMachine: list(options.property_filters), **_places(options)}
+    rows = _collected(session, roots, wanted, _routes(options, roots), "property_filters")
+    vms = {moid: row for moid, row in rows.items() if isinstance(row.ref, vim.VirtualMachine)}
+    passing = [row.ref for row in vms.values() if options.passes({path: plain(value) for path, value in row.values.items()})]
+    places = {moid: row for moid, row in rows.items() if moid not in vms}
+    return {**places, **_collected(session, passing, {vim.VirtualMachine: _wanted(options)}, ())}
+
+
+def _wanted(options: InventoryOptions) -> list[str]:
+    """The properties of VMs that are read."""
     wanted = {
         "name",
         "parent",
@@ -98,52 +127,103 @@ def _read(session: Session, roots: list[t.Any], options: InventoryOptions) -> di
         "guest.ipAddress",
         *_without_leaves(options.properties),
     }
-    routes = [*_to_vms(*_UP, *(["vm-host"] if options.compute else [])), *_TO_PATHS]
     if options.compute:
         wanted.add("runtime.host")
-        routes += _TO_COMPUTE
     if options.origin:
         wanted |= {"config.instanceUuid", *(_pair(key) for key in _MARKS)}
+    return sorted(wanted)
+
+
+def _places(options: InventoryOptions) -> dict[type, tuple[str, ...]]:
+    """What is read of the places that VMs are in."""
+    return {**_PLACES, **_COMPUTE_PLACES} if options.compute else _PLACES
+
+
+def _routes(options: InventoryOptions, roots: t.Sequence[t.Any]) -> list[Route]:
+    """Down to the VMs, and from them up to the places that they are in."""
+    onward = (*_UP, "vm-host") if options.compute else _UP
+    routes = [*_to_vms(onward, of_compute=_may_be_compute(options, roots)), *_TO_PATHS]
+    return [*routes, *_TO_COMPUTE] if options.compute else routes
+
+
+def _may_be_compute(options: InventoryOptions, roots: t.Sequence[t.Any]) -> bool:
+    """Whether VMs are looked for below clusters, hosts or pools: a folder of these is one by its path."""
+    of_vms = all(isinstance(root, (vim.Folder, vim.Datacenter)) for root in roots)
+    return not of_vms or any("host" in names.split(path) for path in options.search_paths)
+
+
+def _collected(
+    session: Session,
+    roots: list[t.Any],
+    wanted: t.Mapping[type, t.Sequence[str]],
+    routes: t.Sequence[Route],
+    option: str = "properties",
+) -> dict[str, Row]:
+    """What was read, by moid.
+
+    :param option: that names the properties, for the message.
+    """
     try:
-        rows = collect(session, roots, {vim.VirtualMachine: sorted(wanted), **_PLACES}, routes, page=_PAGE)
+        rows = collect(session, roots, wanted, routes, page=_PAGE)
     except Fault as fault:
         if fault.fault != "InvalidProperty":
             raise
         raise InvalidOption(
             f"This vCenter does not know one of the properties: {fault.message}",
-            hint="It may be newer than the vCenter. Leave it out of properties.",
-            option="properties",
+            hint=f"It may be newer than the vCenter. Leave it out of {option}.",
+            option=option,
         ) from fault
     return {row.moid: row for row in rows}
 
 
-def _filtered(session: Session, roots: list[t.Any], options: InventoryOptions) -> list[t.Any]:
-    """The VMs that pass the filters; nothing else of them is read."""
-    rows = collect(session, roots, {vim.VirtualMachine: list(options.property_filters)}, _to_vms(), page=_PAGE)
-    vms = [row for row in rows if isinstance(row.ref, vim.VirtualMachine)]
-    return [row.ref for row in vms if options.passes({path: plain(value) for path, value in row.values.items()})]
+# A server that follows a route from objects of every type, as govmomi's simulator does, goes from a
+# VM to its resource pool, and on to all of the VMs there.
 
 
-def _to_vms(*onward: str) -> list[Route]:
-    """From wherever VMs lie below down to them, and on along further routes."""
-    down = (
-        "folder-children",
-        "datacenter-vms",
-        "vapp-vms",
-        "compute-pool",
-        "pool-pools",
-        "pool-vms",
-        "host-vms",
-        *onward,
-    )
-    return [
+def _folders_of_vms(rows: t.Mapping[str, Row], roots: t.Sequence[t.Any]) -> set[str]:
+    """The moids of the roots, where all of them are datacenters or folders that VMs are in.
+
+    Empty where VMs are looked for below a cluster, a host or a pool, which no VM has above it.
+    """
+    moids = {root._GetMoId() for root in roots}
+    return moids if all(_holds_vms(root, rows.get(root._GetMoId())) for root in roots) else set()
+
+
+def _holds_vms(root: t.Any, row: Row | None) -> bool:
+    if isinstance(root, vim.Folder):
+        return row is not None and "ComputeResource" not in (row.get(_HOLDS) or ())
+    return isinstance(root, vim.Datacenter)
+
+
+def _is_below(rows: t.Mapping[str, Row], vm: Row, places: t.Collection[str]) -> bool:
+    """Whether one of these places is above a VM, by way of the vApps that it may be in."""
+    here: Row | None = vm
+    while here is not None and here.moid not in places:
+        here = row_of(rows, here.get("parentVApp") or here.get("parentFolder") or here.get("parent"))
+    return here is not None
+
+
+def _to_vms(onward: t.Sequence[str], *, of_compute: bool) -> list[Route]:
+    """From wherever VMs lie below down to them, and on along further routes.
+
+    :param of_compute: whether that may be a cluster, a host or a pool.
+    """
+    pools = ("pool-pools", "pool-vms")
+    further = ("compute-pool", *pools) if of_compute else ("vapp-owner",)
+    down = ("folder-children", "datacenter-vms", "vapp-vms", *further, *onward)
+    routes = [
         Route("folder-children", vim.Folder, "childEntity", down),
         Route("datacenter-vms", vim.Datacenter, "vmFolder", down),
-        Route("compute-pool", vim.ComputeResource, "resourcePool", down),
-        Route("host-vms", vim.HostSystem, "vm", onward),
-        Route("vapp-vms", vim.VirtualApp, "vm", onward),
-        Route("pool-pools", vim.ResourcePool, "resourcePool", down),
-        Route("pool-vms", vim.ResourcePool, "vm", onward),
+        Route("vapp-vms", vim.VirtualApp, "vm", tuple(onward)),
+    ]
+    if not of_compute:
+        return [*routes, *TO_NESTED_VAPPS]
+    return [
+        *routes,
+        Route("compute-pool", vim.ComputeResource, "resourcePool", pools),
+        Route("host-vms", vim.HostSystem, "vm", tuple(onward)),
+        Route("pool-pools", vim.ResourcePool, "resourcePool", pools),
+        Route("pool-vms", vim.ResourcePool, "vm", tuple(onward)),
     ]
 
 

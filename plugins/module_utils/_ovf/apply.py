@@ -74,7 +74,7 @@ def create_import_spec(
     )
     pool = pool_reference(session, place.pool)
     datastore = datastore_reference(session, place.datastore)
-    manager = session.content.ovfManager
+    manager = session.manager("ovfManager")
     return session.retrying(lambda: manager.CreateImportSpec(text, pool, datastore, params))
 
 

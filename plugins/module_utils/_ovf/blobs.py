@@ -44,24 +44,27 @@ class Stream(t.Protocol):
 
 
 class Blob(t.Protocol):
-    """A file somewhere.
-
-    :ivar label: for messages; never holds a secret.
-    :ivar key: names it among all files, for the cache of digests.
-    :ivar stamp: changes when the content does; empty where that is not known.
-    :ivar seekable: whether a part of it can be read without all that is before it.
-    """
+    """A file somewhere."""
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """For messages; never holds a secret."""
+
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """Names it among all files, for the cache of digests."""
+
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Bytes."""
+
     @property
-    def stamp(self) -> str: ...
+    def stamp(self) -> str:
+        """Changes when the content does; empty where that is not known."""
+
     @property
-    def seekable(self) -> bool: ...
+    def seekable(self) -> bool:
+        """Whether a part of it can be read without all that is before it."""
 
     def open(self, offset: int = 0) -> Stream:
         """Begin to read."""

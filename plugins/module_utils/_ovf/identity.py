@@ -260,6 +260,7 @@ def _warnings(package: Package) -> t.Iterator[str]:
 # --- digests ---
 
 _FORMAT = 1
+_PARTS = {"format", "key", "stamp", "digests"}
 _BUFFER = 2**20
 
 
@@ -339,6 +340,9 @@ def _remembered(text: bytes, blob: Blob) -> dict[str, str]:
     known = _files.parsed(text)
     if known["format"] != _FORMAT or known["key"] != blob.key or known["stamp"] != blob.stamp:
         return {}
+    # What stands beside is not of this collection: how deep JSON may be nested depends on the Python.
+    if set(known) != _PARTS:
+        raise ValueError("it has other parts")
     found: dict[str, str] = {}
     for name, value in known["digests"].items():
         found[name] = manifest.given(f"{name.rpartition(':')[2]}:{value}").value

@@ -292,6 +292,7 @@ def _import(
 ) -> Imported | None:
     lease: leases.Lease | None = None
     entity: str | None = None
+    task.account.refusal = None
     generation = task.session.generation
     try:
         # vCenter makes the VM, and we are to know by which lease.
@@ -304,6 +305,7 @@ def _import(
         return _filled(task, prepared, lease, ready)
     except BaseException as error:
         if isinstance(error, Fault) and entity is None and error.fault in _NAME_TAKEN:
+            task.account.refusal = error
             return None
         if lease is None and isinstance(error, ConnectionLost) and _may_begin_again(task):
             task.session.show_progress("the answer to ImportVApp was lost; looking for what it has made")

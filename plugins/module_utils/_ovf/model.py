@@ -14,7 +14,7 @@ import typing as t
 
 from .._errors import InvalidOption
 from .._vsphere.compute import Compute, Datastore, Host, Network, Pool
-from .._vsphere.vm import pairs, vm_name
+from .._vsphere.vm import LOST, pairs, vm_name
 from . import identity, manifest
 from .errors import PackageError
 from .manifest import Digest
@@ -315,6 +315,7 @@ class Existing:
     :ivar kind: ``VirtualMachine``, or what else.
     :ivar configured: False while vCenter has no configuration of it yet, as at the beginning of an
         import.
+    :ivar connection: as vCenter calls it; ``connected`` of one that it reaches.
     """
 
     moid: str
@@ -327,6 +328,7 @@ class Existing:
     power_state: str = "poweredOff"
     instance_uuid: str = ""
     change_version: str = ""
+    connection: str = ""
     host_name: str = ""
     compute: str = ""
     datastores: tuple[str, ...] = ()
@@ -340,6 +342,11 @@ class Existing:
     def owner(self) -> str:
         """The owner mark: who makes it."""
         return self.marks.get(OWNER_KEY, "")
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether vCenter does not reach its files, so that nobody knows what it is."""
+        return not self.configured and self.connection in LOST
 
     @property
     def is_left(self) -> bool:

@@ -142,6 +142,14 @@ def refuse_foreign(existing: Existing) -> None:
 
     :raises TemplateError: ``name_taken``.
     """
+    if existing.is_lost:
+        raise TemplateError(
+            "name_taken",
+            f"The name {existing.name} is taken by a VM that is {existing.connection} ({existing.moid}), so that vCenter "
+            "does not say what it is.",
+            hint="Bring its host and its datastore back, or take it out of the inventory.",
+            holder=existing.moid,
+        )
     if existing.state == FOREIGN:
         is_vm = existing.kind == "VirtualMachine"
         what = "a VM that was not made of an OVF package here" if is_vm else f"a {existing.kind}"

@@ -19,7 +19,7 @@ from .._connector.pyvmomi import vim
 from .._errors import NotFound
 from .._vsphere import compute
 from .._vsphere.disks import disk_devices
-from .._vsphere.vm import kind_of, moid_of, name_of, row_of
+from .._vsphere.vm import CONNECTION, kind_of, moid_of, name_of, row_of
 from .model import DIGEST_KEY, KEYS, NAME_KEY, Existing, Place, Surroundings
 
 if t.TYPE_CHECKING:
@@ -41,6 +41,7 @@ PROGRESS = (
     "config.changeVersion",
     "config.template",
     "runtime.powerState",
+    CONNECTION,
     "config.instanceUuid",
     *MARKS,
 )
@@ -71,13 +72,16 @@ SURROUNDINGS: dict[type, tuple[str, ...]] = {
     **compute.NETWORKS,
     vim.SessionManager: ("currentSession.key",),
 }
+# Networks lead up by a route of their own: by that of the folder they would lead down again, and a
+# server that does not remember where it has been would go on for ever.
 FROM_FOLDER = (
     Route(
-        "parent",
+        "folder-parent",
         vim.ManagedEntity,
         "parent",
-        ("parent", "datacenter-hosts", "datacenter-stores"),
+        ("folder-parent", "datacenter-hosts", "datacenter-stores"),
     ),
+    Route("parent", vim.ManagedEntity, "parent", ("parent",)),
     Route("datacenter-stores", vim.Datacenter, "datastoreFolder", ("hosts-children",)),
     *compute.DATACENTER_TO_HOSTS,
     *compute.HOST_TO_POOLS,
@@ -268,6 +272,7 @@ def existing_of(moid: str, values: t.Mapping[str, t.Any], kind: str = "VirtualMa
         power_state=str(values.get("runtime.powerState") or "poweredOff"),
         instance_uuid=values.get("config.instanceUuid") or "",
         change_version=values.get("config.changeVersion") or "",
+        connection=str(values.get(CONNECTION) or ""),
     )
 
 

@@ -103,7 +103,7 @@ class _Waiting:
             path=self._now.path,
         )
         self._quiet_since = time.monotonic()
-        return self._now.state != self._state
+        return self._now.state != self._state or self._now.is_lost
 
     def take_over(self) -> bool:
         """Say how far it is, and take over where its maker has ended.

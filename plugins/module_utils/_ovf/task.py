@@ -19,7 +19,7 @@ from .._connector import names
 from .._connector.props import Row, collect_chosen
 from .._connector.tasks import Backoff
 from .._engine import Item, Part, Task
-from .._errors import CallTimedOut, Fault, NotAttempted, StillRunning, TimedOut
+from .._errors import CallTimedOut, Fault, NotAttempted, StillRunning, TimedOut, VforgeError
 from .._files import PrivateFolder
 from .._progress import Meter
 from .._vsphere.disks import dependents
@@ -106,6 +106,7 @@ class Account:
 
     :ivar sent: bytes that were sent, in so many ``attempts`` to send a file.
     :ivar lost_answers: how often the answer to ``ImportVApp`` was lost.
+    :ivar refusal: why vCenter began no import, the last time that it did not.
     """
 
     descriptor_warnings: list[str] = dataclasses.field(default_factory=list)
@@ -113,6 +114,7 @@ class Account:
     attempts: int = 0
     transfer_seconds: float = 0.0
     lost_answers: int = 0
+    refusal: Fault | None = None
     signer: Signer | None = None
 
 
@@ -398,7 +400,12 @@ def _is_to_be_swapped(found: Existing, options: OvfOptions) -> bool:
     return found.name != options.name and options.on_mismatch != KEEP_BOTH
 
 
-def _taken_unseen(task: TemplateTask, name: str) -> TemplateError:
+def _taken_unseen(task: TemplateTask, name: str) -> VforgeError:
+    """Why an import is not tried once more, though nothing is seen to have the name."""
+    refusal = task.account.refusal
+    if refusal is not None and refusal.fault == "InvalidState":
+        # Of a name that is taken it is said for a moment only.
+        return refusal
     return TemplateError(
         "name_taken",
         f"vCenter refuses the name {name} in {task.home.path}, but nothing is seen to have it.",

@@ -12,9 +12,10 @@ import time
 import typing as t
 
 from .._connector import names
+from .._connector.batch import fill_in_results
 from .._connector.versions import require_instant_clones
 from .._engine import Item, Task
-from .._errors import Fault
+from .._errors import Fault, NotSupported, TaskGone, VforgeError
 from . import plan, read, report
 from .model import InfoOptions, Obstacle, Parent
 from .task import PARALLEL
@@ -37,7 +38,7 @@ class ParentItem(Item):
 
     parent: Parent
     refusals: list[Obstacle] = dataclasses.field(default_factory=list)
-    not_asked: Fault | None = None
+    not_asked: VforgeError | None = None
 
     @property
     def title(self) -> str:
@@ -82,14 +83,17 @@ def _ask(task: Task[ParentItem]) -> None:
     """What vCenter would refuse a clone of each VM for, by a dry run."""
 
     def note(item: ParentItem, outcome: Outcome) -> None:
-        if outcome.error is None:
+        error = outcome.error
+        if error is None:
+            fill_in_results(task.session, [outcome])
             item.refusals = read.refusals(outcome.result or ())
+            error = _no_answer(item) if outcome.result is None else None
+        elif not isinstance(error, (Fault, NotSupported)):
+            item.fail(error)
             return
-        if not isinstance(outcome.error, Fault):
-            item.fail(outcome.error)
-            return
-        item.not_asked = outcome.error
-        task.session.warn(f"vCenter could not be asked for a dry run of a clone of {item.title}: {outcome.error}")
+        if error is not None:
+            item.not_asked = error
+            task.session.warn(f"vCenter could not be asked for a dry run of a clone of {item.title}: {error}")
 
     # vCenter says of a VM that is off only that it is off, which is known already.
     running = [item for item in task.items if item.parent.power_state == "poweredOn" and not item.parent.template]
@@ -100,6 +104,10 @@ def _ask(task: Task[ParentItem]) -> None:
         note,
         repeatable=True,
     )
+
+
+def _no_answer(item: ParentItem) -> TaskGone:
+    return TaskGone(f"The dry run of a clone of {item.title} ended without a result.", hint="Run again.")
 
 
 def _merged(known: t.Sequence[Obstacle], asked: t.Iterable[Obstacle]) -> list[Obstacle]:

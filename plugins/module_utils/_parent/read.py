@@ -83,7 +83,7 @@ def read_parents(session: Session, moids: t.Sequence[str]) -> dict[str, Found[Pa
     """What is known of these VMs, by moid; one that cannot be read is left out."""
     if not moids:
         return {}
-    roots = [*(reference(session, moid) for moid in moids), session.content.guestOperationsManager]
+    roots = [*(reference(session, moid) for moid in moids), *guest.managers(session)]
     rows = {row.moid: row for row in collect(session, roots, PARENT, AROUND_PARENT)}
     shown = [moid for moid in moids if is_readable(rows.get(moid))]
     return {moid: found_in(session, rows, _parent(rows, rows[moid])) for moid in shown}
@@ -158,7 +158,7 @@ def start_check(session: Session, moid: str) -> t.Any:
     The task's result is a list of CheckResult.
     """
     spec = vim.vm.InstantCloneSpec(name="vforge-check", location=vim.vm.RelocateSpec())
-    return session.content.vmProvisioningChecker.CheckInstantClone_Task(reference(session, moid), spec, None)
+    return session.manager("vmProvisioningChecker").CheckInstantClone_Task(reference(session, moid), spec, None)
 
 
 def refusals(results: t.Iterable[t.Any]) -> list[Obstacle]:

@@ -222,6 +222,7 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_OFF, _VM, "power_off"),
         Need(_ON, _VM, "power_off, powered_on"),
         Need(_POLICIES, _VCENTER, "into"),
+        Need(_EDIT, _VM, "content: false, with storage policies"),
         Need(_ATTACH_TAG, _TAGS, "settings: tags"),
     ),
     "vmdk": (

@@ -18,6 +18,7 @@ CONTROLLERS = ("pvscsi", "lsilogic", "lsilogicsas", "buslogic", "sata", "nvme", 
 CARDS = ("vmxnet3", "e1000e", "e1000")
 
 _MOST_DISKS = 15
+_MOST_IDE = 4
 _LEAST_MEMORY, _MOST_MEMORY = 4, 25_165_824
 _MOST_CPUS = 768
 
@@ -80,6 +81,12 @@ class VmOptions:
             )
         if len(set(disks)) != len(disks) or len(disks) > _MOST_DISKS:
             raise InvalidOption("disks names a disk twice, or more than 15.", option="disks")
+        if params["controller"] == "ide" and len(disks) > _MOST_IDE:
+            raise InvalidOption(
+                f"disks has {len(disks)} disks, and the IDE controllers of a VM have {_MOST_IDE} places.",
+                hint="Choose another controller.",
+                option="disks",
+            )
         for option, value, least, most in (
             ("cpus", params["cpus"], 1, _MOST_CPUS),
             ("memory", params["memory"], _LEAST_MEMORY, _MOST_MEMORY),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import typing as t
 
+from .._connector import names
 from .._engine import Difference
 from .._errors import InvalidOption
 
@@ -21,6 +22,38 @@ class Exists(InvalidOption):
     """Another VM has the name."""
 
     error_code = "exists"
+
+
+class InUse(InvalidOption):
+    """A disk belongs to somebody else."""
+
+    error_code = "in_use"
+
+
+def check_free(users: t.Mapping[str, str]) -> None:
+    """Make sure that nobody has the disks of a new VM: two that write to one spoil it, and it goes with either.
+
+    :param users: names of those that have one, by its file.
+    :raises InUse: somebody has.
+    """
+    for file, name in users.items():
+        raise InUse(
+            f"{file} belongs to {name}.",
+            hint="Take it off first, or copy it by vmdk with state copied.",
+            option="disks",
+        )
+
+
+def check_unused(title: str, dependents: t.Sequence[str]) -> None:
+    """Make sure that no other VM uses the disks of one that goes.
+
+    :raises InUse: one does.
+    """
+    if dependents:
+        raise InUse(
+            f"{title} stays, since its disks are used by {names.listing(dependents, most=5)}.",
+            hint="Remove these first, or move them to disks of their own.",
+        )
 
 
 def present(options: VmOptions, now: MadeVm | None) -> tuple[str, ...]:

@@ -12,15 +12,15 @@ from .._connector import names
 from .._connector.find import TO_ANCESTORS, find_datacenter, path_in
 from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
-from .._errors import Ambiguous, InvalidOption, NotFound
-from .._vsphere import compute, directories
-from .._vsphere.disks import disks_in
+from .._errors import Ambiguous, Fault, InvalidOption, NotFound
+from .._vsphere import compute, directories, disks, fcd
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, moid_of, name_of
 from .model import MadeVm
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .._vsphere.compute import Network
+    from .._vsphere.folder import DatastorePath
     from .model import VmOptions
 
 _HOME: dict[type, tuple[str, ...]] = {
@@ -131,6 +131,69 @@ def _on(rows: t.Mapping[str, Row], host: Row, options: VmOptions) -> Spot:
     return Spot(host.ref, above.get("resourcePool"), wanted)
 
 
+def users(session: Session, found: Home, options: VmOptions) -> dict[str, str]:
+    """What has disks already that a new VM is to have: VMs, and first class disks.
+
+    One call, three where the datastores hold many VMs; one for each datastore, more where it has first class disks; one
+    for each disk on vSAN and vVols; and with a named datacenter one, and one for each other that has the same storage.
+
+    :returns: their names, by the disks.
+    """
+    stores = {name_of(row): row for row in found.rows.values() if isinstance(row.ref, vim.Datastore)}
+    files: dict[str, frozenset[str]] = {}
+    for disk in options.disks:
+        try:
+            files[str(disk)] = _names_of(session, found, stores[disk.datastore], disk)
+        except Fault as fault:
+            if fault.fault != "InvalidDatastorePath":
+                raise
+            files[str(disk)] = frozenset({str(disk)})  # it is not there, so nobody has it
+    on = {name: [str(disk) for disk in options.disks if disk.datastore == name] for name in stores}
+    near = {name: stores[name] for name, own in on.items() if own}
+    using = {
+        file: ", ".join(user.name for user in users if user.known)
+        for file, users in disks.users_of_files(session, [row.ref for row in near.values()], files).items()
+    }
+    for datastore, name, called in _elsewhere(session, options, stores, near):
+        there = {file: directories.renamed(files[file], called) for file in on[name]}
+        for file, users in disks.users_of_files(session, [datastore], there).items():
+            using[file] = using[file] or ", ".join(user.name for user in users if user.known)
+    for name, row in near.items():
+        free = {file: files[file] for file in on[name] if not using[file]}
+        first_class = fcd.disks_of_files(session, fcd.Store(row.moid, name), free)
+        using |= {file: f"the first class disk {disk.title}" for file, disk in first_class.items()}
+    return {file: users for file, users in using.items() if users}
+
+
+def _elsewhere(
+    session: Session, options: VmOptions, own: t.Mapping[str, Row], near: t.Mapping[str, Row]
+) -> list[tuple[t.Any, str, str]]:
+    """The same storage in other datacenters, each of which has a datastore of its own for it (API reference, Datastore):
+    that, and what it is called here and there. No call where there is one datacenter.
+
+    :param own: all datastores of this datacenter, by their names.
+    """
+    if not options.datacenter:
+        return []
+    here = {row.get("summary.url"): name for name, row in near.items()}
+    known = {row.moid for row in own.values()}
+    others = [store for store in fcd.read_stores(session) if store.moid not in known and store.url]
+    return [(fcd.datastore_ref(session, store), here[store.url], store.name) for store in others if store.url in here]
+
+
+def dependents(session: Session, moid: str) -> list[str]:
+    """The names of the VMs that use disks of a VM, be it that they have the same ones: one call, four where there are
+    many VMs.
+    """
+    return disks.dependents(session, [moid])[moid]
+
+
+def _names_of(session: Session, found: Home, store: Row, disk: DatastorePath) -> frozenset[str]:
+    """All names by which vCenter may list a disk: no call, one on vSAN and vVols."""
+    kind, url = (str(store.get(each) or "") for each in ("summary.type", "summary.url"))
+    return directories.names_of(session, found.rows[found.moid].ref, kind, url, disk)
+
+
 def named(session: Session, folder: t.Any, name: str) -> MadeVm | None:
     """The VM of a name in a folder; None where there is none. One call, or two."""
     ref = session.retrying(lambda: session.content.searchIndex.FindChild(folder, names.escape(name)))
@@ -142,13 +205,11 @@ def by_asked_paths(session: Session, found: Home, options: VmOptions, now: MadeV
     by another name: one call for each that was not found, and none elsewhere.
     """
     stores = {name_of(row): row for row in found.rows.values() if isinstance(row.ref, vim.Datastore)}
-    datacenter = found.rows[found.moid].ref
     asked: dict[str, str] = {}
     for disk in options.disks:
         store = stores.get(disk.datastore)
         if store is not None and not any(str(disk) in files for files in now.disks):
-            kind, url = (str(store.get(each) or "") for each in ("summary.type", "summary.url"))
-            asked |= dict.fromkeys(directories.names_of(session, datacenter, kind, url, disk), str(disk))
+            asked |= dict.fromkeys(_names_of(session, found, store, disk), str(disk))
     return dataclasses.replace(now, disks=tuple(tuple(asked.get(file, file) for file in files) for files in now.disks))
 
 
@@ -160,7 +221,7 @@ def made(session: Session, ref: t.Any) -> MadeVm | None:
         return None
     return MadeVm(
         **basics(rows, row),
-        disks=tuple(disk.files or ("",) for disk in disks_in(row.get(DEVICES))),
+        disks=tuple(disk.files or ("",) for disk in disks.disks_in(row.get(DEVICES))),
         has_snapshots=row.get("snapshot") is not None,
         cpus=int(row.get("config.hardware.numCPU") or 0),
         memory=int(row.get("config.hardware.memoryMB") or 0),

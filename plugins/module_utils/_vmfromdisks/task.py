@@ -61,10 +61,14 @@ def run(session: Session, options: VmOptions, *, check: bool) -> dict[str, t.Any
         item.moid = item.now.moid if item.now is not None else ""
         if options.state == ABSENT:
             item.steps = plan.absent(options, item.now)
+            if REMOVE in item.steps:
+                plan.check_unused(item.title, read.dependents(session, item.moid))
         else:
             now = read.by_asked_paths(session, home, options, item.now) if item.now is not None else None
             item.steps = plan.present(options, now)
         spot = read.spot(home, options) if CREATE in item.steps else None
+        if spot is not None:
+            plan.check_free(read.users(session, home, options))
     with task.phase("work"), task.accounted(), task.working_on(item):
         if check:
             item.done = list(item.steps)

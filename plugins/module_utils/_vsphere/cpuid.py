@@ -250,7 +250,7 @@ def vendor_title(vendor: str) -> str:
     return known.get(vendor, vendor or "unknown")
 
 
-# Names of microarchitectures. Intel's by model of family 6: Linux,
+# Names of microarchitectures. Intel's by family and model: Linux (of 2026),
 # arch/x86/include/asm/intel-family.h, beside the list of processors in the release notes of Intel's
 # microcode. AMD's and Hygon's by family and range of models: Linux, arch/x86/kernel/cpu/amd.c and
 # Documentation/arch/x86/amd_hsmp.rst, AMD's "Revision Guides".
@@ -268,7 +268,7 @@ _MODELS_OF_6 = {
     "Kaby Lake": (0x8E, 0x9E),
     "Comet Lake": (0xA5, 0xA6),
     "Cannon Lake": (0x66,),
-    "Ice Lake": (0x6A, 0x6C, 0x7D, 0x7E),
+    "Ice Lake": (0x6A, 0x6C, 0x7D, 0x7E, 0x9D),
     "Tiger Lake": (0x8C, 0x8D),
     "Rocket Lake": (0xA7,),
     "Alder Lake": (0x97, 0x9A),
@@ -280,18 +280,27 @@ _MODELS_OF_6 = {
     "Meteor Lake": (0xAA, 0xAC),
     "Arrow Lake": (0xB5, 0xC5, 0xC6),
     "Lunar Lake": (0xBD,),
+    "Panther Lake": (0xCC, 0xE5),
+    "Wildcat Lake": (0xD5,),
+    "Bartlett Lake": (0xD7,),
+    "Lakefield": (0x8A,),
     "Bonnell": (0x1C, 0x26),
     "Saltwell": (0x27, 0x35, 0x36),
     "Silvermont": (0x37, 0x4A, 0x4D, 0x5A),
     "Airmont": (0x4C, 0x75),
     "Goldmont": (0x5C, 0x5F),
     "Goldmont Plus": (0x7A,),
-    "Tremont": (0x86, 0x8A, 0x96, 0x9C),
+    "Tremont": (0x86, 0x96, 0x9C),
     "Gracemont": (0xBE,),
+    "Grand Ridge": (0xB6,),
+    "Clearwater Forest": (0xDD,),
     "Knights Landing": (0x57,),
     "Knights Mill": (0x85,),
 }
 _BY_MODEL = {model: name for name, models in _MODELS_OF_6.items() for model in models}
+
+# Of the families after 15, by family and model.
+_LATER_FAMILIES = {(18, 0x01): "Nova Lake", (18, 0x03): "Nova Lake", (19, 0x01): "Diamond Rapids"}
 
 # Where one model is several microarchitectures, the stepping from which on it is the later one.
 _BY_STEPPING = {
@@ -324,8 +333,12 @@ _OF_AMD = (
     (0x19, 0x40, 0x4F, "Zen 3+"),
     (0x19, 0x50, 0x5F, "Zen 3"),
     (0x19, 0x60, 0xAF, "Zen 4"),
-    (0x1A, 0x00, 0x4F, "Zen 5"),
+    (0x1A, 0x00, 0x2F, "Zen 5"),
+    (0x1A, 0x40, 0x4F, "Zen 5"),
+    (0x1A, 0x50, 0x5F, "Zen 6"),
     (0x1A, 0x60, 0x7F, "Zen 5"),
+    (0x1A, 0x80, 0xAF, "Zen 6"),
+    (0x1A, 0xC0, 0xCF, "Zen 6"),
 )
 _OF_HYGON = ((0x18, 0x00, 0xFF, "Dhyana"),)
 _OF_ZHAOXIN = (
@@ -342,7 +355,7 @@ def microarchitecture(vendor: str, family: int, model: int, stepping: int) -> st
         if family == 15:
             return "NetBurst"
         if family != 6:
-            return ""
+            return _LATER_FAMILIES.get((family, model), "")
         later = (name for first, name in _BY_STEPPING.get(model, ()) if stepping >= first)
         return next(later, _BY_MODEL.get(model, ""))
     rows = _RANGES.get(vendor, ())

@@ -11,13 +11,18 @@ of.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import datetime
 import functools
+import re
 import typing as t
 
 from .._connector import names
-from .._connector.props import PAGE, Route, Row, collect, collect_chosen, read_all
+from .._connector.props import Route, Row, collect, collect_until, read_all
 from .._connector.pyvmomi import vim
+from .._errors import NotSupported
+from .snapshots import snapshots_in
 from .vm import DEVICES, label_of
 
 if t.TYPE_CHECKING:
@@ -57,6 +62,7 @@ class Disk:
     :ivar uuid: of the backing; empty where it has none.
     :ivar object_id: ``diskObjectId``; empty where there is none.
     :ivar encrypted: whether its files are.
+    :ivar content: the content ID of its topmost file; empty where the host does not say it.
     :ivar own_levels: delta disks that lie in the VM's own folder, over a disk that lies there too.
         Only these can be collapsed: a linked clone's first delta disk is one of a disk of another
         VM.
@@ -75,6 +81,7 @@ class Disk:
     object_id: str = ""
     own_levels: int = 0
     encrypted: bool = False
+    content: str = ""
 
     @property
     def levels(self) -> int:
@@ -132,6 +139,7 @@ def _disk(device: t.Any, controller: t.Any, home: str) -> Disk:
         object_id=device.diskObjectId or "",
         own_levels=own_levels(files, home),
         encrypted=getattr(backing, "keyId", None) is not None,
+        content=str(getattr(backing, "contentId", None) or ""),
     )
 
 
@@ -201,6 +209,17 @@ def remedy(found: t.Sequence[Disk], *, frozen: bool) -> str:
     return f"Set collapse_deltas of instant_clone_parent. {freeze}" if collapsible else freeze
 
 
+# Backings on which a delta disk can lie. That of a raw device is made by a snapshot alone, and
+# persistent memory has none.
+_LAYERED = ("FlatVer1", "FlatVer2", "SeSparse", "SparseVer1", "SparseVer2")
+UNLAYERED = "a raw device and persistent memory can have none"
+
+
+def not_layered(found: t.Iterable[Disk]) -> list[str]:
+    """The labels of the disks that no delta disk can be put on, as ``delta_changes`` does it."""
+    return [disk.label for disk in found if disk.backing not in _LAYERED]
+
+
 def delta_changes(devices: t.Iterable[t.Any], *, every: bool) -> list[t.Any]:
     """What puts an empty delta disk on the disks of a VM that is off.
 
@@ -209,83 +228,241 @@ def delta_changes(devices: t.Iterable[t.Any], *, every: bool) -> list[t.Any]:
 
     :param every: False leaves out disks that have a delta disk.
     :returns: as ``deviceChange`` of ``ReconfigVM_Task``.
+    :raises NotSupported: a disk can have none; its label is named.
     """
-    changes = []
-    for disk in disk_devices(devices):
-        if disk.backing.parent is not None and not every:
-            continue
-        backing = type(disk.backing)(
-            fileName=f"[{disk.backing.fileName.partition(']')[0].lstrip('[')}]",
-            diskMode=disk.backing.diskMode,
-            thinProvisioned=disk.backing.thinProvisioned,
-            parent=disk.backing,
+    due = [disk for disk in disk_devices(devices) if every or getattr(disk.backing, "parent", None) is None]
+    refused = not_layered(disks_in(due))
+    if refused:
+        raise NotSupported(
+            f"No delta disk can be put on {names.listing(refused)}: {UNLAYERED}.",
+            hint="Detach it from the VM.",
+            disks=refused,
         )
+    changes = []
+    for disk in due:
         child = vim.vm.device.VirtualDisk(
             key=-disk.key,
             controllerKey=disk.controllerKey,
             unitNumber=disk.unitNumber,
             capacityInKB=disk.capacityInKB,
-            backing=backing,
+            backing=_delta_on(disk.backing),
         )
         changes.append(vim.vm.device.VirtualDeviceSpec(operation="remove", device=disk))
         changes.append(vim.vm.device.VirtualDeviceSpec(operation="add", fileOperation="create", device=child))
     return changes
 
 
+def _delta_on(backing: t.Any) -> t.Any:
+    """The backing of a delta disk, of the same kind as the one below it."""
+    made = type(backing)(
+        fileName=f"[{backing.fileName.partition(']')[0].lstrip('[')}]",
+        diskMode=backing.diskMode,
+        parent=backing,
+    )
+    if hasattr(backing, "thinProvisioned"):  # of FlatVer2 alone
+        made.thinProvisioned = backing.thinProvisioned
+    return made
+
+
 # Who uses whose files
 
-
-_FILES: dict[type, tuple[str, ...]] = {
-    vim.VirtualMachine: ("name", "config.files.vmPathName", "layoutEx.disk", "layoutEx.file")
+# Whose a file is, is known by devices: those of VMs and those of their snapshots. What a host has found in its
+# folders (layoutEx) may be older (VirtualMachineFileLayoutEx.timestamp, RefreshStorageInfo), and counts only where
+# vCenter does not say the devices. But it is short: of many VMs it says whose devices are to be read.
+_DECIDING = (DEVICES, "snapshot", "runtime.connectionState")
+_MORE = ("name", "runtime.powerState", "config.files.vmPathName")
+_HOLDERS: dict[type, tuple[str, ...]] = {vim.VirtualMachine: (*_MORE, *_DECIDING), vim.vm.Snapshot: (DEVICES,)}
+_DOUBTFUL: dict[type, tuple[str, ...]] = {vim.VirtualMachine: (*_MORE, *_DECIDING, "layoutEx.file")}
+_QUICK: dict[type, tuple[str, ...]] = {
+    vim.VirtualMachine: ("layoutEx.file", "layoutEx.timestamp", "config.modified", "config.changeVersion")
 }
-# Kinds of files that disks are made of (vSphere API, VirtualMachineFileLayoutExFileType). Other
-# files are left out: two VMs in one folder may both name one log.
-_DISK_FILES = ("diskDescriptor", "diskExtent")
-_FILES_ALONE: dict[type, tuple[str, ...]] = {vim.VirtualMachine: ("layoutEx.file",)}
-_TO_NEIGHBOURS = (
-    Route("vm-datastores", vim.VirtualMachine, "datastore", ("datastore-vms",)),
-    Route("datastore-vms", vim.Datastore, "vm"),
+
+# So many VMs and snapshots are read at once: devices are long.
+_FEW = 100
+
+# How hosts write a changeVersion: it is when the configuration was changed. No form is promised (API reference).
+_CHANGED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+
+_TO_SNAPSHOTS = (
+    Route("vm-snapshots", vim.VirtualMachine, "rootSnapshot", ("snapshots-below",)),
+    Route("snapshots-below", vim.vm.Snapshot, "childSnapshot", ("snapshots-below",)),
 )
+_TO_VMS = (Route("datastore-vms", vim.Datastore, "vm", ("vm-snapshots",)),)
+_TO_NEIGHBOURS = (Route("vm-datastores", vim.VirtualMachine, "datastore", ("datastore-vms",)), *_TO_VMS)
+
+# The kind of files that backings name (vSphere API, VirtualMachineFileLayoutExFileType). Other files are left
+# out: two VMs in one folder may both name one log.
+_DESCRIPTOR = "diskDescriptor"
+
+# VMs whose configuration vCenter can read (VirtualMachineConnectionState): one that is just being
+# made has none yet, and is connected. Where this user may not read the VM, the state is missing, too.
+_READABLE = ("connected", "disconnected")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Holder:
+    """A VM, and the disks that it has or that only its snapshots have.
+
+    :ivar now: the files of each disk that it has, the topmost first; ``before`` of those of its snapshots.
+    :ivar certain: whether these are all. If not, ``listed`` has what vCenter knows of its files; None for nothing.
+    """
+
+    row: Row
+    now: tuple[tuple[str, ...], ...]
+    before: tuple[tuple[str, ...], ...]
+    certain: bool
+    listed: frozenset[str] | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether vCenter knows its files, and says them to this user."""
+        if self.certain or self.listed is not None:
+            return True
+        return self.row.get(DEVICES) is None and str(self.row.get("runtime.connectionState") or "") in _READABLE
+
+    @property
+    def name(self) -> str:
+        """As a person reads it."""
+        return names.unescape(self.row.get("name") or self.row.moid)
+
+    @functools.cached_property
+    def files(self) -> frozenset[str]:
+        """The descriptors of all of its disks, those of its snapshots among them."""
+        return frozenset[str]().union(*self.now, *self.before, self.listed or ())
+
+    @property
+    def own(self) -> frozenset[str]:
+        """Those that it writes to, or did at a snapshot; and those in its own folder, or in that of
+        the same name on another datastore.
+        """
+        path = self.row.get("config.files.vmPathName") or ""
+        written = {files[0] for files in (*self.now, *self.before) if files}
+        # At the top of a datastore a folder has no name, which is one, too.
+        return frozenset(name for name in self.files if name in written or (path and _folder(name) == _folder(path)))
+
+    @property
+    def tops(self) -> frozenset[str]:
+        """Those of the disks that it writes to."""
+        return frozenset(files[0] for files in self.now if files)
+
+    def shares(self, wanted: t.Collection[str]) -> bool:
+        """Whether others build on a disk of it: delta disks of snapshots or of linked clones."""
+        deltas = (set(files) for files in (*self.now, *self.before) if len(files) > 1)
+        return self.row.get("snapshot") is not None or any(files.intersection(wanted) for files in deltas)
+
+
+def _folder(name: str) -> str:
+    """The folder of a file, whatever datastore it is on: ``[datastore] web-1/web-1.vmdk`` is in
+    ``web-1``.
+    """
+    return name.rpartition("] ")[2].rpartition("/")[0]
+
+
+def _chains(row: Row) -> tuple[tuple[str, ...], ...]:
+    return tuple(disk.files for disk in disks_in(row.get(DEVICES)))
+
+
+def _listed(row: Row) -> frozenset[str] | None:
+    files = row.get("layoutEx.file")
+    return None if files is None else frozenset(file.name for file in files if str(file.type) == _DESCRIPTOR)
+
+
+def _holders_in(rows: t.Iterable[Row]) -> dict[str, _Holder]:
+    """The VMs of rows of VMs and snapshots, by moid."""
+    known = {row.moid: row for row in rows}
+    found = {}
+    for moid, row in known.items():
+        if not isinstance(row.ref, vim.VirtualMachine):
+            continue
+        tree = [known.get(each.moid) for each in snapshots_in(row.get("snapshot"))]
+        read = [each for each in tree if each is not None and each.get(DEVICES) is not None]
+        certain = row.get(DEVICES) is not None and len(read) == len(tree)
+        before = tuple(files for each in read for files in _chains(each))
+        found[moid] = _Holder(row, _chains(row), before, certain, None if certain else _listed(row))
+    return found
+
+
+def _holders(
+    session: Session, roots: t.Sequence[t.Any], routes: t.Sequence[Route], wanted: t.Callable[[], frozenset[str]]
+) -> dict[str, _Holder]:
+    """VMs that may have files, with their disks, by moid: one call, or three where there are many, and one more where
+    there are VMs whose devices vCenter does not say.
+
+    :param wanted: the files that are looked for.
+    """
+    part = collect_until(session, roots, _HOLDERS, (*routes, *_TO_SNAPSHOTS), _FEW, enough=lambda _read: True)
+    return _completed(session, part.rows if part.whole else _candidates(session, roots, routes, wanted()))
+
+
+def _completed(session: Session, rows: t.Sequence[Row]) -> dict[str, _Holder]:
+    """The VMs of rows, by moid: no call, or one where there are VMs whose devices vCenter does not say."""
+    found = _holders_in(rows)
+    doubtful = [each.row.ref for each in found.values() if not each.certain]
+    again = read_all(session, doubtful, _DOUBTFUL)
+    return found | _holders_in([*again.values(), *(row for row in rows if row.moid not in again)]) if again else found
+
+
+def _candidates(session: Session, roots: t.Sequence[t.Any], routes: t.Sequence[Route], wanted: frozenset[str]) -> list[Row]:
+    """The rows of those among many VMs that may have files, and of their snapshots: two calls."""
+    rows = collect(session, roots, _QUICK, routes)
+    refs = [
+        row.ref for row in rows if not _is_fresh(row) or any(file.name in wanted for file in row.get("layoutEx.file") or ())
+    ]
+    return collect(session, refs, _HOLDERS, _TO_SNAPSHOTS)
+
+
+def _is_fresh(row: Row) -> bool:
+    """Whether what vCenter lists of a VM's files is not older than its configuration. Where nobody knows it, it is not."""
+    listed, version = row.get("layoutEx.timestamp"), row.get("config.changeVersion") or ""
+    changed = None
+    if _CHANGED.fullmatch(version):
+        with contextlib.suppress(ValueError):  # no day or hour that there is
+            changed = datetime.datetime.fromisoformat(version)
+    # Some hosts say 1970 of every configuration.
+    known = [when for when in (row.get("config.modified"), changed) if when is not None and when.year > 1970]
+    return listed is not None and bool(known) and max(known) <= listed
 
 
 def with_own_deltas(session: Session, moids: t.Collection[str]) -> list[str]:
     """Those of the VMs that have disks of their own below the topmost ones, or in snapshots alone,
-    so that another VM may use one: one call.
+    so that another VM may use one: one call, two where vCenter does not say the devices of one.
 
     A VM always writes to its topmost disk, so nobody else can use that one.
     """
+    found = _holders_of(session, moids)
+    return [moid for moid, each in found.items() if each.own - each.tops]
+
+
+def _holders_of(session: Session, moids: t.Collection[str]) -> dict[str, _Holder]:
     refs = [session.reference(vim.VirtualMachine, moid) for moid in moids]
-    rows = collect(session, refs, _FILES)
-    return [row.moid for row in rows if _own(row) - _topmost(row)]
+    return _completed(session, collect(session, refs, _HOLDERS, _TO_SNAPSHOTS))
 
 
 def users(session: Session, moids: t.Collection[str]) -> dict[str, dict[str, str]]:
     """The VMs that use disks which are these VMs' own, as moids and names, by moid: one call, over
-    their datastores, or three where these hold many VMs.
+    their datastores, or four where these hold many VMs.
 
     What a VM only shares, because it is a linked clone itself, is not its own.
     """
     if not moids:
         return {}
-    refs = [session.reference(vim.VirtualMachine, moid) for moid in moids]
 
     @functools.cache
-    def own_files() -> set[str]:
-        return set().union(*(_own(row) for row in read_all(session, refs, _FILES).values()))
+    def own_files() -> frozenset[str]:
+        return frozenset[str]().union(*(each.own for each in _holders_of(session, moids).values()))
 
-    def is_user(row: Row) -> bool:
-        return any(file.name in own_files() for file in row.get("layoutEx.file") or ())
-
-    # Where many VMs are on the datastores, only their files are looked at at first.
-    near = collect_chosen(session, refs, _FILES, _TO_NEIGHBOURS, _FILES_ALONE, is_user, page=PAGE)
-    rows = {row.moid: row for row in near}
-    used = {moid: _every_file(row) for moid, row in rows.items()}
+    refs = [session.reference(vim.VirtualMachine, moid) for moid in moids]
+    near = _holders(session, refs, _TO_NEIGHBOURS, own_files)
     found: dict[str, dict[str, str]] = {}
     for moid in moids:
-        own = _own(rows[moid]) if moid in rows else set()
-        others = (row for row in rows.values() if row.moid != moid and own & used[row.moid])
-        found[moid] = {row.moid: names.unescape(row.get("name") or row.moid) for row in others}
+        own = near[moid].own if moid in near else frozenset()
+        found[moid] = {other: each.name for other, each in near.items() if other != moid and own & each.files}
     return found
+
+
+def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str]]:
+    """The names of the VMs that use disks of these VMs, by moid: see ``users``."""
+    return {moid: sorted(found.values()) for moid, found in users(session, moids).items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -302,87 +479,56 @@ class DiskUser:
     known: bool = True
 
 
-# Who has a file is looked up in both: layoutEx alone names the disks that only snapshots have, and
-# it may be older than the devices (VirtualMachineFileLayoutEx.timestamp, RefreshStorageInfo).
-_DECIDING = ("layoutEx.file", DEVICES, "snapshot", "runtime.connectionState")
-_DECIDING_ALONE: dict[type, tuple[str, ...]] = {vim.VirtualMachine: _DECIDING}
-_USERS: dict[type, tuple[str, ...]] = {vim.VirtualMachine: ("name", "runtime.powerState", "layoutEx.disk", *_DECIDING)}
-_TO_VMS = (Route("datastore-vms", vim.Datastore, "vm"),)
-
-# VMs whose configuration vCenter can read (VirtualMachineConnectionState): one that is just being
-# made has none yet, and is connected. Where this user may not read the VM, the state is missing, too.
-_READABLE = ("connected", "disconnected")
-
-
 def users_of_file(session: Session, datastore: t.Any, file: str, also: t.Collection[str] = ()) -> list[DiskUser]:
-    """The VMs of a datastore that use a disk, or may use it: one call, or three where it holds
-    many VMs.
+    """The VMs of a datastore that use a disk, or may use it: see ``users_of_files``.
 
     :param file: of the disk's descriptor, ``[datastore] web/web.vmdk``.
     :param also: other names of this file, see ``directories.names_of``.
     """
-    wanted = {file, *also}
-
-    def is_user(row: Row) -> bool:
-        return bool(wanted & _files_now(row)) or not _is_known(row)
-
-    rows = collect_chosen(session, [datastore], _USERS, _TO_VMS, _DECIDING_ALONE, is_user, page=PAGE)
-    return [_user(row, wanted) for row in rows if is_user(row)]
+    return users_of_files(session, [datastore], {file: {file, *also}})[file]
 
 
-def _user(row: Row, wanted: set[str]) -> DiskUser:
-    chains = [{item.name for unit in chain for item in unit} for chain in chains_in(row.values) if len(chain) > 1]
-    chains += [set(disk.files) for disk in disks_in(row.get(DEVICES)) if disk.levels]
-    shared = row.get("snapshot") is not None or any(wanted & chain for chain in chains)
-    name = names.unescape(row.get("name") or row.moid)
-    return DiskUser(name, str(row.get("runtime.powerState") or ""), shared, bool(wanted & _files_now(row)))
+def users_of_files(
+    session: Session, datastores: t.Sequence[t.Any], files: t.Mapping[str, t.Collection[str]]
+) -> dict[str, list[DiskUser]]:
+    """The VMs of datastores that use disks, or may use them, by these: one call, or three where they hold
+    many VMs, and one more where there are VMs whose devices vCenter does not say.
+
+    :param files: all names of each disk, by the one that is its key in what is returned.
+    """
+    every = frozenset[str]().union(*files.values())
+    found = _holders(session, datastores, _TO_VMS, lambda: every).values()
+    called = {file: frozenset(names_of_it) for file, names_of_it in files.items()}
+    return {file: [_user(each, wanted) for each in found if _may_use(each, wanted)] for file, wanted in called.items()}
 
 
-def _files_now(row: Row) -> set[str]:
-    """The files of a VM, by what vCenter says of them and by its devices."""
-    return _every_file(row).union(*(disk.files for disk in disks_in(row.get(DEVICES))))
+def _may_use(holder: _Holder, wanted: frozenset[str]) -> bool:
+    return not holder.known or bool(wanted & holder.files)
 
 
-def _is_known(row: Row) -> bool:
-    """Whether vCenter knows the files of a VM, those of its snapshots among them, and says them to this user."""
-    if row.get("layoutEx.file") is not None:
-        return True
-    if row.get(DEVICES) is None:
-        return str(row.get("runtime.connectionState") or "") in _READABLE
-    return row.get("snapshot") is None
+def _user(holder: _Holder, wanted: frozenset[str]) -> DiskUser:
+    power_state = str(holder.row.get("runtime.powerState") or "")
+    return DiskUser(holder.name, power_state, holder.shares(wanted), holder.known)
 
 
 def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: bool = False) -> dict[str, list[DiskUser]]:
     """Other VMs that use some disks, or may use them, by the paths of these: one call, or
-    three where there are many VMs.
+    three where there are many VMs, and one more where there are VMs whose devices vCenter does not say.
 
     :param moid: of a VM on the same datastores.
     :param files: of which each has an entry in what is returned.
     :param itself: whether this VM is looked at, too, otherwise it is left out.
     """
-    vm = session.reference(vim.VirtualMachine, moid)
-    wanted = set(files)
-
-    def is_user(row: Row) -> bool:
-        return bool(wanted & _files_now(row)) or not _is_known(row)
-
-    rows = collect_chosen(session, [vm], _USERS, _TO_NEIGHBOURS, _DECIDING_ALONE, is_user, page=PAGE) if wanted else []
-    using: dict[str, list[DiskUser]] = {file: [] for file in wanted}
-    for row in rows:
-        if itself or row.moid != moid:
-            for file in wanted & _files_now(row) if _is_known(row) else wanted:
-                using[file].append(_user(row, {file}))
+    vm, wanted = session.reference(vim.VirtualMachine, moid), frozenset(files)
+    near = _holders(session, [vm], _TO_NEIGHBOURS, lambda: wanted) if wanted else {}
+    looked = [each for other, each in near.items() if itself or other != moid]
+    using = {file: [_user(each, frozenset({file})) for each in looked if _may_use(each, frozenset({file}))] for file in wanted}
     return {file: sorted(found, key=lambda user: user.name) for file, found in using.items()}
 
 
 def unknown_among(users: t.Iterable[DiskUser]) -> str:
     """The names of those VMs that may use a disk since vCenter does not know their files; empty where none is."""
     return ", ".join(user.name for user in users if not user.known)
-
-
-def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str]]:
-    """The names of the VMs that use disks of these VMs, by moid: see ``users``."""
-    return {moid: sorted(found.values()) for moid, found in users(session, moids).items()}
 
 
 def chains_in(values: t.Mapping[str, t.Any]) -> list[list[list[t.Any]]]:
@@ -399,35 +545,3 @@ def chains_in(values: t.Mapping[str, t.Any]) -> list[list[list[t.Any]]]:
 
     disks = values.get("layoutEx.disk") or ()
     return [[files_of(unit) for unit in disk.chain or ()] for disk in disks]
-
-
-def _topmost(vm: Row) -> set[str]:
-    """The files of the disks that it writes to."""
-    tops = [chain[-1] for chain in chains_in(vm.values) if chain]
-    return {file.name for files in tops for file in files}
-
-
-def _every_file(vm: Row) -> set[str]:
-    """All of its files, those of its snapshots among them: ``layoutEx.disk`` has the
-    disks alone that it has now.
-    """
-    return {file.name for file in vm.get("layoutEx.file") or ()}
-
-
-def _own(vm: Row) -> set[str]:
-    """The files of its disks, and of those that only its snapshots have, that lie in its own
-    folder, or in that of the same name on another datastore.
-    """
-    path = vm.get("config.files.vmPathName") or ""
-    chained = {file.name for chain in chains_in(vm.values) for unit in chain for file in unit}
-    listed = [file for file in vm.get("layoutEx.file") or () if str(file.type) in _DISK_FILES]
-    known = chained | {file.name for file in listed}
-    # At the top of a datastore a folder has no name, which is one, too.
-    return {name for name in known if path and _folder(name) == _folder(path)}
-
-
-def _folder(name: str) -> str:
-    """The folder of a file, whatever datastore it is on: ``[datastore] web-1/web-1.vmdk`` is in
-    ``web-1``.
-    """
-    return name.rpartition("] ")[2].rpartition("/")[0]

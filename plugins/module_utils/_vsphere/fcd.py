@@ -46,7 +46,7 @@ _UNKNOWN_METHOD = ("MethodNotFound", "InvalidRequest", "NotSupported")
 _STORES: dict[type, tuple[str, ...]] = {
     vim.Folder: ("name", "parent"),
     vim.Datacenter: ("name", "parent"),
-    vim.Datastore: ("name", "parent", "info.url", "browser"),
+    vim.Datastore: ("name", "parent", "info.url", "browser", "summary.type"),
 }
 _TO_STORES = (
     Route("folder-children", vim.Folder, "childEntity", ("folder-children", "datacenter-stores")),
@@ -69,6 +69,7 @@ class Store:
     :ivar datacenter: inventory path of its datacenter.
     :ivar url: as the global catalogue names it.
     :ivar browser: moid of what lists its files.
+    :ivar kind: ``VMFS``, ``NFS``, ``vsan`` and so on.
     """
 
     moid: str
@@ -77,6 +78,7 @@ class Store:
     datacenter: str = ""
     url: str = ""
     browser: str = ""
+    kind: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +184,7 @@ def read_stores(session: Session, datacenter: str | None = None) -> list[Store]:
             datacenter=place,
             url=row.get("info.url") or "",
             browser=browser._GetMoId() if browser is not None else "",
+            kind=str(row.get("summary.type") or ""),
         )
         if not datacenter or datacenter.strip("/") in (place.strip("/"), place.rpartition("/")[2]):
             found.append(store)
@@ -374,6 +377,32 @@ def read_disks(session: Session, store: Store, ids: t.Sequence[str]) -> list[Fir
             known |= {text: _read_alone(session, store, text) for text in left}
             break
     return [known[text] for text in ids]
+
+
+def disk_of_file(session: Session, store: Store, called: t.Collection[str]) -> FirstClassDisk | None:
+    """The first class disk that a file is, or that rests on it; see ``disks_of_files``.
+
+    :param called: all names of the file, ``[datastore] web/web.vmdk``; see ``directories.names_of``.
+    """
+    return disks_of_files(session, store, {"": called}).get("")
+
+
+def disks_of_files(session: Session, store: Store, files: t.Mapping[str, t.Collection[str]]) -> dict[str, FirstClassDisk]:
+    """The first class disks that files are, or that rest on them: one call where the datastore has no such disks, otherwise
+    two more, and one for each thousand. Without a global catalogue, one for each. Whether a VM has a disk says
+    nothing of that.
+
+    :param files: all names of each file, by the one that is its key in what is returned.
+    """
+    if not files or manager(session) is None:
+        return {}  # without a manager: vSphere before 6.5
+    found: dict[str, FirstClassDisk] = {}
+    for disk in read_disks(session, store, list_ids(session, store)):
+        if isinstance(disk, Unreadable):
+            continue
+        under = {disk.path, *disk.parents, *(each.path for each in disk.snapshots)}
+        found |= {file: disk for file, called in files.items() if file not in found and not under.isdisjoint(called)}
+    return found
 
 
 def _read_alone(session: Session, store: Store, text: str) -> FirstClassDisk | Unreadable:

@@ -30,6 +30,7 @@ from .._errors import (
     VforgeError,
 )
 from .._text import printable
+from .vm import row_of
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -303,12 +304,18 @@ class Access:
     pin: str | None
 
 
+def managers(session: Session) -> list[t.Any]:
+    """What ``MANAGERS`` are read of; empty where vCenter has no guest operations."""
+    found = session.content.guestOperationsManager
+    return [found] if found is not None else []
+
+
 def access_in(session: Session, rows: t.Mapping[str, Row], moid: str) -> Access:
     """The way into a guest, from rows that were read with the paths and the route above.
 
     :raises GuestError: ``guest_unavailable`` when vCenter shows no guest operations, or no such VM.
     """
-    manager = rows.get(session.content.guestOperationsManager._GetMoId())
+    manager = row_of(rows, session.content.guestOperationsManager)
     vm = rows.get(moid)
     if vm is None or manager is None:
         raise GuestError(
@@ -397,7 +404,7 @@ class Guest:
     def access(self) -> Access:
         """The way in."""
         if self._known is None:
-            roots = [self._vm, self._session.content.guestOperationsManager]
+            roots = [self._vm, *managers(self._session)]
             wanted = {vim.VirtualMachine: VM_ACCESS, vim.HostSystem: HOST_ACCESS, MANAGER: MANAGERS}
             rows = {row.moid: row for row in collect(self._session, roots, wanted, TO_ACCESS)}
             self._known = access_in(self._session, rows, self._vm._GetMoId())

@@ -135,16 +135,15 @@ class Stream(t.Protocol):
 
 
 class Source(t.Protocol):
-    """A file that is to be sent.
-
-    :ivar label: for messages; never holds a secret.
-    :ivar size: in bytes.
-    """
+    """A file that is to be sent."""
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """For messages; never holds a secret."""
+
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Bytes."""
 
     def open(self) -> Stream:
         """Begin to read; what is read comes from the start."""
@@ -354,6 +353,13 @@ class Lease:
         try:
             with self.kept_alive(timeout, percent, lost):
                 yield
+        except (UploadFailed, ExportFailed) as error:
+            # A host closes its connections when the lease ends, which says
+            # nothing: a datastore that is full, or a disk that it refuses.
+            cause = errors[0] if errors else self._cause(error)
+            if cause is error:
+                raise
+            raise cause from None
         except VforgeError:
             if errors:
                 raise errors[0] from None
@@ -832,6 +838,11 @@ def _grains(capacity: int) -> int:
     return -(-capacity // _GRAIN)
 
 
+def same_grains(first: int, second: int) -> bool:
+    """Whether two capacities are one, as a streamOptimized file may round it."""
+    return _grains(first) == _grains(second)
+
+
 def unit_in(key: str) -> str:
     """Controller and unit in the key of a device (``/vm-42/ParaVirtualSCSIController0:1``), as
     ``scsi0:1``; empty where it is of another form.
@@ -1032,7 +1043,7 @@ class _Receiver:
             capacity = sent.capacity if sent is not None else None
             if not capacity:
                 raise _incomplete(f"Nothing says whether the file that came is {wanted.label}.")
-        if capacity is not None and _grains(capacity) != _grains(wanted.capacity):
+        if capacity is not None and not same_grains(capacity, wanted.capacity):
             raise _incomplete(f"{wanted.label} has {wanted.capacity} bytes, and a disk of {capacity} bytes came.")
 
     def _capacity(self) -> int | None:

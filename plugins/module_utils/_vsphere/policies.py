@@ -38,7 +38,8 @@ class Policy:
 def find_policy(session: Session, name: str, profile: str = "") -> Policy:
     """The policy of a name: four calls.
 
-    :param profile: ID of the one that is wanted; the name is for another vCenter, or one that was made again.
+    :param profile: ID of the one that is wanted; the name is for another vCenter, or for one that
+        was made again.
     :raises NotFound: with the policies that there are.
     """
     service = _Service(session)
@@ -79,7 +80,8 @@ def policies_of_all(session: Session, disks: t.Mapping[str, t.Iterable[int]]) ->
     """The storage policies of disks of any number of VMs: three calls.
 
     :param disks: keys of disks by the moids of their VMs.
-    :returns: by moid and key; a disk that has only the default policy of its datastore may be missing.
+    :returns: by moid and key; a disk that has only the default policy of its datastore may be
+        missing.
     :raises VforgeError: the service does not say, or this user may
         not ask it (StorageProfile.View).
     """
@@ -102,21 +104,24 @@ class _Service:
         :raises VforgeError: there is none, or it does not answer.
         """
         self._session = session
-        content = self._ask(lambda stub: pbm.ServiceInstance("ServiceInstance", stub).PbmRetrieveServiceContent())
+        content = self._ask(_content)
         self._profiles = content.profileManager._GetMoId()
         self._solver = content.placementSolver._GetMoId()
 
     def _ask(self, ask: t.Callable[[Stub], t.Any]) -> t.Any:
-        """One question in the session as it is at this moment: after an expired one that is another."""
+        """One question in the session as it is at this moment: after an expired one that is
+        another.
+        """
         return self._session.retrying(lambda: ask(_stub(self._session.stub)))
 
     def _ask_profiles(self, ask: t.Callable[[t.Any], t.Any]) -> t.Any:
         return self._ask(lambda stub: ask(pbm.profile.ProfileManager(self._profiles, stub)))
 
     def ids(self) -> list[t.Any]:
-        """The IDs (PbmProfileId) of all policies that are for storage and that somebody may choose."""
+        """The IDs (PbmProfileId) of all policies for storage that somebody may choose."""
         kind = pbm.profile.ResourceType(resourceType="STORAGE")
-        return list(self._ask_profiles(lambda manager: manager.PbmQueryProfile(kind, "REQUIREMENT")) or ())
+        found = self._ask_profiles(lambda manager: manager.PbmQueryProfile(kind, "REQUIREMENT"))
+        return list(found or ())
 
     def content_of(self, ids: t.Sequence[t.Any]) -> list[t.Any]:
         """The policies of some IDs; without any, vCenter is not asked."""
@@ -129,20 +134,29 @@ class _Service:
 
         A disk is named by the VM and its key (vSphere API, PbmObjectType ``virtualDiskId``).
         """
-        refs = [
-            pbm.ServerObjectRef(objectType="virtualDiskId", key=f"{moid}:{key}") for moid, keys in disks.items() for key in keys
-        ]
+        keys_of = [f"{moid}:{key}" for moid, keys in disks.items() for key in keys]
+        refs = [pbm.ServerObjectRef(objectType="virtualDiskId", key=key) for key in keys_of]
+        found = self._ask_profiles(lambda manager: manager.PbmQueryAssociatedProfiles(refs))
         given: dict[tuple[str, int], list[t.Any]] = {}
-        for result in self._ask_profiles(lambda manager: manager.PbmQueryAssociatedProfiles(refs)) or ():
+        for result in found or ():
             moid, _colon, key = result.object.key.rpartition(":")
             given[moid, int(key)] = list(result.profileId or ())
         return given
 
     def check(self, profile: t.Any) -> list[t.Any]:
-        """What is said of each datastore (PbmPlacementCompatibilityResult): may a disk of this policy be there?"""
-        return list(
-            self._ask(lambda stub: pbm.placement.PlacementSolver(self._solver, stub).PbmCheckCompatibility(None, profile)) or ()
-        )
+        """What is said of each datastore (PbmPlacementCompatibilityResult): may a disk of this
+        policy be there?
+        """
+
+        def checked(stub: Stub) -> t.Any:
+            return pbm.placement.PlacementSolver(self._solver, stub).PbmCheckCompatibility(None, profile)
+
+        return list(self._ask(checked) or ())
+
+
+def _content(stub: Stub) -> t.Any:
+    """What the service has: its managers."""
+    return pbm.ServiceInstance("ServiceInstance", stub).PbmRetrieveServiceContent()
 
 
 def _stub(other: Stub) -> Stub:

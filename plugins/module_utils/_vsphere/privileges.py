@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._errors import Fault, VforgeError
+from .._errors import Fault, NotSupported, VforgeError
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -41,12 +41,12 @@ def missing_privileges(
     """
     refs = [ref for ref, _names in wanted]
     ids = sorted({_READ, *(name for _ref, names in wanted for name in names)})
-    manager = session.content.authorizationManager
     try:
+        manager = session.manager("authorizationManager")
         found = session.retrying(lambda: manager.HasPrivilegeOnEntities(refs, key, ids))
-    except Fault as fault:
+    except (Fault, NotSupported) as error:
         # It is only asked to stop early: a call that may not be made says so itself.
-        session.warn(f"vCenter does not say which privileges this user has: {fault}")
+        session.warn(f"vCenter does not say which privileges this user has: {error}")
         return {}
     granted = {}
     for entry in found or ():

@@ -56,6 +56,11 @@ def read_tags(session: RestSession) -> dict[str, dict[str, t.Any]]:
     return found
 
 
+def known_ids(session: RestSession) -> set[str]:
+    """The IDs of all tags that this user may see: one call."""
+    return {str(each) for each in session.call("GET", _TAGS) or ()}
+
+
 def attached_to(session: RestSession, moid: str) -> set[str]:
     """The IDs of the tags of a VM: one call."""
     body = {"object_id": {"id": moid, "type": "VirtualMachine"}}

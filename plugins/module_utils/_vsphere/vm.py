@@ -47,6 +47,12 @@ ABOVE: dict[type, tuple[str, ...]] = {
 
 DEVICES = "config.hardware.device"
 
+# Whether vCenter reaches a VM. In one of these states it has no configuration of it, and cannot say
+# whose it is: its datastore or host is away, or its files are damaged
+# (VirtualMachineConnectionState). One that is just being made has none either, and is connected.
+CONNECTION = "runtime.connectionState"
+LOST = ("inaccessible", "invalid", "orphaned")
+
 _CONFIG = "config.extraConfig"
 
 # Limit of the API for the name of a VM.
@@ -234,7 +240,7 @@ def config_in(values: t.Mapping[str, t.Any]) -> dict[str, str]:
 
     A pair that was removed while its property was watched is there with an empty value.
     """
-    whole = {pair.key: str(pair.value) for pair in values.get(_CONFIG) or ()}
+    whole = {pair.key: config_value(pair) for pair in values.get(_CONFIG) or ()}
     begin = len(_CONFIG) + 2
     single = {path[begin:-2]: pair for path, pair in values.items() if path.startswith(f"{_CONFIG}[")}
     return {**whole, **{key: config_value(pair) for key, pair in single.items()}}

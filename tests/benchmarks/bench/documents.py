@@ -6,26 +6,20 @@
 
 from __future__ import annotations
 
-import io
 import json
-import subprocess
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import metered
+from bench.earlier import BEFORE, earlier_build
 from bench.environment import plot
 from bench.report import Promise, Report
 from bench.tables import Table
 from bench.tools import Installed
 from bench.vcenter import DATACENTER
-from devtools import layout
 from devtools.console import Console, Outcome
 from vforge_sim import Simulator
-
-# The last commit whose role shaped the data of its VMs in loops of Ansible's.
-BEFORE = "4d714ffd30825ce580e4915a0a334c8a233ce356"
 
 # For so many VMs the processor time was promised to be so little of what it was.
 MANY = 300
@@ -80,10 +74,11 @@ class Documents:
         plays: list[Play] = []
         for vms in self.sizes:
             plays += self._plays("now", self.installed.collections, vms, (False, True))
-        earlier = self._earlier() if self.before else None
-        if earlier is not None:
-            for vms in self.before:
-                plays += self._plays("before", earlier, vms, (False,))
+        earlier = earlier_build(self.installed.work) if self.before else None
+        for vms in self.before if earlier is not None else ():
+            plays += self._plays("before", earlier, vms, (False,))
+        if self.before and earlier is None:
+            self.console.text("the earlier build is not in this checkout: its row is left out")
         rows = [
             (
                 f"{play.tool}{', the same again' if play.again else ''}",
@@ -152,17 +147,6 @@ class Documents:
             "VMWARE_PASSWORD": sim.password,
             "VMWARE_CA_PATH": sim.ca,
         }
-
-    def _earlier(self) -> Path | None:
-        """A folder of collections with the earlier build; None where the checkout has no history."""
-        done = subprocess.run(["git", "-C", layout.ROOT, "archive", BEFORE], capture_output=True, check=False)
-        if done.returncode:
-            self.console.text("the earlier build is not in this checkout: its row is left out")
-            return None
-        folder = self.installed.work / "earlier"
-        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-            archive.extractall(folder / "ansible_collections" / "vforge" / "vsphere", filter="data")
-        return folder
 
 
 def _promises(plays: Sequence[Play]) -> list[Promise]:

@@ -26,9 +26,12 @@ from bench.lookups import Lookups
 from bench.processors import Processors
 from bench.profiles import Profiles
 from bench.report import Report
+from bench.roles import Roles
 from bench.scenes import Bench, Plan
+from bench.starts import Starts
 from bench.tools import Installed
 from bench.uploads import Uploads
+from bench.vmdks import Vmdks
 from devtools.console import Console
 
 
@@ -40,7 +43,8 @@ class Size:
     at once. lookups: VMs of the small and of the large inventory. inventories, peers: VMs, and where
     the plugins of other collections run, too. guests, before: VMs of the role, by this build and by
     the earlier one. profile: clones and VMs of the flame graphs. disks: first class disks that are listed.
-    compared: VMs that are compared with hosts.
+    compared: VMs that are compared with hosts. in_roles: VMs of each role. tasks: in a play of many that have nothing to do.
+    vmdk_mib: noise in a disk that is exported and imported.
     backup_mib: size of a disk that is backed up. turns, most: how often what is compared takes turns; at the most, where it
     scatters.
     """
@@ -58,6 +62,9 @@ class Size:
     most: int
     disks: int = 10_000
     compared: int = 10_000
+    in_roles: int = 1_000
+    tasks: int = 10
+    vmdk_mib: int = 1024
     backup_mib: int = 8192
 
 
@@ -89,6 +96,9 @@ QUICK = Size(
     most=2,
     disks=500,
     compared=500,
+    in_roles=10,
+    tasks=2,
+    vmdk_mib=16,
     backup_mib=64,
 )
 
@@ -218,6 +228,20 @@ class Parts:
         turns, most = min(size.turns, 3), min(size.most, 6)
         return Processors(self.simulator, self.installed, self.console, size.compared, turns, most).run()
 
+    def starts(self) -> Report:
+        """The start of a module."""
+        size = self.size
+        return Starts(self.simulator, self.installed, self.console, size.tasks, size.turns, size.most).run()
+
+    def roles(self) -> Report:
+        """Roles with many VMs."""
+        return Roles(self.simulator, self.installed, self.console, self.size.in_roles).run()
+
+    def vmdks(self) -> Report:
+        """A disk out of vSphere and into it."""
+        size = self.size
+        return Vmdks(self.simulator, self.installed, self.console, size.vmdk_mib, min(size.turns, 3), min(size.most, 6)).run()
+
     def documents(self) -> Report:
         """The role guest_cloud_init."""
         size = self.size
@@ -241,9 +265,12 @@ _PARTS: dict[str, Callable[[Parts], Report]] = {
     "backups": Parts.backups,
     "packages": Parts.packages,
     "uploads": Parts.uploads,
+    "vmdks": Parts.vmdks,
     "inventory": Parts.inventory,
     "lookups": Parts.lookups,
     "processors": Parts.processors,
+    "starts": Parts.starts,
+    "roles": Parts.roles,
     "documents": Parts.documents,
     "profiles": Parts.profiles,
 }

@@ -32,9 +32,10 @@ _PAGES = "ContinueRetrievePropertiesEx"
 
 _TEXT = """## VMs compared with hosts
 
-Which of all VMs could move to which of {hosts} hosts and 8 clusters, in one task. Beside it, pyVmomi reads the same properties
-and compares nothing. Both are processor time of the whole process, the start of Python included. The time until an answer comes
-is vCenter's, and the simulator's says nothing of it.
+Which of all VMs could move to which of {hosts} hosts and 8 clusters, in one task. Beside it, pyVmomi reads the same
+properties and compares nothing. Processor time is that of the whole process, the start of Python included. *Connect to
+result* is what the module returns as `timing.total`: most of it is the module's own work, and the simulator's on the
+same cores, which writes down once what thousands of VMs have in common.
 """
 
 
@@ -46,17 +47,19 @@ class Side:
     peak_mib: list[float] = field(default_factory=list)
     calls: int = 0
     pages: int = 0
+    spans: list[float] = field(default_factory=list)
 
     def cells(self, tool: str) -> tuple[str, ...]:
         """For a table."""
-        return (tool, str(self.calls), str(self.pages), Spread.of(self.cpu).text(), f"{max(self.peak_mib):.0f}")
+        spans = Spread.of(self.spans).text()
+        return (tool, str(self.calls), str(self.pages), spans, Spread.of(self.cpu).text(), f"{max(self.peak_mib):.0f}")
 
 
 class Comparing(Tools):
     """Runs both against one vCenter."""
 
-    def compared(self, vms: int) -> tuple[float, float]:
-        """Our module: one task. Returns processor seconds and MiB of its process."""
+    def compared(self, vms: int) -> tuple[float, float, float]:
+        """Our module: one task. Returns seconds from connecting to the result, processor seconds and MiB of its process."""
         variables, usage = self._metered()
         task = {"vforge.vsphere.cpu_features_info": {"compare": True}}
         result, _sample = self._task(task, ["all"], OURS, "processors", variables, VFORGE_BENCH_USAGE=str(usage))
@@ -65,9 +68,9 @@ class Comparing(Tools):
         if there < vms or len(comparison["hosts"]) != HOSTS:
             raise WrongResult(f"{OURS} compares {there:,} VMs with {len(comparison['hosts'])} hosts.")
         used = json.loads(usage.read_text(encoding="utf-8"))
-        return used["cpu"], used["peak_kib"] / 1024
+        return result["timing"]["total"], used["cpu"], used["peak_kib"] / 1024
 
-    def read(self, vms: int) -> tuple[float, float]:
+    def read(self, vms: int) -> tuple[float, float, float]:
         """The yardstick, likewise."""
         figures = self._fresh("processors.json")
         self._measure(PLAIN, ["all"], self._script("processors.py", {**self._vcenter.job, "figures": str(figures)}))
@@ -75,7 +78,7 @@ class Comparing(Tools):
         found = told["objects"]
         if found["vim.VirtualMachine"] < vms or found["vim.HostSystem"] != HOSTS:
             raise WrongResult(f"The plain script reads {found}.")
-        return told["cpu"], told["peak_kib"] / 1024
+        return told["span"], told["cpu"], told["peak_kib"] / 1024
 
 
 @dataclass(frozen=True)
@@ -111,26 +114,29 @@ class Processors:
 
     def _once(self, using: Comparing, sim: Simulator, tool: str, side: Side, number: int) -> None:
         def work() -> Outcome:
-            cpu, peak = using.compared(self.vms) if tool == OURS else using.read(self.vms)
+            span, cpu, peak = using.compared(self.vms) if tool == OURS else using.read(self.vms)
             by_method = sim.calls()["by_method"]
             side.pages = by_method.get(_PAGES, 0)
             side.calls = sum(by_method.values()) - side.pages
+            side.spans.append(span)
             side.cpu.append(cpu)
             side.peak_mib.append(peak)
-            return Outcome(1, note=f"{side.calls} calls, {side.pages} pages, {cpu:.2f} s of processor, {peak:.0f} MiB")
+            return Outcome(
+                1, note=f"{side.calls} calls, {side.pages} pages, {span:.2f} s, {cpu:.2f} s of processor, {peak:.0f} MiB"
+            )
 
         self.console.step(f"{tool}, turn {number + 1}", work)
 
 
 def _table(vms: int, sides: dict[str, Side], ratios: Spread) -> Table:
     rows = [side.cells(tool) for tool, side in sides.items()]
-    rows.append(("module by script", "", "", ratios.text(), ""))
-    head = ("", "calls", "further pages", "processor seconds", "peak MiB")
+    rows.append(("module by script", "", "", "", ratios.text(), ""))
+    head = ("", "calls", "further pages", "connect to result, seconds", "processor seconds", "peak MiB")
     return Table(f"{vms:,} VMs and {HOSTS} hosts", head, rows)
 
 
 def promises(vms: int, ours: Side, ratios: Spread) -> list[Promise]:
-    """Calls, memory, and the processor time of the module."""
+    """Calls, memory, and the time of the module."""
     what = f"{vms:,} VMs compared with {HOSTS} hosts"
     peak = max(ours.peak_mib)
     made = [
@@ -138,6 +144,6 @@ def promises(vms: int, ours: Side, ratios: Spread) -> list[Promise]:
         Promise(f"peak memory for {what}, MiB", f"below {PEAK_MIB}", f"{peak:.0f}", peak < PEAK_MIB),
     ]
     if vms >= FROM_VMS:
-        made.append(Spread.of(ours.cpu).at_most(f"processor seconds of {what}", SECONDS))
+        made.append(Spread.of(ours.spans).at_most(f"seconds of {what}, connect to result", SECONDS))
         made.append(ratios.at_most(f"processor time of {what}, by reading alone with pyVmomi", RATIO))
     return made

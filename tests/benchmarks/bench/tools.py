@@ -19,7 +19,7 @@ from typing import Any
 from bench.environment import HERE
 from bench.figures import Memory, Sample
 from bench.vcenter import DATACENTER, PARENT, VCenter
-from devtools import processes
+from devtools import debian, processes
 
 OURS = "vforge.vsphere"
 KEPT = "  again, session kept"
@@ -294,3 +294,14 @@ def neutral() -> dict[str, str]:
     return {
         name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "GOVC_", "VMWARE_", "PYTHON"))
     }
+
+
+def disk_tools() -> Path:
+    """The folder with qemu-img and its like, which are unpacked where the machine has none.
+
+    Raises WrongResult where they cannot be had.
+    """
+    why = debian.why_not()
+    if why:
+        raise WrongResult(f"There are no tools of disks to measure with: {why}")
+    return debian.disk_tools().ensure() / "tools"

@@ -29,7 +29,7 @@ from vforge_sim import Simulator
 _LONG_SANITY_TESTS = ("validate-modules", "pylint", "import")
 
 # More than the cores: the unit tests wait for simulated vCenters most of the time.
-_WORKERS_PER_CORE = 2.5
+_WORKERS_PER_CORE = 2
 _LOAD_OF_WORKER = 0.25
 
 # Ansible works hard, but waits for tasks of the simulated vCenter now and then.
@@ -126,6 +126,9 @@ class AnsibleTests:
             run = self.run.copy("pytest")
             write_unit_settings(run, self.tools)
             report = run.folder / "junit" / "pytest.xml"
+            # Rewritten once, or each worker would: that is most of what it takes them to find the tests.
+            command, env = pytest_command(run, self.tools, ["--collect-only", "-qq"])
+            processes.run(command, self.run.log(self.prefix + "units, found"), cwd=run.collection, env=env)
             words = ["-v", "--numprocesses", str(workers), "--dist", "worksteal", f"--junit-xml={report}"]
             command, env = pytest_command(run, self.tools, words)
             result = processes.run(command, log, cwd=run.collection, env=env)

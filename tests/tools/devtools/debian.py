@@ -172,3 +172,32 @@ def _real(names: list[str], own: list[str], log: Path) -> list[str]:
     """Those that are packages, and not only names that packages provide: it shows the former, and fails for the latter."""
     shown = processes.run(["apt-cache", *own, "show", "--no-all-versions", *names], log).output
     return sorted(set(re.findall(r"^Package: (\S+)$", shown, re.MULTILINE)))
+
+
+# What of Debian libnbd needs: a system has it that has installed python3-libnbd.
+_LIBNBD_NEEDS = (
+    "libnbd",
+    "libxml2",
+    "libgnutls",
+    "libicu",
+    "libp11-kit",
+    "libidn2",
+    "libunistring",
+    "libtasn1",
+    "libnettle",
+    "libhogweed",
+    "libgmp",
+    "liblzma",
+)
+
+
+def with_libnbd(root: Path, libraries: Path) -> dict[str, str]:
+    """Variables by which a Python that was not made for it finds libnbd's module where it was unpacked.
+
+    libraries: a folder that is made for links to what the module needs, and nothing else of Debian.
+    """
+    libraries.mkdir()
+    for name in _LIBNBD_NEEDS:
+        for path in root.rglob(f"{name}*.so*"):
+            (libraries / path.name).symlink_to(path)
+    return {"LD_LIBRARY_PATH": str(libraries), "PYTHONPATH": str(root / "usr/lib/python3/dist-packages")}

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from devtools import ansible_home, lanes, layout, processes, pythons
 from devtools.ansible_tests import AnsibleTests
 from devtools.builds import Build
 from devtools.console import Console, Outcome
+from devtools.lanes import Lane
 from devtools.provision import Toolbox
 from devtools.pythons import Python
 from devtools.runs import new_run
@@ -28,6 +30,9 @@ _CORES = {
 }
 # The oldest pyVmomi that requirements.txt allows runs with the oldest ansible-core.
 _OLDEST_PYVMOMI = ("2.17", "8.0.3.0.1")
+# What runs on each, in this order, unless the words say otherwise; "sample" is some quick ones of the units.
+_WHOLE = ("units", "sanity", "integration")
+_PARTS = (*_WHOLE, "sample")
 _TARGETS = layout.ROOT / "tests" / "integration" / "targets"
 _TEST_PACKAGES = (
     "pytest",
@@ -68,14 +73,18 @@ def _environment(core: str, python: Python) -> Build:
 def run(console: Console, arguments: list[str]) -> int:
     """Run them on the named versions of ansible-core, on all when none is named; returns the exit code.
 
-    arguments: versions, and integration targets; where there are targets, these run and nothing else.
+    arguments: versions, parts, and integration targets; where there are parts or targets, these run and nothing else.
     """
     cores = [word for word in arguments if word in _CORES]
-    targets = [word for word in arguments if word not in _CORES]
+    parts = [word for word in arguments if word in _PARTS]
+    targets = [word for word in arguments if word not in (*_CORES, *_PARTS)]
     unknown = [word for word in targets if not (_TARGETS / word).is_dir()]
     if unknown:
-        console.text(f"{', '.join(unknown)}: neither an integration target nor one of {', '.join(_CORES)}")
+        known = ", ".join((*_CORES, *_PARTS))
+        console.text(f"{', '.join(unknown)}: neither an integration target nor one of {known}")
         return 2
+    if targets and "integration" not in parts:
+        parts.append("integration")
     console.title("Set up")
     tools = Toolbox(console.part).prepare()
     for core in cores or _CORES:
@@ -85,12 +94,12 @@ def run(console: Console, arguments: list[str]) -> int:
             console.skip(f"ansible-core {core}", f"needs Python {needed}")
             continue
         console.title(f"ansible-core {_CORES[core]} on Python {python.full}")
-        _cell(console, tools, core, python, targets)
+        _cell(console, tools, core, python, parts or _WHOLE, targets)
     return console.summary()
 
 
-def _cell(console: Console, tools: Toolbox, core: str, python: Python, targets: list[str]) -> None:
-    """One ansible-core: its environment, then the three commands, whatever fails; or only the named targets."""
+def _cell(console: Console, tools: Toolbox, core: str, python: Python, parts: Sequence[str], targets: list[str]) -> None:
+    """One ansible-core: its environment, then the parts, whichever fails."""
     environment = _environment(core, python)
 
     def make() -> Outcome:
@@ -104,6 +113,11 @@ def _cell(console: Console, tools: Toolbox, core: str, python: Python, targets: 
     home = ansible_home.build(venv, f"matrix/home-{core}").folder
     with new_run() as this:
         tests = AnsibleTests(this, tools, venv, home, prefix=f"{core} ")
+        lanes_of: dict[str, Callable[[], list[Lane]]] = {
+            "units": tests.units,
+            "sample": tests.sample,
+            "sanity": tests.sanity,
+            "integration": lambda: tests.integration(targets),
+        }
         with console.watched():
-            others = [] if targets else [*tests.units(), *tests.sanity()]
-            lanes.run(console, [*others, *tests.integration(targets)])
+            lanes.run(console, [lane for part in parts for lane in lanes_of[part]()])

@@ -31,6 +31,16 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import P
 # What AWX's administrator has not changed: certificates are not verified.
 injectors.get_vmware_certificate_validation_setting = lambda: False
 
+# What ansible-playbook begins with where the file system is to be that of a container: workers are forked, and have it too.
+_IN_CONTAINER = """
+import warnings
+warnings.filterwarnings("ignore", "AnsibleCollectionFinder has already been configured")
+from ansible.plugins.loader import init_plugin_loader
+init_plugin_loader()
+from ansible_collections.vforge.vsphere.plugins.module_utils import _job_container
+_job_container.MOUNTS = {mounts!r}
+"""
+
 _RUNNER = """
 import json, sys
 import ansible_runner
@@ -125,6 +135,7 @@ class Job:
         self._variables: dict[str, Any] = defaults(flow)
         self._environment: dict[str, str] = {}
         self._words: list[str] = []
+        self._before = ""
 
     def vcenter(self, kind: str = "vCenter, verified", **inputs: str) -> Job:
         """Give it the credential of the simulator; AWX's own type has no port, which the environment has then."""
@@ -156,6 +167,18 @@ class Job:
     def _outside(self, text: str) -> str:
         return text.replace("/runner/", f"{self.private}/")
 
+    def in_container(self, exposed: str) -> Job:
+        """Let its file system be that of a container of AWX.
+
+        :param exposed: the one folder of the execution node that jobs see.
+        """
+        mounts = self._home / "mountinfo"
+        lines = ("1 0 0:58 / / rw - overlay overlay rw", f"2 1 8:1 / {exposed} rw - ext4 /dev/sda1 rw")
+        mounts.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        self._before = _IN_CONTAINER.format(mounts=str(mounts))
+        self._environment["AWX_PRIVATE_DATA_DIR"] = "/srv/awx/awx_1_job"
+        return self
+
     def answers(self, **given: Any) -> Job:
         """Give it answers of the survey, and variables at launch, without the prefix of the flow."""
         self._variables.update({f"{self._flow}_{name}": value for name, value in given.items()})
@@ -176,7 +199,7 @@ class Job:
         """Start it."""
         # ansible-runner looks for it on PATH.
         command = self._home / "ansible-playbook"
-        command.write_text(f"#!{sys.executable}\n{PLAYBOOK[-1]}\n", encoding="utf-8")
+        command.write_text(f"#!{sys.executable}\n{self._before}{PLAYBOOK[-1]}\n", encoding="utf-8")
         command.chmod(0o700)
         (self.private / "project").symlink_to(ROOT)
         known = {**environment(self._home), "PATH": f"{self._home}{os.pathsep}{os.environ['PATH']}", **self._environment}

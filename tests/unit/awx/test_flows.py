@@ -4,7 +4,7 @@
 
 """Each flow as a job: its result, what it hands on, its lines of progress, and no secret in what it leaves.
 
-`make test` plays some of them, `make awx` (VFORGE_AWX=1) all.
+`make awx` (VFORGE_AWX=1) plays all of them; `make test` slices, and one that has two vCenters.
 """
 
 from __future__ import annotations
@@ -154,9 +154,6 @@ FLOWS = {
     "restore_drill": Flow(_drilled, {}, "vm_guest_check", flags=("--vms", "1", "--clusters", "1"), images=True),
 }
 
-# Beside those that other tests of this folder play.
-_PLAYED = sorted(FLOWS) if _WHOLE else ["ovf_linked_clones"]
-
 
 def nothing_is_null(value: Any) -> bool:
     """Whether there is no null in it: AWX and Ansible add statistics up, and two nulls end ansible-playbook."""
@@ -172,19 +169,22 @@ def holds(done: Done, flow: str, handed: dict[str, Any]) -> None:
     assert nothing_is_null(found)
 
 
-@pytest.mark.parametrize("flow", _PLAYED)
-def test_a_flow_as_a_job(flow, make_sim, tmp_path, request):
-    known = FLOWS[flow]
-    if known.images:
-        request.getfixturevalue("programs")
-    sim = make_sim(*known.flags)
-    done = known.ready(sim, tmp_path, Job(sim, tmp_path, flow).vcenter()).run()
-    holds(done, flow, known.handed)
-    assert done.results(known.module)
-    assert "is not verified" not in done.output
-    no_secret_is_left(done, [sim.password])
-    # Of credentials that come as variables: the file that AWX's injector writes has them, and nothing else.
-    assert [path for path in done.holding([PASSWORD]) if not path.startswith("env/")] == []
+# Beside those that other tests of this folder play.
+if _WHOLE:
+
+    @pytest.mark.parametrize("flow", sorted(FLOWS))
+    def test_a_flow_as_a_job(flow, make_sim, tmp_path, request):
+        known = FLOWS[flow]
+        if known.images:
+            request.getfixturevalue("programs")
+        sim = make_sim(*known.flags)
+        done = known.ready(sim, tmp_path, Job(sim, tmp_path, flow).vcenter()).run()
+        holds(done, flow, known.handed)
+        assert done.results(known.module)
+        assert "is not verified" not in done.output
+        no_secret_is_left(done, [sim.password])
+        # Of credentials that come as variables: the file that AWX's injector writes has them, and nothing else.
+        assert [path for path in done.holding([PASSWORD]) if not path.startswith("env/")] == []
 
 
 @pytest.mark.usefixtures("programs")

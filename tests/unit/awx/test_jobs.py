@@ -69,6 +69,31 @@ def test_awxs_own_credential_verifies_nothing_and_the_job_says_so_once(make_sim,
     no_secret_is_left(done, [sim.password])
 
 
+def test_a_backup_that_would_be_gone_with_the_job_is_refused(make_sim, tmp_path):
+    sim = make_sim("--vms", "1")
+    (tmp_path / "repository").mkdir(mode=0o700)
+    job = Job(sim, tmp_path, "cbt_backup").vcenter().in_container("/mnt/backups")
+    job.inventory({"nightly": ["server-00001"]}).answers(group="nightly", repository=str(tmp_path / "repository"))
+    done = job.run()
+    assert done.status == "failed"
+    assert f"{tmp_path}/repository lies in the container of this job" in done.output
+    assert "Paths to expose to isolated jobs" in done.output
+    assert list((tmp_path / "repository").iterdir()) == []
+    assert not sim.govc("snapshot.tree", "-vm", "/DC0/vm/server-00001")
+
+
+@pytest.mark.parametrize(("exposed", "said"), [("/mnt/backups", 1), ("{here}", 0)])
+def test_files_that_would_be_gone_with_the_job_are_named_once(exposed, said, make_sim, tmp_path):
+    sim = make_sim("--vms", "2")
+    job = Job(sim, tmp_path, "changed_areas_report").vcenter().in_container(exposed.format(here=tmp_path))
+    files = {"state_file": str(tmp_path / "state.json"), "path": str(tmp_path / "report.html")}
+    done = job.inventory({"nightly": ["server-00001", "server-00002"]}).answers(group="nightly", **files).run()
+    assert done.status == "successful", done.output
+    output = " ".join(done.output.split())
+    for file in files.values():
+        assert output.count(f"{file} lies in the container of this job") == said
+
+
 @pytest.mark.parametrize("name", ["VMWARE_CA_PATH", "VMWARE_THUMBPRINT"])
 def test_what_names_a_ca_or_a_thumbprint_beside_it_insists(name, make_sim, tmp_path, monkeypatch):
     sim = make_sim("--vms", "0")

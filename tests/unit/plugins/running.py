@@ -10,12 +10,18 @@ A folder's own ``running.py`` says which task it is, with which options, and how
 from __future__ import annotations
 
 import abc
+import concurrent.futures
 import dataclasses
+import os
+import signal
+import threading
 import typing as t
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure, VforgeError
+from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 
 # Rounds of one long question, which budgets of calls leave out.
 ROUNDS = ("WaitForUpdatesEx",)
@@ -105,6 +111,9 @@ class Ran:
         return [child["name"] for child in self.one["children"]]
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class Runner(abc.ABC):
     """Runs one kind of task against one simulator.
 
@@ -142,6 +151,75 @@ class Runner(abc.ABC):
     def attempt(self, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one task that may fail."""
         return self.ran(self.work(given, check))
+
+    def late(
+        self, after: str, count: int = 1, *, since: tuple[str, int] | None = None, saying: str = "", **given: t.Any
+    ) -> Ran:
+        """Run one task that may fail, and whose time is over when a call has come to its end: see ``time_over``."""
+        with time_over(after, count, since=since, saying=saying):
+            return self.attempt(**{"timeout": 600, **given})
+
+    def meanwhile(self, method: str, count: int, do: t.Callable[[], t.Any], about: str = "", **given: t.Any) -> Ran:
+        """Run one task, and while the server holds one of its calls, do something beside it.
+
+        :param method: what is called.
+        :param count: how often it is called before something is done.
+        :param about: the VM whose call is held; without it the last one of ``count`` is.
+        """
+        self.sim.reset_calls()  # or the counts of the task before could be taken for this one's
+        held = self.sim.inject(method=method, name=about, nth=1 if about else count, do="delay")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            run = pool.submit(self.attempt, **given)
+            try:
+                while not self.sim.called(method, count) and not run.done():
+                    pass  # it has waited a while
+                do()
+            finally:
+                self.sim.clear(held)
+            return run.result()
+
+    def ended_at(
+        self, method: str, count: int = 1, *, ready: t.Callable[[], bool] = lambda: True, answered: bool = True, **given: t.Any
+    ) -> Ran:
+        """Run one task that SIGTERM ends in the middle of a call.
+
+        :param method: of the call, which the server holds, as it does those that come after it.
+        :param count: which of its calls it is.
+        :param ready: what has to be so before the signal is sent.
+        :param answered: whether they are answered once the task has noticed the signal; otherwise that one never is.
+        """
+        over = threading.Event()
+        self.sim.reset_calls()
+        rule = self.sim.inject(method=method, nth=count, times=0 if answered else 1, do="delay")
+
+        def strike() -> None:
+            while not over.is_set() and not (self.sim.called(method, count) and ready()):
+                pass  # it has waited a while
+            if not over.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+            while answered and not _signals.ended() and not over.wait(0.01):
+                pass
+            # From its handler to where it lets no more calls begin; for those under way it waits five times as long.
+            over.wait(1.0)
+            if answered:
+                self.sim.clear(rule)
+
+        striker = threading.Thread(target=strike)
+        # A run that a signal has ended ignores signals from then on, as a module may that is at its end.
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        try:
+            with _signals.as_interrupts():
+                striker.start()
+                ran = self.attempt(**given)
+        finally:
+            over.set()
+            striker.join()
+            if not answered:
+                self.sim.clear(rule)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        assert "The run was ended by SIGTERM." in str(ran.error)
+        return ran
 
     def ran(self, work: Work, before: t.Callable[[], None] = lambda: None) -> Ran:
         """Do the work in a session; an error of ours is kept. before: what the module does before it connects."""

@@ -17,7 +17,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._cpu import read as
 _TESTS = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_TESTS / "benchmarks"), str(_TESTS / "tools")]
 
-from bench import document, processors, profiles, report  # noqa: E402
+from bench import document, processors, profiles, report, roles, starts, vmdks  # noqa: E402
 from bench.report import Load, Promise, Report, Spread, in_turns  # noqa: E402
 
 
@@ -124,12 +124,49 @@ def test_the_script_beside_cpu_features_info_reads_the_same_properties():
 @pytest.mark.parametrize(
     ("side", "ratio", "kept"),
     [
-        (processors.Side([4.9], [149.0], 12, 20), 0.5, [True, True, True, True]),
-        (processors.Side([5.1], [150.0], 13, 0), 0.51, [False, False, False, False]),
+        (processors.Side([3.0], [149.0], 12, 20, [4.9]), 0.5, [True, True, True, True]),
+        (processors.Side([3.0], [150.0], 13, 0, [5.1]), 0.51, [False, False, False, False]),
     ],
 )
-def test_what_is_promised_of_a_comparison_are_calls_memory_and_processor_time(side, ratio, kept):
+def test_what_is_promised_of_a_comparison_are_calls_memory_and_time(side, ratio, kept):
     made = processors.promises(10_000, side, Spread.of([ratio]))
     assert [promise.kept for promise in made] == kept
     # Of few VMs, what would be compared is the start of Python.
     assert len(processors.promises(500, side, Spread.of([ratio]))) == 2
+
+
+def test_what_a_module_costs_is_compared_beside_ping():
+    sides = {
+        starts.PING: starts.Side([0.4, 0.4], [0.25, 0.25]),
+        starts.NOW: starts.Side([0.7, 0.8], [0.5, 0.5]),
+        starts.EARLIER: starts.Side([1.2, 1.2], [0.55, 0.55]),
+    }
+    first, more = starts.promises(sides)
+    assert (first.measured.partition(" ")[0], first.kept) == ("0.44", True)
+    assert (more.measured.partition(" ")[0], more.kept) == ("0.83", False)
+    # Without the history of the checkout there is nothing to compare with.
+    assert starts.promises({tool: side for tool, side in sides.items() if tool != starts.EARLIER}) == []
+
+
+def test_ten_seconds_of_the_controller_are_promised_of_many_vms_alone():
+    rows = [roles.Row("evc_baseline", 9.9, 40.0, 7), roles.Row("cbt_backup", 10.1, 1.0, 3)]
+    assert [promise.kept for promise in roles.promises(1_000, rows)] == [True, False]
+    assert roles.promises(10, rows) == []
+
+
+def test_every_role_has_a_row_or_a_reason():
+    there = {path.name for path in (_TESTS.parent / "roles").iterdir()}
+    said = {each.role for each in roles.SCENES} | {name for name in there if f"`{name}`" in roles._TEXT}
+    assert there == said
+
+
+@pytest.mark.parametrize(
+    ("side", "kept"),
+    [
+        (vmdks.Side([10.0], [9.1], 119.0, 20), [True, True, True]),
+        (vmdks.Side([10.0], [8.9], 120.0, 21), [False, False, False]),
+    ],
+)
+def test_what_is_promised_of_a_disk_are_rate_memory_and_calls(side, kept):
+    assert [promise.kept for promise in vmdks.promises(1_024, {vmdks.EXPORT: side})] == kept
+    assert len(vmdks.promises(64, {vmdks.EXPORT: side})) == 2

@@ -160,7 +160,7 @@ _RUN = {
     "guide_changed_areas": ([1, 3], _SERVERS),
     "guide_first_class_disks": ([1, 2], _SERVERS),
     "guide_exports": ([1], _SERVERS),
-    "guide_evc": ([1, 2], {"web-1": {}, "web-2": {}}),
+    "guide_evc": ([1, 2, 3], {name: {} for name in ("web-1", "web-2", "ledger", "printing")}),
     "guide_cpu_features": ([1, 2], {}),
 }
 

@@ -21,7 +21,7 @@ from devtools.console import Console, Outcome, Progress
 from devtools.lanes import Lane
 from devtools.processes import CommandFailed
 
-_PATIENCE = 30.0
+_PATIENCE = 300.0
 
 
 def test_what_fits_runs_beside_each_other() -> None:

@@ -6,6 +6,7 @@ package deepcopy
 
 import (
 	"reflect"
+	"sync"
 	"time"
 )
 
@@ -60,7 +61,7 @@ func cloneSlice(v reflect.Value) reflect.Value {
 		return v
 	}
 	out := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-	if isScalar(v.Type().Elem().Kind()) {
+	if isFlat(v.Type().Elem()) {
 		reflect.Copy(out, v)
 		return out
 	}
@@ -68,6 +69,28 @@ func cloneSlice(v reflect.Value) reflect.Value {
 		out.Index(i).Set(CloneValue(v.Index(i)))
 	}
 	return out
+}
+
+var flat sync.Map // reflect.Type to bool
+
+// isFlat tells if values of a type refer to nothing that could change, so that assignment copies them: numbers, texts, and
+// structs of these.
+func isFlat(t reflect.Type) bool {
+	if isScalar(t.Kind()) {
+		return true
+	}
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	if known, ok := flat.Load(t); ok {
+		return known.(bool)
+	}
+	is := true
+	for i := range t.NumField() {
+		is = is && isFlat(t.Field(i).Type)
+	}
+	flat.Store(t, is)
+	return is
 }
 
 func isScalar(k reflect.Kind) bool {

@@ -34,6 +34,7 @@ type Server struct {
 	sessions LoginState
 	Hub      *hub
 	pages    pages
+	written  written
 	kinds    sync.Map // [2]string of two types to whether the one is, or is below, the other
 }
 
@@ -116,6 +117,7 @@ func (p *Server) next(ctx *simulator.Context, rest page) (*types.RetrieveResult,
 			return nil, fault
 		}
 		if ok {
+			p.written.in(content.PropSet)
 			rest.objects = append(rest.objects, content)
 		}
 		rest.more = rest.more[1:]
@@ -216,6 +218,7 @@ func (p *Server) retrieve(ctx *simulator.Context, specs []types.PropertyFilterSp
 			if !ok {
 				continue
 			}
+			p.written.in(content.PropSet)
 			if k, seen := at[ref]; seen {
 				out[k] = mergeContent(out[k], content)
 				continue

@@ -6,6 +6,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -297,8 +298,7 @@ func TestANameHasOneWinner(t *testing.T) {
 }
 
 func TestClonesOfOneSourceRunBesideEachOther(t *testing.T) {
-	const each = 100 * time.Millisecond
-	b := start(t, func(c *settings.Config) { c.CloneTime = each })
+	b := start(t, func(c *settings.Config) { c.CloneTime = deadline })
 	var tasks []*object.Task
 	for i := range clonesAtOnce + 1 {
 		task, err := b.cloneVM(b.client, b.parent().Reference(), fmt.Sprintf("web-%d", i))
@@ -307,13 +307,22 @@ func TestClonesOfOneSourceRunBesideEachOther(t *testing.T) {
 		}
 		tasks = append(tasks, task)
 	}
-	last := tasks[clonesAtOnce]
-	if err := last.Cancel(b.ctx); err != nil {
-		t.Fatalf("a clone that waits for its turn can be cancelled: %v", err)
-	}
-	b.wantFault(b.taskFault(last), &types.RequestCanceled{})
 	for _, task := range tasks[:clonesAtOnce] {
-		b.result(task)
+		err := property.Wait(b.ctx, property.DefaultCollector(b.client), task.Reference(), []string{"info.state"}, func(pc []types.PropertyChange) bool {
+			return pc[0].Val == types.TaskInfoStateRunning
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if state := b.info(tasks[clonesAtOnce]).State; state != types.TaskInfoStateQueued {
+		t.Errorf("the last one is %s, and was to wait for its turn", state)
+	}
+	for _, task := range slices.Backward(tasks) { // the one that waits can be cancelled, and so can those that run
+		if err := task.Cancel(b.ctx); err != nil {
+			t.Fatal(err)
+		}
+		b.wantFault(b.taskFault(task), &types.RequestCanceled{})
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"vforge.vsphere/simulator/internal/accounts"
+	"vforge.vsphere/simulator/internal/clock"
 	"vforge.vsphere/simulator/internal/inject"
 )
 
@@ -121,7 +122,7 @@ func decode(r *http.Request, into any) error {
 var done = map[string]any{}
 
 // getCalls answers at once, or when a method was called so often: ?method=M&count=N&within_ms=T, but after that time
-// in any case.
+// in any case; with ?settled when no call is under way.
 func (s *Sim) getCalls(r *http.Request) (any, error) {
 	if q := r.URL.Query(); q.Has("method") {
 		count, err := strconv.Atoi(q.Get("count"))
@@ -135,10 +136,19 @@ func (s *Sim) getCalls(r *http.Request) (any, error) {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Duration(within)*time.Millisecond)
 		defer cancel()
 		s.calls.Wait(ctx, q.Get("method"), count)
+	} else if q.Has("settled") {
+		s.settle(r.Context())
 	}
 	total, by := s.calls.Snapshot()
 	_, files := s.filesMoved.Snapshot()
 	return map[string]any{"total": total, "by_method": by, "files": files}, nil
+}
+
+// settle returns when all calls that came in are answered, or have been carried out for a client that is gone.
+func (s *Sim) settle(ctx context.Context) {
+	for s.underway.Load() > 0 && ctx.Err() == nil {
+		clock.Sleep(ctx, time.Millisecond)
+	}
 }
 
 func (s *Sim) resetCalls(*http.Request) (any, error) {

@@ -6,6 +6,7 @@ package sim
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -230,6 +231,21 @@ func TestADelayWithoutATimeLastsUntilItsRuleIsRemoved(t *testing.T) {
 	b.control("DELETE", fmt.Sprintf("/inject/%d", id), nil, nil)
 	if err := <-answered; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCallsOfAClientThatIsGoneAreWaitedFor(t *testing.T) {
+	b := start(t)
+	b.inject(map[string]any{"method": "CurrentTime", "do": "delay"})
+	ctx, cancel := context.WithCancel(b.ctx)
+	defer cancel()
+	go b.whenStruck(cancel)
+	if _, err := methods.GetCurrentTime(ctx, b.client); err == nil {
+		t.Error("it was answered")
+	}
+	b.control("GET", "/calls?settled", nil, nil)
+	if under := b.sim.underway.Load(); under != 0 {
+		t.Errorf("%d calls are under way", under)
 	}
 }
 

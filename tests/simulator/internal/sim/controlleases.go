@@ -77,14 +77,15 @@ func (t *leaseTable) waitForEnd(ctx context.Context, within time.Duration) {
 }
 
 // postLeases sets where the URLs of leases to come lead to, in which form disks go out, and whether
-// the tasks of their imports may be cancelled, or ends those that live, as a
-// host does that goes down.
+// the tasks of their imports may be cancelled, or ends those that live now, at once or after a while: as a
+// host does that goes down, or as their time does when nobody gives a sign of life.
 func (s *Sim) postLeases(r *http.Request) (any, error) {
 	var body struct {
 		Relayed    *bool  `json:"relayed"`
 		Cancelable *bool  `json:"cancelable"`
 		Form       string `json:"form"`
 		Fail       string `json:"fail"`
+		AfterMS    int    `json:"after_ms"`
 	}
 	if err := decode(r, &body); err != nil {
 		return nil, err
@@ -115,9 +116,17 @@ func (s *Sim) postLeases(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, badRequest(err)
 	}
+	if body.AfterMS > 0 {
+		s.settle(r.Context()) // a client that has ended may have begun one more with its last call
+	}
 	ended := 0
 	for _, l := range s.leases.list() {
-		if l.fail(fault) {
+		switch {
+		case l.ended():
+		case body.AfterMS > 0:
+			time.AfterFunc(time.Duration(body.AfterMS)*time.Millisecond, func() { l.fail(fault) })
+			ended++
+		case l.fail(fault):
 			ended++
 		}
 	}

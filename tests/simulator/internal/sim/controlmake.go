@@ -17,6 +17,7 @@ import (
 
 	"vforge.vsphere/simulator/internal/cpus"
 	"vforge.vsphere/simulator/internal/lookup"
+	"vforge.vsphere/simulator/internal/naming"
 	"vforge.vsphere/simulator/internal/vhardware"
 )
 
@@ -35,6 +36,7 @@ type vmRequest struct {
 	ExtraConfig map[string]string    `json:"extra_config"`
 	Disks       []vhardware.DiskSpec `json:"disks"`
 	Hardware    string               `json:"hardware"`
+	Connection  string               `json:"connection"`
 }
 
 func (s *Sim) postVM(r *http.Request) (any, error) {
@@ -54,6 +56,9 @@ func (s *Sim) postVM(r *http.Request) (any, error) {
 	if holder := s.holder(spec.folder, spec.name); holder != nil {
 		return nil, &controlError{http.StatusConflict, fmt.Errorf("the folder has a %s named %q", holder.Type, req.Name)}
 	}
+	if req.Connection != "" {
+		return s.addLostVM(spec, types.VirtualMachineConnectionState(req.Connection))
+	}
 	vm, err := s.addVM(s.background(""), spec)
 	if err != nil {
 		return nil, err
@@ -62,6 +67,22 @@ func (s *Sim) postVM(r *http.Request) (any, error) {
 		s.reportGuest(vm.Self, 0)
 	}
 	return s.view(vm), nil
+}
+
+// addLostVM makes a VM whose files vCenter does not reach: it has a name, a host and a power state, and
+// no configuration. The caller holds Sim.creating.
+func (s *Sim) addLostVM(spec vmSpec, state types.VirtualMachineConnectionState) (any, error) {
+	switch state {
+	case types.VirtualMachineConnectionStateInaccessible,
+		types.VirtualMachineConnectionStateInvalid,
+		types.VirtualMachineConnectionStateOrphaned:
+	default:
+		return nil, badRequest(fmt.Errorf("%q is no state of a VM that cannot be reached", state))
+	}
+	key := naming.Child{Folder: spec.folder, Name: spec.name}
+	lost := s.coming(s.announceVM(s.background(""), key, types.ManagedObjectReference{}))
+	lost.Runtime.ConnectionState, lost.Runtime.Host = state, &spec.host
+	return map[string]any{"name": spec.name, "moid": lost.Self.Value}, nil
 }
 
 func (s *Sim) vmSpecFor(req *vmRequest) (vmSpec, error) {

@@ -78,6 +78,8 @@ func (s *Sim) loggedIn(h http.HandlerFunc) http.HandlerFunc {
 }
 
 func (s *Sim) serveSDK(w http.ResponseWriter, r *http.Request) {
+	s.underway.Add(1)
+	defer s.underway.Add(-1)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		http.Error(w, "request body: "+err.Error(), http.StatusBadRequest)

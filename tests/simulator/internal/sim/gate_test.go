@@ -47,6 +47,14 @@ func (b *bench) handshake(patience time.Duration) error {
 	return err
 }
 
+// whenStruck does something once the only rule has struck.
+func (b *bench) whenStruck(do func()) {
+	for b.sim.inject.List()[0].Hits == 0 && b.ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	do()
+}
+
 func TestAServerThatFallsSilent(t *testing.T) {
 	const patience = 300 * time.Millisecond
 	for do, greets := range map[string]bool{"silence": true, "freeze": false} {
@@ -189,14 +197,11 @@ func TestASessionThatEndsDuringACall(t *testing.T) {
 		rule := b.inject(map[string]any{"method": method, "do": "delay"}) // until it is removed
 		var ended sync.WaitGroup
 		ended.Add(1)
-		go func() {
+		go b.whenStruck(func() {
 			defer ended.Done()
-			for b.sim.inject.List()[0].Hits == 0 && b.ctx.Err() == nil {
-				time.Sleep(time.Millisecond)
-			}
 			b.sim.endSessions(false)
 			b.sim.inject.Remove(rule)
-		}()
+		})
 		called, err := call()
 		ended.Wait()
 		fault := b.callFault(err)

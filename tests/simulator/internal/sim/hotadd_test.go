@@ -68,7 +68,7 @@ func TestADiskOfASnapshotIsAttachedToAnotherVM(t *testing.T) {
 	b.wantFault(attach(nonpersistent, vhardware.KeySCSI, 16), &types.InvalidDeviceSpec{})
 	b.result(b.reconfigured(proxy, borrowedDisk(file, nonpersistent, vhardware.KeySCSI, 3)))
 	device := filepath.Join(folder, deviceName(top.Uuid))
-	for until := time.Now().Add(5 * time.Second); !exists(device) && time.Now().Before(until); {
+	for until := time.Now().Add(deadline); !exists(device) && time.Now().Before(until); {
 		time.Sleep(time.Millisecond)
 	}
 	seen := partOf(t, device, 4096, 512) // it has 10 GiB

@@ -36,6 +36,10 @@ type policyTable struct {
 	of       map[string]string // what disks have, by "vm-42:2000", as PbmServerObjectRef names them
 }
 
+// vcsimsPolicies guards the policies that vcsim offers: all simulators of a process share them, and
+// each that is made writes their names anew.
+var vcsimsPolicies sync.RWMutex
+
 // policyManager knows which policies disks have; vcsim's own says that none has one.
 type policyManager struct {
 	*pbmsim.ProfileManager
@@ -134,7 +138,9 @@ func (t *policyTable) allows(policy, datastore string) bool {
 
 // installPolicies adds the service for storage policies, with vcsim's profiles.
 func (s *Sim) installPolicies() {
+	vcsimsPolicies.Lock()
 	reg := pbmsim.New()
+	vcsimsPolicies.Unlock()
 	reg.Cookie = simulator.HTTPCookie // serveBeside has looked at the one in the SOAP header
 	content := reg.Get(service.ServiceInstance).(*pbmsim.ServiceInstance).Content
 	reg.Put(&policySolver{PlacementSolver: pbmsim.PlacementSolver{ManagedObjectReference: content.PlacementSolver}, s: s})
@@ -171,6 +177,8 @@ func (s *Sim) answerBeside(w http.ResponseWriter, r *http.Request, privilege str
 	}
 	r.Header.Set("Cookie", soap.SessionCookieName+"="+live.Key)
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	vcsimsPolicies.RLock()
+	defer vcsimsPolicies.RUnlock()
 	s.svc.ServeSDK(w, r)
 }
 

@@ -49,6 +49,8 @@ type Sim struct {
 	base  *simulator.Context
 	shims map[string]shim.Shim
 	calls inject.Calls
+	// underway is how many calls are not answered yet.
+	underway atomic.Int64
 	// filesMoved counts the requests for files, such as "PUT /nfc".
 	filesMoved inject.Calls
 	inject     inject.Rules

@@ -131,7 +131,7 @@ func TestClosingWhileClonesWaitIsNoFailure(t *testing.T) {
 }
 
 func TestWhatChangesWhileACloneWaitsIsSeen(t *testing.T) {
-	b := start(t, func(c *settings.Config) { c.CloneTime = 20 * time.Millisecond })
+	b := start(t, func(c *settings.Config) { c.CloneTime = time.Second })
 	tasks := b.submit(b.parent(), "same", "same") // both were free when they were asked for
 	b.result(tasks[0])
 	b.wantFault(b.taskFault(tasks[1]), &types.DuplicateName{})

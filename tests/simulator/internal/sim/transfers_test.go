@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vim25/types"
@@ -83,8 +82,9 @@ func TestWhatRulesDoToTransfers(t *testing.T) {
 func TestATransferThatStallsEndsWithItsClient(t *testing.T) {
 	b := start(t)
 	b.inject(map[string]any{"method": "GET /folder", "do": "stall", "bytes": 5})
-	ctx, cancel := context.WithTimeout(b.ctx, 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(b.ctx)
 	defer cancel()
+	go b.whenStruck(cancel)
 	if _, _, err := b.got(ctx, anyFile); err == nil {
 		t.Error("it came whole")
 	}

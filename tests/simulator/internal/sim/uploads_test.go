@@ -240,6 +240,11 @@ func TestFailuresOfImportsThatATestAsksFor(t *testing.T) {
 		t.Errorf("lease %+v", l)
 	}
 	b.nothingOf("appliance")
+	later := b.imported("appliance")
+	later.ready()
+	b.control("POST", "/leases", map[string]any{"fail": "Timedout", "after_ms": 1}, nil)
+	b.wantFault(later.state(types.HttpNfcLeaseStateReady).Error.Fault, &types.Timedout{})
+	b.nothingOf("appliance")
 	if status := b.control("POST", "/leases", map[string]any{"fail": "Nonsense"}, nil); status != http.StatusBadRequest {
 		t.Errorf("a fault that is none: %d", status)
 	}

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import json
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
+from vforge_module import PATIENCE, catches
 
 # Runs a playbook as AWX does. The job is cancelled, or its time passes, when the test says so: by a file.
 _RUNNER = """
@@ -161,7 +163,7 @@ class Plays:
             start_new_session=True,
         )
         try:
-            self.until(lambda: all(count >= self.works[name][1].nth for name, count in self.seen().items()), process)
+            self.until(self._all_are_at_it, process)
             yield process
         finally:
             # Of a test that failed, some may be there still.
@@ -170,9 +172,21 @@ class Plays:
                     os.kill(left, signal.SIGKILL)
             process.wait()
 
+    def _all_are_at_it(self) -> bool:
+        """Whether each module is in the middle of its work.
+
+        Modules that are caught in the same call of one simulator are counted together: each is held up in its first.
+        """
+        wanted = collections.Counter[tuple[str, str, str]]()
+        for sim, work in self.works.values():
+            wanted[sim.control, work.method, work.names] += work.nth
+        seen = self.seen()
+        came = all(seen[name] >= wanted[sim.control, work.method, work.names] for name, (sim, work) in self.works.items())
+        return came and self._to_be_told() == len(self.works)
+
     def until(self, enough: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
-        """Watch until something is so, which must be within a minute, and before the process ends."""
-        end = time.monotonic() + 60
+        """Watch until something is so, which must be before the process ends."""
+        end = time.monotonic() + PATIENCE
         while not enough():
             assert process is None or process.poll() is None, process.communicate()[0]
             assert time.monotonic() < end, f"it is not so: {self.seen()}, {self.processes()}"
@@ -191,14 +205,16 @@ class Plays:
         return found
 
     def told_to_end(self) -> bool:
-        """Whether each module that is under way knows that it is to end: it no longer waits for the signal that says so."""
-        bit = 1 << (signal.SIGURG - 1)
-        waiting = []
+        """Whether each module that is under way knows that it is to end."""
+        return self._to_be_told() == 0
+
+    def _to_be_told(self) -> int:
+        """How many modules wait for the signal that says that they are to end."""
+        waiting = 0
         for process in self.processes():
             with contextlib.suppress(OSError):  # it is gone
-                status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-                waiting.append(int(status.partition("SigCgt:")[2].split()[0], 16) & bit)
-        return not any(waiting)
+                waiting += catches(process, signal.SIGURG)
+        return waiting
 
     def workers(self, playbook: int) -> list[int]:
         """The processes of ansible-playbook that have a module under way."""

@@ -144,7 +144,7 @@ class Plays:
 
         :param nth: which of these calls is not answered by then; none is, where it is None.
         """
-        self.sim.inject(method=method, do="delay", delay_ms=60_000, **({"nth": nth} if nth else {"times": 0}))
+        self.sim.inject(method=method, do="delay", **({"nth": nth} if nth else {"times": 0}))
         with self.start(**given) as process:
             while not self.sim.called(method, calls) and process.poll() is None:
                 pass  # it has waited a while
@@ -152,6 +152,7 @@ class Plays:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(each, signal.SIGKILL)
             process.communicate()
+        self.sim.settle()
         self.sim.clear()
 
     def vms(self, pattern: str) -> dict[str, dict[str, Any]]:

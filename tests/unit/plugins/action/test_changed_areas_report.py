@@ -87,8 +87,9 @@ def test_areas_that_nothing_in_the_role_has_used_are_told_again(make_sim, tmp_pa
     assert len(disk["uncommitted"]) == 1
 
 
-@pytest.mark.parametrize("missing", ["state_file", "path", "areas_directory"])
-@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize(
+    ("missing", "check"), [("state_file", False), ("path", False), ("areas_directory", False), ("path", True)]
+)
 def test_a_file_that_cannot_be_written_fails_the_role_before_anything_is_changed(make_sim, tmp_path, missing, check):
     sim = make_sim("--vms", "0")
     sim.create_vm("web-1", on=True)

@@ -17,6 +17,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins import modules
 from ansible_collections.vforge.vsphere.tests.unit.plugins.action.given_up import Plays, Work, alarm
+from vforge_module import PATIENCE
 
 _FILES = sorted(Path(next(iter(modules.__path__))).glob("[!_]*.py"))
 
@@ -141,7 +142,7 @@ def _end(play, playbook):
     """Wait until a play that was given up has ended, and all that it has started."""
     play.until(play.told_to_end)
     play.let_go()
-    output, _none = playbook.communicate(timeout=60)
+    output, _none = playbook.communicate(timeout=PATIENCE)
     play.until(lambda: not play.processes())
     return output
 

@@ -151,7 +151,7 @@ def test_a_file_of_known_hosts_that_others_may_have_made_is_refused(web, known, 
     assert known.read_text(encoding="utf-8") == before
 
 
-@pytest.mark.parametrize("user", ["-oPort=1", "a b", "{{ 1 }}x"])
+@pytest.mark.parametrize("user", ["-oPort=1", "{{ 1 }}x"])
 def test_a_user_that_ssh_would_take_for_an_option_is_refused_before_anything_is_made(web, user):
     ran = web.run(**_ASKED, user=user)
     assert ran.code == 2

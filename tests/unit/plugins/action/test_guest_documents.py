@@ -181,12 +181,12 @@ def test_no_role_loops_over_vms_but_to_add_hosts():
     # Batches, of which a user wants one after the other; packages that become templates; snapshots that somebody has
     # written down one by one; drills, each of which takes minutes; kinds of objects, management clusters, old templates.
     assert loops == {
-        "fcd_audit/main.yml": "{{ fcd_audit_delete_snapshots }}",
+        "fcd_audit/main.yml": "{{ fcd_audit_due_snapshots }}",
         "vm_clone_backup/main.yml": "{{ vm_clone_backup_restores | selectattr('package', 'defined') | list }}",
         "instant_clone_fleet/main.yml": "{{ instant_clone_fleet_plan.rolls }}",
         "vmfork_fleet/main.yml": "{{ vmfork_fleet_plan.rolls }}",
         "ovf_linked_clones/replace.yml": "{{ ovf_linked_clones_old | batch(ovf_linked_clones_batch_size | int) | list }}",
-        "evc_baseline/apply.yml": "{{ evc_baseline_vms | batch(evc_baseline_batch_size | int) }}",
+        "evc_baseline/apply.yml": "{{ evc_baseline_result.vms_to_restart | batch(evc_baseline_batch_size | int) }}",
         "restore_drill/main.yml": "{{ restore_drill_vms }}",
         "capv_cluster/learn.yml": "{{ capv_cluster_definitions.results }}",
         "capv_node_template/management.yml": ["VSphereMachineTemplate", "VSphereMachine", "VSphereVM"],

@@ -78,21 +78,6 @@ def test_the_cost_does_not_depend_on_the_inventory(start):
     assert ran.total <= 30 + 60 + 30 + 10
 
 
-def test_one_parent_that_does_not_freeze_is_removed_and_the_next_run_makes_it(start):
-    fleet = start("--vms", "2")
-    fleet.sim.inject(method="StartProgramInGuest", name="web-parent-DC0_C0_H1-*", do="fault", fault="GuestPermissionDenied")
-    failed = fleet.run("-vvv", count=3)
-    assert failed.code == 2
-    assert "not frozen were removed again" in failed.output
-    assert fleet.sim.guest_password not in failed.output
-    assert {name[len("web-parent-") :][:9] for name in fleet.vms("web-*")} == {"DC0_C0_H0", "DC0_C0_H2"}
-    fleet.sim.clear()
-    again = fleet.run(count=3)
-    assert again.code == 0, again.output
-    assert (again.calls["CloneVM_Task"], again.calls["InstantClone_Task"]) == (1, 3)
-    _assert_relations(fleet, again)
-
-
 @pytest.mark.parametrize(
     ("given", "words"), [({"guest_username": ""}, "guest_username is not set"), ({"on_wake": ["netplam"]}, "names 'netplam'")]
 )
@@ -104,22 +89,16 @@ def test_options_that_no_parent_could_be_frozen_with_are_refused_before_one_is_m
     assert "CloneVM_Task" not in ran.calls
 
 
-def test_parents_that_a_killed_run_has_left_are_finished(start):
+def test_what_a_killed_run_has_left_is_finished_and_other_scripts_roll_it_as_another_golden_vm_does(start):
     fleet = start("--vms", "2")
     fleet.kill_at("CreateTemporaryDirectoryInGuest", 3, count=3)
-    assert len(fleet.vms("web-parent-*")) == 3
-    again = fleet.run(count=3)
-    assert again.code == 0, again.output
-    assert again.left["plan"]["counts"]["seeds"] == 3
-    assert "CloneVM_Task" not in again.calls
-    assert again.counts == {"created": 3}
-
-
-def test_other_scripts_roll_the_fleet_as_another_golden_vm_does(start):
-    fleet = start("--vms", "2")
-    first = fleet.run(count=3)
-    assert first.code == 0, first.output
     old = set(fleet.vms("web-parent-*"))
+    assert len(old) == 3
+    made = fleet.run("-vvv", count=3)
+    assert made.code == 0, made.output
+    assert made.left["plan"]["counts"]["seeds"] == 3
+    assert "CloneVM_Task" not in made.calls
+    assert made.counts == {"created": 3}
     asked = {"count": 3, "on_wake": ["networkmanager", "echo hidden-word > /root/more\n"]}
     rolled = fleet.run(**asked)
     assert rolled.code == 0, rolled.output
@@ -129,15 +108,16 @@ def test_other_scripts_roll_the_fleet_as_another_golden_vm_does(start):
     assert fleet.sim.guest_file("web-001", "/root/more") == "hidden-word\n"
     again = fleet.run(**asked)
     assert (again.counts, again.left["plan"]["pending"]) == ({"unchanged": 3}, False)
-    assert "hidden-word" not in rolled.output + again.output
+    for secret in ("hidden-word", fleet.sim.guest_password):
+        assert secret not in made.output + rolled.output + again.output
     _assert_relations(fleet, again)
 
 
 def test_without_kept_sessions_each_task_logs_in_once(start, monkeypatch):
     fleet = start("--vms", "2")
     monkeypatch.setenv("VMWARE_SESSION_CACHE", "false")
-    ran, again = fleet.run(count=3), fleet.run(count=3)
-    assert (ran.calls["Login"], again.calls["Login"]) == (5, 2)
+    ran = fleet.run(count=3)
+    assert ran.calls["Login"] == 5
     # Each task asks for the content, logs in and logs out once more.
     assert ran.total <= 3 + 60 + 3 * (5 - 1)
 
@@ -196,4 +176,3 @@ def test_two_controllers_that_make_the_same_fleet_at_once_make_it_once(make_sim,
     assert len(first.vms("web-parent-*")) == 3
     _assert_relations(first, again)
     assert sorted(first.vms("web-[0-9]*")) == [f"web-00{number}" for number in range(1, 7)]
-    assert first.run(count=6).counts == {"unchanged": 6}

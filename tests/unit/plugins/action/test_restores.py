@@ -10,8 +10,10 @@ import json
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.policies import find_policy, policies_of
 from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import Plays
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
 
 @pytest.fixture(name="web")
@@ -83,6 +85,37 @@ def test_what_could_not_be_compared_is_said_until_the_vm_runs(web, tmp_path):
         assert "It is not known whether these disks of again came as they are in the backup" in ran.output
         marks.append(len(list((tmp_path / "packages").glob("*.not-proved"))))
     assert marks == [1, 0]
+
+
+def test_a_new_vm_gets_the_tags_and_the_policies_that_the_backup_has(web, tmp_path):
+    web.sim.request("POST", "/policies", {"name": "gold", "datastores": ["LocalDS_0"]})
+    web.govc("tags.category.create", "-m", "tier")
+    web.govc("tags.create", "-c", "tier", "first")
+    web.govc("tags.attach", "first", "/DC0/vm/web-1")
+    with session(web.sim) as opened:
+        gold = find_policy(opened, "gold").profile
+        web.restore(power_off=True, content=False, storage_policy="gold")
+        web.run()
+        plays = Plays(web.sim, tmp_path, "vm_restore", ("put_back",))
+        asked = {
+            "repository": str(web.repository),
+            "vm": "web-1",
+            "name": "again",
+            "dest": str(tmp_path / "packages"),
+            "default_network": "VM Network",
+            "datastore": "LocalDS_0",
+            "settings": ["tags", "storage_policies"],
+        }
+        assert (plays.run("--check", **asked).code, "again" in vms(web)) == (0, False)
+        done = []
+        for _run in range(2):
+            ran = plays.run(**asked)
+            assert ran.code == 0, ran.output
+            done.append(ran.left["put_back"]["into"]["actions"])
+        assert done == [["storage_policies_set", "tags_attached"], []]
+        (disk,) = web.sim.vm("again")["disks"]
+        assert policies_of(opened, web.vm("again")._GetMoId(), [disk["key"]]) == {disk["key"]: (gold,)}
+    assert web.sim.govc("tags.attached.ls", "-r", "/DC0/vm/again") == ["first"]
 
 
 def drill(web, tmp_path, *names):

@@ -47,3 +47,29 @@ def test_a_run_that_is_killed_anywhere_is_gone_on_with_and_leaves_nothing(make_s
     assert sim.read_disk("new", key=disk["key"], length=4 * _MIB) == content
     again = plays.run(**asked)
     assert (again.code, again.left["vm_result"]["changed"]) == (0, False)
+
+
+@pytest.mark.usefixtures("tools")
+@pytest.mark.parametrize("written", [False, True])
+def test_a_source_that_an_earlier_run_did_not_come_to_goes_if_nobody_wrote_to_it(make_sim, tmp_path, written):
+    sim = make_sim("--vms", "1")
+    sim.create_vm("old", on=False, disks=[{"bytes": 4 * _MIB}])
+    plays = Plays(sim, tmp_path, "vmdk_migrate", ("exported", "imported", "vm_result"))
+    asked = {
+        "vm": {"name": "old"},
+        "file": str(tmp_path / "disk.vmdk"),
+        "datastore_path": "[LocalDS_0] migrated/disk.vmdk",
+        "name": "new",
+        "powered_on": True,
+        "remove_source": True,
+    }
+    plays.kill_at("PowerOnVM_Task", 1, **asked)
+    assert (list(plays.vms("old")), list(plays.vms("new"))) == (["old"], ["new"])
+    if written:
+        sim.govc("vm.power", "-on", "old")
+        sim.write_disk("old", offset=_MIB, length=300_032)
+        sim.govc("vm.power", "-off", "old")
+    ran = plays.run(**asked)
+    assert (ran.code, list(plays.vms("old"))) == ((2, ["old"]) if written else (0, []))
+    assert "The source VM is left alone" in ran.output if written else ran.calls.get("ImportVApp", 0) == 0
+    assert sim.vm("new")["power"] == "poweredOn"

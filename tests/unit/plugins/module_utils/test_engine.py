@@ -24,6 +24,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     StillRunning,
     TimedOut,
 )
+from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
 OFF, ON = "power_off", "power_on"
@@ -191,8 +192,9 @@ def test_one_wait_sees_all_items_and_names_those_that_are_late(known):
     def is_off(_item, update):
         return update.values.get("runtime.powerState") == "poweredOff"
 
-    work = task(known, items, deadline=time.monotonic() + 1)
-    late = work.wait_until(vim.VirtualMachine, ("runtime.powerState",), by_moid, is_off, "VMs are off")
+    work = task(known, items)
+    with time_over("WaitForUpdatesEx", saying="poweredOff"):
+        late = work.wait_until(vim.VirtualMachine, ("runtime.powerState",), by_moid, is_off, "VMs are off")
     assert late == items[1:]
 
 

@@ -22,10 +22,12 @@ from typing import Any
 
 from ansible.module_utils import basic
 
+from vforge_module import ModuleProcess
+
 _MODULES = "ansible_collections.vforge.vsphere.plugins.modules"
 
 # What a module may take here at the most, on a busy machine; nothing comes near it.
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +117,8 @@ class Forked:
             begin: called with the module's process before the module begins.
             ready: called in that process.
         """
+        # Of the run before, however it ended, nobody is left.
+        self.sim.forget_leases()
         self.sim.reset_calls()
         begun = time.monotonic()
         text, code, _memory = self.played(params, begin, ready)
@@ -174,6 +178,26 @@ class Forked:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
             os._exit(code)
+
+
+class ForkedOrStarted(ModuleProcess):
+    """A module that is run in a fork of this process, and started as a process of its own where a test sends it a signal."""
+
+    def __init__(self, sim: Any, which: str, path: str, folder: Path, /, **common: Any) -> None:
+        self._forked = Forked(sim, which, folder)
+        super().__init__(sim, which, path, self._forked.sessions, **common)
+
+    def run(self, **params: Any) -> dict[str, Any]:
+        """Run it to its end; rules that were injected stay."""
+        self.sim.reset_calls()
+        if folder := self.environment.get("TMPDIR"):
+            self._forked.temporary = Path(folder)
+        text, code, _memory = self._forked.played(
+            {**self.common, **params}, lambda _pid: None, lambda: os.environ.update(self.environment)
+        )
+        result: dict[str, Any] = json.loads(text)
+        assert code == (1 if result.get("failed") else 0)
+        return result
 
 
 class InFork:
@@ -439,7 +463,7 @@ STORIES = {
             "takeover_after": 1,
             "timeout": 40,
         },
-        flags=("--vms", "0", "--lease-timeout", "3s"),
+        flags=("--vms", "0", "--lease-timeout", "10s"),
         imports=True,
         check=_one_template,
     ),
@@ -561,7 +585,7 @@ STORIES = {
             "timeout": 40,
         },
         # A run that is killed leaves a lease, and nothing of its VM can be removed while that lives.
-        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "10s"),
         prepare=_to_be_backed_up,
         check=_exported,
         files=True,
@@ -580,7 +604,7 @@ STORIES = {
             "timeout": 40,
         },
         # A run that is killed leaves a lease, and nothing of its VM can be removed while that lives.
-        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "10s"),
         prepare=_tracked,
         check=_exported,
         files=True,
@@ -607,7 +631,7 @@ STORIES = {
             "timeout": 40,
         },
         # As of vm_export.
-        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "10s"),
         prepare=_to_be_restored,
         check=_restored,
         files=True,
@@ -625,7 +649,7 @@ STORIES = {
             "timeout": 40,
         },
         # As of vm_export.
-        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "10s"),
         prepare=_one_with_a_disk,
         check=_one_exported,
         files=True,

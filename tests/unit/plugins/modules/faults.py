@@ -293,6 +293,7 @@ class Sweep:
         A lease of which a task does not know, since the answer was lost, ends by itself, with its VM.
         """
         assert self._left is not None
+        self._sim.forget_leases(within=0.1)
         self._sim.leases_over()
         if more := (Census.of(self._sim) - before).beyond(self._left):
             yield LEFTOVER, f"it leaves {', '.join(more)}, where an undisturbed run leaves {self._left}"

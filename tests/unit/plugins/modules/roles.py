@@ -44,6 +44,8 @@ class RoleRun:
             rule: a failure to inject.
         """
         self._write(dict(params))
+        # Of the run before, however it ended, nobody is left.
+        self._sim.forget_leases()
         self._sim.reset_calls()
         begun = time.monotonic()
         if rule is not None:
@@ -152,7 +154,7 @@ ROLES = {
             "folder": "DC0_F0",
             "clones": [{"name": f"web{number}-0{item}", "guestinfo": {"role": "web"}} for item in (1, 2)],
         },
-        flags=("--vms", "2", "--clone-time", "1ms", "--lease-timeout", "3s"),
+        flags=("--vms", "2", "--clone-time", "1ms", "--lease-timeout", "10s"),
         check=_fleet_there,
         imports=True,
     ),
@@ -187,7 +189,7 @@ ROLES = {
             "name": f"new-{number}",
             "remove_source": True,
         },
-        flags=("--vms", "2", "--clone-time", "1ms", "--lease-timeout", "3s"),
+        flags=("--vms", "2", "--clone-time", "1ms", "--lease-timeout", "10s"),
         prepare=_off_with_disk,
         check=_migrated,
         images=True,

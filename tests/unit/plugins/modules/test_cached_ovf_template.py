@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.modules import cached_ovf_template
-from vforge_module import ModuleProcess
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
 
 # Where the folder ansible_collections lies, in the run's copy of the checkout.
 _PATH = str(Path(cached_ovf_template.__file__).parents[5])
 
 
-class Module(ModuleProcess):
+class Module(ForkedOrStarted):
     """Starts the module against one simulator."""
 
     def __init__(self, sim, runtime_dir, package):
@@ -36,7 +36,7 @@ class Module(ModuleProcess):
 @pytest.fixture
 def module(make_sim, tmp_path, tiny_ova):
     """The module against a simulator of its own."""
-    return Module(make_sim("--vms", "2", "--lease-timeout", "4s"), tmp_path, tiny_ova)
+    return Module(make_sim("--vms", "2"), tmp_path, tiny_ova)
 
 
 @pytest.mark.parametrize(
@@ -50,16 +50,15 @@ def module(make_sim, tmp_path, tiny_ova):
     ],
 )
 def test_a_signal_at_any_step_leaves_nothing_half_made(module, method, number):
-    module.sim.inject(method=method, times=0, do="delay", delay_ms=500)
+    module.sim.inject(method=method, times=0, do="delay")
     module.sim.disturb_uploads(rate=300_000, times=0)
     process = module.start()
     module.until_called(process, method, 1)
-    process.send_signal(number)
+    module.strike(process, number)
     result = module.result(process)
     assert f"The run was ended by {number.name}." in result["msg"]
     assert result["error_code"] == "interrupted"
     assert module.is_clean()
-    module.sim.clear()
     assert module.run()["actions"] == ["imported"]
 
 
@@ -67,9 +66,10 @@ def test_a_killed_run_is_cleared_away_by_vcenter_itself(module):
     module.sim.disturb_uploads(rate=50_000)
     process = module.start()
     module.until(process, lambda: module.sim.uploads()["uploads"])
-    process.kill()
+    module.strike(process, signal.SIGKILL)
     process.communicate()
-    # Its lease ends after four seconds, whatever takeover_after says.
+    # Its lease ends soon, whatever takeover_after says.
+    module.sim.forget_leases()
     result = module.run(takeover_after=3600, timeout=60)
     assert result["actions"][-1] == "imported"
     assert len(module.sim.govc("find", "/DC0/vm", "-name", "tiny*")) == 1

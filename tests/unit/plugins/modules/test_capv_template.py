@@ -17,7 +17,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._capv_template.mode
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.snapshots import Snapshot
-from vforge_module import ModuleProcess
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
 
 _PATH = str(pathlib.Path(next(iter(modules.__path__))).parents[4])
 _NUMBERS = itertools.count(1)
@@ -42,7 +42,7 @@ def node(shared_sim):
 @pytest.fixture
 def run(shared_sim, tmp_path, node):
     """Runs the module on it."""
-    return ModuleProcess(shared_sim, "capv_template", _PATH, tmp_path, template={"name": node}).run
+    return ForkedOrStarted(shared_sim, "capv_template", _PATH, tmp_path, template={"name": node}).run
 
 
 def _seen(sim, name):
@@ -106,7 +106,7 @@ def test_it_is_a_template_again_whatever_fails(run, shared_sim, node, method):
 
 def test_a_task_that_goes_on_in_vcenter_is_a_change(run, shared_sim, node):
     shared_sim.inject(method="WaitForUpdatesEx", times=0, do="http-status")
-    failed = run(clone_mode="fullClone", hardware_version="vmx-19", timeout=2)
+    failed = run(clone_mode="fullClone", hardware_version="vmx-19", timeout=8)
     shared_sim.clear()
     assert (failed["failed"], failed["failures"][0]["error_code"]) == (True, "still_running")
     assert (failed["changed"], failed["template"]["actions"]) == (True, ["started"])

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.task import KIND
 from ansible_collections.vforge.vsphere.plugins.modules import cbt_changed_areas
-from vforge_module import ModuleProcess
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
 
 # Where the folder ansible_collections lies, in the run's copy of the checkout.
 _PATH = str(Path(cbt_changed_areas.__file__).parents[5])
@@ -24,7 +24,7 @@ def _vms(count):
     return [{"name": f"web-{number:02}"} for number in range(1, count + 1)]
 
 
-class Module(ModuleProcess):
+class Module(ForkedOrStarted):
     """Starts the module against one simulator."""
 
     def __init__(self, sim, runtime_dir, count):
@@ -121,26 +121,24 @@ def test_never_more_snapshots_than_asked_for_at_a_time(module):
 )
 def test_a_signal_at_any_step_leaves_no_snapshot(module, method, number):
     known = module(4)
-    known.sim.inject(method=method, nth=2, times=0, do="delay", delay_ms=500)
+    known.sim.inject(method=method, nth=2, times=0, do="delay")
     process = known.start(vms=_vms(4), parallel=2)
     known.until_called(process, method, 2)
-    process.send_signal(number)
+    known.strike(process, number)
     result = known.result(process)
     assert f"The run was ended by {number.name}." in result["msg"]
     assert known.snapshots(4) == 0
     assert {vm["error_code"] for vm in result["failures"]} <= {"not_attempted", "still_running", "cancelled"}
-    known.sim.clear()
     assert known.run(vms=_vms(4))["totals"]["disks"] == 8
 
 
 def test_what_a_killed_run_has_left_goes_with_the_next_one(module):
     known = module(2)
-    known.sim.inject(method="QueryChangedDiskAreas", times=0, do="delay", delay_ms=5000)
+    known.sim.inject(method="QueryChangedDiskAreas", times=0, do="delay")
     process = known.start(vms=_vms(2), parallel=2)
     known.until_called(process, "QueryChangedDiskAreas", 1)
-    process.kill()
+    known.strike(process, signal.SIGKILL)
     process.communicate()
-    known.sim.clear()
     assert known.snapshots(2) == 2
     result = known.run(vms=_vms(2))
     assert [vm["actions"] for vm in result["vms"]] == [["leftover_removed"]] * 2
@@ -161,7 +159,7 @@ def files_of_areas(module, tmp_path):
 
 
 def _held_up(known):
-    known.sim.inject(method="QueryChangedDiskAreas", nth=2, times=0, do="delay", delay_ms=3000)
+    known.sim.inject(method="QueryChangedDiskAreas", nth=2, times=0, do="delay")
     process = known.start()
     known.until_called(process, "QueryChangedDiskAreas", 2)
     return process
@@ -178,7 +176,7 @@ def test_after_a_signal_the_temporary_folder_is_as_it_was(files_of_areas):
     known, folder = files_of_areas
     process = _held_up(known)
     assert len(list(folder.iterdir())) == 1
-    process.send_signal(signal.SIGTERM)
+    known.strike(process, signal.SIGTERM)
     result = known.result(process)
     assert "The run was ended by SIGTERM." in result["msg"]
     assert {disk["areas_file"] for disk in result["vms"][0]["disks"]} == {None}
@@ -188,10 +186,9 @@ def test_after_a_signal_the_temporary_folder_is_as_it_was(files_of_areas):
 def test_after_a_kill_the_next_run_removes_what_is_in_the_temporary_folder(files_of_areas):
     known, folder = files_of_areas
     process = _held_up(known)
-    process.kill()
+    known.strike(process, signal.SIGKILL)
     process.communicate()
     (left,) = folder.iterdir()
-    known.sim.clear()
     result = known.run()
     assert not left.exists()
     (made,) = folder.iterdir()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.modules import cloud_init_guestinfo
-from vforge_module import ModuleProcess
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
 
 # Where the folder ansible_collections lies, in the run's copy of the checkout.
 _PATH = str(Path(cloud_init_guestinfo.__file__).parents[5])
@@ -22,7 +22,7 @@ _HIDDEN = "hunter2-and-more"
 _SCRIPT = f"#!/bin/sh\n# {_HIDDEN}\n"
 
 
-class Module(ModuleProcess):
+class Module(ForkedOrStarted):
     """Starts the module for six VMs that are off."""
 
     def __init__(self, sim, runtime_dir):
@@ -60,16 +60,15 @@ def test_bad_input_is_refused_before_any_call(module):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_in_mid_delivery_leaves_an_exact_account(module, number):
-    module.sim.inject(method="ReconfigVM_Task", nth=4, times=0, do="delay", delay_ms=1000)
+    module.sim.inject(method="ReconfigVM_Task", nth=4, times=0, do="delay")
     process = module.start(parallel=1)
     module.until_called(process, "ReconfigVM_Task", 4)
-    process.send_signal(number)
+    module.strike(process, number)
     result = module.result(process)
     assert f"The run was ended by {number.name}." in result["msg"]
     assert [vm["name"] for vm in result["vms"] if "delivered" in vm["actions"]] == module.delivered()
     assert len(result["failures"]) == len(_NAMES) - len(module.delivered()) > 0
     assert _HIDDEN not in json.dumps(result)
-    module.sim.clear()
     missing = [name for name in _NAMES if name not in module.delivered()]
     again = module.run()
     assert [vm["name"] for vm in again["vms"] if vm["changed"]] == missing
@@ -88,12 +87,11 @@ def test_a_signal_in_the_wait_says_what_was_done(module):
 
 @pytest.mark.parametrize("method", ["ReconfigVM_Task", "PowerOnVM_Task"])
 def test_the_run_after_a_kill_does_what_is_missing(module, method):
-    module.sim.inject(method=method, nth=3, times=0, do="delay", delay_ms=60_000)
+    module.sim.inject(method=method, nth=3, times=0, do="delay")
     process = module.start(power_on=True, wait="finished", parallel=2)
     module.until_called(process, method, 3)
-    process.kill()
+    module.strike(process, signal.SIGKILL)
     process.communicate()
-    module.sim.clear()
     result = module.run(power_on=True, wait="finished")
     assert [vm["finished"] for vm in result["vms"]] == ["done"] * len(_NAMES)
     assert module.run(power_on=True, wait="finished")["changed"] is False

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import json
 import pathlib
-import signal
 
 import pytest
 import yaml
@@ -68,15 +67,6 @@ def _documented(name, part="DOCUMENTATION"):
         ).ModuleDocFragment.DOCUMENTATION
         found["options"] = {**(yaml.safe_load(text).get("options") or {}), **(found.get("options") or {})}
     return found
-
-
-@pytest.fixture(autouse=True)
-def _signals():
-    """Leave the signals as they were: a module ignores them once it has ended, and what is started later inherits that."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

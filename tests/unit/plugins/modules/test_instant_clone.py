@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The module as a process of its own, as Ansible starts it: its result, and what a signal leaves behind."""
+"""The module: its result, and, as a process of its own, what a signal leaves behind."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.modules import instant_clone
-from vforge_module import ModuleProcess
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
+from vforge_module import PATIENCE
 
 # Where the folder ansible_collections lies, in the run's copy of the checkout.
 _PATH = str(Path(instant_clone.__file__).parents[5])
 _TWELVE = [{"name": f"web-{number:02}"} for number in range(12)]
 
 
-class Module(ModuleProcess):
+class Module(ForkedOrStarted):
     """Starts the module against one simulator."""
 
     def __init__(self, sim, runtime_dir):
@@ -41,10 +42,10 @@ def module(make_sim, tmp_path):
 
 def _stop_in_mid_batch(module, number, **params):
     """Send a signal when five clones are made and two calls are under way; the other five have not been begun."""
-    module.sim.inject(method="InstantClone_Task", nth=6, times=0, do="delay", delay_ms=2500)
+    module.sim.inject(method="InstantClone_Task", nth=6, times=0, do="delay")
     process = module.start(clones=_TWELVE, parallel=2, **params)
     module.until_called(process, "InstantClone_Task", 7)
-    process.send_signal(number)
+    module.strike(process, number)
     return process
 
 
@@ -120,7 +121,6 @@ def test_a_signal_in_mid_batch_leaves_an_exact_account(module, number):
     assert len(made) in (6, 7)
     codes = [clone["error_code"] for clone in result["failures"]]
     assert sorted(codes) == ["cancelled"] * (7 - len(made)) + ["not_attempted"] * 5
-    module.sim.clear()
     again = module.run(clones=_TWELVE)
     assert again["counts"] == {"created": 12 - len(made), "unchanged": len(made)}
     assert module.calls("InstantClone_Task") == 12 - len(made)
@@ -131,10 +131,9 @@ def test_after_a_kill_in_mid_batch_exactly_the_missing_clones_are_made(module):
     process = _stop_in_mid_batch(module, signal.SIGKILL)
     process.communicate()
     # vCenter has the two calls that were under way, whether or not anybody waits for them.
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE
     while len(module.clones()) < 7 and time.monotonic() < end:
         pass
-    module.sim.clear()
     again = module.run(clones=_TWELVE)
     assert again["counts"] == {"created": 5, "unchanged": 7}
     assert module.calls("InstantClone_Task") == 5

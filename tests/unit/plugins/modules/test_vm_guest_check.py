@@ -12,7 +12,7 @@ import uuid
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins import modules
-from vforge_module import ModuleProcess
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
 
 _PATH = str(pathlib.Path(next(iter(modules.__path__))).parents[4])
 
@@ -22,7 +22,7 @@ def guest(shared_sim, tmp_path):
     """Runs the module on a VM of its own, which is on and whose Tools run."""
     name = f"guest-check-{uuid.uuid4().hex[:8]}"
     shared_sim.create_vm(name)
-    process = ModuleProcess(
+    process = ForkedOrStarted(
         shared_sim,
         "vm_guest_check",
         _PATH,
@@ -49,7 +49,7 @@ def test_an_exit_code_that_is_not_expected_is_a_failure_with_the_output(guest):
 
 def test_a_guest_that_starts_late_is_waited_for_and_one_that_does_not_is_told(guest, shared_sim):
     shared_sim.patch_vm(guest.name, tools="notRunning")
-    late = guest.run(timeout=1)
+    late = guest.run(timeout=5)
     assert (late["error_code"], late["vm"]["tools_answer"]) == ("timeout", False)
     assert guest.run(_ansible_check_mode=True)["vm"]["tools_answer"] is False
     shared_sim.govc("vm.power", "-off", "-force", guest.name)

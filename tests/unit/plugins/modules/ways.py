@@ -63,7 +63,7 @@ def _template(name: str, folder: Path, **more: Any) -> dict[str, Any]:
         "default_network": "VM Network",
         "source": str(folder / "ova" / "tiny.ova"),
         "takeover_after": 1,
-        "timeout": 15,
+        "timeout": 40,
         **more,
     }
 
@@ -104,7 +104,7 @@ WAYS = {
             "datastore_path": f"[LocalDS_0] images-{number}/a.vmdk",
             "timeout": 40,
         },
-        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "10s"),
         prepare=_disk_file,
         check=_imported,
         imports=True,

@@ -48,7 +48,7 @@ try:
         with progress:
             line is None or shown.wait()
         sys.stderr.write("working\\n")
-        threading.Event().wait(60)
+        threading.Event().wait(600)
 except Interrupted as error:
     sys.stderr.write(f"{error.error_code}: {error}\\n")
 """
@@ -59,7 +59,7 @@ import os, socket, sys, threading
 line = socket.socket(socket.AF_UNIX)
 line.connect(os.environ["VFORGE_LIFELINE"])
 sys.stderr.write("working\\n")
-threading.Event().wait(60)
+threading.Event().wait(600)
 """
 
 # Makes a lifeline to which nobody comes, and dies.
@@ -112,7 +112,7 @@ def test_a_module_whose_line_is_cut_ends_and_is_waited_for(start, folder):
     module = start(_WORKING, **{_lifeline.VARIABLE: line.path})
     assert module.stderr.readline() == "working\n"
     # What the module says comes in when its end of the line is open, and the folder gone.
-    assert came.wait(60)
+    assert came.wait(600)
     assert line.opened
     assert list(folder.iterdir()) == []
     line.close()
@@ -128,7 +128,7 @@ from ansible_collections.vforge.vsphere.plugins.plugin_utils.lifeline import Lif
 line = Lifeline(print)
 environment = {{**os.environ, "{_lifeline.VARIABLE}": line.path}}
 subprocess.Popen([sys.executable, "-c", {_WORKING!r}], env=environment, stdout=subprocess.DEVNULL)
-threading.Event().wait(60)
+threading.Event().wait(600)
 """)
     assert plugin.stderr.readline() == "working\n"
     plugin.kill()

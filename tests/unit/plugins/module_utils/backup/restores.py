@@ -56,9 +56,10 @@ class Restores(BackupTasks):
         process.start()
         rule = self.sim.inject(method=method, nth=nth, do="signal", signal="KILL", pid=process.pid)
         go.set()
-        process.join(60)
+        process.join(300)
         assert not process.is_alive()
         self.sim.clear(rule)
+        self.sim.forget_leases()
         return process.exitcode == -signal.SIGKILL
 
     def off(self, name: str = "web-1") -> None:

@@ -46,22 +46,27 @@ class Memory:
 
 
 class Guest:
-    """A disk that a guest writes, and the changes since the last backup."""
+    """A disk that a guest writes, and the changes since any moment.
+
+    :ivar writes: how many there were.
+    """
 
     def __init__(self, capacity):
         self.data = bytearray(capacity)
-        self._changed = set()
+        self.writes = 0
+        self._changed = {}
 
     def write(self, offset, data):
+        self.writes += 1
         self.data[offset : offset + len(data)] = data
-        self._changed.update(range(offset // UNIT, -(-(offset + len(data)) // UNIT)))
+        self._changed |= dict.fromkeys(range(offset // UNIT, -(-(offset + len(data)) // UNIT)), self.writes)
 
     def grow(self, size):
         self.data += bytes(size)
 
-    def changes(self):
-        """The changed areas, which are none from now on."""
-        units, self._changed = sorted(self._changed), set()
+    def changes(self, since):
+        """The changed areas since there were so many writes."""
+        units = sorted(unit for unit, number in self._changed.items() if number > since)
         return [(unit * UNIT, min(UNIT, len(self.data) - unit * UNIT)) for unit in units]
 
 
@@ -72,6 +77,7 @@ class Backups:
         folder.mkdir(mode=0o700, exist_ok=True)
         self.repository = Repository(str(folder))
         self.kept = {}
+        self._writes = {}
 
     def locked(self):
         return self.repository.locked(UUID, soon(), nothing)
@@ -81,14 +87,14 @@ class Backups:
         with self.locked() as machine:
             known = machine.points
             number = known[-1].number + 1 if known else 1
-            areas = guest.changes()
-            earlier = None
             if known and not full:
-                earlier = disks.Earlier(known[-1], known[-1].disk(KEY))
+                # The newest may have been removed since: what it had goes with it.
+                earlier, areas = disks.Earlier(known[-1], known[-1].disk(KEY)), guest.changes(self._writes.get(known[-1].id, 0))
             else:
-                areas = [(0, len(guest.data))]
+                earlier, areas = None, [(0, len(guest.data))]
             point = take_point(machine, guest, number, earlier, areas, streams, audit=audit)
         self.kept[point.id] = bytes(guest.data)
+        self._writes[point.id] = guest.writes
         return point
 
     def verified(self, machine: Machine, point: Point) -> bool:

@@ -140,6 +140,21 @@ def test_a_disk_that_grew_from_any_capacity_is_audited(tmp_path, before, after, 
 
 
 @pytest.mark.parametrize("audit", [False, True])
+def test_a_disk_that_ends_within_a_block_keeps_the_digest_of_it(tmp_path, audit):
+    made, guest = Backups(tmp_path / "repository"), Guest(2 * MIB + 192 * KIB)
+    guest.write(0, b"\x5a" * len(guest.data))
+    made.take(guest)
+    # Elsewhere, in a part of its last block, and nothing at all.
+    for offset in (0, 2 * MIB + 64 * KIB, None):
+        if offset is not None:
+            guest.write(offset, b"\xa5" * 4 * KIB)
+        point = made.take(guest, audit=audit)
+        with made.locked() as machine:
+            assert made.verified(machine, point)
+            assert made.content(machine, point, tmp_path) == guest.data
+
+
+@pytest.mark.parametrize("audit", [False, True])
 def test_the_last_block_of_a_disk_that_grew_is_compared_before_more_stands_on_it(tmp_path, audit):
     made, guest = Backups(tmp_path / "repository"), Guest(512 * KIB)
     guest.write(0, b"\x5a" * len(guest.data))
@@ -147,8 +162,28 @@ def test_the_last_block_of_a_disk_that_grew_is_compared_before_more_stands_on_it
     (image,) = (tmp_path / "repository").rglob("*.qcow2")
     image.write_bytes(image.read_bytes().replace(b"\x5a" * 4096, b"\x5b" * 4096, 1))
     guest.grow(MIB)
-    with pytest.raises(BackupDamaged, match="its last block"):
+    with pytest.raises(BackupDamaged, match="its block of 1 MiB at byte 0 differs"):
         made.take(guest, audit=audit)
+
+
+@pytest.mark.parametrize("place", [0, 96 * KIB, MIB - 4 * KIB])
+def test_what_an_earlier_image_has_lost_gets_no_digest_that_says_it_is_right(tmp_path, place):
+    made, guest = Backups(tmp_path / "repository"), Guest(2 * MIB)
+    guest.write(0, os.urandom(len(guest.data)))
+    made.take(guest)
+    (image,) = (tmp_path / "repository").rglob("*.qcow2")
+    lost = bytes(guest.data[place : place + 4 * KIB])
+    image.write_bytes(image.read_bytes().replace(lost, bytes(4 * KIB), 1))
+    # Of the same block of 1 MiB another part changed, which is all that the increment reads.
+    guest.write(500 * KIB, b"\xa5" * 4 * KIB)
+    with pytest.raises(BackupDamaged, match="its block of 1 MiB at byte 0 differs"):
+        made.take(guest)
+    with made.locked() as machine:
+        assert len(machine.points) == 1
+    point = made.take(guest, full=True)
+    with made.locked() as machine:
+        assert made.verified(machine, point)
+        assert made.content(machine, point, tmp_path) == guest.data
 
 
 # Pure

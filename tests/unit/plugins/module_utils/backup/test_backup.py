@@ -9,22 +9,25 @@ from __future__ import annotations
 import json
 import pathlib
 import threading
+import time
 
 import pytest
 from pyVmomi import vim
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import care as caring
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import disk as disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.care import CareOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import RestoreOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import BackupDamaged
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotFound, PartialFailure
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease as leases
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import policies
 from ansible_collections.vforge.vsphere.plugins.modules import backup_repository, vm_restore
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import nothing
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import nothing, soon
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import finished
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Forked
@@ -254,7 +257,7 @@ def test_a_vm_is_backed_up_as_it_is_in_its_turn(backups, on, meanwhile, becomes)
     rule = backups.sim.inject(method="CreateSnapshot_Task", name="web-1", do="delay")
 
     def change():
-        if backups.sim.called("CreateSnapshot_Task", 1, within=30):
+        if backups.sim.called("CreateSnapshot_Task", 1, within=120):
             backups.govc(*meanwhile, "web-2")
             backups.sim.clear(rule)
 
@@ -269,6 +272,124 @@ def test_a_vm_is_backed_up_as_it_is_in_its_turn(backups, on, meanwhile, becomes)
         assert second["point"]["consistency"] == becomes
     else:
         assert (second["error"]["error_code"], ran.called("CreateSnapshot_Task")) == (becomes, 1)
+
+
+# What the snapshot is, and not what it was to be
+
+
+def while_held(backups, change, **given):
+    """Back web-1 up, and change something when all is read of it and its snapshot is not made yet."""
+    rule = backups.sim.inject(method="CreateSnapshot_Task", name="web-1", do="delay")
+
+    def work():
+        if backups.sim.called("CreateSnapshot_Task", 1, within=30):
+            change()
+            backups.sim.clear(rule)
+
+    changing = threading.Thread(target=work)
+    backups.sim.reset_calls()
+    changing.start()
+    ran = backups.attempt(**given)
+    changing.join()
+    return ran
+
+
+@pytest.mark.parametrize("quiesce", ["try", "require"])
+def test_a_snapshot_that_was_not_quiesced_is_not_called_so(backups, quiesce):
+    def stop():
+        backups.sim.patch_guest("web-1", tools="notRunning")
+
+    backups.sim.patch_guest("web-1", tools="running")
+    ran = while_held(backups, stop, quiesce=quiesce)
+    if quiesce == "require":
+        assert (ran.code, backups.points(), backups.left()) == ("not_quiesced", [], [])
+    else:
+        assert ran.one["point"]["consistency"] == "crash-consistent"
+        (warning,) = ran.one["warnings"]
+        assert "without quiescing its file systems, so its backup is crash-consistent" in warning
+    assert backups.snapshots("web-1") == []
+
+
+def test_a_vm_that_is_started_before_its_snapshot_was_not_off(backups):
+    backups.govc("vm.power", "-off", "web-1")
+    ran = while_held(backups, lambda: backups.govc("vm.power", "-on", "web-1"))
+    assert ran.one["point"]["consistency"] == "crash-consistent"
+    backups.govc("vm.power", "-off", "web-1")
+    assert backups.run().one["point"]["consistency"] == "powered-off"
+
+
+def test_increments_go_on_over_a_snapshot_of_the_users_and_not_once_its_delta_disk_is_gone(backups):
+    backups.run()
+    backups.snapshot("web-1", "mine")
+    contents = []
+    for number in range(2):
+        backups.sim.write_disk("web-1", offset=number * MIB, length=64 * KIB, seed=number)
+        contents.append(backups.content())
+        assert backups.run(mode="incremental").one["disks"][0]["kind"] == "incremental"
+    first, second = (point.disks[0].delta for point in backups.points()[-2:])
+    assert first == second != ""
+    # A revert looks the same from outside where tracking goes on.
+    backups.govc("snapshot.remove", "-vm", "web-1", "mine")
+    refused = backups.attempt(mode="incremental")
+    assert (refused.code, refused.one["error"]["reason"]) == ("full_required", "delta_disk_gone")
+    ran = backups.run()
+    assert (ran.one["disks"][0]["kind"], ran.one["disks"][0]["reason"]["code"]) == ("full", "delta_disk_gone")
+    assert [backups.restored(number) for number in (1, 2, 3)] == [*contents, backups.content()]
+    assert backups.run(mode="incremental").one["disks"][0]["kind"] == "incremental"
+
+
+# Damaged points beside new ones
+
+
+def next_second():
+    """The names of points tell by seconds which of them is newer."""
+    time.sleep(1 - time.time() % 1)
+
+
+def damage(backups, number):
+    """Damage the manifest of a point; its ID."""
+    identifier = backups.points()[number].id
+    (path,) = backups.repository.glob(f"vm-*/points/{identifier}/manifest.json")
+    path.write_text("{", encoding="utf-8")
+    return identifier
+
+
+def readable(backups):
+    """The points whose manifests can be read."""
+    return Repository(str(backups.repository)).read(backups.vm("web-1").config.instanceUuid).known().points
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_damaged_point_keeps_no_new_one_from_being_made(backups, number):
+    for each in range(3):
+        backups.sim.write_disk("web-1", offset=each * MIB, length=64 * KIB, seed=each)
+        backups.run()
+        next_second()
+    damaged = damage(backups, number)
+    refused = backups.attempt(mode="incremental")
+    assert (refused.code, refused.one["error"]["reason"]) == ("full_required", "earlier_backup_damaged")
+    backups.sim.write_disk("web-1", offset=4 * MIB, length=64 * KIB, seed=9)
+    content, ran = backups.content(), backups.run(fresh_hours=1)
+    assert (ran.one["disks"][0]["kind"], ran.one["disks"][0]["reason"]["code"]) == ("full", "earlier_backup_damaged")
+    (warning,) = ran.one["warnings"]
+    assert warning.startswith(f"The backup {damaged} cannot be used: ")
+    # It stands on none of them, so the next one stands on it, and it is new enough.
+    assert backups.run(fresh_hours=1).one["actions"] == []
+    assert backups.run(mode="incremental").one["disks"][0]["kind"] == "incremental"
+    points = readable(backups)
+    assert [each.number for each in points[-2:]] == [4, 5]
+    repository = Repository(str(backups.repository))
+    with repository.locked(backups.vm("web-1").config.instanceUuid, soon(), nothing) as machine:
+        target = backups.folder / "whole.raw"
+        disks.restore(machine, points[-2], points[-2].disks[0], str(target), "raw", soon())
+    assert target.read_bytes() == content
+
+
+def test_an_export_of_which_the_host_says_nothing_is_told_of(backups, monkeypatch):
+    monkeypatch.setattr(leases.Lease, "received", lambda _lease: {})
+    ran = backups.run(transport="export")
+    (warning,) = ran.one["warnings"]
+    assert "The host reports neither the size nor a digest of what it has sent of Hard disk 1" in warning
 
 
 def test_fifty_with_one_in_ten_failing_and_the_second_run_takes_exactly_the_missing(backups):

@@ -24,6 +24,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._backup import loca
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.care import CareOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import RestoreOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import BackupDamaged, Point
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Known
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure, VforgeError
 from ansible_collections.vforge.vsphere.plugins.modules import backup_repository, vm_restore
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
@@ -279,3 +280,21 @@ def test_a_manifest_with_other_types_is_a_point_or_damaged(name, value, disk):
 def test_what_is_no_manifest_is_damaged(data):
     with pytest.raises(BackupDamaged, match="here is no manifest"):
         Point.from_json(data, "here")
+
+
+@pytest.mark.parametrize(("second", "stands"), [("01:59:59", True), ("02:00:00", False), ("02:00:01", False)])
+def test_nothing_stands_on_a_point_than_which_a_damaged_one_may_be_newer(second, stands):
+    """Names tell by seconds; in one second either may have been first."""
+    newest = Point(
+        id="20260301T020000Z-bbbbbbbb",
+        number=3,
+        created="2026-03-01T02:00:00+00:00",
+        instance_uuid=UUID,
+        vm_name="web",
+        consistency="crash-consistent",
+        disks=(),
+    )
+    damaged = f"20260301T{second.replace(':', '')}Z-aaaaaaaa"
+    known = Known((newest,), {damaged: BackupDamaged("It has no manifest.")})
+    assert (known.base() is newest) is stands
+    assert known.next_number() == (4 if stands else 5)

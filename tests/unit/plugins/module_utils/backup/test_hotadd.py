@@ -206,11 +206,12 @@ def test_another_disk_of_that_name_makes_no_point(hot):
     link = link_of(hot)
 
     def show_another():
-        if hot.sim.called("ReconfigVM_Task", 1, within=30):
+        if hot.sim.called("ReconfigVM_Task", 1, within=120):
             link.write_bytes(bytes(MIB))
+            hot.sim.clear(held)
 
     later = threading.Thread(target=show_another)
-    hot.sim.inject(method="ReconfigVM_Task", do="delay", delay_ms=500)
+    held = hot.sim.inject(method="ReconfigVM_Task", do="delay")
     hot.sim.reset_calls()
     later.start()
     # It came when the disk was attached, and has another size.
@@ -257,7 +258,7 @@ def test_a_place_is_given_to_one_disk_at_a_time(hot):
     names = [f"held-{number}" for number in range(3)]
     for name in names:
         hot.make(name, size=MIB, on=False)
-    together = threading.Barrier(len(names), timeout=60)
+    together = threading.Barrier(len(names), timeout=300)
 
     def attach(attachments, vm):
         deadline = time.monotonic() + 60

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 
@@ -15,6 +16,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._backup import care
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.care import CareOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import RestoreOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Machine
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     InvalidOption,
     NotFound,
@@ -156,6 +158,45 @@ def test_a_damaged_manifest_hides_no_other_vm(backups):
     found = local.info(backups.repository.path, None)["vms"]
     assert [vm.get("error", {}).get("error_code") for vm in found] == ["backup_damaged", None]
     assert local.info(backups.repository.path, "web")["vms"][0]["instance_uuid"] == UUID
+
+
+@pytest.mark.parametrize("form", ["raw", "qcow2", "vmdk"])
+def test_a_file_that_is_longer_than_the_disk_is_written_again(tmp_path, form):
+    made, guest = Backups(tmp_path / "repository"), Guest(MIB)
+    guest.write(0, b"one" * 1000)
+    first = made.take(guest)
+    guest.grow(MIB)
+    made.take(guest)
+    folder = tmp_path / "restored"
+    folder.mkdir(mode=0o700)
+    restore(made, folder, format=form)
+    # What is behind the end of the older disk is not its content, whatever that is.
+    assert restore(made, folder, format=form, point=first.id)["disks"][0]["action"] == "restored"
+    assert restore(made, folder, format=form, point=first.id)["changed"] is False
+    told = subprocess.run(
+        ["qemu-img", "info", "-f", form, "--output=json", folder / f"disk-2000.{form}"], check=True, capture_output=True
+    )
+    assert json.loads(told.stdout)["virtual-size"] == MIB
+
+
+def test_a_point_that_goes_while_it_is_looked_at_takes_nothing(backups, monkeypatch):
+    path_of = Machine.path_of
+
+    def going(machine, point, disk):
+        path = path_of(machine, point, disk)
+        if os.path.exists(path):
+            os.unlink(path)
+        return path
+
+    monkeypatch.setattr(Machine, "path_of", going)
+    (vm,) = local.info(backups.repository.path, UUID)["vms"]
+    assert [point["stored"] for point in vm["points"]] == [0, 0, 0]
+
+
+def test_what_is_not_read_in_check_mode_is_not_called_verified(backups):
+    assert actions(care(backups, check=True, state="verified")) == ["not_read"] * 3
+    (vm,) = local.info(backups.repository.path, UUID)["vms"]
+    assert [point["verified"] for point in vm["points"]] == [None] * 3
 
 
 def test_an_unknown_disk_is_named(backups, tmp_path):

@@ -76,6 +76,8 @@ def test_the_order_of_a_backup(backups, events):
         # Without that snapshot its disks are others.
         "RetrievePropertiesEx",
         "CreateSnapshot_Task",
+        # Whether it is quiesced.
+        "RetrievePropertiesEx",
         "RetrievePropertiesEx",
         "QueryChangedDiskAreas",
         "read",

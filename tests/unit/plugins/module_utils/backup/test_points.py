@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 
@@ -85,6 +86,10 @@ def test_a_point_that_verifies_after_any_damage_restores_bit_for_bit(tmp_path_fa
     with open(files[file % len(files)], "r+b") as damaged:
         damaged.seek(place % os.path.getsize(damaged.name))
         damaged.write(noise)
+    # What stands on it later must not make it right.
+    guest.write(place % MIB, b"later")
+    with contextlib.suppress(VforgeError):
+        backups.take(guest)
     with backups.locked() as machine:
         for point in machine.known().points:
             try:

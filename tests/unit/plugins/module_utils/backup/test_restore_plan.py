@@ -114,6 +114,8 @@ def test_a_name_that_no_disk_or_several_have():
         ({"storage_policy": "gold", "settings": ["storage_policies"]}, "storage_policy"),
         ({"into": None, "dest": "/restored", "settings": ["tags"]}, "settings"),
         ({"into": None, "dest": "/restored", "storage_policy": "gold"}, "storage_policy"),
+        ({"into": None, "dest": "/restored", "content": False}, "content"),
+        ({"content": False}, "content"),
     ],
 )
 def test_options_that_cannot_be_right(given, option):

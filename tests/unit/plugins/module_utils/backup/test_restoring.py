@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 
@@ -23,6 +24,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, NotFound, StillRunning
 from ansible_collections.vforge.vsphere.plugins.module_utils._role.needs import privileges_of
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease as leases
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles, FileLocked
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.policies import find_policy, policies_of
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.vm import reference
@@ -196,8 +198,12 @@ def test_any_kept_point_by_its_id_or_by_a_time(web):
 def unknown(monkeypatch, web, name="stranger", **where):
     """Make a VM whose files vCenter does not know."""
     web.sim.create_vm(name, on=False, **where)
-    known = vsphere_disks._is_known
-    monkeypatch.setattr(vsphere_disks, "_is_known", lambda row: known(row) and row.get("name", name) != name)
+    known = vsphere_disks._holders_in
+
+    def unreadable(rows):
+        return known([dataclasses.replace(row, values={"name": name}) if row.get("name") == name else row for row in rows])
+
+    monkeypatch.setattr(vsphere_disks, "_holders_in", unreadable)
 
 
 def test_a_disk_that_a_vm_may_have_whose_files_are_not_known_stays(web, monkeypatch):
@@ -628,6 +634,75 @@ def test_on_vsan_it_is_proved_by_what_the_host_says_and_said_so(web):
     assert (disk["action"], disk["compared"]) == ("restored", "manifest")
     assert "a datastore of the kind vsan has no files of disks" in disk["not_read"]
     assert web.content() == kept
+    assert web.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("kept_of_it", "compared", "said"),
+    [({"digests": ()}, "size", "no digest"), (None, "nothing", "neither the size nor a digest")],
+    ids=["size", "nothing"],
+)
+def test_what_the_host_does_not_report_is_not_called_compared(web, monkeypatch, kept_of_it, compared, said):
+    received = leases.Lease.received
+
+    def less(lease):
+        known = received(lease) if kept_of_it else {}
+        return {key: dataclasses.replace(each, **kept_of_it) for key, each in known.items()}
+
+    kept, file = web.content(), web.file()
+    web.write(MIB, seed=2)
+    web.off()
+    web.sim.request("POST", "/datastores/LocalDS_0", {"type": "vsan"})
+    monkeypatch.setattr(leases.Lease, "received", less)
+    refused = web.try_restore(verify="manifest")
+    assert (refused.error.error_code, web.file(), refused.result["changed"]) == ("upload_unverified", file, False)
+    ran = web.restore()
+    assert (ran.result["disks"][0]["compared"], web.content()) == (compared, kept)
+    (warning,) = ran.result["into"]["warnings"]
+    assert f"the host reports {said} of the upload, and it cannot be read: a datastore of the kind vsan" in warning
+    web.assert_nothing_is_left()
+
+
+def test_what_came_by_less_than_is_asked_for_is_not_used(db, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(leases.Lease, "received", lambda _lease: {})
+        patch.setattr(restoring, "_cannot_be_read", lambda _job, _file: "it is elsewhere")
+        brought_in(db)
+        again = db.try_restore(disks=["2000"], verify="manifest")
+    assert again.error.error_code == "upload_unverified"
+    ran = db.restore(disks=["2000"], verify="manifest")
+    assert (ran.called("ImportVApp"), ran.result["disks"][0]["compared"], db.content()) == (1, "manifest", bytes(MIB))
+    db.assert_nothing_is_left()
+
+
+def test_an_upload_of_which_the_host_has_other_bytes_changes_nothing(web, monkeypatch):
+    received = leases.Lease.received
+
+    def other(lease):
+        return {key: dataclasses.replace(each, digests=(("sha1", "0" * 40),)) for key, each in received(lease).items()}
+
+    file = web.file()
+    web.write(MIB, seed=2)
+    web.off()
+    with monkeypatch.context() as patch:
+        patch.setattr(leases.Lease, "received", other)
+        failed = web.try_restore()
+    assert (failed.error.error_code, web.file()) == ("incomplete_upload", file)
+    assert "other bytes of" in str(failed.error)
+    assert (web.orphans(), web.carriers()) == ([], None)
+    web.restore()
+    web.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_datastore_that_no_host_can_write_to_is_refused_before_anything_is_done(web, check):
+    web.write(MIB, seed=2)
+    web.off()
+    for host in web.sim.govc("find", "/", "-type", "h"):
+        web.govc("host.maintenance.enter", host)
+    refused = web.try_restore(check=check)
+    assert (refused.error.error_code, refused.called("ImportVApp")) == ("invalid_option", 0)
+    assert "No host that can be used has the datastore LocalDS_0" in str(refused.error)
 
 
 def test_thick_stays_thick_and_thin_stays_thin(web):
@@ -790,6 +865,13 @@ def test_settings_of_the_firmware_are_put_back_where_that_is_asked_for(web, tmp_
     assert (nvram_now(web, tmp_path, path), web.state()) == (b"kept" * 100, "poweredOn")
 
 
+class All:
+    """Has everything in it."""
+
+    def __contains__(self, _each):
+        return True
+
+
 def test_tags_are_attached_where_that_is_asked_for_by_calls_that_do_not_grow(web, monkeypatch):
     web.govc("tags.category.create", "-m", "tier")
     names = [f"tag-{number}" for number in range(6)]
@@ -815,15 +897,20 @@ def test_tags_are_attached_where_that_is_asked_for_by_calls_that_do_not_grow(web
     calls.clear()
     ran = web.restore(settings=["tags"])
     assert (ran.result["into"]["actions"], ran.result["put_back"]["tags"]) == (["tags_attached"], names[1:4])
-    assert len(calls) == 7
+    assert len(calls) == 8
     assert sorted(web.sim.govc("tags.attached.ls", "-r", "/DC0/vm/web-1")) == names
     assert web.restore(settings=["tags"]).result["changed"] is False
     web.govc("tags.rm", "-f", "-c", "tier", names[2])
     web.govc("tags.detach", names[1], "/DC0/vm/web-1")
-    gone = web.try_restore(settings=["tags"])
-    assert gone.error.error_code == "not_found"
-    assert f"1 of 2 tags were not attached to /DC0/vm/web-1: {names[2]}" in str(gone.error)
-    assert (gone.result["changed"], gone.result["put_back"]["tags"]) == (True, [names[1]])
+    for check in (True, False):
+        gone = web.try_restore(check=check, settings=["tags"])
+        assert (gone.error.error_code, gone.result["changed"], gone.error.details["tags"]) == ("tags_gone", False, [names[2]])
+    # One that goes right after it was looked for.
+    monkeypatch.setattr(settings.tags, "known_ids", lambda _rest: All())
+    late = web.try_restore(settings=["tags"])
+    assert late.error.error_code == "not_found"
+    assert f"1 of 2 tags were not attached to /DC0/vm/web-1: {names[2]}" in str(late.error)
+    assert (late.result["changed"], late.result["put_back"]["tags"]) == (True, [names[1]])
 
 
 def test_a_backup_and_a_restore_with_all_of_its_options_need_no_more_than_the_table_says(web):
@@ -846,12 +933,72 @@ def test_a_backup_and_a_restore_with_all_of_its_options_need_no_more_than_the_ta
     web.assert_nothing_is_left()
 
 
-def test_a_vm_starts_where_a_tag_cannot_be_attached(web):
+def test_tags_that_are_gone_are_refused_before_a_running_vm_is_touched(web):
+    web.govc("tags.category.create", "-m", "tier")
+    web.govc("tags.create", "-c", "tier", "gone")
+    web.govc("tags.attach", "gone", "/DC0/vm/web-1")
+    web.run()
+    web.govc("tags.category.rm", "-f", "tier")
+    web.write(MIB, seed=2)
+    file, content = web.file(), web.content()
+    refused = web.try_restore(power_off=True, settings=["tags"])
+    assert (refused.error.error_code, refused.called("ImportVApp"), refused.result["changed"]) == ("tags_gone", 0, False)
+    assert (web.state(), web.file(), web.content()) == ("poweredOn", file, content)
+
+
+def test_settings_are_put_back_and_disks_left_alone_where_that_is_asked_for(db):
+    for name in ("gold", "silver"):
+        db.sim.request("POST", "/policies", {"name": name, "datastores": ["LocalDS_0"]})
+    db.govc("tags.category.create", "-m", "tier")
+    db.govc("tags.create", "-c", "tier", "first")
+    db.govc("tags.attach", "first", "/DC0/vm/web-1")
+    with session(db.sim) as opened:
+        moid = db.vm("web-1")._GetMoId()
+        gold, silver = (find_policy(opened, name).profile for name in ("gold", "silver"))
+        give(db, 2000, gold)
+        db.on()
+        db.run()
+        db.govc("tags.detach", "first", "/DC0/vm/web-1")
+        for key in (2000, 2001):
+            give(db, key, silver)
+        db.write(0, seed=4)
+        files, content = [db.file(key=key) for key in (2000, 2001, 2002)], db.content()
+
+        asked = {"content": False, "settings": ["storage_policies", "tags"]}
+        foreseen = db.restore(check=True, **asked)
+        assert foreseen.result["into"]["actions"] == ["storage_policies_set", "tags_attached"]
+        assert foreseen.result["put_back"] == {"nvram": False, "tags": ["first"], "storage_policies": ["Hard disk 1"]}
+        assert (foreseen.called("ReconfigVM_Task"), foreseen.result["disks"]) == (0, [])
+        ran = db.restore(**asked)
+        assert ran.result["into"]["actions"] == ["storage_policies_set", "tags_attached"]
+        # The second disk had none at the backup, so what it has now stays.
+        assert policies_of(opened, moid, [2000, 2001]) == {2000: (gold,), 2001: (silver,)}
+        assert db.sim.govc("tags.attached.ls", "-r", "/DC0/vm/web-1") == ["first"]
+        assert (db.restore(**asked).result["changed"], db.state()) == (False, "poweredOn")
+        assert ([db.file(key=key) for key in (2000, 2001, 2002)], db.content()) == (files, content)
+
+        named = db.restore(content=False, storage_policy="silver", disks=["2000"])
+        assert (named.result["changed"], policies_of(opened, moid, [2000])) == (True, {2000: (silver,)})
+        db.sim.request("POST", "/policies", {"name": "elsewhere", "datastores": ["LocalDS_1"]})
+        refused = db.try_restore(content=False, storage_policy="elsewhere")
+        assert (refused.error.error_code, refused.called("ReconfigVM_Task")) == ("policy_not_satisfied", 0)
+
+
+def test_where_only_settings_are_put_back_what_a_killed_restore_has_left_stays(db):
+    brought_in(db)
+    db.govc("tags.category.create", "-m", "tier")
+    db.restore(content=False, settings=["tags"])
+    assert db.restore(disks=["2000"]).called("ImportVApp") == 0
+    db.assert_nothing_is_left()
+
+
+def test_a_vm_starts_where_a_tag_cannot_be_attached(web, monkeypatch):
     web.govc("tags.category.create", "-m", "tier")
     web.govc("tags.create", "-c", "tier", "gone")
     web.govc("tags.attach", "gone", "/DC0/vm/web-1")
     web.run()
     web.govc("tags.rm", "-f", "-c", "tier", "gone")
+    monkeypatch.setattr(settings.tags, "known_ids", lambda _rest: All())  # it goes meanwhile
     failed = web.try_restore(power_off=True, powered_on=True, settings=["tags"])
     assert (failed.error.error_code, web.state()) == ("not_found", "poweredOn")
     assert failed.result["into"]["actions"][-1] == "powered_on"

@@ -18,7 +18,7 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.r
 def _web(make_sim, tmp_path, monkeypatch):
     """The tracked VM web-1, which is off, with two disks of 2 MiB and a backup of them that differs from them."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    with restores(make_sim("--vms", "2", "--lease-timeout", "1s"), tmp_path) as known:
+    with restores(make_sim("--vms", "2"), tmp_path) as known:
         known.make("web-1", disks=2, size=2 * MIB)
         known.write(0, seed=1)
         known.write(0, seed=2, key=2001)

@@ -11,19 +11,19 @@ import json
 import multiprocessing
 import os
 import signal
-import threading
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import synthetic, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import BackupOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest import Guest, GuestCredentials
 from ansible_collections.vforge.vsphere.plugins.modules.vm_backup import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
+from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import finished
+from ansible_collections.vforge.vsphere.tests.unit.plugins.running import succeeded
 
 MIB = 1 << 20
 _LOG = "/srv/order"
@@ -115,14 +115,23 @@ def test_what_could_not_be_quiesced_is_not_called_application_consistent(backups
     ],
 )
 def test_a_script_before_that_fails_or_hangs_ends_the_backup_or_the_quiescing_as_chosen(backups, before, code):
-    ends = backups.attempt(**asked(backups.sim, before=before, timeout=1))
+    ends = _late(backups, code, before=before)
     assert (ends.code, ends.called("CreateSnapshot_Task"), backups.points()) == (code, 0, [])
     assert ends.one["scripts"] == {"before": "failed", "after": "succeeded"}
-    goes_on = backups.run(**asked(backups.sim, before=before, timeout=1, on_failure="continue"))
+    goes_on = succeeded(_late(backups, code, before=before, on_failure="continue"))
     assert goes_on.one["point"]["consistency"] == "file-system-consistent"
     assert "without scripts" in goes_on.one["warnings"][0]
     assert ran_in_guest(backups) == ["before", "after"] * 2
     assert (left_in_guest(backups), mark(backups)) == ([], [])
+
+
+def _late(backups, code, **scripts):
+    """A backup whose script before is late, where that is the code: its time alone is over."""
+    given = asked(backups.sim, timeout=100, **scripts)
+    if code != "script_timeout":
+        return backups.attempt(**given)
+    with time_over("ListProcessesInGuest", seconds=101):
+        return backups.attempt(**given)
 
 
 def test_a_script_after_that_fails_is_told_and_the_next_run_begins_with_it(backups):
@@ -150,28 +159,26 @@ def test_it_runs_where_the_snapshot_fails(backups, do):
 
 
 def test_it_runs_when_the_time_is_over(backups):
-    backups.sim.inject(method="CreateSnapshot_Task", do="delay", delay_ms=2500)
-    ran = backups.attempt(timeout=2, **asked(backups.sim))
+    ran = backups.late("CreateSnapshot_Task", **asked(backups.sim))
     assert ran.error is not None
     assert ran_in_guest(backups) == ["before", "after"]
     assert (backups.snapshots("web-1"), mark(backups)) == ([], [])
 
 
 @pytest.mark.parametrize(
-    ("method", "count", "delay"),
+    ("method", "count", "answered"),
     [
-        ("StartProgramInGuest", 1, 300),
-        ("CreateSnapshot_Task", 1, 500),
+        ("StartProgramInGuest", 1, True),
+        ("CreateSnapshot_Task", 1, True),
         # Longer than a call is waited for after a signal: it is broken off, and the script is run again.
-        ("StartProgramInGuest", 2, 8000),
-        ("QueryChangedDiskAreas", 1, 500),
-        ("RemoveSnapshot_Task", 1, 500),
+        ("StartProgramInGuest", 2, False),
+        ("QueryChangedDiskAreas", 1, True),
+        ("RemoveSnapshot_Task", 1, True),
     ],
 )
-def test_it_runs_after_a_signal(backups, method, count, delay):
+def test_it_runs_after_a_signal(backups, method, count, answered):
     backups.run()
-    backups.sim.inject(method=method, nth=count, do="delay", delay_ms=delay)
-    ran = ended_at(backups, method, count, asked(backups.sim))
+    ran = backups.ended_at(method, count, answered=answered, **asked(backups.sim))
     assert ran_in_guest(backups)[-1] == "after"
     # What was read to its end may become a point, and then the result says so.
     made = ran.one["actions"] == ["backed_up"]
@@ -179,16 +186,15 @@ def test_it_runs_after_a_signal(backups, method, count, delay):
 
 
 def test_a_script_before_that_goes_on_after_a_signal_is_ended_first(backups):
-    backups.sim.inject(method="ListProcessesInGuest", do="delay", delay_ms=300)
-    ended_at(backups, "ListProcessesInGuest", 1, asked(backups.sim, before=f"echo before >> {_LOG}\nsleep 600\n"))
+    given = asked(backups.sim, before=f"echo before >> {_LOG}\nsleep 600\n")
+    backups.ended_at("ListProcessesInGuest", ready=lambda: ran_in_guest(backups) == ["before"], **given)
     assert ran_in_guest(backups) == ["before", "after"]
     assert (left_in_guest(backups), mark(backups), backups.snapshots("web-1")) == ([], [], [])
 
 
 def test_a_script_after_that_a_signal_breaks_off_is_ended_before_it_runs_again(backups):
-    backups.sim.inject(method="ListProcessesInGuest", do="delay", delay_ms=300)
     given = asked(backups.sim, before="", after=f"echo after >> {_LOG}\nsleep 600\n", timeout=3)
-    ended_at(backups, "ListProcessesInGuest", 1, given)
+    backups.ended_at("ListProcessesInGuest", ready=lambda: ran_in_guest(backups) == ["after"], **given)
     assert ran_in_guest(backups) == ["after", "after"]
     assert left_in_guest(backups) == []
 
@@ -210,11 +216,11 @@ def test_a_script_before_that_cannot_be_ended_keeps_the_one_after_from_nothing(b
     assert any("before.sh" in each for each in left_in_guest(backups))
 
 
-@pytest.mark.parametrize("before", ["exit 1\n", "sleep 600\n"], ids=["fails", "hangs"])
-def test_a_script_before_that_fails_ends_none_of_another_run(backups, before):
+@pytest.mark.parametrize(("before", "code"), [("exit 1\n", "script_failed"), ("sleep 600\n", "script_timeout")])
+def test_a_script_before_that_fails_ends_none_of_another_run(backups, before, code):
     known = _started_by_another_run(backups)
     assert len(known) == 2
-    ran = backups.attempt(**asked(backups.sim, before=before, timeout=1))
+    ran = _late(backups, code, before=before)
     assert ran.one["scripts"] == {"before": "failed", "after": "succeeded"}
     assert left_in_guest(backups) == known
 
@@ -241,35 +247,10 @@ def _started_by_another_run(backups):
     return left_in_guest(backups)
 
 
-def ended_at(backups, method, count, given):
-    """Run a backup that a signal ends when a method has been called so often."""
-
-    def strike():
-        while not over.is_set() and not backups.sim.called(method, count, within=0.5):
-            pass  # it has waited a while
-        if not over.is_set():
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    striker, over = threading.Thread(target=strike), threading.Event()
-    backups.sim.reset_calls()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        with _signals.as_interrupts():
-            striker.start()
-            ran = backups.attempt(**given)
-    finally:
-        over.set()
-        striker.join()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    assert "The run was ended by SIGTERM." in str(ran.error)
-    return ran
-
-
 def _killed_at(backups, method, given):
     """Run a backup in a process of its own that is killed as soon as it has called this method."""
     backups.sim.reset_calls()
-    rule = backups.sim.inject(method=method, do="delay", delay_ms=1500)
+    rule = backups.sim.inject(method=method, do="delay")
     process = _FORK.Process(target=lambda: backups.attempt(**given))
     backups.counting = False
     process.start()
@@ -277,6 +258,7 @@ def _killed_at(backups, method, given):
         pass  # it has waited a while
     os.kill(process.pid, signal.SIGKILL)
     process.join()
+    backups.sim.settle()
     backups.sim.clear(rule)
 
 

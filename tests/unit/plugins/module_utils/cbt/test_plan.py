@@ -49,7 +49,7 @@ def test_enabling(machine, steps):
 @pytest.mark.parametrize(
     ("changes", "code", "words"),
     [
-        ({"supported": False}, "not_supported", "cannot track"),
+        ({"supported": False}, "not_supported", "as vCenter says of it"),
         ({"hardware": 4}, "not_supported", "version 4"),
         ({"hardware": 0}, "not_supported", "unknown"),
         ({"template": True}, "invalid_option", "template"),

@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import typing as t
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.instant import run
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import options
-from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, Runner, Work
+from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, Runner, Work, succeeded
 
 
 class Tasks(Runner):
@@ -37,21 +36,13 @@ class Tasks(Runner):
         elements = self.sim.govc("ls", folder)["elements"] or []
         return sorted(element["Path"].rsplit("/", 1)[-1] for element in elements)
 
-    def meanwhile(self, method: str, count: int, do: t.Callable[[], t.Any], about: str = "*", **given: t.Any) -> Ran:
-        """Run one task, and while the server holds one of its calls, do something beside it.
+    def wait_for_late_guests(self, **given: t.Any) -> Ran:
+        """Run one task that must succeed and whose clones report their addresses when it waits for them, and not before."""
+        self.sim.patch_vm("golden-parent", guest={"hang": True})
 
-        :param method: what is called.
-        :param count: how often it is called before something is done.
-        :param about: the VM whose call is held; without it the last one of ``count`` is.
-        """
-        self.sim.reset_calls()  # or the counts of the task before could be taken for this one's
-        held = self.sim.inject(method=method, name=about, nth=count if about == "*" else 1, do="delay")
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            run = pool.submit(self.attempt, **given)
-            try:
-                while not self.sim.called(method, count) and not run.done():
-                    pass  # it has waited a while
-                do()
-            finally:
-                self.sim.clear(held)
-            return run.result()
+        def report() -> None:
+            for clone in given["clones"]:
+                self.sim.patch_vm(clone["name"], guest={"hang": False})
+
+        # The first filter is that of the tasks, the second that of the guests.
+        return succeeded(self.meanwhile("CreateFilter", 2, report, **{**given, "wait_for_ip_address": True}))

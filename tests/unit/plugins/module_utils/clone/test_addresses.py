@@ -23,9 +23,8 @@ def test_every_clone_has_an_address_of_its_own(start):
 
 
 def test_the_clones_wait_together(start):
-    """One filter for all: three guests that need two seconds each need two seconds, not six."""
-    tasks = start("--guest-time", "2s")
-    ran = tasks.run(clones=_THREE, wait_for_ip_address=True)
+    """One filter for all three guests."""
+    ran = start().wait_for_late_guests(clones=_THREE)
     assert ran.called("CreateFilter") == 2
 
 
@@ -44,11 +43,11 @@ def test_a_clone_with_only_link_local_ipv6_times_out_and_the_others_are_fine(sta
     tasks.run(clones=_THREE, wait_for_ip_address=True)
     for name in ("web-1", "web-3"):
         tasks.sim.patch_vm(name, guest={"ipv6": f"2001:db8::{name[-1]}"})
-    ran = tasks.attempt(clones=_THREE, wait_for_ip_address=True, ip_family="ipv6", timeout=2)
+    ran = tasks.late("WaitForUpdatesEx", clones=_THREE, wait_for_ip_address=True, ip_family="ipv6")
     assert ran.actions == {"web-1": "unchanged", "web-2": "failed", "web-3": "unchanged"}
     error = ran.clones["web-2"]["error"]
     assert error["error_code"] == "ip_timeout"
-    assert "web-2 is there, but its guest reported no IPv6 address in 2 s." in error["msg"]
+    assert "web-2 is there, but its guest reported no IPv6 address in 600 s." in error["msg"]
     assert ran.clones["web-3"]["ip"] == "2001:db8::3"
 
 
@@ -56,7 +55,7 @@ def test_a_guest_that_never_reports_fails_its_clone_which_stays(start):
     tasks = start()
     tasks.run(clones=_THREE[:2])
     tasks.sim.patch_vm("golden-parent", guest={"hang": True})
-    ran = tasks.attempt(clones=_THREE, wait_for_ip_address=True, timeout=3)
+    ran = tasks.late("WaitForUpdatesEx", since=("CreateFilter", 2), clones=_THREE, wait_for_ip_address=True)
     assert ran.actions == {"web-1": "unchanged", "web-2": "unchanged", "web-3": "failed"}
     assert ran.clones["web-3"]["error"]["error_code"] == "ip_timeout"
     assert ran.clones["web-3"]["changed"] is True
@@ -80,10 +79,10 @@ def test_the_address_of_the_parent_is_not_taken_for_the_clones(start):
 def test_the_address_of_one_nic(start):
     tasks = start()
     tasks.sim.create_vm("two-nics", folder="/DC0/vm", networks=["DC0_DVPG0", "VM Network"])
-    asked = {"parent": {"name": "two-nics"}, "name": "web-1", "wait_for_ip_address": True, "timeout": 3}
+    asked = {"parent": {"name": "two-nics"}, "name": "web-1", "wait_for_ip_address": True}
     first = tasks.run(**asked, ip_nic="network adapter 1")
     assert first.clones["web-1"]["ip"] == first.clones["web-1"]["nics"][0]["ip_addresses"][0]
-    second = tasks.attempt(**asked, ip_nic="Network adapter 2")
+    second = tasks.late("WaitForUpdatesEx", **asked, ip_nic="Network adapter 2")
     assert "its guest reported no address on Network adapter 2" in second.clones["web-1"]["error"]["msg"]
 
 

@@ -25,14 +25,10 @@ def _wanted(count, prefix="web"):
     return [{"name": f"{prefix}-{number}", "guestinfo": {"hostname": f"{prefix}-{number}"}} for number in range(count)]
 
 
-# So late that no guest has an address before it is waited for, which would save calls.
-_LATE_GUESTS = ("--guest-time", "700ms")
-
-
 @pytest.mark.parametrize("cache", [False, True])
 def test_clones_on_a_fresh_session_cost_one_call_each_and_at_most_14_more(start, cache):
-    tasks = start("--vms", "10", *_LATE_GUESTS, cache=cache)
-    ran = tasks.run(clones=_wanted(12), **_DEAREST)
+    tasks = start("--vms", "10", cache=cache)
+    ran = tasks.wait_for_late_guests(clones=_wanted(12), **_DEAREST)
     assert ran.result["counts"] == {"created": 12}
     assert ran.called("InstantClone_Task") == 12
     assert ran.called("Login") == 1
@@ -45,8 +41,8 @@ def test_in_a_large_folder_each_name_of_a_few_costs_one_call_more(start):
 
     A large folder is read where many names are looked for in it: 3,300 VMs in two pages.
     """
-    tasks = start("--vms", "10000", *_LATE_GUESTS)
-    few = tasks.run(clones=_wanted(12), **_DEAREST)
+    tasks = start("--vms", "10000")
+    few = tasks.wait_for_late_guests(clones=_wanted(12), **_DEAREST)
     assert few.total <= 12 + 14 + 5 + 12
     assert few.called("FindChild") == 3 + 12
     assert few.received < 600_000
@@ -57,7 +53,7 @@ def test_in_a_large_folder_each_name_of_a_few_costs_one_call_more(start):
 
 
 def test_the_calls_by_name(start):
-    ran = start(*_LATE_GUESTS).run(clones=_wanted(3), **_DEAREST)
+    ran = start().wait_for_late_guests(clones=_wanted(3), **_DEAREST)
     without_rounds = {method: count for method, count in ran.calls.items() if method not in ("WaitForUpdatesEx",)}
     assert without_rounds == {
         "RetrieveServiceContent": 1,
@@ -75,7 +71,7 @@ def test_the_calls_by_name(start):
 def test_one_clone_by_path_costs_the_same_among_ten_vms_and_ten_thousand(start):
     """In calls, by name, and in bytes."""
     given = {**_DEAREST, "parent": {"path": "/DC0/vm/golden-parent"}}
-    small, large = (start("--vms", vms, *_LATE_GUESTS).run(clones=_wanted(1), **given) for vms in ("10", "10000"))
+    small, large = (start("--vms", vms).wait_for_late_guests(clones=_wanted(1), **given) for vms in ("10", "10000"))
     for ran in (small, large):
         ran.calls.pop("WaitForUpdatesEx")
     assert small.calls == large.calls
@@ -84,7 +80,7 @@ def test_one_clone_by_path_costs_the_same_among_ten_vms_and_ten_thousand(start):
 
 
 def test_by_name_it_does_not_depend_on_how_many_more(start):
-    small, large = (start("--vms", vms, *_LATE_GUESTS).run(clones=_wanted(3), **_DEAREST) for vms in ("2000", "10000"))
+    small, large = (start("--vms", vms).wait_for_late_guests(clones=_wanted(3), **_DEAREST) for vms in ("2000", "10000"))
     assert small.total == large.total
     assert large.received < 1.1 * small.received
 

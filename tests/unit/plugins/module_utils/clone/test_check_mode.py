@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
+
 _ASKED = {
     "clones": [{"name": "web-1", "guestinfo": {"a": "1"}}, {"name": "web-2", "networks": [{"index": 0, "connected": False}]}],
     "folder": "DC0_F0",
@@ -42,6 +45,22 @@ def test_the_result_has_the_shape_of_a_real_run(start):
     same = ("name", "action", "changed", "path", "folder", "host", "resource_pool", "datastore", "power_state", "guestinfo")
     for key in same:
         assert [clone[key] for clone in checked["clones"]] == [clone[key] for clone in real["clones"]]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_server_without_a_checker_is_warned_of_and_no_reason_to_fail(start, monkeypatch, named):
+    """It names none, or one that it does not have."""
+    real = Session._adopt
+
+    def adopt(self, kept):
+        real(self, kept)
+        self.content.vmProvisioningChecker = vim.vm.check.ProvisioningChecker("nobody", self.stub) if named else None
+
+    monkeypatch.setattr(Session, "_adopt", adopt)
+    ran = start().run(check=True, **_ASKED)
+    assert ran.result["counts"] == {"created": 2}
+    for name, clone in ran.clones.items():
+        assert f"vCenter could not be asked whether {name} can be made" in clone["warnings"][0]
 
 
 def test_what_exists_is_not_asked_about(start):

@@ -92,7 +92,7 @@ def test_a_mark_that_cannot_be_set_aborts_nothing(tasks):
 
 def test_a_customization_that_hangs_is_aborted_at_the_deadline(tasks):
     tasks.sim.patch_guest("golden-parent", hang="guest-customization")
-    ran = tasks.attempt(**_asked(tasks, 1, timeout=3))
+    ran = tasks.late("WaitForUpdatesEx", since=("CustomizeGuest_Task", 1), **_asked(tasks, 1))
     assert ran.actions == {"web-1": "failed"}
     assert ran.called("AbortCustomization_Task") == 1
 
@@ -118,7 +118,7 @@ def test_what_stands_in_the_way_has_a_code_of_its_own(tasks, spoil, code):
 def test_a_clone_without_tools_is_told_and_kept(start):
     tasks = start("--vms", "2")
     tasks.sim.patch_vm("golden-parent", tools="notRunning")
-    ran = tasks.attempt(**_asked(tasks, 2, timeout=2))
+    ran = tasks.late("WaitForUpdatesEx", since=("CreateFilter", 2), **_asked(tasks, 2))
     assert {clone["error"]["error_code"] for clone in ran.clones.values()} == {"guest_tools_not_running"}
     assert ran.called("CustomizeGuest_Task") == ran.called("AbortCustomization_Task") == 0
     assert "web-1" in tasks.names()

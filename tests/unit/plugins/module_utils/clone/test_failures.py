@@ -82,6 +82,22 @@ def test_a_clone_that_vcenter_does_not_return_fails_alone_and_is_found_by_the_ne
     assert tasks.run(clones=_TEN[:3]).result["counts"] == {"unchanged": 3}
 
 
+@pytest.mark.usefixtures("no_results")
+def test_a_check_that_returned_nothing_at_first_is_read(start):
+    tasks = start()
+    tasks.sim.patch_vm("golden-parent", passthrough=True)
+    ran = tasks.attempt(check=True, clones=_TEN[:2])
+    assert ran.result["counts"] == {"failed": 2}
+
+
+@pytest.mark.usefixtures("no_results")
+def test_a_check_without_a_result_is_not_taken_for_a_yes_in_silence(start, monkeypatch):
+    tasks = start()
+    monkeypatch.setattr(batch, "read", lambda *_args: {})
+    ran = tasks.run(check=True, clones=_TEN[:1])
+    assert ran.clones["web-0"]["warnings"] == ["vCenter was asked whether web-0 can be made, and returned no answer."]
+
+
 @pytest.mark.parametrize(("do", "where"), [("fault", "call"), ("task-fault", "task")])
 @pytest.mark.parametrize(
     "fault",
@@ -184,7 +200,8 @@ def test_rollback_removes_what_this_task_made_and_nothing_else(start):
 def test_rollback_after_a_time_out_for_an_address(start):
     tasks = start()
     tasks.sim.patch_vm("golden-parent", guest={"hang": True})
-    ran = tasks.attempt(clones=_TEN[:2], wait_for_ip_address=True, timeout=2, on_error="rollback")
+    since = ("CreateFilter", 2)
+    ran = tasks.late("WaitForUpdatesEx", since=since, clones=_TEN[:2], wait_for_ip_address=True, on_error="rollback")
     assert _clones_made(tasks) == []
     assert ran.actions == {"web-0": "rolled_back", "web-1": "rolled_back"}
     assert {item["error_code"] for item in ran.result["failures"]} == {"ip_timeout"}
@@ -214,8 +231,8 @@ def test_with_rollback_and_no_failure_everything_stays(start):
 
 
 def test_the_deadline_ends_the_task_with_an_exact_account(start):
-    tasks = start("--clone-time", "600ms")
-    ran = tasks.attempt(clones=_TEN, timeout=2, parallel=2)
+    tasks = start("--clone-time", "2s")
+    ran = tasks.late("WaitForUpdatesEx", saying="success", clones=_TEN, parallel=2)
     assert ran.error.as_result()["error_code"] == "partial_failure"
     assert "The time allowed for the batch is over." in ran.error.message
     created = sorted(name for name, action in ran.actions.items() if action == "created")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import threading
+import types
 import uuid
 
 import pytest
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup.model import BackupOptions, Mark, backup_name
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._retention import Retention
 from ansible_collections.vforge.vsphere.plugins.modules.backup_clone import argument_spec
@@ -114,6 +117,24 @@ def test_vms_of_one_name_have_backups_of_two_names_in_one_folder(backups):
     assert all(each.startswith(f"{name}-") for each in made)
 
 
+def test_backups_of_one_second_have_names_of_their_own(backups, monkeypatch):
+    name, now = backups.vm(), datetime.datetime.now(datetime.UTC)
+    monkeypatch.setattr(Session, "current_time", lambda _session: now)
+    made = [backups.run(vm=name).vms[0]["backup"]["name"] for _run in range(3)]
+    assert made == [backup_name(types.SimpleNamespace(name=name), now, number=number) for number in (1, 2, 3)]
+    assert made[1] == f"{made[0]}-2"
+    counted = backups.run(vm=name, fresh_hours=1).vms[0]
+    assert (counted["actions"], counted["backups"]) == ([], sorted(made))
+
+
+def test_a_name_of_a_backup_that_is_taken_for_ever_is_an_error(backups):
+    name = backups.vm()
+    backups.sim.inject(method="CloneVM_Task", name=f"{name}-*", do="task-fault", fault="DuplicateName", times=0)
+    ran = backups.attempt(vm=name)
+    backups.sim.clear()
+    assert (ran.code, ran.called("CloneVM_Task"), ran.vms[0]["backup"]) == ("duplicate_name", 9, None)
+
+
 def test_the_consistency_that_was_reached_is_in_the_result_and_in_the_mark(backups):
     name = backups.vm(on=True)
     backups.sim.patch_guest(name, tools="running")
@@ -133,6 +154,30 @@ def test_when_quiescing_fails_the_choice_decides(backups, quiesce, made):
     assert not backups.sim.govc("snapshot.tree", "-vm", name)
 
 
+@pytest.mark.parametrize(("quiesce", "consistency"), [("try", "crash"), ("require", None)])
+def test_a_guest_whose_tools_stop_before_the_snapshot_is_not_called_quiesced(backups, quiesce, consistency):
+    name = backups.vm(on=True)
+    backups.sim.patch_guest(name, tools="running")
+    rule = backups.sim.inject(method="CreateSnapshot_Task", name=name, do="delay")
+    backups.sim.reset_calls()
+
+    def stop():
+        if backups.sim.called("CreateSnapshot_Task", 1, within=30):
+            backups.sim.patch_guest(name, tools="notRunning")
+        backups.sim.clear(rule)
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    entry = backups.attempt(vm=name, quiesce=quiesce).vms[0]
+    stopping.join()
+    assert (entry["backup"] or {}).get("consistency") == consistency
+    if consistency:
+        assert "so its backup is crash-consistent" in entry["warnings"][0]
+    else:
+        assert entry["error"]["error_code"] == "not_quiesced"
+    assert not backups.sim.govc("snapshot.tree", "-vm", name)
+
+
 def test_a_fresh_backup_is_enough(backups):
     name = backups.vm()
     first, second = (backups.run(vm=name, fresh_hours=1) for _number in range(2))
@@ -140,6 +185,15 @@ def test_a_fresh_backup_is_enough(backups):
     assert second.vms[0]["backup"]["name"] == first.vms[0]["backup"]["name"]
     assert second.called("CloneVM_Task") == 0
     assert second.total <= 10
+
+
+def test_a_fresh_backup_that_is_not_as_consistent_as_asked_is_not_enough(backups):
+    name = backups.vm(on=True)
+    backups.sim.patch_guest(name, tools="running")
+    asked = {"vm": name, "fresh_hours": 1}
+    assert backups.run(**asked, quiesce="no").vms[0]["backup"]["consistency"] == "crash"
+    assert backups.run(**asked, quiesce="try").result["changed"] is False
+    assert backups.run(**asked, quiesce="require", check=True).result["changed"] is True
 
 
 def test_a_named_snapshot_is_cloned_full_or_linked(backups):
@@ -184,6 +238,21 @@ def test_one_of_each_month_stays_where_that_is_asked_for(backups, monkeypatch):
         old[0],
         entry["backup"]["name"],
     ]
+
+
+def test_an_old_backup_whose_disks_a_linked_clone_uses_stays(backups):
+    name = backups.vm()
+    used, free = backups.old(name, 40), backups.old(name, 50)
+    backups.sim.govc("snapshot.create", "-vm", used, "-m=false", "to look at")
+    backups.sim.create_vm(f"{name}-look", on=False)
+    (base,) = backups.sim.vm(used)["disks"][0]["files"][1:]
+    file = base.removeprefix("[LocalDS_0] ")
+    backups.sim.govc("vm.disk.attach", "-vm", f"{name}-look", "-ds", "LocalDS_0", "-disk", file, "-link=true")
+    for check in (True, False):
+        entry = backups.run(vm=name, keep_last=1, check=check).vms[0]
+        assert [each["name"] for each in entry["removed"]] == [free]
+        assert any(f"used by {name}-look" in warning for warning in entry["warnings"])
+    assert (backups.there(used), backups.there(free)) == (True, False)
 
 
 def test_nothing_is_removed_of_a_vm_whose_backup_failed(backups):

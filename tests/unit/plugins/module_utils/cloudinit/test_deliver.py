@@ -182,7 +182,7 @@ def test_a_running_vm_waits_for_its_next_boot_unless_it_may_be_rebooted(cloud, v
 
 def test_data_that_were_left_for_the_next_boot_wait_for_it_and_for_leave(cloud, vm):
     name = vm(on=True)
-    given = {"vm": {"name": name}, "wait": "finished", "timeout": 20, **GIVEN}
+    given = {"vm": {"name": name}, "wait": "finished", "timeout": 600, **GIVEN}
     cloud.run(**given)
     again = cloud.run(**given)
     assert (again.result["changed"], again.one["takes_effect"], again.one["reached"]) == (False, "at_next_boot", None)
@@ -279,7 +279,9 @@ def test_a_script_that_fails_fails_the_task(cloud, vm):
 def test_a_guest_that_never_tells_is_told_of(cloud, vm):
     name = vm()
     cloud.sim.patch_guest(name, missing=["cloud-init"])
-    ran = cloud.attempt(vm={"name": name}, power_on=True, wait="network", timeout=1, **GIVEN)
+    # One filter for each step, and one for the wait.
+    since = ("CreateFilter", 3)
+    ran = cloud.late("WaitForUpdatesEx", since=since, vm={"name": name}, power_on=True, wait="network", **GIVEN)
     assert (ran.one["error"]["error_code"], ran.one["reached"]) == ("cloud_init_timeout", False)
     assert "Run again" not in ran.one["error"]["msg"]
     assert cloud.delivered(name, "userdata")
@@ -289,7 +291,7 @@ def test_a_guest_that_never_tells_is_told_of(cloud, vm):
 def test_a_report_that_was_overwritten_is_delivered_again_for_another_boot(cloud, vm, running):
     name = vm()
     metadata = {"local_hostname": "web-1", "redact": ["userdata", "vendordata"]}
-    given = {"vm": {"name": name}, "userdata": GIVEN["userdata"], "wait": "finished", "power_on": True, "timeout": 20}
+    given = {"vm": {"name": name}, "userdata": GIVEN["userdata"], "wait": "finished", "power_on": True, "timeout": 600}
     cloud.run(**given, metadata=metadata)
     if running:
         again = cloud.run(**given, metadata={**metadata, "role": "web"}, allow_reboot=True)

@@ -113,7 +113,7 @@ def test_an_end_that_is_told_in_other_words_is_none(cloud, vm):
     ran = cloud.run(**asked, power_on=True)
     assert ran.one["finished"] == "done"
     cloud.sim.govc("vm.change", "-vm", name, "-e", f"{report_script.KEY}=i-1 splendid")
-    late = cloud.attempt(**asked, timeout=1)
+    late = cloud.late("WaitForUpdatesEx", **asked)
     assert late.one["error"]["error_code"] == "cloud_init_timeout"
 
 

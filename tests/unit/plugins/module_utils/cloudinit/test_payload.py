@@ -334,3 +334,26 @@ def test_our_own_examples_are_warned_of_by_nothing(module):
             made = payload.build(own if isinstance(own, dict) else {}, common, "VM", mend=False, report=False)
             made = made.with_cards([Card("Network adapter 1", "00:50:56:00:00:01")], "VM")
             assert made.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("labels", "macs"),
+    [
+        (("Network adapter 2", "Network adapter 1"), {1: "00:50:56:00:00:02", 2: "00:50:56:00:00:01"}),
+        # A server with another language, or labels of its own.
+        (("Netzwerkadapter 1", "Netzwerkadapter 2"), {1: "00:50:56:00:00:01", 2: "00:50:56:00:00:02"}),
+        (("ethernet-0", "ethernet-1"), {1: "00:50:56:00:00:01", 2: "00:50:56:00:00:02"}),
+        # Somebody has given one card a label of its own: the others are counted as the server counts them.
+        (("front", "Network adapter 2"), {2: "00:50:56:00:00:02"}),
+    ],
+)
+def test_a_label_stands_for_a_card_and_where_none_has_it_for_its_place(labels, macs):
+    cards = [Card(label, f"00:50:56:00:00:0{number}") for number, label in enumerate(labels, 1)]
+    for number in (1, 2, 3):
+        given = data(metadata={"network": {"ethernets": {"eth0": {"match": {"macaddress": f"Network adapter {number}"}}}}})
+        if number not in macs:
+            with pytest.raises(InvalidOption, match=f"Network adapter {number} is no card of the VM"):
+                given.with_cards(cards, "VM")
+            continue
+        found = given.with_cards(cards, "VM").metadata.mapping["network"]["ethernets"]["eth0"]["match"]["macaddress"]
+        assert found == macs[number]

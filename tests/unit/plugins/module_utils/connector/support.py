@@ -16,6 +16,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import soap
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect
@@ -196,15 +197,39 @@ def clone(known: Session, name: str, parent: str = "golden-parent") -> t.Any:
     return vm.InstantClone_Task(vim.vm.InstantCloneSpec(name=name, location=vim.vm.RelocateSpec()))
 
 
-def in_round(known: Session, number: int, do: t.Callable[[], None]) -> None:
+def impatient(known: Session, method: str, *numbers: int) -> None:
+    """Have a session wait no longer than a second for the answers to these calls of a method, counted from 1, as if that were
+    its connection_timeout; the others may take as long as a busy machine takes.
+    """
+    limit, ample, sent = known.limit, known.limit.per_call, 0
+
+    def counted(mo: t.Any, info: t.Any, *args: t.Any) -> t.Any:
+        nonlocal sent
+        sent += info.wsdlName == method
+        if info.wsdlName == method and sent in numbers:
+            limit.per_call = 1.0
+        try:
+            return soap.Stub._invoke(known.stub, mo, info, *args)
+        finally:
+            limit.per_call = ample
+
+    known.stub._invoke = counted  # type: ignore[method-assign]
+
+
+def in_round(sim: t.Any, known: Session, number: int, do: t.Callable[[], None]) -> None:
     """Have something done while round ``number`` of waiting (from 1) is under way, which must be one that takes long."""
     begin, begun = known.pace.begin, 0
+    before = sim.calls()["by_method"].get("WaitForUpdatesEx", 0)
+
+    def strike() -> None:
+        if sim.called("WaitForUpdatesEx", before + number, within=120):
+            do()
 
     def counting(deadline: float) -> bool:
         nonlocal begun
         begun += 1
         if begun == number:
-            threading.Timer(0.5, do).start()
+            threading.Thread(target=strike).start()
         return begin(deadline)
 
     known.pace.begin = counting  # type: ignore[method-assign]

@@ -31,8 +31,10 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     TaskGone,
     TimedOut,
 )
+from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     clone,
+    impatient,
     in_round,
     options,
     session,
@@ -67,11 +69,8 @@ def short_grace(monkeypatch):
 @pytest.fixture
 def interruptible():
     """A function that sends this process the signal that ends a module."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     with _signals.as_interrupts():
         yield lambda: os.kill(os.getpid(), signal.SIGTERM)
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 # All goes well
@@ -242,7 +241,8 @@ def test_who_is_refused_again_and_again_is_told_why_at_the_deadline(make_sim):
     with session(sim) as known, concurrent.futures.ThreadPoolExecutor(1) as pool:
         making = pool.submit(linked_clone, sim, "a")
         coming = when_seen(known, "a")
-        result = run_batch(known, [Work("a", coming.PowerOnVM_Task)], 2, time.monotonic() + 1)
+        with time_over("PowerOnVM_Task"):
+            result = run_batch(known, [Work("a", coming.PowerOnVM_Task)], 2, in_a_minute())
         sim.request("POST", "/sessions/expire", {"as": "fault"})
         assert making.exception() is not None
     assert result.outcomes["a"].error.error_code == "task_in_progress"
@@ -311,7 +311,8 @@ def test_a_server_that_dies_in_mid_batch_is_not_asked_for_every_item(make_sim):
 def test_a_server_that_stops_answering_is_not_waited_for_with_every_item(make_sim, how):
     sim = make_sim(*EMPTY)
     warnings: list[str] = []
-    with Session(options(sim, connection_timeout=1), warnings.append) as known:
+    with Session(options(sim), warnings.append) as known:
+        known.limit.per_call = 1.0
         works = [
             Work(str(number), lambda: known.content.searchIndex.FindByInventoryPath("DC0"), repeatable=True)
             for number in range(50)
@@ -328,8 +329,9 @@ def test_a_server_that_stops_answering_is_not_waited_for_with_every_item(make_si
 
 def test_late_answers_of_a_server_that_is_there_do_not_end_a_batch(make_sim):
     sim = make_sim(*EMPTY)
-    with session(sim, connection_timeout=1) as known:
-        sim.inject(method="InstantClone_Task", do="delay", delay_ms=60_000, times=4)
+    with session(sim) as known:
+        sim.inject(method="InstantClone_Task", do="delay", times=4)
+        impatient(known, "InstantClone_Task", 1, 2, 3, 4)
         result = run_batch(known, clones(known, "abcdefgh", repeatable=False), 1, in_a_minute())
     assert list(errors(result).values()) == 4 * [CallTimedOut] + 4 * [type(None)]
     assert result.stopped is None
@@ -338,8 +340,9 @@ def test_late_answers_of_a_server_that_is_there_do_not_end_a_batch(make_sim):
 
 def test_a_late_answer_to_a_call_that_may_be_repeated_is_asked_for_again(make_sim):
     sim = make_sim(*EMPTY)
-    with session(sim, connection_timeout=1) as known:
-        sim.inject(method="InstantClone_Task", name="b", do="half", delay_ms=60_000)
+    with session(sim) as known:
+        sim.inject(method="InstantClone_Task", name="b", do="half", delay_ms=600_000)
+        impatient(known, "InstantClone_Task", 2)
         result = run_batch(known, clones(known, "abc"), 1, in_a_minute())
     assert result.outcomes["b"].repeated
     assert result.outcomes["b"].error.holder == sim.vm("b")["moid"]
@@ -372,8 +375,8 @@ def test_after_the_deadline_nothing_is_begun(make_sim):
 @pytest.mark.usefixtures("short_grace")
 def test_at_the_deadline_what_waits_is_cancelled_and_what_runs_is_told(make_sim):
     sim = make_sim(*EMPTY, "--clone-time", "1h")
-    with session(sim) as known:
-        result = run_batch(known, clones(known, "abc"), 1, time.monotonic() + 4)
+    with session(sim) as known, time_over("WaitForUpdatesEx", saying="running"):
+        result = run_batch(known, clones(known, "abc"), 1, in_a_minute())
     assert errors(result) == {"a": StillRunning, "b": Cancelled, "c": Cancelled}
     assert isinstance(result.stopped, TimedOut)
     assert result.outcomes["a"].error.details["task"].startswith("task-")
@@ -382,8 +385,8 @@ def test_at_the_deadline_what_waits_is_cancelled_and_what_runs_is_told(make_sim)
 
 def test_what_ends_within_the_grace_is_told_as_it_ended(make_sim):
     sim = make_sim(*EMPTY, "--clone-time", "3s")
-    with session(sim) as known:
-        result = run_batch(known, clones(known, "ab"), 1, time.monotonic() + 1)
+    with session(sim) as known, time_over("WaitForUpdatesEx", saying="running"):
+        result = run_batch(known, clones(known, "ab"), 1, in_a_minute())
     assert errors(result) == {"a": type(None), "b": Cancelled}
     assert isinstance(result.outcomes["a"].result, vim.VirtualMachine)
     assert isinstance(result.stopped, TimedOut)
@@ -396,7 +399,8 @@ def test_a_batch_of_which_nothing_is_missing_is_late_and_no_failure(make_sim, fa
     with Session(options(sim), warned.append) as known:
         if fault:
             sim.inject(method="InstantClone_Task", do="task-fault", fault=fault, name="a")
-        result = run_batch(known, clones(known, "a"), 1, time.monotonic() + 1)
+        with time_over("WaitForUpdatesEx", saying="running"):
+            result = run_batch(known, clones(known, "a"), 1, in_a_minute())
     assert result.stopped is None
     assert [outcome.error.fault for outcome in result.failed] == ([fault] if fault else [])
     (warning,) = warned
@@ -411,7 +415,7 @@ def test_a_batch_of_which_nothing_is_missing_is_late_and_no_failure(make_sim, fa
 def test_an_interrupt_while_tasks_are_waited_for(make_sim, interruptible):
     sim = make_sim(*EMPTY, "--clone-time", "1h")
     with session(sim) as known:
-        in_round(known, 2, interruptible)
+        in_round(sim, known, 2, interruptible)
         result = run_batch(known, clones(known, "abc"), 1, in_a_minute())
     assert isinstance(result.stopped, Interrupted)
     assert errors(result) == {"a": StillRunning, "b": Cancelled, "c": Cancelled}
@@ -454,9 +458,10 @@ def test_an_interrupt_while_calls_are_made(make_sim, interruptible):
 def test_an_interrupt_breaks_off_a_call_that_is_not_answered(make_sim, interruptible):
     sim = make_sim(*EMPTY)
     with session(sim) as known:
-        sim.inject(method="InstantClone_Task", do="delay", delay_ms=60_000, times=0)
-        begun, ended = time.monotonic(), threading.Timer(0.5, interruptible)
-        ended.start()
+        sim.inject(method="InstantClone_Task", do="delay", times=0)
+        sim.reset_calls()
+        begun = time.monotonic()
+        threading.Thread(target=lambda: sim.called("InstantClone_Task", 2, within=120) and interruptible()).start()
         result = run_batch(known, clones(known, "abc"), 2, in_a_minute())
     assert isinstance(result.stopped, Interrupted)
     # Of the two that were sent it is not known whether they were made.

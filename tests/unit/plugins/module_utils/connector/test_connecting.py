@@ -175,7 +175,7 @@ def test_an_impostor_on_the_second_connection_gets_no_byte(shared_sim):
         with pytest.raises(ConnectionFailed) as caught:
             known.content.searchIndex.FindByInventoryPath("DC0")
         known.stub.ReturnConnection(first)
-        assert done.wait(60)
+        assert done.wait(300)
         assert known.content.searchIndex.FindByInventoryPath("DC0") is not None
     assert caught.value.error_code == "tls_wrong_thumbprint"
     assert heard in ([], [b""])
@@ -194,7 +194,7 @@ def test_an_impostor_after_verification_by_ca_gets_no_byte(shared_sim):
 
     with Server(serve) as impostor:
         error = failure(options(shared_sim, port=impostor.port))
-        assert done.wait(60)
+        assert done.wait(300)
     assert error.error_code == "tls_untrusted_ca"
     assert heard in ([], [b""])
 
@@ -262,8 +262,8 @@ def test_a_server_that_accepts_and_never_answers(shakes_hands):
 
 def test_a_vcenter_that_stops_answering_is_a_time_out_too(make_sim):
     sim = make_sim("--vms", "0", "--parents", "0")
-    sim.inject(method="Login", do="delay", delay_ms=3000)
-    error = failure(options(sim, connection_timeout=1))
+    sim.inject(method="Login", do="delay")
+    error = failure(options(sim, connection_timeout=5))
     assert error.error_code == "connection_timeout"
     assert "Login" in str(error)
 

@@ -26,8 +26,10 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     ConnectionLost,
     Unavailable,
 )
+from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     Server,
+    impatient,
     nobody,
     options,
     read_request,
@@ -43,8 +45,7 @@ def calls(sim) -> dict[str, int]:
 
 def task(sim, timeout: float, **changes) -> Session:
     """A session of a task that begins now."""
-    known = {"connection_timeout": 1, **changes}
-    return Session(options(sim, **known), pytest.fail, begun=time.monotonic(), timeout=timeout)
+    return Session(options(sim, **changes), pytest.fail, begun=time.monotonic(), timeout=timeout)
 
 
 def names(known) -> list[str]:
@@ -54,8 +55,9 @@ def names(known) -> list[str]:
 
 
 def whole(known) -> list[str]:
-    """A session with one read, from its opening to its end."""
+    """A session with one read, which does not wait long for its answer."""
     with known:
+        known.limit.per_call = 1.0
         return names(known)
 
 
@@ -87,7 +89,8 @@ def test_a_call_may_take_what_is_left_and_a_little_to_clean_up(monkeypatch):
 def test_a_read_whose_answer_is_late_is_asked_again(make_sim):
     sim = make_sim(*EMPTY)
     with task(sim, 60) as known:
-        sim.inject(method="RetrievePropertiesEx", do="delay", delay_ms=60_000, times=5)
+        sim.inject(method="RetrievePropertiesEx", do="delay", times=5)
+        impatient(known, "RetrievePropertiesEx", 1, 2, 3, 4, 5)
         assert names(known) == ["Datacenters"]
     assert calls(sim)["RetrievePropertiesEx"] == 6
 
@@ -95,7 +98,8 @@ def test_a_read_whose_answer_is_late_is_asked_again(make_sim):
 def test_an_answer_that_is_drawn_out_is_late(make_sim):
     sim = make_sim(*EMPTY)
     with task(sim, 60) as known:
-        sim.inject(method="RetrievePropertiesEx", do="half", delay_ms=60_000)
+        sim.inject(method="RetrievePropertiesEx", do="half", delay_ms=600_000)
+        impatient(known, "RetrievePropertiesEx", 1)
         assert names(known) == ["Datacenters"]
     assert calls(sim)["RetrievePropertiesEx"] == 2
 
@@ -103,7 +107,8 @@ def test_an_answer_that_is_drawn_out_is_late(make_sim):
 def test_a_later_page_that_is_lost_begins_the_read_again(make_sim):
     sim = make_sim("--vms", "600", "--parents", "0")
     with task(sim, 60) as known:
-        sim.inject(method="ContinueRetrievePropertiesEx", do="delay", delay_ms=60_000)
+        sim.inject(method="ContinueRetrievePropertiesEx", do="delay")
+        impatient(known, "ContinueRetrievePropertiesEx", 1)
         rows = collect(known, [known.content.rootFolder], {vim.VirtualMachine: ("name",)}, TO_VMS)
     assert len(rows) == 600
     assert calls(sim)["ContinueRetrievePropertiesEx"] == 2
@@ -114,7 +119,8 @@ def test_a_wait_whose_answer_is_late_goes_on(make_sim, do):
     sim = make_sim(*EMPTY)
     with task(sim, 60) as known:
         root = known.content.rootFolder
-        sim.inject(method="WaitForUpdatesEx", do=do, delay_ms=60_000, nth=2, every=2, times=2)
+        sim.inject(method="WaitForUpdatesEx", do=do, delay_ms=600_000, nth=2, every=2, times=2)
+        impatient(known, "WaitForUpdatesEx", 2, 4)
         waiting = tasks.updates(known, [root], vim.Folder, ["name"], time.monotonic() + 60)
         with contextlib.closing(waiting):
             for _round in range(3):
@@ -126,18 +132,21 @@ def test_a_wait_whose_answer_is_late_goes_on(make_sim, do):
 
 def test_what_is_late_at_the_deadline_is_told(make_sim):
     sim = make_sim(*EMPTY)
-    sim.inject(method="RetrievePropertiesEx", do="delay", delay_ms=60_000, times=0)
-    with task(sim, 3) as known, pytest.raises(CallTimedOut) as caught:
-        names(known)
+    with task(sim, 60) as known:
+        sim.inject(method="RetrievePropertiesEx", do="delay", times=0)
+        impatient(known, "RetrievePropertiesEx", *range(1, 10))
+        with pytest.raises(CallTimedOut) as caught, time_over("RetrievePropertiesEx", 4):
+            names(known)
     assert caught.value.error_code == "call_timeout"
     assert "within 1 s" in str(caught.value)
-    assert 3 <= calls(sim)["RetrievePropertiesEx"] <= 5
+    assert calls(sim)["RetrievePropertiesEx"] == 4
 
 
 def test_a_call_that_may_have_been_carried_out_is_not_sent_again(make_sim):
     sim = make_sim("--vms", "0")
     with task(sim, 60) as known:
-        sim.inject(method="ResetVM_Task", do="half", delay_ms=60_000)
+        sim.inject(method="ResetVM_Task", do="half", delay_ms=600_000)
+        impatient(known, "ResetVM_Task", 1)
         parent = known.content.searchIndex.FindByInventoryPath("DC0/vm/golden-parent")
         with pytest.raises(CallTimedOut):
             known.retrying(parent.ResetVM_Task)
@@ -166,6 +175,7 @@ def test_a_server_that_is_silent_is_not_asked_again_for_anything(make_sim):
     sim = make_sim(*EMPTY)
     with task(sim, 900) as known:
         sim.inject(method="RetrievePropertiesEx", do="silence")
+        known.limit.per_call = 1.0
         with pytest.raises(CallTimedOut):
             names(known)
         assert known.unreachable()
@@ -182,7 +192,7 @@ def test_a_server_that_is_silent_from_the_beginning_costs_one_time_out(make_sim,
         pass
     sim.inject(method="*", do=how)
     for keep in (True, False):  # a kept session is tried, a new one asks for the versions first
-        with pytest.raises(ConnectionFailed) as caught, task(sim, 900, session_cache=keep):
+        with pytest.raises(ConnectionFailed) as caught, task(sim, 900, session_cache=keep, connection_timeout=1):
             pass
         assert caught.value.error_code == "connection_timeout"
 

@@ -176,7 +176,8 @@ _PACKED = gzip.compress(b"<a/>", mtime=0)
     ids=["whole", "cut", "none", "500", "418", "503"],
 )
 def test_compressed_answers_and_those_that_are_none(make_sim, monkeypatch, body, status, error):
-    with session(make_sim("--vms", "0", "--parents", "0"), connection_timeout=1) as known:
+    with session(make_sim("--vms", "0", "--parents", "0")) as known:
+        known.limit.per_call = 1.0
         assert known.content  # is asked for before connections are replaced
         with monkeypatch.context() as patched:
             if error is None:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import props
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect, collect_chosen, read
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim, vmodl
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, Unavailable
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
+
+DynamicProperty = vmodl.DynamicProperty
+ObjectContent = vmodl.query.PropertyCollector.ObjectContent
 
 
 def test_an_answer_comes_in_pages_and_whole(make_sim):
@@ -130,3 +134,9 @@ def test_a_gateway_that_answers_for_the_vcenter_is_seen_through(make_sim):
             read(known, [root], vim.Folder, ["name"])
     assert caught.value.error_code == "vcenter_unavailable"
     assert "503" in str(caught.value)
+
+
+def test_a_property_that_comes_without_a_value_is_unset():
+    named, unset = (DynamicProperty(name=name, val=value) for name, value in (("name", "web-1"), ("snapshot", None)))
+    row = props._row(ObjectContent(obj=vim.VirtualMachine("vm-1"), propSet=[named, unset]))
+    assert (row.values, row.get("snapshot", "none")) == ({"name": "web-1"}, "none")

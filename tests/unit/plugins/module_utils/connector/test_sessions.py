@@ -142,7 +142,7 @@ def test_twenty_processes_at_once_make_one_login(make_sim, kept_folder):
     processes = [forks.Process(target=_one_of_many, args=(known, barrier, results)) for dummy in range(many)]
     for process in processes:
         process.start()
-    told = [results.get(timeout=60) for dummy in processes]
+    told = [results.get(timeout=300) for dummy in processes]
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * many

@@ -20,15 +20,6 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Inte
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@pytest.fixture(autouse=True)
-def restored():
-    """Leave the signals as they were."""
-    before = {number: signal.getsignal(number) for number in (*_NUMBERS, signal.SIGURG)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 def _ended(work):
     """Do some work that a signal ends; returns the Interrupted."""
     with pytest.raises(Interrupted) as raised, _signals.as_interrupts():

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vmodl
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.soap import CallStats, Stub
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import StrangeAnswer
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     Server,
     failure,
@@ -126,6 +128,21 @@ def test_a_cookie_that_is_offered_does_not_take_the_place_of_the_sessions():
     stub.cookie = 'vmware_soap_session="theirs"; Path=/'
     assert stub.cookie == 'vmware_soap_session="ours"'
     assert stub.for_login().cookie == ""
+
+
+def test_what_a_newer_vcenter_has_and_this_pyvmomi_does_not_is_told_as_that():
+    state = ENVELOPE.format(
+        """<ContinueRetrievePropertiesExResponse xmlns="urn:vim25"><returnval>
+        <objects><obj type="VirtualMachine">vm-1</obj><propSet><name>runtime.powerState</name>
+        <val xsi:type="VirtualMachinePowerState">hibernating</val></propSet></objects>
+        </returnval></ContinueRetrievePropertiesExResponse>"""
+    ).encode()
+    with web_server(response(state), response(state)) as server:
+        stub = Stub(nobody(server.port), CallStats())
+        collector = vmodl.query.PropertyCollector("propertyCollector", stub)
+        with pytest.raises(StrangeAnswer, match="hibernating") as raised:
+            collector.ContinueRetrievePropertiesEx("1")
+    assert "update that" in raised.value.hint
 
 
 @pytest.mark.parametrize("status", ["502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout"])

@@ -21,6 +21,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Interrupted,
     TaskGone,
 )
+from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     clone,
     in_round,
@@ -204,7 +205,8 @@ def test_a_server_that_is_lost_is_not_asked_to_tidy_up(make_sim):
 def test_a_round_is_shorter_than_a_request_may_take(make_sim):
     """With the shortest time-out a round must not be held back at all, or each would end in it."""
     sim = make_sim("--vms", "0", "--clone-time", "1500ms")
-    with session(sim, connection_timeout=1) as known:
+    with session(sim) as known:
+        known.limit.per_call = 1.0
         (end,) = ends_of(known, [clone(known, "a")])
     assert isinstance(end.result, vim.VirtualMachine)
 
@@ -226,7 +228,7 @@ def test_after_an_interrupt_in_mid_round_the_session_is_as_good_as_before(make_s
     sim = make_sim("--vms", "0", "--parents", "2", "--clone-time", "1h")
     with session(sim) as known:
         started = clone(known, "a")
-        in_round(known, 2, lambda: os.kill(os.getpid(), signal.SIGALRM))
+        in_round(sim, known, 2, lambda: os.kill(os.getpid(), signal.SIGALRM))
         with pytest.raises(Interrupted):
             ends_of(known, [started])
         # The round that vCenter is still busy with went with its collector.
@@ -289,7 +291,8 @@ def test_what_a_round_takes_off_is_waited_for_no_more(shared_sim):
         refs, _states, wait = _power_states(known, 2)
         gone_on = refs[0]._GetMoId()
         assert wait(after_round=lambda left, _changed: left.clear()) == set()
-        assert wait(time.monotonic() + 0.5, after_round=lambda left, _changed: left.discard(gone_on)) == {refs[1]._GetMoId()}
+        with time_over("WaitForUpdatesEx"):
+            assert wait(after_round=lambda left, _changed: left.discard(gone_on)) == {refs[1]._GetMoId()}
 
 
 def test_without_objects_nothing_is_waited_for(shared_sim):

@@ -41,8 +41,8 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connecto
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import tls as under_tls
 
 # How long the waits of these tests may take at the most; those without an end would take much longer.
-SECONDS = 1.0
-MUCH_LONGER = 20.0
+SECONDS = 2.0
+MUCH_LONGER = 60.0
 
 
 def answers(*replies, secure=False):

@@ -21,9 +21,9 @@ ODD = 33 * MIB + 5 * 512
 
 @pytest.fixture
 def disks(make_sim, tools):
-    """Tasks of vmdk against a simulator whose leases live for a second."""
+    """Tasks of vmdk against a simulator of the test's own."""
     assert tools
-    return Disks(make_sim("--vms", "2", "--lease-timeout", "1s", "--clone-time", "10ms"))
+    return Disks(make_sim("--vms", "2", "--clone-time", "10ms", "--lease-timeout", "20s"))
 
 
 @pytest.fixture
@@ -87,9 +87,10 @@ def test_a_session_that_ends_during_an_import_costs_nothing(disks, asked, tmp_pa
 
 
 def silent(disks):
-    """vCenter hears no sign of life any more, and the upload takes longer than the lease lives."""
+    """vCenter hears no sign of life any more, and the lease ends before the upload does."""
     disks.sim.disturb_uploads(rate=MIB // 2, times=0, file="*")
     disks.sim.inject(method="HttpNfcLeaseProgress", do="drop", times=0)
+    disks.sim.inject(method="POST /nfc", do="lease-timeout")
 
 
 def late(disks):

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
+import re
 import threading
 import time
 
@@ -15,21 +17,25 @@ import pytest
 
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, tasks
-from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk import exporting, local, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     ConnectionLost,
     Fault,
     Interrupted,
+    InvalidOption,
     PartialFailure,
     TimedOut,
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
+from ansible_collections.vforge.vsphere.plugins.module_utils._vmfromdisks.model import VmOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat import Flat
+from ansible_collections.vforge.vsphere.plugins.modules import vm_from_disks
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Vms, one, sha256
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Disks, Vms, one, sha256
 from vforge_control import SimulatorError
 
 SIZE = 12 * MIB
@@ -239,7 +245,13 @@ def test_a_disk_may_be_that_of_a_vm_whose_files_vcenter_does_not_know(disks, tmp
     path, name = "[LocalDS_0] images/a.vmdk", "unreadable"
     disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
     disks.sim.create_vm(name, on=False)
-    monkeypatch.setattr(vsphere_disks, "_is_known", lambda row: row.get("name", name) != name)
+    known = vsphere_disks._holders_in
+
+    def unreadable(rows):
+        """What vCenter knows of this VM's disks is nothing."""
+        return known([dataclasses.replace(row, values={"name": name}) if row.get("name") == name else row for row in rows])
+
+    monkeypatch.setattr(vsphere_disks, "_holders_in", unreadable)
     refused = disks.attempt(state="absent", datastore_path=path)
     assert (refused.error.error_code, f"does not know the files of {name}" in str(refused.error)) == ("in_use", True)
 
@@ -279,6 +291,30 @@ def image(tmp_path, size=8 * MIB):
     raw = tmp_path / "a.raw"
     raw.write_bytes((vforge_disks.noise(2 * MIB) + bytes(size)).ljust(size)[: size - 512])
     return raw
+
+
+@pytest.mark.parametrize("verify", ["manifest", "content"])
+def test_an_upload_of_which_the_host_reports_no_digest_is_told_of_where_nothing_else_proves_it(
+    disks, tmp_path, monkeypatch, verify
+):
+    asked = {"state": "imported", "path": str(image(tmp_path)), "verify": verify}
+    disks.run(**asked, datastore_path="[LocalDS_0] images/a.vmdk")
+    assert disks.warnings == []
+    monkeypatch.setattr(lease.Lease, "received", lambda _lease: {})
+    disks.run(**asked, datastore_path="[LocalDS_0] images/b.vmdk")
+    assert ["reports no digest of what it has got" in each for each in disks.warnings] == [True] * (verify == "manifest")
+
+
+def test_an_upload_of_which_the_host_reports_another_digest_is_aborted(disks, tmp_path, monkeypatch):
+    received = lease.Lease.received
+
+    def other(of):
+        return {key: dataclasses.replace(each, digests=(("sha1", "0" * 40),)) for key, each in received(of).items()}
+
+    monkeypatch.setattr(lease.Lease, "received", other)
+    failed = disks.attempt(state="imported", path=str(image(tmp_path)), datastore_path="[LocalDS_0] images/a.vmdk")
+    assert failed.error.error_code == "incomplete_upload"
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
 
 
 def test_an_import_is_done_once_and_proved_by_reading_the_disk(disks, tmp_path):
@@ -696,3 +732,183 @@ def test_the_vm_of_an_import_that_could_not_be_removed_is_removed_by_the_next_ru
     assert not disks.run(**asked).result["changed"]
     assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
     assert disks.run(**asked).total <= 10
+
+
+# What is nobody's
+
+
+def first_class_disk(disks):
+    """The path of a first class disk that no VM has."""
+    disks.sim.govc("disk.create", "-ds", "LocalDS_0", "-size", "4M", "volume")
+    listed = disks.sim.govc("disk.ls", "-ds", "LocalDS_0", "-L", "-l")
+    found = re.search(r"\[LocalDS_0\] \S+\.vmdk", str(listed))
+    assert found is not None, listed
+    return found[0]
+
+
+def test_a_first_class_disk_that_no_vm_has_is_somebodys(disks, tmp_path):
+    """A volume of Kubernetes whose pod does not run."""
+    path, other, raw = first_class_disk(disks), "[LocalDS_0] others/b.vmdk", image(tmp_path)
+    disks.run(state="imported", path=str(raw), datastore_path=other)
+    for asked in (
+        {"state": "absent", "datastore_path": path},
+        {"state": "imported", "path": str(raw), "datastore_path": path, "force": True},
+        {"state": "copied", "datastore_path": other, "destination": path, "force": True},
+    ):
+        for check in (True, False):
+            refused = disks.attempt(check=check, **asked)
+            assert (refused.error.error_code, "is the first class disk volume" in str(refused.error)) == ("in_use", True)
+    refused = Vms(disks.sim).attempt(name="around", disks=[path])
+    assert (refused.error.error_code, "belongs to the first class disk volume" in str(refused.error)) == ("in_use", True)
+    assert disks.run(state="absent", datastore_path=other).result["changed"]
+
+
+def test_first_class_disks_are_listed_once_for_all_disks_of_a_new_vm(disks, tmp_path):
+    first_class_disk(disks)
+    paths, raw = [f"[LocalDS_0] images/{name}.vmdk" for name in "abc"], str(image(tmp_path))
+    for path in paths:
+        disks.run(state="imported", path=raw, datastore_path=path)
+    ran = Vms(disks.sim).run(name="around", disks=paths, cpus=1, memory=512, networks=["VM Network"])
+    assert (ran.called("ListVStorageObject"), ran.result["changed"]) == (1, True)
+
+
+@pytest.mark.usefixtures("tools")
+def test_a_disk_on_storage_of_two_datacenters_is_that_of_a_vm_in_either(make_sim, tmp_path):
+    """Each has a datastore of its own for it."""
+    disks, shared, raw = Disks(make_sim("--datacenters", "2", "--vms", "0")), tmp_path / "shared", str(image(tmp_path))
+    shared.mkdir()
+    for number in (0, 1):
+        at = f"/DC{number}/host/DC{number}_C0/DC{number}_C0_H0"
+        disks.sim.govc("datastore.create", "-type", "local", "-name", f"shared-{number}", "-path", str(shared), at)
+    asked = {"datacenter": "DC0", "datastore_path": "[shared-0] images/a.vmdk"}
+    disks.run(state="imported", path=raw, **asked)
+    there = {"datacenter": "DC1", "networks": ["VM Network"], "cpus": 1, "memory": 512}
+    Vms(disks.sim).run(name="around", disks=["[shared-1] images/a.vmdk"], **there)
+    for more in ({"state": "absent"}, {"state": "imported", "path": raw, "force": True}):
+        refused = disks.attempt(**asked, **more)
+        assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
+    refused = Vms(disks.sim).attempt(name="second", disks=[asked["datastore_path"]], **{**there, "datacenter": "DC0"})
+    assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
+    assert disks.sim.vm("around")["disks"]
+
+
+def test_no_second_vm_is_made_around_a_disk(disks, tmp_path):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    around(disks, path)
+    for check in (True, False):
+        refused = Vms(disks.sim).attempt(name="second", disks=[path], check=check)
+        assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "second")
+
+
+def test_a_vm_whose_disks_a_linked_clone_uses_is_not_removed(disks):
+    vm = disks.sim.create_vm("base", on=False, disks=[{"bytes": MIB}])
+    disks.sim.govc("snapshot.create", "-vm", "base", "-m=false", "cloned")
+    disks.sim.create_vm("clone", on=False)
+    disks.sim.govc("vm.disk.attach", "-vm", "clone", "-ds", "LocalDS_0", "-disk", "base/base.vmdk", "-link=true")
+    named = {"name": "base", "state": "absent", "instance_uuid": vm["instance_uuid"]}
+    for check in (True, False):
+        refused = Vms(disks.sim).attempt(check=check, **named)
+        assert (refused.error.error_code, "used by clone" in str(refused.error)) == ("in_use", True)
+    disks.sim.govc("vm.destroy", "clone")
+    assert Vms(disks.sim).run(**named).result["changed"]
+
+
+@pytest.mark.parametrize("linked", ["-link=false", "-link=true"])
+def test_a_vm_whose_disk_somebody_else_has_is_not_removed(disks, tmp_path, linked):
+    """A VM goes with all of its disks."""
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    around(disks, path)
+    if linked == "-link=true":
+        disks.sim.govc("snapshot.create", "-vm", "around", "-m=false", "cloned")
+    disks.sim.create_vm("other", on=False)
+    disks.sim.govc("vm.disk.attach", "-vm", "other", "-ds", "LocalDS_0", "-disk", "images/a.vmdk", linked)
+    named = {"name": "around", "state": "absent", "instance_uuid": disks.sim.vm("around")["instance_uuid"]}
+    for check in (True, False):
+        refused = Vms(disks.sim).attempt(check=check, **named)
+        assert (refused.error.error_code, "used by other" in str(refused.error)) == ("in_use", True)
+
+
+@pytest.mark.parametrize(("count", "allowed"), [(4, True), (5, False)])
+def test_ide_has_four_places(count, allowed):
+    asked = {"name": "a", "disks": [f"[ds] a/{number}.vmdk" for number in range(count)], "controller": "ide"}
+    with contextlib.nullcontext() if allowed else pytest.raises(InvalidOption):
+        VmOptions.from_params(accepted(vm_from_disks.argument_spec(), asked))
+
+
+# What an export is of
+
+
+def test_another_snapshot_of_the_same_name_is_exported_again(disks, vm, tmp_path):
+    asked = {"state": "exported", "vm": vm, "disk": "scsi0:0", "snapshot": {"name": "now"}, "path": str(tmp_path / "out.vmdk")}
+    disks.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "now")
+    first = one(disks.run(**asked).result)
+    assert not disks.run(**asked).result["changed"]
+    disks.sim.govc("snapshot.remove", "-vm", "web-1", "*")
+    disks.sim.govc("vm.power", "-on", "web-1")
+    disks.sim.write_disk("web-1", offset=2 * MIB, length=5120, seed=9)
+    disks.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "now")
+    assert disks.run(**asked, check=True).result["changed"]
+    second = one(disks.run(**asked).result)
+    assert (second["actions"], second["content_sha256"] != first["content_sha256"]) == (["exported"], True)
+
+
+def test_a_disk_that_is_off_and_comes_by_a_lease_comes_once(disks, vm, tmp_path):
+    asked = {"state": "exported", "vm": vm, "disk": "scsi0:0", "path": str(tmp_path / "out.vmdk")}
+    disks.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "before")
+    first = one(disks.run(**asked).result)
+    assert (first["transport"], first["actions"]) == ("lease", ["exported"])
+    again = disks.run(**asked)
+    assert (again.result["changed"], one(again.result)["fetched"], again.total <= 10) == (False, 0, True)
+    disks.sim.govc("vm.power", "-on", "web-1")
+    disks.sim.write_disk("web-1", offset=2 * MIB, length=5120, seed=9)
+    # Of a running VM a later state comes only where that is asked for.
+    assert not disks.run(**asked).result["changed"]
+    disks.sim.govc("vm.power", "-off", "web-1")
+    last = one(disks.run(**asked).result)
+    assert (last["actions"], last["content_sha256"] != first["content_sha256"]) == (["exported"], True)
+
+
+def test_what_is_to_come_over_the_datastore_does_not_come_otherwise(disks, vm, tmp_path, monkeypatch):
+    monkeypatch.setattr(task, "_flat", lambda _files, _disk: None)
+    asked = {"state": "exported", "vm": vm, "disk": "scsi0:0", "path": str(tmp_path / "out.vmdk")}
+    refused = disks.attempt(**asked, transport="datastore")
+    assert (refused.error.error_code, refused.error.details["option"]) == ("invalid_option", "transport")
+    assert not list(tmp_path.glob("out*"))
+    assert one(disks.run(**asked).result)["transport"] == "lease"
+
+
+def test_a_download_is_not_gone_on_with_where_nobody_says_when_the_file_was_changed(tmp_path):
+    place = local.Workplace(str(tmp_path), str(tmp_path / "a.vmdk"), None)
+    (tmp_path / exporting.RAW_NAME).write_bytes(bytes(8))
+    for changed, done in (("Sun", 4), ("", 0)):
+        mark = {"size": 8, "changed": changed, "capacity": 8}
+        (tmp_path / "state.json").write_text(json.dumps({**mark, "done": 4}))
+        assert exporting._done(place, mark) == done
+
+
+def test_a_disk_that_was_not_read_back_is_where_that_is_asked_for(disks, tmp_path, monkeypatch):
+    raw, read_back, times = image(tmp_path), task._read_back, []
+
+    def counted(*asked):
+        times.append(1)
+        return read_back(*asked)
+
+    monkeypatch.setattr(task, "_read_back", counted)
+    asked = {"state": "imported", "path": str(raw), "datastore_path": "[LocalDS_0] images/a.vmdk"}
+    disks.run(**asked)
+    for count in (1, 1):
+        assert not disks.run(**asked, verify="content").result["changed"]
+        assert len(times) == count
+    other = "[LocalDS_0] images/b.vmdk"
+    disks.run(**{**asked, "datastore_path": other})
+    around(disks, other)
+    disks.sim.govc("vm.power", "-on", "around")
+    disks.sim.write_disk("around", key=disks.sim.vm("around")["disks"][0]["key"], offset=4096, length=5120, seed=3)
+    disks.sim.govc("vm.power", "-off", "around")
+    for check in (True, False):
+        refused = disks.attempt(check=check, **{**asked, "datastore_path": other}, verify="content")
+        assert (refused.error.error_code, "has another content" in str(refused.error)) == ("incomplete_upload", True)
+    assert not disks.run(**{**asked, "datastore_path": other}).result["changed"]

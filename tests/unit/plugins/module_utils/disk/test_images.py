@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -109,6 +110,17 @@ def test_what_the_earlier_form_had_besides_goes(raw, tmp_path):
     assert (tmp_path / "a-flat.vmdk").exists()
     converted(raw, target, "vmdk", "streamOptimized", force=True)
     assert not (tmp_path / "a-flat.vmdk").exists()
+
+
+def test_a_disk_stays_where_a_new_one_cannot_come_to_its_place(raw, tmp_path):
+    target = tmp_path / "a.vmdk"
+    converted(raw, target)
+    old = target.read_bytes()
+    (tmp_path / "a-flat.vmdk").mkdir()
+    with pytest.raises(InvalidOption, match="it is a folder"):
+        converted(raw, target, "vmdk", "monolithicFlat", force=True)
+    assert target.read_bytes() == old
+    assert not converted(raw, target)["changed"]
 
 
 def test_check_mode_makes_nothing(raw, tmp_path):
@@ -310,6 +322,87 @@ def test_a_note_counts_only_for_the_file_it_was_made_for(raw, tmp_path):
     assert local.noted(str(target)) == {}
     (tmp_path / ".a.vmdk.vforge").write_bytes(b"{")
     assert local.noted(str(target)) == {}
+
+
+@pytest.mark.parametrize("subformat", ["monolithicFlat", "twoGbMaxExtentFlat"])
+def test_a_note_counts_only_for_all_files_of_the_disk(raw, tmp_path, subformat):
+    target = tmp_path / "a.vmdk"
+    converted(raw, target, "vmdk", subformat)
+    assert not converted(raw, target, "vmdk", subformat)["changed"]
+    (extent,) = (file for file in tmp_path.glob("a-*.vmdk"))
+    with extent.open("r+b") as file:
+        file.write(b"other")
+    assert local.noted(str(target)) == {}
+    extent.unlink()
+    assert local.noted(str(target)) == {}
+
+
+@pytest.mark.parametrize("subformat", ["streamOptimized", "twoGbMaxExtentFlat"])
+def test_a_run_that_ends_while_a_disk_comes_to_its_place_is_followed_by_one_that_knows_it(
+    raw, judges, tmp_path, monkeypatch, subformat
+):
+    target = tmp_path / "a.vmdk"
+    converted(raw, target, "vmdk", subformat)
+    old = target.read_bytes()
+    raw.write_bytes(raw.read_bytes()[:-MIB])
+    replace, moved = os.replace, []
+
+    def killed_at(place):
+        def move(source, name, **where):
+            if os.fspath(source).endswith((".vmdk", ".vmdk.vforge-part/a.vmdk")) and len(moved) == place:
+                raise KeyboardInterrupt
+            moved.append(name)
+            replace(source, name, **where)
+
+        return move
+
+    for place in (0, 1, 2):
+        moved.clear()
+        monkeypatch.setattr(local.os, "replace", killed_at(place))
+        with contextlib.suppress(KeyboardInterrupt):
+            converted(raw, target, "vmdk", subformat)
+        monkeypatch.setattr(local.os, "replace", replace)
+        # Never is the old disk's own file there with parts of the new one.
+        assert not target.exists() or subformat == "streamOptimized" or target.read_bytes() != old
+    entry = one(converted(raw, target, "vmdk", subformat))
+    assert entry["capacity"] == raw.stat().st_size
+    judges.same(target, "vmdk", raw)
+
+
+def test_what_was_noted_holds_until_the_new_disk_is_in_its_place(raw, tmp_path):
+    target = tmp_path / "a.vmdk"
+    converted(raw, target)
+    before = local.noted(str(target))
+    local._note(str(target), {"kind": "new"}, {"a.vmdk": {"size": 1, "mtime": 2}})
+    assert local.noted(str(target)) == before
+    target.write_bytes(b"x")
+    os.utime(target, ns=(2, 2))
+    assert local.noted(str(target)) == {"kind": "new"}
+
+
+def test_what_releases_before_have_noted_counts(raw, tmp_path):
+    target = tmp_path / "a.vmdk"
+    converted(raw, target)
+    note = tmp_path / ".a.vmdk.vforge"
+    known = json.loads(note.read_bytes())
+    own = known.pop("files")["a.vmdk"]
+    note.write_text(json.dumps({**known, "file": own}))
+    assert not converted(raw, target)["changed"]
+
+
+def test_what_a_killed_run_has_left_goes_with_the_disk(raw, tmp_path):
+    target = tmp_path / "a.vmdk"
+    converted(raw, target)
+    for name in (".a.vmdk.vforge-part", ".a.vmdk.stream.vforge-part"):
+        (tmp_path / name).mkdir(mode=0o700)
+        (tmp_path / name / "half").write_bytes(b"half")
+    assert alone(state="absent", path=str(target), check=True)["changed"]
+    assert alone(state="absent", path=str(target))["changed"]
+    assert list(tmp_path.iterdir()) == [raw]
+    assert not alone(state="absent", path=str(target))["changed"]
+    (tmp_path / ".a.vmdk.vforge-part").mkdir(mode=0o700)
+    assert alone(state="absent", path=str(target))["changed"]
+    assert list(tmp_path.iterdir()) == [raw]
 
 
 def test_the_digest_is_that_of_the_content_in_every_format(raw, tmp_path):

@@ -306,10 +306,29 @@ def test_a_disk_that_cannot_be_read_says_why(tool):
     assert "delta disk" in disk["transports"][0]["reason"]
 
 
+@pytest.mark.usefixtures("boxed")
+def test_a_first_class_disk_that_a_vm_has_is_what_that_vm_has(tool):
+    told = tool.sim.govc("disk.create", "-ds", "LocalDS_0", "-size", "4M", "scratch")
+    tool.sim.govc("disk.attach", "-vm", "box", "-ds", "LocalDS_0", str(told).strip())
+    asked = {"first_class_disk": {"name": "scratch", "datastore": "LocalDS_0"}}
+    found = tool.run(question="info", **asked).result["disk"]
+    assert (found["vm"], found["name"], found["transports"][0]["usable"]) == ("box", "scratch", True)
+    assert tool.run(question="dump", count=1, **asked).result["dump"][0].startswith("000000000000  00 00")
+    tool.sim.govc("vm.power", "-on", "box")
+    found = tool.run(question="info", **asked).result["disk"]
+    assert (found["capacity"], found["transports"][0]["usable"]) == (4 * MIB, False)
+    assert "has locked the file" in found["transports"][0]["reason"]
+    assert tool.attempt(question="dump", **asked).code == "disk_not_readable"
+
+
 def test_a_first_class_disk_is_asked_about_by_id_and_by_name(tool, tmp_path):
     told = tool.sim.govc("disk.create", "-ds", "LocalDS_0", "-size", "4M", "scratch")
     found = tool.run(question="info", first_class_disk={"name": "scratch", "datastore": "LocalDS_0"}).result["disk"]
     assert (found["name"], found["capacity"], len(found["chain"])) == ("scratch", 4 * MIB, 1)
+    ways = {way["name"]: way for way in found["transports"]}
+    assert list(ways) == ["datastore_http", "export", "hotadd", "nbd"]
+    assert [name for name, way in ways.items() if way["usable"]] == ["datastore_http"]
+    assert "no VM has it" in ways["export"]["reason"]
     by_id = {"first_class_disk": {"id": found["id"], "datastore": "LocalDS_0"}}
     assert found["id"] in str(told)
     assert tool.run(question="dump", count=1, **by_id).result["dump"][0].startswith("000000000000  00 00")

@@ -15,8 +15,11 @@ from hypothesis import strategies as some
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._evc import plan
 from ansible_collections.vforge.vsphere.plugins.module_utils._evc.model import (
+    ACTIVE_VMS,
+    ActiveVm,
     EvcVm,
     HostCpu,
+    Obstacle,
     Options,
     Release,
     mark,
@@ -46,6 +49,8 @@ def options(**given_options):
         ({"vm": {"name": "a"}, "mode": "highest"}, "mode"),
         ({"vm": {"name": "a"}, "mode": "x", "graphics_mode": "y"}, "graphics_mode"),
         ({"cluster": "c", "mode": "x", "power_cycle": True}, "power_cycle"),
+        ({"cluster": "c", "mode": "x", "vms": [{"name": "a"}]}, "power_cycle"),
+        ({"cluster": "c", "state": "absent", "vms": [{"name": "a"}], "power_cycle": True}, "vms"),
         ({"vms": [], "mode": "x"}, "cluster"),
         ({"vm": {"name": "a"}, "mode": "x", "tools_timeout": 0}, "tools_timeout"),
         (
@@ -109,6 +114,71 @@ def test_a_run_goes_on_where_another_was_ended(vm, given_options, mode, steps):
     )
     assert decided.refusal is None
     assert list(decided.steps) == steps
+
+
+WITH_CLUSTER = {"cluster": "c", "vms": [{"name": "a"}], "mode": "x", "power_cycle": True}
+OLD = {"needs": Needs(hardware="vmx-11")}
+
+
+@pytest.mark.parametrize(
+    ("vm", "in_way", "more", "steps"),
+    [
+        ({**ON, **OLD}, True, {}, CYCLE),
+        ({**ON, **OLD, "mark": "tools"}, True, {}, CYCLE[1:]),
+        # What is not in the way goes on running, and is off only as somebody wants it to be.
+        ({**ON, **OLD}, False, {}, []),
+        ({**OFF, **OLD}, False, {}, []),
+        ({**OFF, **OLD, "mark": "tools"}, False, {}, CYCLE[3:]),
+        ({**ON, **OLD, "mark": "tools"}, False, {}, CYCLE[4:]),
+        ({**ON, "tools": False}, True, {"force": True}, CYCLE),
+        ({**ON, "tools": False}, True, {}, "force"),
+        ({"power_state": "suspended"}, True, {"force": True}, "vms"),
+    ],
+)
+def test_vms_are_off_while_their_cluster_gets_its_mode(vm, in_way, more, steps):
+    found = EvcVm(moid="vm-1", name="a", path="/a", supported=False, **{"needs": NEEDS, **vm})
+    decided = plan.decide_restart(found, options(**WITH_CLUSTER, **more), in_way)
+    if isinstance(steps, str):
+        assert decided.refusal.details["option"] == steps
+    else:
+        assert decided.refusal is None
+        assert list(decided.steps) == steps
+
+
+def active(name):
+    return ActiveVm(moid=name, name=name, host="h", power_state="poweredOn")
+
+
+@pytest.mark.parametrize(
+    ("off", "left"),
+    [
+        ((), [(("a", "b"), ("c",)), ((), ()), ((), ())]),
+        (("a", "c"), [(("b",), ()), ((), ()), ((), ())]),
+        (("a", "b", "c"), [((), ()), ((), ())]),
+    ],
+)
+def test_what_is_in_the_way_when_some_vms_are_off(off, left):
+    found = [
+        Obstacle(ACTIVE_VMS, ("h",), (active("a"), active("b")), (active("c"),)),
+        Obstacle("evc_mode_unsupported_by_hosts", ("h",)),
+        # A host of which vCenter names no VM, and on which none is seen.
+        Obstacle(ACTIVE_VMS, ("h2",), unnamed=("h2",)),
+    ]
+    assert plan.in_way(found) == {"a", "b", "c"}
+    names = [(tuple(vm.name for vm in each.vms), tuple(vm.name for vm in each.within)) for each in plan.without(found, off)]
+    assert names == left
+
+
+def test_a_vm_without_a_mode_of_its_own_says_why():
+    vm = EvcVm(moid="vm-1", name="a", path="/a", power_state="poweredOff", supported=False, needs=NEEDS)
+    refused = plan.decide_vm(vm, options(vm={"name": "a"}, mode="x"), LOW).refusal
+    assert "as vCenter says" in str(refused)
+    assert "hardware version is" not in str(refused)
+
+
+def test_a_vcenter_that_shows_no_modes_is_told_of():
+    with pytest.raises(InvalidOption, match="It offers none, or does not show them"):
+        Release(()).mode("intel-haswell")
 
 
 @settings(max_examples=40)

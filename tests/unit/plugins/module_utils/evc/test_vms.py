@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 import time
+import types
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Task
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault, NotAttempted, TimedOut
-from ansible_collections.vforge.vsphere.plugins.module_utils._evc import plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc import cycle, plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc.cycle import VmItem
 from ansible_collections.vforge.vsphere.plugins.module_utils._evc.model import EvcVm
-from ansible_collections.vforge.vsphere.plugins.module_utils._evc.vms import VmItem
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import vm
+from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.evc.running import Evc
 
 
@@ -248,9 +250,10 @@ def test_one_slow_guest_leaves_no_other_vm_off_when_the_time_is_over(start, monk
     slow = evc.vm("evc-slow")["self"]["value"]
     monkeypatch.setattr(vm, "shut_down_guest", lambda session, moid: asked(session, moid) if moid != slow else None)
     # The marks take of the time of the task, and so the wait ends with that.
-    evc.sim.latency(1200, "ReconfigVM_Task")
-    failed = evc.vms("intel-haswell", "evc-slow", "evc-fast", power_cycle=True, shutdown_timeout=2, timeout=3)
-    assert "did not shut down within timeout (3 s)" in failed.vms[0]["error"]["msg"]
+    given = {"power_cycle": True, "shutdown_timeout": 299, "timeout": 300}
+    with time_over("ReconfigVM_Task", seconds=10), time_over("WaitForUpdatesEx", saying="poweredOff", seconds=301):
+        failed = evc.vms("intel-haswell", "evc-slow", "evc-fast", **given)
+    assert "did not shut down within timeout (300 s)" in failed.vms[0]["error"]["msg"]
     assert failed.vms[1]["actions"] == ["shut_down", "powered_on"]
     assert evc.vm("evc-fast")["runtime"]["powerState"] == "poweredOn"
     assert (has_mark(evc, "evc-slow"), has_mark(evc, "evc-fast")) == (True, False)
@@ -277,13 +280,32 @@ def test_what_went_off_while_the_wait_was_broken_off_is_started_again(start, mon
 def test_each_wait_has_its_whole_time_from_where_it_begins(start, monkeypatch):
     evc = start("xeon-broadwell")
     evc.make("evc-waits")
-    evc.sim.latency(600, "ReconfigVM_Task")
-    waited, left = Task.wait_until, []
+    waited, left, now = Task.wait_until, [], [time.monotonic()]
+    change = vm.start_config_change
+
+    def slow(*given):
+        now[0] += 100
+        return change(*given)
 
     def noted(task, *given, deadline, **more):
-        left.append(deadline - time.monotonic())
+        left.append(deadline - now[0])
         return waited(task, *given, deadline=deadline, **more)
 
+    # The marks take of the time.
+    monkeypatch.setattr(vm, "start_config_change", slow)
+    monkeypatch.setattr(cycle, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(Task, "wait_until", noted)
     assert evc.vms("intel-haswell", "evc-waits", power_cycle=True, shutdown_timeout=50, tools_timeout=60).error is None
-    assert left == [pytest.approx(50, abs=0.4), pytest.approx(60, abs=0.4)]
+    assert left == pytest.approx([50, 60])
+
+
+def test_masks_that_are_not_complete_hide_what_they_name_alone(start):
+    """A VM with them finds what its mode does not name, and needs it where it moves."""
+    evc = start("xeon-skylake")
+    needs = {}
+    for name, complete in (("evc-whole", True), ("evc-part", False)):
+        evc.make(name, on=False)
+        assert evc.vms("intel-haswell", name, complete_masks=complete).one["actions"] == ["mode_set"]
+        evc.sim.govc("vm.power", "-on", name)
+        needs[name] = {each["key"] for each in evc.vm(name)["runtime"]["featureRequirement"]}
+    assert needs["evc-whole"] < needs["evc-part"]

@@ -342,6 +342,15 @@ def test_a_dated_package_that_is_fresh_is_enough(exports):
     assert second.total <= 10
 
 
+def test_a_fresh_package_that_is_not_as_consistent_as_asked_is_not_enough(exports):
+    name = exports.vm(on=True)
+    exports.sim.patch_guest(name, tools="running")
+    dated = {"vm": name, "dated": True, "fresh_hours": 1}
+    assert one(exports.run(**dated, quiesce="no"))["package"]["consistency"] == "crash"
+    assert exports.run(**dated, quiesce="try").result["changed"] is False
+    assert exports.run(**dated, quiesce="require", check=True).result["changed"] is True
+
+
 def test_nothing_is_removed_of_a_vm_whose_export_failed(exports):
     name = exports.vm(data=8)
     exports.run(vm=name, package="first")

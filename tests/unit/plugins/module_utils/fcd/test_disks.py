@@ -190,6 +190,15 @@ def test_a_vmdk_is_registered_once(disks):
     assert entry(missing)["error"]["error_code"] == "file_not_found"
 
 
+def test_a_vmdk_of_another_datastore_is_not_that_of_this_one(disks):
+    """There is one of this path on both, and vCenter looks on one."""
+    disks.govc("datastore.disk.create", "-ds", "LocalDS_0", "-size", "16M", "loose.vmdk")
+    for check in (True, False):
+        refused = disks.attempt(check=check, disks=[{"name": "x", "register": "[elsewhere] loose.vmdk"}])
+        assert (refused.code, refused.error.details["option"]) == ("invalid_option", "register")
+        assert refused.called("RegisterDisk") == 0
+
+
 def test_tags_are_attached_and_detached(disks):
     disks.govc("tags.category.create", "environment")
     for name in ("production", "test"):

@@ -105,6 +105,44 @@ def test_snapshots_that_metadata_names_are_no_orphans(disks):
     assert disks.info(orphans=True).result["orphan_snapshots"] == []
 
 
+def test_a_disk_at_the_top_of_a_datastore_is_where_it_should_be(disks):
+    disks.many(1)
+    disks.govc("datastore.disk.create", "-ds", "LocalDS_0", "-size", "16M", "loose.vmdk")
+    loose = entry(disks.one(name="loose", register="[LocalDS_0] loose.vmdk"))["id"]
+    orphans = {each["id"]: each["reasons"] for each in disks.info(orphans=True).result["orphans"]}
+    assert orphans[loose] == ["not_attached"]
+
+
+def test_of_a_folder_that_cannot_be_listed_nobody_knows_what_is_gone(disks):
+    disks.many(1)
+    disks.govc("datastore.mkdir", "-ds", "LocalDS_0", "own")
+    disks.govc("datastore.disk.create", "-ds", "LocalDS_0", "-size", "16M", "own/disk.vmdk")
+    disks.one(name="own", register="[LocalDS_0] own/disk.vmdk")
+    disks.sim.inject(method="SearchDatastore_Task", nth=1, do="fault", fault="CannotAccessFile")
+    found = disks.info(orphans=True, parallel=1).result["orphans"]
+    assert [each["reasons"] for each in found] == [["not_attached"]] * 2
+
+
+def test_a_snapshot_is_referred_to_by_disks_that_are_not_asked_about(disks):
+    first = entry(disks.one(name="first", size="8 MiB"))["id"]
+    snapshot = entry(disks.snapshots({"disk": {"name": "first"}, "description": "s"}))["id"]
+    disks.one(name="second", size="8 MiB", metadata={"backup": f"of {snapshot}"})
+    for asked in ({"ids": [first]}, {"names": ["first"]}):
+        result = disks.info(orphans=True, **asked).result
+        assert [each["name"] for each in result["disks"]] == ["first"]
+        assert result["orphan_snapshots"] == []
+
+
+def test_with_details_a_snapshot_says_its_file_too(disks):
+    """By that it is known whether another disk rests on it."""
+    disks.one(name="d", size="8 MiB")
+    disks.snapshots({"disk": {"name": "d"}, "description": "s"})
+    ((plain,),) = (disk["snapshots"] for disk in disks.info().result["disks"])
+    ((whole,),) = (disk["snapshots"] for disk in disks.info(details=True).result["disks"])
+    assert plain["path"]
+    assert whole["path"] == plain["path"]
+
+
 def test_govc_sees_what_we_make_and_we_what_govc_makes(disks):
     ours = entry(disks.one(name="ours", size="8 MiB"))["id"]
     theirs = disks.govc("disk.create", "-ds", "LocalDS_0", "-size", "8M", "theirs").strip()

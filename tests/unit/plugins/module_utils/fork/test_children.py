@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks as tasks_of_vcenter
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted
+from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fork.running import named
 
 
@@ -29,6 +30,17 @@ def test_a_child_that_did_not_come_with_the_end_of_its_task_is_read(forks, monke
     real = tasks_of_vcenter._task_end
     monkeypatch.setattr(tasks_of_vcenter, "_task_end", lambda moid, info, gone: real(moid, {**info, "info.result": None}, gone))
     assert forks.run(children=named("web-1")).actions == {"web-1": "created"}
+
+
+def test_children_that_did_not_come_with_the_end_of_a_task_are_known_all_the_same(forks, monkeypatch):
+    """A parent that is taken for one without children would be reset under them."""
+    forks.run(children=named("web-1"))
+    real = tasks_of_vcenter._task_end
+    monkeypatch.setattr(tasks_of_vcenter, "_task_end", lambda moid, info, gone: real(moid, {**info, "info.result": None}, gone))
+    ran = forks.attempt(state="enabled", allow_reset=True)
+    assert ran.error is not None
+    assert "while non-persistent children of it run" in str(ran.error)
+    assert forks.quiesced()
 
 
 def test_what_a_task_of_many_children_costs(start):
@@ -281,7 +293,15 @@ def test_an_interrupt_leaves_an_exact_account(forks, doing):
 
 def test_a_guest_that_reports_no_address_of_its_own_is_told(start):
     forks = start()
-    ran = forks.attempt(children=named("web-1"), on_wake=["echo woken\n"], wait_for_ip_address=True, timeout=6)
+    asked = {"children": named("web-1"), "on_wake": ["echo woken\n"], "wait_for_ip_address": True, "timeout": 600}
+
+    def woken():
+        while not any(" ok " in str(value) for value in forks.sim.vm("web-1")["extra_config"].values()):
+            pass  # it is soon
+
+    # The fifth filter is that of the wait for what children report.
+    with time_over("WaitForUpdatesEx", since=("CreateFilter", 5)):
+        ran = forks.meanwhile("CreateFilter", 5, woken, **asked)
     child = ran.children["web-1"]
     assert (child["error"]["error_code"], child["changed"], child["ip"]) == ("ip_timeout", True, None)
     assert "parent's MAC" in child["error"]["msg"]

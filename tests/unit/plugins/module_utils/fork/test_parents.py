@@ -55,8 +55,8 @@ def test_check_mode_logs_in_to_the_guest_and_changes_nothing(start):
 
 
 def test_check_mode_does_not_fail_for_tools_that_a_real_run_would_wait_for(start):
-    forks = start("--guest-time", "5s")
-    forks.sim.govc("vm.power", "-reset", "golden-parent")
+    forks = start()
+    forks.sim.patch_vm("golden-parent", tools="notRunning")
     ran = forks.run(check=True, children=named("web-1"))
     assert (ran.one["actions"], ran.actions) == (["enabled", "quiesced"], {"web-1": "created"})
     assert "ValidateCredentialsInGuest" not in ran.calls
@@ -162,7 +162,7 @@ def test_a_script_that_fails_tells_why_and_leaves_nothing(start, asked, code, wo
 def test_a_command_that_never_ends_and_never_quiesces_is_ended(start):
     forks = start()
     forks.sim.patch_guest("golden-parent", hang="vmtoolsd*")
-    ran = forks.attempt(timeout=3)
+    ran = forks.late("WaitForUpdatesEx", since=("StartProgramInGuest", 1))
     assert ran.code == "quiesce_timeout"
     assert not any(process["running"] for process in forks.sim.vm("golden-parent")["guest"]["processes"])
     assert forks.left_in_guest() == []
@@ -181,7 +181,7 @@ def test_a_command_that_never_ends_and_never_quiesces_is_ended(start):
 def test_what_stands_in_the_way_is_told(start, spoil, code):
     forks = start()
     spoil(forks.sim)
-    ran = forks.attempt(timeout=3)
+    ran = forks.late("WaitForUpdatesEx") if code == "guest_tools_not_running" else forks.attempt()
     assert ran.code == code
     assert ran.one["error"]["msg"]
     assert not forks.quiesced()
@@ -278,5 +278,5 @@ def test_a_script_that_fails_in_a_child_is_the_failure_of_that_child(start):
 
 
 def test_a_script_that_does_not_end_in_a_child_is_late(start):
-    ran = start().attempt(on_wake=["sleep 3600\n"], children=named("web-1"), timeout=5)
+    ran = start().late("WaitForUpdatesEx", saying=" running'", on_wake=["sleep 3600\n"], children=named("web-1"))
     assert ran.children["web-1"]["error"]["error_code"] == "wake_timeout"

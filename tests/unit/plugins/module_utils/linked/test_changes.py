@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone import read
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.linked.running import options
 
@@ -74,6 +75,26 @@ def test_a_source_that_got_delta_disks_is_changed_whatever_becomes_of_the_clones
         assert (ran.result["source"]["changed"], ran.result["source"]["actions"]) == (True, ["delta_disks_added"])
     assert failed.clones["a"]["changed"] is False
     assert tasks.run(**asked, name="a").result["source"]["changed"] is False
+
+
+def test_a_raw_device_gets_no_delta_disk_and_is_named_before_anything_is_changed(start):
+    tasks = start()
+    tasks.sim.create_vm("raw", on=False, disks=[{"bytes": 1048576}, {"bytes": 1048576, "rdm": "virtualMode"}])
+    asked = {"source": {"name": "raw"}, "snapshot": None, "name": "a", "add_delta_disks": True}
+    for check in (True, False):
+        refused = tasks.attempt(**asked, check=check)
+        assert "No delta disk can be put on Hard disk 2 of /DC0/vm/raw" in str(refused.error)
+        assert refused.error.details["option"] == "add_delta_disks"
+        assert refused.called("ReconfigVM_Task") == refused.called("CloneVM_Task") == 0
+
+
+def test_a_source_that_is_removed_while_it_is_looked_at_is_told_as_such(start, monkeypatch):
+    tasks = start()
+    tasks.sim.create_vm("plain", on=False)
+    monkeypatch.setattr(read, "read_disks", lambda *_args: {})
+    ran = tasks.attempt(source={"name": "plain"}, snapshot=None, name="a", add_delta_disks=True)
+    assert "The source is not there any more." in str(ran.error)
+    assert ran.called("CloneVM_Task") == 0
 
 
 def test_a_running_vm_and_a_template_get_no_delta_disk(start):

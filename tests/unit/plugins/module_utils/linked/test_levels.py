@@ -75,7 +75,7 @@ def test_who_comes_while_it_is_cloned_waits_too(start):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         # Its guest is up before it is shut down again, by Tools, to be published.
         making = pool.submit(lambda: tasks.attempt(**_LEVEL, wait_for_ip_address=True, timeout=60))
-        assert tasks.sim.called("CloneVM_Task", 1, within=30)
+        assert tasks.sim.called("CloneVM_Task", 1, within=120)
         while "level" not in tasks.names() and not making.done():
             pass
         waiting = pool.submit(lambda: tasks.attempt(**_LEVEL, timeout=60))
@@ -89,10 +89,10 @@ def test_who_comes_while_it_is_cloned_waits_too(start):
 def test_who_waits_too_long_is_told_what_to_do(start):
     tasks = start()
     tasks.run(**_LEVEL, owner="pipeline 7")
-    ran = tasks.attempt(**_LEVEL, timeout=1)
+    ran = tasks.late("WaitForUpdatesEx", **_LEVEL)
     told = ran.clones["level"]["error"]
     assert (told["error_code"], told["owner"]) == ("template_not_ready", "pipeline 7")
-    mine = tasks.run(**_LEVEL, owner="pipeline 7", timeout=5)
+    mine = tasks.run(**_LEVEL, owner="pipeline 7")
     assert (mine.actions, mine.clones["level"]["ready"]) == ({"level": "unchanged"}, False)
 
 

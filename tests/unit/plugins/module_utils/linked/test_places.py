@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone import read
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import compute
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
+
 
 def test_each_clone_goes_to_the_host_that_it_names(start):
     tasks = start()
@@ -133,3 +137,17 @@ def test_a_host_in_maintenance_is_refused_where_it_was_named_and_passed_over_whe
     tasks.sim.host_state(own.rsplit("/", 1)[-1], maintenance=True)
     tasks.run(name="a")
     assert tasks.sim.vm("a")["host"] not in (own, "/DC0/host/DC0_C0/DC0_C0_H1")
+
+
+def test_a_cluster_whose_pools_cannot_be_read_is_told_with_what_to_do(start, monkeypatch):
+    monkeypatch.setattr(compute, "pools_in", lambda _rows: iter(()))
+    ran = start().attempt(name="a")
+    assert "the root resource pool of DC0_C0 cannot be read" in str(ran.error)
+    assert ran.error.details["option"] == "resource_pool"
+    assert ran.called("CloneVM_Task") == 0
+
+
+def test_a_host_that_is_gone_by_then_sees_nothing(start):
+    tasks = start()
+    with session(tasks.sim) as known:
+        assert read.read_reach(known, ["host-0"]) == {"host-0": compute.Surroundings()}

@@ -12,6 +12,7 @@ from pyVmomi import vim
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.model import version_name
+from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, content
 
@@ -241,7 +242,9 @@ def test_a_new_version_takes_the_name_and_the_old_one_goes_when_nothing_depends_
 def test_a_template_that_is_ready_stays_so_when_the_time_is_over_before_old_versions_are_gone(templates, source):
     templates.run(source)
     templates.sim.inject(method="Destroy_Task", do="delay", times=0)
-    ran = templates.run(newer(source), on_mismatch="replace", remove_old_versions=True, timeout=5)
+    # When the names are swapped, three seconds are left.
+    with time_over("WaitForUpdatesEx", since=("Rename_Task", 2), saying="success", seconds=597):
+        ran = templates.run(newer(source), on_mismatch="replace", remove_old_versions=True, timeout=600)
     assert (ran.result["actions"], ran.result["template"]["state"]) == (["imported", "swapped"], "ready")
     assert ran.result["removed_versions"] == []
     assert "not every other version of it was removed in the time allowed" in "".join(templates.warnings)
@@ -306,6 +309,21 @@ def test_strangers_are_left_alone(templates, source):
         assert ran.code == "name_taken"
     templates.sim.govc("folder.create", "/DC0/vm/things")
     assert templates.attempt(source, name="things").code == "name_taken"
+
+
+@pytest.mark.parametrize("given", [{}, {"on_mismatch": "replace"}, {"check": True}, {"state": "absent"}])
+def test_a_vm_that_vcenter_does_not_reach_is_not_waited_for(templates, source, given):
+    templates.sim.create_vm("web", folder="/DC0/vm", connection="inaccessible")
+    ran = templates.attempt(source, timeout=3600, **given)
+    assert ran.code == "name_taken"
+    assert "taken by a VM that is inaccessible" in str(ran.error)
+
+
+def test_a_state_that_lets_no_import_begin_is_told_as_vcenter_does(templates, source):
+    templates.sim.inject(method="ImportVApp", do="fault", fault="InvalidState", message="The host is shutting down.", times=0)
+    ran = templates.attempt(source)
+    assert ran.code == "invalid_state"
+    assert "The host is shutting down (InvalidState)." in str(ran.error)
 
 
 def test_it_is_removed_but_not_from_under_its_clones(templates, source):

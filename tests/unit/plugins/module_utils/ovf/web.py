@@ -234,9 +234,16 @@ def certificate(
         .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
     )
+    # From 3.13 on Python wants these of certificates (RFC 5280).
+    signer = issuer.key if issuer else key
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+    builder = builder.add_extension(authority, critical=False)
+    if ca and not any(isinstance(extension, x509.KeyUsage) for extension in extensions):
+        extensions = (*extensions, key_usage("digital_signature", "key_cert_sign", "crl_sign"))
     for extension in extensions:
         builder = builder.add_extension(extension, critical=True)
-    return builder.sign(issuer.key if issuer else key, hashes.SHA256())
+    return builder.sign(signer, hashes.SHA256())
 
 
 def key_usage(*names: str) -> x509.KeyUsage:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import threading
@@ -18,6 +19,7 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import freeze
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import ready_made
+from ansible_collections.vforge.vsphere.tests.unit.plugins.running import succeeded
 
 
 def test_a_running_parent_is_frozen_once(start):
@@ -38,7 +40,8 @@ def test_a_running_parent_is_frozen_once(start):
 def test_what_freezing_costs(start):
     ran = start().run(on_wake=["echo awake\n"])
     calls = {method: count for method, count in ran.calls.items() if method != "WaitForUpdatesEx"}
-    assert calls.pop("ListProcessesInGuest", 0) <= 1
+    # Asked after rounds of 1, 2, 4 and more seconds in which nothing came.
+    assert calls.pop("ListProcessesInGuest", 0) <= math.log2(2 + ran.one["seconds"])
     assert calls == {
         "RetrieveServiceContent": 1,
         "Login": 1,
@@ -119,7 +122,7 @@ def test_a_script_that_fails_tells_why_and_leaves_nothing(start, asked, code, wo
 
 def test_a_script_that_never_ends_is_ended(start):
     parents = start()
-    ran = parents.attempt(before_freeze="sleep 3600\n", timeout=2)
+    ran = parents.late("WaitForUpdatesEx", before_freeze="sleep 3600\n")
     assert ran.code == "freeze_timeout"
     assert not any(process["running"] for process in parents.sim.vm("golden-parent")["guest"]["processes"])
     assert parents.left_in_guest() == []
@@ -140,7 +143,7 @@ def test_what_stands_in_the_way_is_told_and_nothing_is_changed(start, spoil, cod
     parents = start()
     spoil(parents.sim)
     # Only Tools that do not run are waited for.
-    ran = parents.attempt(timeout=2 if code == "guest_tools_not_running" else 300)
+    ran = parents.late("WaitForUpdatesEx") if code == "guest_tools_not_running" else parents.attempt()
     assert ran.code == code
     assert ran.one["error"]["msg"]
     assert ran.result["changed"] is False
@@ -163,30 +166,35 @@ def test_one_that_fails_stops_no_other(start):
     assert [entry["actions"] for entry in again.parents] == [["frozen"], []]
 
 
+def _tools_come(parents):
+    """A task whose parent has no Tools that run until it waits for them."""
+    parents.sim.patch_vm("golden-parent", tools="notRunning")
+    return parents.meanwhile("CreateFilter", 1, lambda: parents.sim.patch_vm("golden-parent", tools="running"))
+
+
 def test_tools_that_are_not_there_yet_are_waited_for(start):
-    parents = start("--guest-time", "2s")
-    parents.sim.govc("vm.power", "-reset", "golden-parent")
-    ran = parents.run()
+    parents = start()
+    ran = succeeded(_tools_come(parents))
     assert ran.one["state"] == "frozen"
     assert ran.calls["CreateFilter"] == 2
 
 
 def test_check_mode_does_not_fail_for_tools_that_a_real_run_would_wait_for(start):
-    parents = start("--guest-time", "5s")
-    parents.sim.govc("vm.power", "-reset", "golden-parent")
+    parents = start()
+    parents.sim.patch_vm("golden-parent", tools="notRunning")
     ran = parents.run(check=True)
     assert (ran.one["actions"], ran.calls.get("ValidateCredentialsInGuest", 0)) == (["frozen"], 0)
     (warning,) = ran.one["warnings"]
     assert "A real run waits for them" in warning
     assert parents.warnings == [warning]
+    parents.sim.patch_vm("golden-parent", tools="running")
     assert parents.run().one["state"] == "frozen"
 
 
 def test_a_wait_for_tools_is_no_change(start):
-    parents = start("--guest-time", "2s")
+    parents = start()
     parents.sim.patch_guest("golden-parent", fail={"vmware-rpctool*": 3})
-    parents.sim.govc("vm.power", "-reset", "golden-parent")
-    ran = parents.attempt()
+    ran = _tools_come(parents)
     assert (ran.code, ran.one["seconds"], ran.calls["CreateFilter"]) == ("freeze_failed", 0, 2)
 
 
@@ -233,7 +241,7 @@ def test_a_vm_that_is_not_there_is_told(start, selector, words):
 def test_a_lost_connection_ends_the_task_with_an_account(start):
     parents = start()
     parents.sim.inject(method="WaitForUpdatesEx", do="drop", times=0)
-    ran = parents.attempt(timeout=5)
+    ran = parents.attempt()
     assert ran.error is not None
     # A parent that froze nevertheless is told as frozen.
     assert ran.one["frozen"] == parents.frozen()
@@ -260,20 +268,24 @@ def test_an_interrupt_leaves_the_guest_as_it_was_and_an_account(start):
 def test_a_signal_while_guests_are_cleaned_up_waits_until_all_are(start):
     parents = start("--parents", "2")
     both = [{"name": "golden-parent"}, {"name": "golden-parent-2"}]
-    parents.sim.inject(method="TerminateProcessInGuest", nth=1, do="delay", delay_ms=2000)
+    held = parents.sim.inject(method="TerminateProcessInGuest", nth=1, do="delay")
+    struck = threading.Event()
 
     def interrupt(_number, _frame):
+        struck.set()
         raise Interrupted("The run was ended by SIGTERM.", hint="Run again.")
 
     def watch():
-        assert parents.sim.called("TerminateProcessInGuest", 1, within=30)
+        assert parents.sim.called("TerminateProcessInGuest", 1, within=120)
         os.kill(os.getpid(), signal.SIGALRM)
+        struck.wait(300)
+        parents.sim.clear(held)
 
     before = signal.signal(signal.SIGALRM, interrupt)
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        ran = parents.attempt(parent=None, parents=both, before_freeze="sleep 3600\n", timeout=2)
+        ran = parents.late("WaitForUpdatesEx", parent=None, parents=both, before_freeze="sleep 3600\n")
     finally:
         signal.signal(signal.SIGALRM, before)
     assert "SIGTERM" in str(ran.error)
@@ -368,7 +380,7 @@ def test_a_parent_that_does_not_show_its_scripts_is_frozen_where_none_are_asked_
 def _leave_behind(parents, script="sleep 3600\n", **asked):
     """A run that writes scripts into the guest, and then is gone, as after a kill: nothing is cleaned up."""
     parents.sim.inject(method="TerminateProcessInGuest", do="fault", fault="SystemError", times=1)
-    ran = parents.attempt(before_freeze=script, timeout=2, **asked)
+    ran = parents.late("WaitForUpdatesEx", before_freeze=script, **asked)
     assert ran.code == "freeze_timeout"
     assert "left running" in parents.warnings.pop()
     assert parents.warnings == []
@@ -456,7 +468,7 @@ def _clone(parents, name):
     parents.sim.govc("vm.instantclone", "-vm", "golden-parent", "-ds", "LocalDS_0", "-pool", "DC0_C0/Resources", name)
 
 
-def _until(seen, seconds=30.0):
+def _until(seen, seconds=300.0):
     """Guests of the simulator work by themselves; how long that takes says only how busy the machine is."""
     deadline = time.monotonic() + seconds
     while not seen():

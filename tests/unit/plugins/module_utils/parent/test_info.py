@@ -10,6 +10,8 @@ import dataclasses
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, tasks
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.running import Tasks
 
@@ -26,6 +28,31 @@ def test_a_parent_that_is_ready(start):
     assert (told["can_clone"], told["refusals"], told["children"], told["snapshots"]) == (True, [], [], [])
     assert (told["delta_levels"], told["clones_left"], told["tools_running"]) == (0, 255, True)
     assert ran.result["changed"] is False
+
+
+def test_a_dry_run_without_a_result_is_no_yes(start, monkeypatch):
+    real = tasks._task_end
+    monkeypatch.setattr(tasks, "_task_end", lambda moid, info, gone: real(moid, {**info, "info.result": None}, gone))
+    parents = start()
+    assert parents.info().one["can_clone"] is True
+    monkeypatch.setattr(batch, "read", lambda *_args: {})
+    told = parents.info().one
+    assert (told["can_clone"], told["not_asked"]["error_code"]) == (None, "task_gone")
+
+
+@pytest.mark.parametrize("lacking", ["vmProvisioningChecker", "guestOperationsManager"])
+def test_a_server_that_lacks_a_manager_is_told_of_all_the_same(start, monkeypatch, lacking):
+    real = Session._adopt
+
+    def adopt(self, kept):
+        real(self, kept)
+        setattr(self.content, lacking, None)
+
+    monkeypatch.setattr(Session, "_adopt", adopt)
+    told = start().info().one
+    checker = lacking == "vmProvisioningChecker"
+    assert told["can_clone"] is (None if checker else True)
+    assert (told["not_asked"] or {}).get("error_code") == ("not_supported" if checker else None)
 
 
 def test_what_it_costs_does_not_depend_on_the_inventory(start):
@@ -123,7 +150,7 @@ def test_a_server_that_is_lost_is_a_failure_and_nothing_is_known(start, do):
     parents = start("--parents", "3")
     names = [f"golden-parent{end}" for end in ("", "-2", "-3")]
     parents.sim.inject(method="CheckInstantClone_Task", nth=2, do=do)
-    parents.connection = dataclasses.replace(parents.connection, connection_timeout=1)
+    parents.connection = dataclasses.replace(parents.connection, connection_timeout=3)
     ran = parents.attempt_info(parents=[{"name": name} for name in names])
     assert isinstance(ran.error, PartialFailure)
     assert "It is not known whether vCenter would clone" in str(ran.error)

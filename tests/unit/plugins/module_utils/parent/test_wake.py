@@ -71,7 +71,7 @@ def test_a_clone_that_is_told_nothing_keeps_the_name_and_asks_dhcp(fleet):
 def test_without_a_script_a_clone_never_shows_an_address_of_its_own(start):
     parents = start()
     parents.run(on_wake=["echo awake\n"])
-    ran = Tasks(parents.sim).attempt(name="web-1", wait_for_ip_address=True, timeout=3)
+    ran = Tasks(parents.sim).late("WaitForUpdatesEx", saying=" ok ", name="web-1", wait_for_ip_address=True)
     assert ran.clones["web-1"]["error"]["error_code"] == "ip_timeout"
 
 
@@ -140,7 +140,7 @@ def test_keys_that_no_script_has_made_anew_are_told(frozen):
 
 def test_a_script_that_does_not_end_is_late(frozen):
     _parents, tasks = frozen("sleep 3600\n")
-    ran = tasks.attempt(name="web-1", timeout=3)
+    ran = tasks.late("WaitForUpdatesEx", saying=" running'", name="web-1")
     assert ran.clones["web-1"]["error"]["error_code"] == "wake_timeout"
     assert "is still running" in ran.clones["web-1"]["error"]["msg"]
     left = tasks.run(name="web-2", wait_for_wake=False, timeout=60)
@@ -168,7 +168,7 @@ def test_a_clone_of_a_clone_does_not_tell_what_its_parent_told(frozen):
     parents, tasks = frozen("echo awake\n")
     tasks.run(name="middle", timeout=60)
     parents.run(parent={"name": "middle"}, on_wake=["sleep 3600\n"])
-    ran = tasks.attempt(parent={"name": "middle"}, name="web-1", timeout=3)
+    ran = tasks.late("WaitForUpdatesEx", since=("CreateFilter", 2), parent={"name": "middle"}, name="web-1")
     assert ran.clones["web-1"]["error"]["error_code"] == "wake_timeout"
 
 

@@ -51,6 +51,8 @@ def colons(value: int) -> str:
         ("amd", 0x00A20F10, (25, 33, 0), "Zen 3"),
         ("amd", 0x00A10F11, (25, 17, 1), "Zen 4"),
         ("amd", 0x00B00F21, (26, 2, 1), "Zen 5"),
+        ("amd", 0x00B50F00, (26, 80, 0), "Zen 6"),
+        ("amd", 0x00B30F00, (26, 48, 0), ""),
         ("amd", 0x000306F0, (6, 15, 0), ""),
         ("hygon", 0x00900F01, (24, 0, 1), "Dhyana"),
         # Zhaoxin's family 7 has an extended model.
@@ -61,6 +63,10 @@ def colons(value: int) -> str:
         ("intel", 0x00050654, (6, 85, 4), "Skylake"),
         ("intel", 0x00050657, (6, 85, 7), "Cascade Lake"),
         ("intel", 0x0005065B, (6, 85, 11), "Cooper Lake"),
+        # Intel's families after 15.
+        ("intel", 0x00300F10, (18, 1, 0), "Nova Lake"),
+        ("intel", 0x00400F10, (19, 1, 0), "Diamond Rapids"),
+        ("intel", 0x000D06D0, (6, 221, 0), "Clearwater Forest"),
         # Nobody's name is guessed.
         ("intel", 0x000FF6F0, (6, 255, 0), ""),
         ("", 0x000806E9, (6, 142, 9), ""),

@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyVmomi import vim
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row, collect
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotSupported
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
@@ -102,6 +105,29 @@ def test_an_empty_delta_disk_is_put_on_what_was_there(every, changed):
     assert child.backing.thinProvisioned is True
 
 
+@pytest.mark.parametrize("kind", ["FlatVer1", "SeSparse", "SparseVer2"])
+def test_a_delta_disk_is_of_the_kind_of_the_disk_below_it(kind):
+    backing = getattr(_DEVICE.VirtualDisk, f"{kind}BackingInfo")(fileName="[ds] web/web.vmdk", diskMode="persistent")
+    _remove, add = disks.delta_changes([SCSI, _disk(2000, backing)], every=True)
+    assert (type(add.device.backing), add.device.backing.parent) == (type(backing), backing)
+
+
+@pytest.mark.parametrize(
+    "backing",
+    [
+        _DEVICE.VirtualDisk.RawDiskMappingVer1BackingInfo(fileName="[ds] web/raw.vmdk", compatibilityMode="physicalMode"),
+        _DEVICE.VirtualDisk.RawDiskMappingVer1BackingInfo(fileName="[ds] web/raw.vmdk", compatibilityMode="virtualMode"),
+        _DEVICE.VirtualDisk.RawDiskVer2BackingInfo(deviceName="/dev/sda", descriptorFileName="[ds] web/raw.vmdk"),
+        _DEVICE.VirtualDisk.LocalPMemBackingInfo(fileName="[pmem] web/web.vmdk", diskMode="independent_persistent"),
+    ],
+)
+def test_what_can_have_no_delta_disk_is_named(backing):
+    plain = _disk(2000, _backing("[ds] web/web.vmdk"))
+    with pytest.raises(NotSupported, match="No delta disk can be put on disk 2001") as raised:
+        disks.delta_changes([SCSI, plain, _disk(2001, backing)], every=False)
+    assert raised.value.details["disks"] == ["disk 2001"]
+
+
 def test_files_of_chains_come_with_their_sizes():
     file = vim.vm.FileLayoutEx.FileInfo
     layout = vim.vm.FileLayoutEx
@@ -120,11 +146,19 @@ def test_files_of_chains_come_with_their_sizes():
 # Who uses whose files
 
 
+@pytest.fixture(params=["few", "many"])
+def place(request, monkeypatch):
+    """A datastore with few VMs, which are read at once, or with so many that most are not."""
+    if request.param == "many":
+        monkeypatch.setattr(disks, "_FEW", 1)
+
+
 def users_of(opened, moid, file, **more):
     """The names of the VMs that use a disk."""
     return [user.name for user in disks.users_of(opened, moid, [file], **more)[file]]
 
 
+@pytest.mark.usefixtures("place")
 def test_a_disk_that_another_vm_has_in_a_snapshot_alone_is_used_by_it(make_sim):
     sim = make_sim("--vms", "0")
     for name in ("web-1", "web-2"):
@@ -148,16 +182,82 @@ def test_a_disk_that_another_vm_has_in_a_snapshot_alone_is_used_by_it(make_sim):
         assert disks.users(opened, [one]) == {one: {two: "web-2"}}
 
 
+@pytest.mark.usefixtures("place")
+def test_what_vcenter_lists_of_files_is_older_than_what_vms_have(make_sim):
+    """``layoutEx`` is what a host found at some time: it neither frees a disk nor keeps one."""
+    sim = make_sim("--vms", "0")
+    for name in ("base", "late", "old"):
+        sim.create_vm(name, on=False, disks=[{"bytes": 2**20}])
+    where = ("-ds", "LocalDS_0", "-disk", "base/base.vmdk")
+    sim.govc("snapshot.create", "-vm", "base", "-m=false", "cloned")
+    sim.govc("vm.disk.attach", "-vm", "old", *where, "-link=false")
+    for name in ("late", "old"):
+        sim.request("PATCH", f"/vms/{name}", {"files_stale": True})
+    sim.govc("vm.disk.attach", "-vm", "late", *where, "-link=true")
+    sim.govc("device.remove", "-vm", "old", "-keep", "disk-1000-1")
+    with session(sim) as opened:
+        base, late = (find_vm(opened, Selector(name=name), None)._GetMoId() for name in ("base", "late"))
+        rows = {row.get("name"): row for row in collect(opened, _vms(opened), {vim.VirtualMachine: ("name", "layoutEx.file")})}
+        listed = {name: {file.name for file in row.get("layoutEx.file")} for name, row in rows.items()}
+        file = "[LocalDS_0] base/base.vmdk"
+        assert (file in listed["late"], file in listed["old"]) == (False, True)
+        assert disks.with_own_deltas(opened, [base]) == [base]
+        assert disks.users(opened, [base]) == {base: {late: "late"}}
+        assert users_of(opened, base, file) == ["late"]
+
+
+@pytest.mark.usefixtures("place")
+def test_a_disk_that_a_snapshot_alone_has_is_used_whatever_vcenter_lists(make_sim):
+    sim = make_sim("--vms", "0")
+    for name in ("base", "other"):
+        sim.create_vm(name, on=False, disks=[{"bytes": 2**20}])
+    sim.request("PATCH", "/vms/other", {"files_stale": True})
+    sim.govc("vm.disk.attach", "-vm", "other", "-ds", "LocalDS_0", "-disk", "base/base.vmdk", "-link=false")
+    for name in ("with it", "and below"):
+        sim.govc("snapshot.create", "-vm", "other", "-m=false", name)
+    sim.govc("device.remove", "-vm", "other", "-keep", "disk-1000-1")
+    with session(sim) as opened:
+        base = find_vm(opened, Selector(name="base"), None)._GetMoId()
+        assert users_of(opened, base, "[LocalDS_0] base/base.vmdk") == ["other"]
+        sim.govc("snapshot.remove", "-vm", "other", "*")
+        assert users_of(opened, base, "[LocalDS_0] base/base.vmdk") == []
+
+
+def _vms(opened):
+    return [find_vm(opened, Selector(name=name), None) for name in ("base", "late", "old")]
+
+
+def holder(**values):
+    """A VM of which these properties were read."""
+    row = Row(vim.VirtualMachine("vm-1"), {"name": "web-1", **values})
+    return disks._holders_in([row])["vm-1"]
+
+
+@pytest.mark.parametrize("said", [True, False])
 @pytest.mark.parametrize(("folder", "own"), [("web/", True), ("", True), ("other/", False)])
-def test_disks_of_a_vm_s_own_folder_are_its_own_also_at_the_top_of_a_datastore(folder, own):
+def test_disks_of_a_vm_s_own_folder_are_its_own_also_at_the_top_of_a_datastore(folder, own, said):
     info = vim.vm.FileLayoutEx.FileInfo
+    file = f"[ds] {folder}web.vmdk"
     files = [
-        info(key=0, name=f"[ds] {folder}web.vmdk", type="diskDescriptor", size=1),
+        info(key=0, name=file, type="diskDescriptor", size=1),
         info(key=1, name=f"[ds] {folder}vmware.log", type="log", size=1),
     ]
     path = "[ds] web.vmx" if not folder else "[ds] web/web.vmx"
-    row = Row(vim.VirtualMachine("vm-1"), {"config.files.vmPathName": path, "layoutEx.file": files})
-    assert disks._own(row) == ({files[0].name} if own else set())
+    values = {disks.DEVICES: [SCSI, _disk(2000, _backing(file))]} if said else {"layoutEx.file": files}
+    # What a VM writes to is its own wherever it is.
+    assert holder(**{"config.files.vmPathName": path, **values}).own == ({file} if own or said else set())
+
+
+def snapshot_tree(*moids):
+    """The snapshots of a VM."""
+    now = datetime.datetime.now(datetime.UTC)
+    nodes = [
+        vim.vm.SnapshotTree(
+            snapshot=vim.vm.Snapshot(moid), name=moid, description="", id=1, createTime=now, state="poweredOff", quiesced=False
+        )
+        for moid in moids
+    ]
+    return vim.vm.SnapshotInfo(rootSnapshotList=nodes)
 
 
 @pytest.mark.parametrize(
@@ -170,9 +270,35 @@ def test_disks_of_a_vm_s_own_folder_are_its_own_also_at_the_top_of_a_datastore(f
         ({"runtime.connectionState": "invalid"}, False),
         ({}, False),  # this user may not read the VM
         ({disks.DEVICES: [], "runtime.connectionState": "disconnected"}, True),
-        ({disks.DEVICES: [], "snapshot": object()}, False),
+        ({disks.DEVICES: [], "snapshot": snapshot_tree("snapshot-9")}, False),  # of which nothing was read
+        ({disks.DEVICES: [], "snapshot": snapshot_tree("snapshot-9"), "layoutEx.file": []}, True),
     ],
 )
 def test_a_vm_whose_files_vcenter_does_not_know_may_use_any(values, known):
-    row = Row(vim.VirtualMachine("vm-1"), {"name": "web-1", **values})
-    assert disks._is_known(row) is known
+    assert holder(**values).known is known
+
+
+_NOW = datetime.datetime(2026, 5, 4, 10, 0, tzinfo=datetime.UTC)
+_LONG_AGO = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+@pytest.mark.parametrize(
+    ("modified", "version", "fresh"),
+    [
+        (_NOW, "1777888999000000000", True),
+        (_NOW + datetime.timedelta(seconds=1), "1777888999000000000", False),
+        (_LONG_AGO, "2026-05-04T09:59:59.123456Z", True),
+        (_LONG_AGO, "2026-05-04T10:00:01Z", False),
+        (_NOW, "2026-05-04T10:00:01Z", False),
+        # Of these nobody knows when the configuration was changed.
+        (_LONG_AGO, "7", False),
+        (_LONG_AGO, "0000-00-00T00:00:00Z", False),
+        (None, None, False),
+    ],
+)
+def test_a_list_of_files_counts_while_it_is_not_older_than_the_configuration(modified, version, fresh):
+    values = {"layoutEx.timestamp": _NOW, "config.modified": modified, "config.changeVersion": version}
+    row = Row(vim.VirtualMachine("vm-1"), {name: value for name, value in values.items() if value is not None})
+    assert disks._is_fresh(row) is fresh
+    del row.values["layoutEx.timestamp"]
+    assert not disks._is_fresh(row)

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import GuestError
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest import Guest, GuestCredentials
+from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
 VM = "golden-parent"
@@ -44,7 +45,7 @@ class _Inside:
         return [process["command"] for process in self.sim.vm(VM)["guest"]["processes"] if process["running"]]
 
 
-def soon(seconds=30.0):
+def soon(seconds=300.0):
     """A deadline that nothing reaches that works."""
     return time.monotonic() + seconds
 
@@ -128,10 +129,9 @@ def test_the_way_in_is_read_once_in_one_call(inside):
 
 
 def test_a_program_that_does_not_end_is_terminated(inside):
-    begun = time.monotonic()
-    error = _refused(inside, lambda guest: guest.run("/bin/sh", ["-c", "echo so far; sleep 3600"], deadline=soon(1.0)))
+    with time_over("ListProcessesInGuest", 3):
+        error = _refused(inside, lambda guest: guest.run("/bin/sh", ["-c", "echo so far; sleep 3600"], deadline=soon()))
     assert (error.error_code, error.details["output"]) == ("guest_timeout", "so far\n")
-    assert time.monotonic() - begun < 20
     assert inside.running() == []
     assert inside.left_files() == []
     assert inside.warnings == []

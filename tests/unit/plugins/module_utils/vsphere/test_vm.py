@@ -89,8 +89,8 @@ def test_a_nic_of_a_vm_that_is_off_is_connected_as_it_will_be(running, connected
 
 
 def test_extra_config_is_read_whole_or_by_key():
-    whole = {"config.extraConfig": [_PAIR(key="a", value="1"), _PAIR(key="b", value=2)]}
-    assert vm.config_in(whole) == {"a": "1", "b": "2"}
+    whole = {"config.extraConfig": [_PAIR(key="a", value="1"), _PAIR(key="b", value=2), _PAIR(key="c")]}
+    assert vm.config_in(whole) == {"a": "1", "b": "2", "c": ""}
     paths = vm.config_paths(["guestinfo.a", "guestinfo.b"])
     assert paths == ('config.extraConfig["guestinfo.a"]', 'config.extraConfig["guestinfo.b"]')
     # A pair that is removed while it is watched: vCenter sends the property without a value.
