@@ -41,7 +41,7 @@ class Story:
     seal: Path
     authority: Authority
 
-    def play(self, *, fails: bool = False, **more: Any) -> Played:
+    def play(self, *, fails: bool = False, check: bool = False, **more: Any) -> Played:
         """Have the role write the cluster, and talk to the API server."""
         given: dict[str, Any] = {
             "path": str(self.tree),
@@ -56,7 +56,7 @@ class Story:
             "kubeconfig": str(self.management.kubeconfig),
             "apply": True,
         }
-        return self.player.play("capv_cluster", fails=fails, **{**given, **more})
+        return self.player.play("capv_cluster", fails=fails, check=check, **{**given, **more})
 
     def login(self, name: str) -> None:
         """Keep a login to the cluster, as Cluster API does."""
@@ -98,8 +98,12 @@ def story(management: Kube, player: Player, folder: Path) -> Story:
 
 
 def test_the_newest_versions_that_are_served_are_written(story: Story) -> None:
-    """As the definitions of the API server say, and the one Application is applied."""
+    """As the definitions of the API server say, and the one Application is applied. Check mode foresees it, and does nothing."""
+    assert story.play(check=True).changed == 1
+    assert list(story.tree.iterdir()) == [story.tree / ".git"]
+    assert story.management.get("argoproj.io/v1alpha1", "Application", "management", "argocd") is None
     assert story.play().changed
+    assert story.play(check=True).changed == 0
     manifests = documents(story.tree / "capi-cluster" / _NAME / "cluster.yaml")
     versions = {each["kind"]: each["apiVersion"] for each in manifests}
     assert (versions["Cluster"], versions["VSphereCluster"]) == (_CORE, _INFRASTRUCTURE)

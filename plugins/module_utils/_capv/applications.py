@@ -82,7 +82,7 @@ def _values(cluster: Cluster, addon: str) -> Document:
         return {}
     config = {
         "enabled": True,
-        "vcenter": cluster.server,
+        "vcenter": cluster.vcenter[0],
         "datacenter": cluster.control_plane.datacenter,
         "thumbprint": cluster.thumbprint,
         "secret": {"create": False, "name": "vsphere-cloud-secret"},
@@ -126,8 +126,9 @@ def _application(
             "syncPolicy": {
                 "automated": {"prune": True, "selfHeal": True},
                 "syncOptions": options,
-                # The API server of a new cluster answers only after a while.
-                "retry": {"limit": -1, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "3m"}},
+                # The API server of a new cluster answers only after a while. A retry takes the newest commit: without
+                # that, one that is refused would be tried for ever, whatever commit mends it.
+                "retry": {"limit": -1, "refresh": True, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "3m"}},
             },
         },
     }

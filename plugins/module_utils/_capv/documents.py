@@ -110,6 +110,15 @@ def load(text: str, where: str) -> list[t.Any]:
         raise InvalidOption(f"{where} is no YAML{line}.", hint="Mend it, or remove it.", path=where) from error
 
 
+def objects(documents: t.Iterable[t.Any]) -> t.Iterator[Document]:
+    """The objects among documents, those in lists of objects included."""
+    for document in documents:
+        if isinstance(document, dict):
+            yield document
+            items = document.get("items")
+            yield from objects(items if isinstance(items, list) else ())
+
+
 def at(document: t.Any, *keys: str) -> t.Any:
     """What a document of somebody else has at a path of keys; None where there is no
     such thing, whatever its form.

@@ -106,13 +106,12 @@ def _ref(cluster: Cluster, group: str, kind: str, name: str) -> Document:
 
 
 def _cluster(cluster: Cluster) -> Document:
-    network: Document = {"pods": {"cidrBlocks": list(cluster.pods)}}
-    if cluster.services:
-        network["services"] = {"cidrBlocks": list(cluster.services)}
+    ranges = {"pods": cluster.pods, "services": cluster.services}
+    network: Document = {key: {"cidrBlocks": list(blocks)} for key, blocks in ranges.items() if blocks}
     if cluster.service_domain:
         network["serviceDomain"] = cluster.service_domain
     spec = {
-        "clusterNetwork": network,
+        **({"clusterNetwork": network} if network else {}),
         "controlPlaneRef": _ref(cluster, _CONTROL_PLANE, "KubeadmControlPlane", cluster.name),
         "infrastructureRef": _ref(cluster, _INFRASTRUCTURE, "VSphereCluster", cluster.name),
     }

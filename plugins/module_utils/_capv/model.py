@@ -43,6 +43,13 @@ HARDWARE_VERSION = re.compile(r"vmx-[1-9][0-9]?")
 # (govmomi's soap.ThumbprintSHA1).
 _THUMBPRINT = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){19}")
 
+# A name or an address, with a port where that is not 443.
+_SERVER = re.compile(r"([^][:/@\s]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+HTTPS = 443
+
+# RFC 1123, each label of it.
+_DNS_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*")
+
 _SSH_KEY = re.compile(r"(ssh-|ecdsa-|sk-)\S+ \S+( .*)?")
 
 
@@ -169,7 +176,10 @@ class Registration:
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """A workload cluster."""
+    """A workload cluster.
+
+    :ivar server: the vCenter as CAPV has it, with its port where that is another one than 443.
+    """
 
     name: str
     namespace: str
@@ -205,7 +215,7 @@ class Cluster:
         replicas = control_plane.pop("replicas", 1)
         _check_control_planes(replicas)
         datacenter = params["vcenter"]["datacenter"]
-        return cls(
+        found = cls(
             name=name,
             namespace=label(params["namespace"], "namespace"),
             version=_matched(_VERSION, params["kubernetes_version"], "kubernetes_version", "v1.34.2"),
@@ -227,6 +237,14 @@ class Cluster:
             credentials=_credentials(params["credentials"]),
             registration=_registration(params.get("registration")),
         )
+        _check_port(found)
+        return found
+
+    @property
+    def vcenter(self) -> tuple[str, int]:
+        """Host and port of the vCenter, which the cloud provider and CSI have apart."""
+        host, _colon, port = self.server.rpartition(":")
+        return (host, int(port)) if host and port.isdigit() else (self.server, HTTPS)
 
 
 def given(options: Params) -> dict[str, t.Any]:
@@ -270,13 +288,24 @@ def _check_control_planes(replicas: int) -> None:
 
 
 def _server(text: str) -> str:
-    if not text or "/" in text or "@" in text or any(char.isspace() for char in text):
+    if not _SERVER.fullmatch(text):
         raise InvalidOption(
             "vcenter.server is no name or address of a server.",
-            hint="Write the name alone, such as vcenter.example.com, without https://.",
+            hint="Write the name alone, such as vcenter.example.com, without https://; an IPv6 address in brackets.",
             option="vcenter",
         )
     return text
+
+
+def _check_port(cluster: Cluster) -> None:
+    """The chart of the cloud provider has no value for the port (templates/configmap.yaml)."""
+    addon = cluster.addons.get("cloud_provider")
+    if addon and addon.repo_url == _WHERE_FROM["cloud_provider"]["repo_url"] and cluster.vcenter[1] != HTTPS:
+        raise InvalidOption(
+            f"vcenter.server is {cluster.server}, and the chart of the cloud provider reaches a vCenter by port 443 alone.",
+            hint="Leave cloud_provider out of addons, or give it a repo_url of manifests that name the port.",
+            option="addons",
+        )
 
 
 def _thumbprint(vcenter: Params) -> str:
@@ -303,10 +332,14 @@ def _thumbprint(vcenter: Params) -> str:
 
 def _cidrs(texts: t.Sequence[str], option: str) -> tuple[str, ...]:
     for text in texts:
+        hint = "Write it as 192.168.0.0/16."
         try:
             ipaddress.ip_network(text)
         except ValueError as error:
-            raise InvalidOption(f"{option}: {error}.", hint="Write it as 192.168.0.0/16.", option=option) from error
+            raise InvalidOption(f"{option}: {error}.", hint=hint, option=option) from error
+        # Cluster API takes neither an address alone nor a mask.
+        if not re.fullmatch(r"[^/]+/[0-9]+", text):
+            raise InvalidOption(f"{option}: {text} does not say how long its prefix is.", hint=hint, option=option)
     return tuple(texts)
 
 
@@ -323,20 +356,33 @@ def _ssh_keys(texts: t.Sequence[str]) -> tuple[str, ...]:
 
 def _endpoint(params: Params) -> Endpoint:
     host, load_balancer = params["host"], params["load_balancer"]
-    if load_balancer == KUBE_VIP:
-        try:
-            ipaddress.ip_address(host)
-        except ValueError as error:
-            raise InvalidOption(
-                f"endpoint.host is {host!r}, and kube-vip needs an address.",
-                hint="Give an IP address that nobody else has, or set endpoint.load_balancer to external.",
-                option="endpoint",
-            ) from error
-    elif not host or "/" in host:
-        raise InvalidOption("endpoint.host is no name or address.", hint="Such as k8s.example.com.", option="endpoint")
+    if load_balancer == KUBE_VIP and not _is_address(host):
+        raise InvalidOption(
+            f"endpoint.host is {host!r}, and kube-vip needs an address.",
+            hint="Give an IP address that nobody else has, or set endpoint.load_balancer to external.",
+            option="endpoint",
+        )
+    if not _is_host(host):
+        raise InvalidOption(
+            f"endpoint.host is {host!r}, which is no name or address.",
+            hint="Write the name alone, such as k8s.example.com; the port is endpoint.port.",
+            option="endpoint",
+        )
     if not 1 <= params["port"] <= 65535:
         raise InvalidOption(f"endpoint.port is {params['port']}.", hint="A port is 1 to 65535.", option="endpoint")
     return Endpoint(host, params["port"], load_balancer, params.get("interface") or "", params["image"])
+
+
+def _is_host(text: str) -> bool:
+    return bool(_DNS_NAME.fullmatch(text)) or _is_address(text)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _all_workers(entries: t.Sequence[Params], common: Params, datacenter: str, cluster: str) -> tuple[Workers, ...]:
@@ -427,6 +473,13 @@ def _network(entry: Params, where: str) -> Network:
         )
     names = ("nameservers", "search_domains")
     servers, domains = (tuple(options.get(name) or ()) for name in names)
+    wrong = [server for server in servers if not _is_address(server)]
+    if wrong:
+        raise InvalidOption(
+            f"{where}: nameservers of the network {options['name']} has {wrong[0]!r}.",
+            hint="Give addresses: without them no name is known to the node.",
+            option="networks",
+        )
     return Network(options["name"], dhcp4, dhcp6, servers, domains, options.get("mtu"), pools)
 
 

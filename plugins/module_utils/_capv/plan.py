@@ -15,7 +15,7 @@ import typing as t
 
 from .._errors import InvalidOption
 from . import applications, manifests, secrets
-from .documents import Document, at, dump, head_of, load, with_head
+from .documents import Document, at, dump, head_of, load, objects, with_head
 from .model import SEALED, Cluster
 from .secrets import SecretFile
 
@@ -288,7 +288,7 @@ def _server(name: str, files: t.Mapping[str, str]) -> str:
 
 def _users(name: str, server: str, files: t.Mapping[str, str]) -> list[str]:
     """The Applications of others that go into the cluster, with their files."""
-    documents = ((path, document) for path, text in sorted(files.items()) for document in load(text, path))
+    documents = ((path, document) for path, text in sorted(files.items()) for document in objects(load(text, path)))
     users = [(path, at(document, "metadata", "name")) for path, document in documents if _goes_to(document, name, server)]
     return [f"{called or 'an Application without a name'} ({path})" for path, called in users]
 

@@ -18,11 +18,15 @@ import typing as t
 
 from .._connector import names
 from .._errors import InvalidOption
-from .documents import at
+from .documents import at, objects
 
 # What names a template: the first for machines that are to come, the
 # others for those that there are.
 _KINDS = ("VSphereMachineTemplate", "VSphereMachine", "VSphereVM")
+
+# CAPV's finder takes patterns, too (Go's path.Match): all names that begin as one does may be meant by it.
+_PATTERN = re.compile(r"[*?[\\]")
+
 _GROUP = "infrastructure.cluster.x-k8s.io/"
 
 
@@ -44,11 +48,7 @@ def references_in(documents: t.Iterable[t.Any], found_in: str) -> list[Reference
     :param found_in: a file or a management cluster.
     """
     found: list[Reference] = []
-    for document in documents:
-        if not isinstance(document, dict):
-            continue
-        if isinstance(document.get("items"), list):
-            found += references_in(document["items"], found_in)
+    for document in objects(documents):
         template = _template(document)
         if template:
             called = "/".join(str(part) for key in ("namespace", "name") if (part := at(document, "metadata", key)))
@@ -103,7 +103,11 @@ def _means(text: str, template: t.Mapping[str, t.Any]) -> bool:
     if text.lower() == str(template["instance_uuid"]).lower():
         return True
     parts = names.split(text)
-    return bool(parts) and names.same(parts[-1].casefold(), str(template["name"]).casefold())
+    if not parts:
+        return False
+    name = names.unescape(str(template["name"])).casefold()
+    start, *pattern = _PATTERN.split(parts[-1].casefold(), maxsplit=1)
+    return name.startswith(start) if pattern else name == start
 
 
 def check_templates(templates: t.Sequence[t.Mapping[str, t.Any]]) -> None:

@@ -19,7 +19,7 @@ import typing as t
 from .._errors import InvalidOption, VforgeError
 from .documents import Document, dump, load
 from .manifests import CLUSTER_NAME, WAVE, credentials_name, resource_secret
-from .model import Cluster, Registration
+from .model import HTTPS, Cluster, Registration
 
 # A shorter one may be anywhere by chance; of such a secret nothing is said.
 _LEAST_TO_FIND = 4
@@ -62,7 +62,8 @@ def _vcenter_documents(cluster: Cluster) -> list[Document]:
     login = {"username": user, "password": password}
     found = [_secret(credentials_name(cluster), cluster.namespace, login, {CLUSTER_NAME: cluster.name})]
     if "cloud_provider" in cluster.addons:
-        data = {f"{cluster.server}.username": user, f"{cluster.server}.password": password}
+        host, _port = cluster.vcenter
+        data = {f"{host}.username": user, f"{host}.password": password}
         namespace = cluster.addons["cloud_provider"].namespace
         found.append(_resource(cluster, "cloud_provider", [_secret("vsphere-cloud-secret", namespace, data)]))
     if "csi" in cluster.addons:
@@ -113,16 +114,19 @@ def _resource(cluster: Cluster, addon: str, inner: t.Sequence[Document]) -> Docu
 
 def _csi_config(cluster: Cluster) -> str:
     """The configuration of the vSphere CSI driver, as its gcfg reader takes texts: quoted."""
+    host, port = cluster.vcenter
     lines = ["[Global]", f"cluster-id = {_quoted(f'{cluster.namespace}/{cluster.name}')}"]
     if cluster.thumbprint:
         lines.append(f"thumbprint = {_quoted(cluster.thumbprint)}")
     lines += [
         "",
-        f"[VirtualCenter {_quoted(cluster.server)}]",
+        f"[VirtualCenter {_quoted(host)}]",
         f"user = {_quoted(cluster.credentials.username)}",
         f"password = {_quoted(cluster.credentials.password)}",
         f"datacenters = {_quoted(cluster.control_plane.datacenter)}",
     ]
+    if port != HTTPS:
+        lines.append(f"port = {_quoted(str(port))}")
     if not cluster.thumbprint:
         lines.append('insecure-flag = "true"')
     return "\n".join(lines) + "\n"

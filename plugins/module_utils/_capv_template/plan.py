@@ -47,6 +47,12 @@ def steps(template: NodeTemplate, options: Options) -> tuple[str, ...]:
     work = tuple(step for step in WORK if step in found)
     if not template.template:
         return (*work, CLOSE)
+    if work and not template.pool:
+        raise InvalidOption(
+            f"{template.path} has to be made a VM for a moment, and this user does not see the resource pool of its host.",
+            hint="Give the user the privilege System.View on the cluster and the host that it is registered on.",
+            option="template",
+        )
     return (OPEN, *work, CLOSE) if work else ()
 
 

@@ -51,12 +51,12 @@ class Player:
             "ca_path": found.ca,
         }
 
-    def play(self, role: str, *, fails: bool = False, **variables: Any) -> Played:
-        """Play a role once. fails: whether it is to fail; variables: without the role's prefix."""
+    def play(self, role: str, *, fails: bool = False, check: bool = False, **variables: Any) -> Played:
+        """Play a role once. fails: whether it is to fail; check: in check mode; variables: without the role's prefix."""
         given = {f"{role}_{name}": value for name, value in variables.items()}
-        return self.run(role, fails=fails, gate_connection=self.connection, **given)
+        return self.run(role, fails=fails, check=check, gate_connection=self.connection, **given)
 
-    def run(self, name: str, *, fails: bool = False, **variables: Any) -> Played:
+    def run(self, name: str, *, fails: bool = False, check: bool = False, **variables: Any) -> Played:
         """Run one of the plays."""
         self._number += 1
         path = self.folder / f"{self._number}-{name}.json"
@@ -65,6 +65,7 @@ class Player:
         log = self.folder / "logs" / f"{self._number}-{name}.log"
         command: list[str | Path] = [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local"]
         command += ["-e", f"@{path}", "-e", f"ansible_python_interpreter={sys.executable}", _PLAYS / f"{name}.yml"]
+        command += ["--check"] if check else []
         result = processes.run(command, log, env={**os.environ, "ANSIBLE_NOCOLOR": "1"})
         assert bool(result.code) == fails, result.output[-4000:]
         recap = result.output.rpartition("PLAY RECAP")[2]

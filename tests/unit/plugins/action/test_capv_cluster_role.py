@@ -79,6 +79,12 @@ def test_a_cluster_is_gone_where_the_served_version_has_none(play, served, given
     assert (ended, asked) == (code, [["Cluster", version]]), output
 
 
+def test_a_release_of_other_versions_is_named_with_what_it_serves(play):
+    ended, output, asked = play("main", served=["v1", "v1beta3"], clusters=[], state="absent")
+    assert (ended, asked) == (2, [])
+    assert "serves clusters.cluster.x-k8s.io as v1, v1beta3" in " ".join(output.split())
+
+
 @pytest.mark.parametrize(
     ("served", "clusters", "code"),
     [(["v1beta2"], [{"kind": "Cluster"}], 0), (["v1beta1"], [{"kind": "Cluster"}], 2), (["v1beta2"], [], 2)],

@@ -38,6 +38,11 @@ def _machines(template, kind="VSphereMachineTemplate", version="v1beta1"):
         ("node-1.3", False),
         ("node-1.34-old", False),
         ("node-1.34/x", False),
+        ("node-*", True),
+        ("/DC0/vm/*/NODE-1.3[0-9]", True),
+        ("*", True),
+        ("nodes-*", False),
+        ("nodes*/node-1.35", False),
         ("", False),
     ],
 )

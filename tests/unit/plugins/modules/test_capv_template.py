@@ -168,6 +168,8 @@ _ASKED = Options(selector=Selector(name="node"), datacenter=None, snapshot="capv
         ({"vapp": True}, (plan.OPEN, plan.CLEAN, plan.SNAPSHOT, plan.CLOSE)),
         ({"hardware": 15}, (plan.OPEN, plan.UPGRADE, plan.SNAPSHOT, plan.CLOSE)),
         ({"hardware": 21, "snapshots": (_snapshot("capv"),)}, ()),
+        ({"snapshots": (_snapshot("capv"),), "pool": ""}, ()),
+        ({"template": False, "pool": ""}, (plan.SNAPSHOT, plan.CLOSE)),
         ({"template": False, "snapshots": (_snapshot("capv"),)}, (plan.CLOSE,)),
     ],
 )
@@ -179,6 +181,7 @@ def test_only_what_is_missing_is_done(changes, steps):
     ("changes", "said"),
     [
         ({"disks": 0}, "has no disk"),
+        ({"pool": ""}, "does not see the resource pool of its host"),
         ({"template": False, "power_state": "suspended"}, "is suspended"),
         ({"snapshots": (_snapshot("capv", current=False), _snapshot("later"))}, "has a snapshot capv already"),
         ({"snapshots": (_snapshot("capv"),), "hardware": 15}, "has a snapshot capv already"),

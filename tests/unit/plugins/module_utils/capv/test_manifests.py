@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vforge_crds import errors
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._capv import applications, documents, manifests
+from ansible_collections.vforge.vsphere.plugins.module_utils._capv import applications, documents, manifests, secrets
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv.model import Cluster
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import RICH, options
 
@@ -108,6 +108,41 @@ def test_only_applications_whose_work_outlives_the_nodes_take_it_with_them():
     assert [document["metadata"].get("finalizers") for document in addons] == [None] * 3
     assert applications.cluster_application(cluster, "")["metadata"]["finalizers"]
     assert [document["metadata"]["annotations"][manifests.WAVE] for document in addons] == ["0", "1", "2"]
+
+
+def test_argo_cd_retries_with_the_newest_commit():
+    """Without that it would try one that is refused for ever, whatever commit mends it."""
+    cluster = _cluster()
+    found = [applications.management_application(cluster.argocd, ""), applications.cluster_application(cluster, "")]
+    assert [each["spec"]["syncPolicy"]["retry"]["refresh"] for each in found] == [True, True]
+
+
+def test_a_cluster_without_ranges_of_its_own_has_those_of_kubeadm():
+    document = _by_kind(_cluster(pod_cidrs=[], service_cidrs=[]))["Cluster"][0]
+    assert "clusterNetwork" not in document["spec"]
+    assert errors(document) == []
+
+
+@pytest.mark.parametrize(
+    ("server", "host", "port"),
+    [
+        ("vc.example.com", "vc.example.com", None),
+        ("vc.example.com:443", "vc.example.com", None),
+        ("vc.example.com:8443", "vc.example.com", "8443"),
+        ("[2001:db8::1]:8443", "[2001:db8::1]", "8443"),
+        ("[2001:db8::1]", "[2001:db8::1]", None),
+    ],
+)
+def test_csi_and_the_cloud_provider_have_host_and_port_apart(server, host, port):
+    provider = {"revision": "1", "repo_url": "https://git.example.com/cloud.git", "path": "manifests"}
+    cluster = _cluster(vcenter={"server": server}, addons={"cloud_provider": provider})
+    login, cloud, csi = secrets.vcenter_secrets(cluster).documents
+    assert login["stringData"].keys() == {"username", "password"}
+    assert yaml.safe_load(cloud["stringData"]["data"])["stringData"].keys() == {f"{host}.username", f"{host}.password"}
+    lines = list(yaml.safe_load_all(csi["stringData"]["data"]))[1]["stringData"]["csi-vsphere.conf"].splitlines()
+    assert f'[VirtualCenter "{host}"]' in lines
+    assert [line for line in lines if line.startswith("port")] == ([f'port = "{port}"'] if port else [])
+    assert manifests.cluster_documents(cluster)[0]["spec"]["server"] == server
 
 
 def test_values_of_the_user_win_in_a_chart_and_the_others_stay():

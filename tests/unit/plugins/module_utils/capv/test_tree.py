@@ -248,6 +248,17 @@ spec: {destination: {%s}}
 """
 
 
+_LISTED = """
+apiVersion: v1
+kind: List
+items:
+  - apiVersion: argoproj.io/v1alpha1
+    kind: Application
+    metadata: {name: shop}
+    spec: {destination: {%s}}
+"""
+
+
 _USERS = """
 apiVersion: argoproj.io/v1alpha1
 kind: ApplicationSet
@@ -256,7 +267,7 @@ spec: {generators: [], template: {spec: {destination: {%s}}}}
 """
 
 
-@pytest.mark.parametrize("user", [_USER, _USERS])
+@pytest.mark.parametrize("user", [_USER, _USERS, _LISTED])
 @pytest.mark.parametrize("destination", ["name: prod", "server: 'https://10.0.50.40:6443'"])
 def test_a_cluster_into_which_somebody_deploys_is_not_removed(tree, destination, user):
     _run(tree)
@@ -411,6 +422,9 @@ def test_a_file_that_others_may_write_is_refused(tree):
         ({"vcenter": {"thumbprint": None}}, "does not verify"),
         ({"vcenter": {"thumbprint": ":".join(["ab"] * 32)}}, "32 pairs are a SHA-256"),
         ({"vcenter": {"server": "https://vcenter"}}, "without https"),
+        ({"vcenter": {"server": "2001:db8::1"}}, "an IPv6 address in brackets"),
+        ({"vcenter": {"server": "vcenter.example.com:https"}}, "no name or address of a server"),
+        ({"vcenter": {"server": "vcenter.example.com:8443"}}, "by port 443 alone"),
         ({"machines": {"template": None}}, "there is no template"),
         ({"machines": {"disk_gib": 40}}, "no effect on linked clones"),
         ({"machines": {"clone_mode": "fullClone", "snapshot": "a"}}, "no effect on full clones"),
@@ -420,9 +434,15 @@ def test_a_file_that_others_may_write_is_refused(tree):
         ({"machines": {"datastore": None}}, "neither a datastore nor a storage policy"),
         ({"machines": {"networks": []}}, "there is no network"),
         ({"machines": {"networks": [{"name": "a", "dhcp4": False}]}}, "gives no addresses"),
+        ({"machines": {"networks": [{"name": "a", "nameservers": ["dns.example.com"]}]}}, "nameservers of the network a has"),
         ({"endpoint": {"host": "k8s.example.com"}}, "kube-vip needs an address"),
         ({"endpoint": {"port": 0}}, "endpoint.port is 0"),
+        ({"endpoint": {"host": "k8s.example.com:6443", "load_balancer": "external"}}, "the port is endpoint.port"),
+        ({"endpoint": {"host": "https://k8s", "load_balancer": "external"}}, "is no name or address"),
+        ({"endpoint": {"host": "", "load_balancer": "external"}}, "is no name or address"),
         ({"pod_cidrs": ["192.168.0.1/16"]}, "has host bits set"),
+        ({"pod_cidrs": ["192.168.0.0"]}, "does not say how long its prefix is"),
+        ({"service_cidrs": ["10.96.0.0/255.240.0.0"]}, "does not say how long its prefix is"),
         ({"ssh_keys": [KEY]}, "no public key"),
         ({"argocd": {"repo_url": "https://me:secret@git/x"}}, "has a password or a token in it"),
         ({"argocd": {"repo_url": "https://ghp_token@git/x"}}, "has a password or a token in it"),
