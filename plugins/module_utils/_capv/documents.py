@@ -111,12 +111,13 @@ def load(text: str, where: str) -> list[t.Any]:
 
 
 def objects(documents: t.Iterable[t.Any]) -> t.Iterator[Document]:
-    """The objects among documents, those in lists of objects included."""
+    """The objects among documents, those in lists of objects included. A list in a list is none
+    to Kubernetes, and in YAML it may be within itself.
+    """
     for document in documents:
-        if isinstance(document, dict):
-            yield document
-            items = document.get("items")
-            yield from objects(items if isinstance(items, list) else ())
+        items = at(document, "items")
+        listed = items if isinstance(items, list) else []
+        yield from (each for each in (document, *listed) if isinstance(each, dict))
 
 
 def at(document: t.Any, *keys: str) -> t.Any:

@@ -6,17 +6,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 
 import pytest
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import repository
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import OPTIONS, repository
 
 # Answers as plugins/module_utils/k8s/service.py of kubernetes.core does: of an API that is not served, and of an object that
-# has not come while it waited, it has no resources, and does not fail. The kubeconfig has what is served, the clusters, and
-# what was asked.
+# has not come while it waited, it has no resources, and does not fail. The kubeconfig has what is served, the clusters or the
+# Secrets, and what was asked.
 _STAND_IN = """
 import json
 from ansible.plugins.action import ActionBase
@@ -29,6 +30,8 @@ class ActionModule(ActionBase):
         args = self._task.args
         with open(args["kubeconfig"], encoding="utf-8") as file:
             known = json.load(file)
+        if args["kind"] == "Secret":
+            return {**result, "resources": known["clusters"], "api_found": True}
         group, _slash, version = args["api_version"].rpartition("/")
         if args["kind"] == "CustomResourceDefinition":
             versions = [{"name": each, "served": True} for each in known["served"]]
@@ -77,6 +80,30 @@ def play(tmp_path):
 def test_a_cluster_is_gone_where_the_served_version_has_none(play, served, given, code, version):
     ended, output, asked = play("main", served=served, clusters=[], state="absent", **given)
     assert (ended, asked) == (code, [["Cluster", version]]), output
+
+
+_PEM = base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()
+_PAIR = {"client-certificate-data": _PEM, "client-key-data": _PEM}
+
+
+@pytest.mark.parametrize(
+    ("ca", "user", "said"),
+    [
+        (_PEM, {"token": "of-nobody"}, ""),
+        (_PEM, _PAIR, ""),
+        (_PEM, {"exec": {}}, "neither a token alone nor a client certificate"),
+        ("", _PAIR, "registration.ca is no certificate"),
+    ],
+)
+def test_the_login_that_is_kept_is_taken_or_what_it_lacks_is_named(play, ca, user, said):
+    kept = {"clusters": [{"cluster": {"certificate-authority-data": ca} if ca else {}}], "users": [{"user": user}]}
+    secret = {"data": {"value": base64.b64encode(json.dumps(kept).encode()).decode()}}
+    given = {name: OPTIONS[name] for name in ("kubernetes_version", "vcenter", "endpoint", "argocd", "credentials")}
+    machines = {"template": "node", "datastore": "LocalDS_0", "networks": [{"name": "n"}]}
+    ended, output, asked = play("main", served=["v1beta1"], clusters=[secret], **given, machines=machines, wait=0)
+    assert (ended, asked) == (2 if said else 0, []), output
+    assert said in " ".join(output.split())
+    assert ("management/prod/registration.yaml" in output) == (not said)
 
 
 def test_a_release_of_other_versions_is_named_with_what_it_serves(play):

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._capv import references
+from ansible_collections.vforge.vsphere.plugins.module_utils._capv import documents, references
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
 
@@ -55,6 +55,7 @@ def test_what_refers_to_a_template(kind, text, used):
 def test_lists_are_looked_into_and_others_are_not_references():
     items = [{"apiVersion": "v1", "kind": "List", "items": [_machines("node-1.34")]}, None, "text", {"kind": "VSphereVM"}]
     assert len(references.references_in(items, "x")) == 1
+    assert references.references_in(documents.load("&a {kind: List, items: [*a]}", "x"), "x") == []
     other = {**_machines("node-1.34"), "apiVersion": "example.com/v1"}
     assert references.references_in([other], "x") == []
 

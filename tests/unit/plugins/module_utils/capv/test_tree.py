@@ -196,6 +196,7 @@ def test_a_file_that_was_edited_in_another_encoding_is_an_edited_one(tree):
         "{kind: Application, spec: [a]}\n",
         "{kind: Application, spec: {destination: prod}, metadata: []}\n",
         "kind: [Application]\n",
+        "&a {kind: List, items: [*a]}\n",
     ],
 )
 def test_documents_of_any_form_are_no_users(tree, odd):
