@@ -86,8 +86,9 @@ def running(build: Path, folder: Path, kube: Kube) -> Iterator[Program]:
         env["ARGOCD_ASK_PASS_SOCK"] = f"{parts.enter_context(tempfile.TemporaryDirectory())}/ask-pass.sock"
         parts.enter_context(start("cache", [f"{LOOPBACK}:{cache}"], _listens(cache)))
         health = free_port()
-        arguments = [*redis, "--disable-tls", "--address", LOOPBACK, "--port", str(manifests), "--metrics-address", LOOPBACK]
-        arguments += ["--metrics-port", str(health), "--revision-cache-expiration", "5s"]
+        # Without TLS it refuses authorities of clients, of which it has some by default.
+        arguments = [*redis, "--disable-tls", "--client-ca-path", "", "--address", LOOPBACK, "--port", str(manifests)]
+        arguments += ["--metrics-address", LOOPBACK, "--metrics-port", str(health), "--revision-cache-expiration", "5s"]
         parts.enter_context(start("argocd-repo-server", arguments, answers(health, "/healthz?full=true")))
         health = free_port()
         arguments = [*redis, "--repo-server", f"{LOOPBACK}:{manifests}", "--repo-server-plaintext", "--namespace", NAMESPACE]
