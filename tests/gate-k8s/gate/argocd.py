@@ -22,6 +22,9 @@ NAMESPACE = "argocd"
 API = "argoproj.io/v1alpha1"
 _MANIFESTS = "manifests/crds"
 
+# A script that the server of repositories calls, whether signatures of commits count or not.
+_SCRIPTS = "hack"
+
 # What installing it leaves in its namespace: settings, a key, and the project that its own API server makes.
 _SETTINGS = {"namespace": NAMESPACE, "labels": {"app.kubernetes.io/part-of": NAMESPACE}}
 _INSTALLED: tuple[Document, ...] = (
@@ -75,6 +78,7 @@ def running(build: Path, folder: Path, kube: Kube) -> Iterator[Program]:
         "ARGOCD_GPG_ENABLED": "false",
         "KUBECONFIG": str(kube.kubeconfig),
         "TMPDIR": str(folder),
+        "PATH": os.pathsep.join((str(build / "manifests" / _SCRIPTS), os.environ["PATH"])),
     }
     redis = ["--redis", f"{LOOPBACK}:{cache}"]
 

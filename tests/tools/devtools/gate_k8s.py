@@ -41,7 +41,8 @@ class Module:
     """A module of Go of the lane.
 
     name: its folder in the lane. programs: what is built of it, by names, from which packages.
-    source, manifests: a module that it requires, and its folders whose files are kept in ``manifests``, beside the programs.
+    source, manifests: a module that it requires, and what of it is kept in ``manifests``, beside the programs: its folders with
+    YAML, and scripts.
     toolchain: the release of Go that it asks for, where that is a newer one; Go gets it as it gets a module.
     """
 
@@ -72,9 +73,13 @@ class Module:
     def _keep(self, source: Path, target: Path) -> None:
         """Copy the manifests, without the modes of Go's module cache, which cannot be removed."""
         for where in self.manifests:
-            (target / where).mkdir(parents=True)
-            for manifest in sorted((source / where).glob("*.yaml")):
-                (target / where / manifest.name).write_bytes(manifest.read_bytes())
+            files = sorted((source / where).glob("*.yaml")) or [source / where]
+            for file in files:
+                kept = target / file.relative_to(source)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_bytes(file.read_bytes())
+                if file.suffix == ".sh":
+                    kept.chmod(0o755)
 
 
 _MODULES = (
@@ -101,7 +106,7 @@ _MODULES = (
         ),
     ),
     Module("capv", {"capv": _CAPV}, _CAPV, ("config/default/crd/bases", "config/govmomi/webhook")),
-    Module("argocd", {"argocd": "."}, _ARGO_CD, ("manifests/crds",), "go1.27.3"),
+    Module("argocd", {"argocd": "."}, _ARGO_CD, ("manifests/crds", "hack/git-verify-wrapper.sh"), "go1.27.3"),
 )
 
 
