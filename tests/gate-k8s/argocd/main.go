@@ -14,12 +14,15 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	controller "github.com/argoproj/argo-cd/v3/cmd/argocd-application-controller/commands"
 	reposerver "github.com/argoproj/argo-cd/v3/cmd/argocd-repo-server/commands"
 	"github.com/spf13/cobra"
 )
+
+const tick = time.Second
 
 // cache is a command that answers as Redis on an address until it is ended.
 func cache() *cobra.Command {
@@ -34,8 +37,15 @@ func cache() *cobra.Command {
 				return fmt.Errorf("listen on %s: %w", arguments[0], err)
 			}
 			defer server.Close()
-			<-over.Done()
-			return nil
+			// Its time stands still by itself: without this nothing that is cached would ever expire.
+			for clock := time.NewTicker(tick); ; {
+				select {
+				case <-over.Done():
+					return nil
+				case <-clock.C:
+					server.FastForward(tick)
+				}
+			}
 		},
 	}
 }
