@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Disks of this machine, as udev names them: waited for, and read.
+"""Disks of this machine, as udev names them: waited for, read, and written.
 
 udev makes a link below ``/dev/disk/by-id`` for each SCSI disk that reports a UUID, which virtual
 disks do where the VM has ``disk.EnableUUID``. The kernel tells of such links by inotify(7), so that
@@ -131,21 +131,25 @@ def _watched(folder: str) -> t.Iterator[int]:
 
 
 class Device:
-    """A disk of this machine, open for reading; for any number of threads.
+    """A disk of this machine, open; for any number of threads.
 
     :param path: as ``wait`` returns it.
     :param what: it is, for messages.
+    :param write: whether it is to be written: nobody else of this machine has it then, such as a
+        file system or LVM.
     :ivar size: in bytes.
     """
 
-    def __init__(self, path: str, what: str) -> None:
+    def __init__(self, path: str, what: str, *, write: bool = False) -> None:
         self._what = what
+        # Of a block device O_EXCL alone asks for it to be in nobody's use (open(2)).
+        flags = os.O_RDWR | os.O_EXCL if write else os.O_RDONLY
         try:
-            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._file = os.open(path, flags | os.O_CLOEXEC)
         except OSError as error:
             raise DeviceMissing(
-                f"{what} shows as {path}, which cannot be read: {error.strerror}.",
-                hint="Run the module as root, or as a user of the group disk.",
+                f"{what} shows as {path}, which cannot be {'written' if write else 'read'}: {error.strerror}.",
+                hint="Run the module as root, or as a user of the group disk, and see that nothing else uses the disk.",
             ) from error
         kind = os.fstat(self._file).st_mode
         if not stat.S_ISBLK(kind) and not stat.S_ISREG(kind):
@@ -171,6 +175,20 @@ class Device:
                 hint="Look whether it is still attached to the VM that the module runs in.",
             ) from error
         return data
+
+    def forget_cached(self) -> None:
+        """Have all that was written on the disk, so that what is read after that comes from there.
+
+        :raises DeviceMissing: the disk refuses it.
+        """
+        try:
+            os.fsync(self._file)
+            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
+        except OSError as error:
+            raise DeviceMissing(
+                f"What was written to {self._what} did not come to the disk: {error.strerror}.",
+                hint="Look whether it is still attached to the VM that the module runs in, and whether its datastore is full.",
+            ) from error
 
     def close(self) -> None:
         """End it."""

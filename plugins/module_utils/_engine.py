@@ -27,7 +27,7 @@ import time
 import typing as t
 
 from ._connector import names, tasks
-from ._connector.batch import Outcome, Work, run_batch
+from ._connector.batch import Outcome, Work, fill_in_results, run_batch
 from ._connector.find import name_subjects
 from ._errors import Fault, NotAttempted, PartialFailure, Reason, StillRunning, VforgeError
 from ._text import one_line
@@ -335,6 +335,7 @@ class Task(t.Generic[I]):
         deadline: float | None = None,
         stop: threading.Event | None = None,
         part: Part | None = None,
+        results: t.Callable[[I], bool] = lambda _item: False,
     ) -> None:
         """One call for each of these items.
 
@@ -344,6 +345,8 @@ class Task(t.Generic[I]):
         :param stop: is set when the task ends early, so that an item of many calls can look at it
             between two of them.
         :param part: what the call does of a step; it is noted of each item whose call succeeded.
+        :param results: whether the task of an item has a result that is needed; those that did not
+            come with the ends of their tasks are read together.
 
         Other parameters and errors as for ``stage``.
         """
@@ -352,6 +355,7 @@ class Task(t.Generic[I]):
             return
         works = [Work(title, _calling(start, item), repeatable) for title, item in by_title.items()]
         done = run_batch(self.session, works, self.parallel, deadline or self.deadline, doing, stop)
+        fill_in_results(self.session, [done.outcomes[title] for title, item in by_title.items() if results(item)])
         for title, outcome in done.outcomes.items():
             by_title[title].count(outcome)
             if part is not None and isinstance(outcome.error, StillRunning):

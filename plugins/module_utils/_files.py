@@ -42,6 +42,9 @@ _PART = 1 << 20
 # Bytes of a file in a private folder: what is longer was not written by us.
 _MOST_KEPT = 1 << 20
 
+# Lists and objects in each other, in the JSON of a file. Ours have a handful.
+_DEEPEST = 32
+
 # As many as Linux follows.
 _MOST_LINKS = 40
 
@@ -727,9 +730,23 @@ def parsed(data: bytes) -> t.Any:
     :raises ValueError: for anything else, nested deep or not even text.
     """
     try:
-        return json.loads(data.decode(), parse_float=_no_number, parse_constant=_no_number)
+        found = json.loads(data.decode(), parse_float=_no_number, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
+    # How deep Python itself goes differs with its release, and what is done with
+    # the values later, such as to compare them, may go less deep.
+    level = [found]
+    for _depth in range(_DEEPEST):
+        level = [item for each in level for item in _inside(each)]
+        if not level:
+            return found
+    raise ValueError("it is nested too deep")
+
+
+def _inside(value: t.Any) -> t.Iterable[t.Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _no_number(text: str) -> t.NoReturn:

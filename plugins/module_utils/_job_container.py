@@ -9,6 +9,7 @@ lie in a folder that is mounted into the container.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import typing as t
@@ -20,8 +21,19 @@ MOUNTS = "/proc/self/mountinfo"
 # Where ansible-runner has the private data directory in a container.
 _PRIVATE = "/runner"
 
-# The kinds of file system that a container's own files lie on.
-_CONTAINERS = ("overlay", "fuse.fuse-overlayfs")
+# What tells a container whose root is not of a kind that only containers have: podman's file, and
+# the variable that each container of Kubernetes has.
+_PODMANS_FILE = "/run/.containerenv"
+_KUBERNETES = "KUBERNETES_SERVICE_HOST"
+
+# What is written to such a file system goes with what has mounted it: a container's own files, and
+# folders that podman mounts by ":O".
+_OVERLAYS = ("overlay", "fuse.fuse-overlayfs")
+
+_IN_MEMORY = ("tmpfs", "ramfs")
+
+# Part of the path on the node at which an emptyDir of a pod lies.
+_EMPTY_DIR = "/kubernetes.io~empty-dir/"
 
 # A blank, and whatever else would break a line, is written as three octal digits.
 _QUOTED = re.compile(r"\\([0-7]{3})")
@@ -62,28 +74,62 @@ def why_not_kept(path: str, environment: t.Mapping[str, str] | None = None) -> s
     if not by_awx and not environment.get("AWX_ISOLATED_DATA_DIR", "").startswith(f"{_PRIVATE}/"):
         return ""
     mounts = _mounts()
-    if mounts.get("/") not in _CONTAINERS:
+    if "/" not in mounts or not _is_in_container(mounts["/"], environment):
         return ""
     whole = os.path.realpath(os.path.expanduser(os.path.expandvars(path)))
-    mount = max((each for each in mounts if _is_below(whole, each)), key=len)
-    if mount == "/":
+    place = max((each for each in mounts if _is_below(whole, each)), key=len)
+    mount = mounts[place]
+    if place == "/":
         return f"{path} lies in the container of this job, which is removed with all that is in it when the job ends."
-    if mount == _PRIVATE and by_awx:
+    if mount.is_whole and mount.kind in _IN_MEMORY:
+        return f"{path} lies in {place}, which this job has in memory alone: all that is in it is gone when the job ends."
+    if mount.is_whole and mount.kind in _OVERLAYS:
+        return f"{path} lies in {place}, which is mounted as an overlay: what is written there is gone when the job ends."
+    if _EMPTY_DIR in mount.root:
+        return f"{path} lies in {place}, an emptyDir of the pod of this job, which is removed when the job ends."
+    if place == _PRIVATE and by_awx:
         return f"{path} lies in the private data directory of this job, which AWX removes when the job ends."
     return ""
 
 
-def _mounts() -> dict[str, str]:
-    """What is mounted: the kind of file system by its place. Of several at one place, the last one
-    is seen. Empty where the system does not say.
+@dataclasses.dataclass(frozen=True)
+class _Mount:
+    """A file system that is mounted.
+
+    :ivar root: the folder of it that is seen; "/" for all of it.
+    :ivar kind: such as ``ext4``.
+    """
+
+    root: str
+    kind: str
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it is seen, as where it was made for what has mounted it. Of a file system
+        of the node, such as its own /tmp, a folder is.
+        """
+        return self.root == "/"
+
+
+def _is_in_container(root: _Mount, environment: t.Mapping[str, str]) -> bool:
+    return root.kind in _OVERLAYS or bool(environment.get(_KUBERNETES)) or os.path.exists(_PODMANS_FILE)
+
+
+def _mounts() -> dict[str, _Mount]:
+    """What is mounted, by its place. Of several at one place, the last one is seen. Empty where the
+    system does not say.
     """
     try:
         with open(MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
             lines = file.read().splitlines()
     except OSError:
         return {}
-    parts = [line.partition(" - ") for line in lines]
-    return {_plain(before.split(" ")[4]): after.split(" ")[0] for before, _dash, after in parts}
+    found = {}
+    for line in lines:
+        before, _dash, after = line.partition(" - ")
+        fields = before.split(" ")
+        found[_plain(fields[4])] = _Mount(_plain(fields[3]), after.split(" ")[0])
+    return found
 
 
 def _plain(text: str) -> str:

@@ -1,14 +1,16 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Disks of other VMs that are attached, for a moment, to the VM that the module runs in:
-each is detached in every ending.
+"""Disks of other VMs, and new ones for them, that are attached, for a moment, to the VM that the
+module runs in: each is detached in every ending.
 
-They are attached as independent nonpersistent disks: nothing is ever written to their files. With
-the same call the proxy gets an owner mark in its extraConfig, which names the disk, the run and the
-process. A run that was killed leaves the disk attached; the next one that finds such a mark, whose
-run is certain to be over, detaches it. That comes before any snapshot is removed: while the disk is
-attached, its snapshot cannot be consolidated.
+Disks that are read are attached as independent nonpersistent ones: nothing is ever written to their
+files. New ones, which are written, are made by the call that attaches them, as independent
+persistent ones. With the same call the proxy gets an owner mark in its extraConfig, which names the
+disk, the run, the process, and whether it is written. A run that was killed leaves the disk
+attached; the next one that finds such a mark, whose run is certain to be over, detaches it. That
+comes before any snapshot is removed: while the disk is attached, its snapshot cannot be
+consolidated. What becomes of the file of a new disk is for who has it made.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import typing as t
 
 from ._connector import tasks
 from ._errors import Fault, StillRunning, VforgeError
+from ._files import parsed
 from ._temporary_snapshots import REMOVAL_SECONDS, Owner
 from ._vsphere import proxy as proxies
 
@@ -34,12 +37,13 @@ if t.TYPE_CHECKING:
 # Of the pairs in the proxy's extraConfig; the place of the disk follows.
 MARK = "vforge.attached."
 
-_NONPERSISTENT = "independent_nonpersistent"
-
 # For a place of a controller to be free again.
 _TURN_SECONDS = 1.0
 
 _TRIES = 3
+
+# Makes the change that attaches a disk at a place.
+_Change: t.TypeAlias = t.Callable[[tuple[int, int]], t.Any]
 
 # What vCenter answers where a place of a controller is not free (API reference, ReconfigVM_Task).
 _PLACE_TAKEN = "InvalidDeviceSpec"
@@ -57,7 +61,8 @@ class Mark:
 
     :ivar vm: instance UUID of the VM whose disk it is.
     :ivar until: when its run has ended in any case, by vCenter's clock.
-    :ivar uuid: of the disk's backing; empty where it has none.
+    :ivar uuid: of the disk's backing; empty where it has none, or it was not known before it was made.
+    :ivar written: whether it is a new disk that is written; else one that is read.
     """
 
     file: str
@@ -66,20 +71,27 @@ class Mark:
     owner: Owner
     until: datetime.datetime
     uuid: str = ""
+    written: bool = False
+
+    @property
+    def mode(self) -> str:
+        """In which its disk is attached."""
+        return proxies.PERSISTENT if self.written else proxies.NONPERSISTENT
 
     def text(self) -> str:
         """The value of the pair."""
-        data = {"file": self.file, "uuid": self.uuid, "vm": self.vm, "run": self.run}
+        data = {"file": self.file, "uuid": self.uuid, "vm": self.vm, "run": self.run, "written": self.written}
         return json.dumps(data | {"until": self.until.isoformat(timespec="seconds")} | dataclasses.asdict(self.owner))
 
     @classmethod
     def read(cls, text: str) -> Mark | None:
         """What a value says, or None where it is none of ours."""
         try:
-            data = json.loads(text)
+            data = parsed(text.encode())
             owner = Owner(str(data["place"]), int(data["pid"]), str(data["began"]))
             until = datetime.datetime.fromisoformat(str(data["until"]))
-            known = cls(str(data["file"]), str(data["vm"]), str(data["run"]), owner, until, str(data.get("uuid") or ""))
+            names = str(data["file"]), str(data["vm"]), str(data["run"])
+            known = cls(*names, owner, until, str(data.get("uuid") or ""), data.get("written") is True)
             return known if until.tzinfo else None
         except (ValueError, KeyError, TypeError):
             return None
@@ -112,8 +124,8 @@ class Marked:
     """What marks are about.
 
     :ivar disks: by the keys of their marks, as far as they are attached.
-    :ivar unclear: keys of marks at whose places is a nonpersistent disk of which nobody can tell
-        whether it is theirs. Such a mark stays: without it no run would look at that disk again.
+    :ivar unclear: keys of marks at whose places is a disk, attached as theirs was, of which nobody can
+        tell whether it is theirs. Such a mark stays: without it no run would look at that disk again.
     """
 
     disks: dict[str, Attached]
@@ -122,14 +134,15 @@ class Marked:
     @classmethod
     def among(cls, known: Known, marks: t.Mapping[str, Mark]) -> Marked:
         """Look for what marks are about."""
-        there = {_key(disk.slot): disk for disk in known.disks if disk.mode == _NONPERSISTENT and _key(disk.slot) in marks}
+        places = {_key(disk.slot): disk for disk in known.disks}
+        there = {key: places[key] for key, mark in marks.items() if key in places and places[key].mode == mark.mode}
         disks = {key: disk for key, disk in there.items() if marks[key].fits(disk)}
         return cls(disks, frozenset(there.keys() - disks.keys()))
 
 
 def _unclear(path: str, marks: t.Iterable[Mark]) -> str:
     files = ", ".join(sorted(mark.file for mark in marks))
-    return f"{path} has a nonpersistent disk where this was attached, and nobody can tell whether it is that: {files}"
+    return f"{path} has an independent disk where this was attached, and nobody can tell whether it is that: {files}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,13 +158,16 @@ class Leftovers:
     files: list[str]
 
 
-def leftovers(session: Session, known: Known) -> Leftovers:
-    """Find what runs that are over have left: one call, and none where there is no mark."""
+def leftovers(session: Session, known: Known, certain: t.Collection[str] = ()) -> Leftovers:
+    """Find what runs that are over have left: one call, and none where there is no mark.
+
+    :param certain: files of disks whose runs the caller knows to be over.
+    """
     marks = _marks(known)
     if not marks:
         return Leftovers((), (), [])
     now = session.current_time()
-    over = {key: mark for key, mark in marks.items() if mark.is_over(now)}
+    over = {key: mark for key, mark in marks.items() if mark.file in certain or mark.is_over(now)}
     found = Marked.among(known, over)
     if found.unclear:
         session.warn(f"{_unclear(known.proxy.path, [over[key] for key in found.unclear])}. If it is, detach it.")
@@ -176,8 +192,23 @@ def detach_leftovers(session: Session, known: Known, found: Leftovers) -> Known:
     return proxies.read(session, known.proxy.moid)
 
 
+@dataclasses.dataclass(frozen=True)
+class Fresh:
+    """A disk that is to be made.
+
+    :ivar file: its path, where none is yet.
+    :ivar provisioning: ``thin``, ``thick`` or ``eager_zeroed_thick``.
+    :ivar policies: IDs of its storage policies; empty for the default of its datastore.
+    """
+
+    file: str
+    capacity: int
+    provisioning: str
+    policies: tuple[str, ...] = ()
+
+
 class Attachments:
-    """Attaches disks to a proxy, each for as long as it is read; for any number of threads.
+    """Attaches disks to a proxy, each for as long as it is read or written; for any number of threads.
 
     :param known: the proxy, as it was when the task began.
     :param run: random; names the run in the owner marks.
@@ -222,14 +253,43 @@ class Attachments:
         """
         with self._alone(disk.uuid):
             before(disk)
-            found = self._attach_somewhere(disk, vm, what, deadline)
-            try:
+            mark = self._mark(disk.file, vm, disk.uuid)
+            with self._attached(
+                mark, lambda slot: proxies.borrowed(disk.file, disk.capacity, slot, disk.backing), what, deadline
+            ) as found:
                 yield found
-            finally:
-                # What cannot be detached here, ``end`` detaches, which also comes after a signal.
-                with contextlib.suppress(VforgeError):
-                    self._go_on()
-                    self._detach_known(found)
+
+    @contextlib.contextmanager
+    def made(self, new: Fresh, vm: str, what: str, deadline: float) -> t.Iterator[Attached]:
+        """Make a disk, and have it on this machine, as long as the context lasts. Its file stays.
+
+        :param vm: instance UUID of the VM that it is for.
+        :param what: it is, for messages.
+        :raises NotAttached: it is not there after all.
+        :raises Fault: vCenter refuses; there is no file then.
+        """
+        mark = self._mark(new.file, vm, written=True)
+        with self._attached(
+            mark,
+            lambda slot: proxies.created(new.file, new.capacity, slot, new.provisioning, new.policies),
+            what,
+            deadline,
+        ) as found:
+            yield found
+
+    def _mark(self, file: str, vm: str, uuid: str = "", *, written: bool = False) -> Mark:
+        return Mark(file, vm, self._run, self._owner, self._until, uuid, written)
+
+    @contextlib.contextmanager
+    def _attached(self, mark: Mark, change: _Change, what: str, deadline: float) -> t.Iterator[Attached]:
+        found = self._attach_somewhere(mark, change, what, deadline)
+        try:
+            yield found
+        finally:
+            # What cannot be detached here, ``end`` detaches, which also comes after a signal.
+            with contextlib.suppress(VforgeError):
+                self._go_on()
+                self._detach_known(found)
 
     @contextlib.contextmanager
     def _alone(self, uuid: str) -> t.Iterator[None]:
@@ -280,13 +340,13 @@ class Attachments:
             self._held.add(slot)
             return slot
 
-    def _attach_somewhere(self, disk: Disk, vm: str, what: str, deadline: float) -> Attached:
+    def _attach_somewhere(self, mark: Mark, change: _Change, what: str, deadline: float) -> Attached:
         """Attach a disk where a place is free; at another one, where another run was quicker."""
         tries = 0
         while True:
             slot = self._take_slot()
             try:
-                return self._attach(disk, vm, slot, what, deadline)
+                return self._attach(mark, change(slot), slot, what, deadline)
             except Fault as fault:
                 tries += 1
                 if fault.fault != _PLACE_TAKEN or tries == _TRIES:
@@ -301,20 +361,25 @@ class Attachments:
                 self._free = [slot for slot in slots if slot not in self._held]
                 self._changed.notify_all()
 
-    def _attach(self, disk: Disk, vm: str, slot: tuple[int, int], what: str, deadline: float) -> Attached:
-        mark = Mark(disk.file, vm, self._run, self._owner, self._until, disk.uuid)
-        device = proxies.nonpersistent(disk.file, disk.capacity, slot, disk.backing)
+    def _attach(self, mark: Mark, change: t.Any, slot: tuple[int, int], what: str, deadline: float) -> Attached:
         config = {_key(slot): mark.text()}
         with self._turn:
             # From here on it may be attached, whatever comes.
             self._ours[slot] = mark
             try:
-                self._change(deadline, add=[device], config=config)
+                self._change(deadline, add=[change], config=config)
             except Fault:
                 # Refused as a whole: there is no disk and no mark.
                 self._forget([slot])
                 raise
             known = proxies.read(self._session, self._moid)
+            made = next((disk for disk in known.disks if disk.slot == slot and disk.mode == mark.mode), None)
+            if mark.written and made is not None and not mark.fits(made):
+                # It was made by this call, so it is this one, whatever vCenter calls its file. From here on its UUID says so.
+                mark = dataclasses.replace(mark, uuid=made.uuid)
+                self._change(deadline, config={_key(slot): mark.text()})
+                self._ours[slot] = mark
+                known = proxies.read(self._session, self._moid)
         found = Marked.among(known, {_key(slot): mark}).disks.get(_key(slot))
         if found is None or _marks(known).get(_key(slot)) != mark:
             raise NotAttached(f"{what} was attached to {self._path}, which does not have it.", hint="Run again.")

@@ -39,6 +39,7 @@ from ._errors import (
     TimedOut,
     VforgeError,
 )
+from ._files import parsed
 from ._vsphere import snapshots
 from ._vsphere.snapshots import Snapshot
 
@@ -217,7 +218,7 @@ class OwnerMark:
     def from_text(cls, text: str, vm: str) -> OwnerMark | None:
         """The mark of such a line, or None where it is none of this VM or first class disk."""
         try:
-            data = json.loads(text)
+            data = parsed(text.encode())
             owner = Owner(str(data["place"]), int(data["pid"]), str(data["began"]))
             mark = cls(str(data["vm"]), str(data["run"]), owner, int(data["seconds"]))
         except (ValueError, KeyError, TypeError):
@@ -231,8 +232,7 @@ class OwnerMark:
         """
         if self.owner.is_gone():
             return True
-        allowed = datetime.timedelta(seconds=self.seconds)
-        return created is not None and now - created > allowed
+        return created is not None and (now - created).total_seconds() > self.seconds
 
 
 def _place() -> str:

@@ -28,6 +28,7 @@ from ._vsphere.wake import (
 
 if t.TYPE_CHECKING:
     from ._connector.batch import Outcome
+    from ._connector.session import Session
 
 # The steps that clones and children have in common, and what the result calls each when it was
 # carried out.
@@ -74,8 +75,8 @@ class VmItem(Item):
         """Whether it is asked that there be no such VM."""
         raise NotImplementedError
 
-    def become_off(self) -> None:
-        """Note that its VM was powered off."""
+    def become(self, power_state: str) -> None:
+        """Note that its VM is powered on or off now."""
         raise NotImplementedError
 
     @property
@@ -105,6 +106,45 @@ class VmItem(Item):
 
 V = t.TypeVar("V", bound=VmItem)
 
+# Powering on and off
+
+_POWER: dict[str, tuple[t.Callable[[Session, str], t.Any], str, str]] = {
+    POWER_ON: (vms.start_power_on, "powered on", "poweredOn"),
+    POWER_OFF: (vms.start_power_off, "powered off", "poweredOff"),
+}
+
+
+def change_power(task: Task[t.Any], items: t.Iterable[V], step: str, noun: str) -> None:
+    """Power VMs on or off, as their plans say.
+
+    One that is so by then was made so by somebody else, which is no failure.
+
+    :param step: ``POWER_ON`` or ``POWER_OFF``.
+    :param noun: what the progress calls them, in the plural.
+    :raises Reason: why the task ended early, after each item has its outcome.
+    """
+    start, done, power_state = _POWER[step]
+
+    def note(item: V, outcome: Outcome) -> None:
+        is_so = fault_of(outcome.error) == "InvalidPowerState"
+        if outcome.error is not None and not is_so:
+            item.fail(outcome.error)
+            return
+        if is_so and not outcome.repeated:
+            item.skip(step)
+        else:
+            item.done.append(step)  # of a call that was sent twice, the first has done it
+        item.become(power_state)
+
+    task.call(
+        [item for item in items if item.due(step)],
+        lambda item: start(task.session, item.vm_moid),
+        f"{noun} {done}",
+        note,
+        repeatable=True,
+    )
+
+
 # Removing
 
 
@@ -119,7 +159,7 @@ def remove(task: Task[t.Any], items: t.Iterable[V], noun: str) -> None:
 
     def note_off(item: V, outcome: Outcome) -> None:
         if outcome.error is None or fault_of(outcome.error) == "InvalidPowerState":
-            item.become_off()  # by this call or already
+            item.become("poweredOff")  # by this call or already
         elif fault_of(outcome.error) == "ManagedObjectNotFound":
             item.skip(DESTROY)
         else:

@@ -17,11 +17,15 @@ description:
   - With O(state=pruned) the points that no rule keeps are removed. What a later point needs of one
     is written into the image that it stands on first, and compared with the digests, so every point
     that is kept still reads as before. It is safe to end at any moment. Images that are damaged are
-    not merged; nothing is changed then, and the task says which.
+    not merged.
   - With O(state=merged) a point becomes a synthetic full. What its images have from earlier points
     is written into them, with no VM being read, so that it needs no other point. Later backups
     stand on it, and their chains are short. Safe to end at any moment, too. It takes the room of a
     full backup.
+  - A point that is damaged, or stands on one that is, fails the task, and is named. The others are
+    pruned or merged all the same. Such a point does not stand for one that a rule keeps, and
+    neither it is removed nor what it needs, since it can be restored from another copy of the
+    repository. Where that cannot be, remove its folder.
 options:
   path:
     description:
@@ -166,11 +170,13 @@ vms:
     points:
       description:
         - Each point with its C(id) and the C(action), one of V(verified), V(damaged),
-          V(kept), V(removed), V(merged), V(unchanged), and in check mode V(not_read). With
-          O(state=merged) there is only the point that it is about.
+          V(kept), V(removed), V(removal_begun), V(merged), V(unchanged), and in check mode
+          V(not_read). A removal that was begun and failed is finished by the next run. With
+          O(state=merged) there are only the point that it is about, and those that are damaged.
         - With C(read), bytes that were compared; C(leaked), bytes that its images took for nothing,
           and C(mended), whether they were given back; C(kept_by), the rules that keep it; C(chain),
-          how many images it had, one over the other; C(error), what is wrong with it.
+          how many images it had, one over the other; C(error), what is wrong with it, or why it
+          could not be removed or merged.
       type: list
       elements: dict
     error:

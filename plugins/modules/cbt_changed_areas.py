@@ -495,8 +495,8 @@ vms:
         full_required_code:
           description:
             - Why, as V(no_change_id), V(tracking_restarted), V(disk_replaced),
-              V(capacity_changed), V(change_id_newer), V(not_tracked), V(no_epoch),
-              V(change_id_unknown) or V(vcenter_refused).
+              V(capacity_changed), V(delta_disk_gone), V(change_id_newer), V(not_tracked),
+              V(no_epoch), V(change_id_unknown) or V(vcenter_refused).
           type: str
         full_required_reason:
           description: Why, as a sentence.

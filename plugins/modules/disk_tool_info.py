@@ -245,6 +245,8 @@ disk:
     - What the disk is, with C(chain), C(uuid), C(adapter), C(hardware_version) and
       C(extents) as far as it has them, and C(transports), the ways to its bytes, each with
       C(name), C(usable) and C(reason).
+    - Where the descriptor of a disk of a VM cannot be read, as while the VM runs, C(adapter) is the kind
+      of the VM's controller, such as V(pvscsi), and C(hardware_version) that of the VM.
   returned: for O(question=info)
   type: dict
 dump:

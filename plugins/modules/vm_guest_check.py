@@ -55,7 +55,7 @@ options:
     type: str
   command:
     description:
-      - A program by its path in the guest, and its arguments, with no shell between. It needs
+      - A program by its whole path in the guest, and its arguments, with no shell between. It needs
         O(guest_username) and O(guest_password).
       - Everybody in the guest can see arguments, so no secret belongs there.
       - It is taken for a program that only looks; the task is never changed.

@@ -60,7 +60,7 @@ options:
       - A disk takes the place that it had at the point. What else is on the VM stays,
         and so does its configuration.
     type: dict
-    suboptions:
+    suboptions: &vm
       name:
         description:
           - Name of the VM. When several VMs have it, the task fails and lists their paths.
@@ -130,10 +130,50 @@ options:
       - V(manifest) compares the size and the digest of the upload as the host reports them. A
         release of vSphere need not report them. The disk is deleted then, and the task fails.
       - V(auto) does the first where it is possible, else the second as far as the host reports it,
-        with a warning where that is not all. RV(disks[].compared) says which it was.
+        with a warning where that is not all. With O(transport=hotadd) each disk is read back as a
+        device, whatever is set here. RV(disks[].compared) says which it was.
     type: str
     choices: [auto, content, manifest]
     default: auto
+  transport:
+    description:
+      - How a disk comes to its datastore.
+      - V(import) sends it to a host by an import lease, compressed. It needs nothing but vCenter
+        and its hosts, and room on this machine.
+      - V(hotadd) has vCenter make the disk on the VM that the module runs in, writes it there as a
+        device, reads it back, compares every MiB, and detaches it. It needs nothing but vCenter's
+        public API, and it proves disks on vSAN by their content. See O(hotadd).
+      - With O(into).
+    type: str
+    choices: [import, hotadd]
+    default: import
+  hotadd:
+    description:
+      - How disks are attached to the VM that the module runs in.
+      - That VM needs C(disk.EnableUUID=TRUE) in its extraConfig, a SCSI controller with a free
+        place, a guest with udev, and root, or a user of the group that may write disks. Its host
+        must have the datastores of the disks. It must be in the same datacenter. Disks on vSAN need
+        a VM that lies on vSAN alone. IDE disks are refused.
+      - Before the first byte is written, the device must have the size of the disk, be used by
+        nothing else, and begin and end with zeros.
+      - Disks are attached as independent persistent ones. What a run that was killed has left
+        attached, the next restore into the same VM detaches and deletes.
+      - Keep LVM and multipath in that VM from using foreign disks by themselves
+        (C(filter) in F(/etc/lvm/lvm.conf)).
+      - With O(transport=hotadd).
+    type: dict
+    suboptions:
+      proxy:
+        description:
+          - The VM that the module runs in, named in exactly one way. Without it, it is looked for
+            by the BIOS UUID of the machine, which only root can read.
+        type: dict
+        suboptions: *vm
+      device_folder:
+        description:
+          - Where udev names the disks of that VM by their UUIDs.
+        type: path
+        default: /dev/disk/by-id
   content:
     description:
       - Whether disks are restored. V(false) leaves the content of disks as it is, and puts back only
@@ -227,11 +267,15 @@ notes:
     VirtualMachine.Config.RemoveDisk on the VM. O(snapshots=remove) needs
     VirtualMachine.State.RemoveSnapshot, O(power_off) VirtualMachine.Interact.PowerOff and
     VirtualMachine.Interact.PowerOn, O(powered_on) VirtualMachine.Interact.PowerOn.
+  - With O(transport=hotadd) it needs, in place of those for the import,
+    VirtualMachine.Config.AddNewDisk, VirtualMachine.Config.RemoveDisk and
+    VirtualMachine.Config.AdvancedConfig on the VM that the module runs in, and
+    Datastore.AllocateSpace and Datastore.FileManagement.
   - With O(content=false) storage policies need VirtualMachine.Config.EditDevice on the VM.
   - To attach tags (O(settings)) it needs InventoryService.Tagging.AttachTag on the tags, which only
     a global permission gives, or one on the tag.
   - What is restored is noted in the file C(restore-UUID.json) beside the points until it is done.
-  - Proved by qemu-img, and on a simulator alone.
+  - Proved by qemu-img, and on a simulator alone, O(transport=hotadd) with files in place of devices.
 seealso:
   - module: vforge.vsphere.vm_backup
   - module: vforge.vsphere.backup_info
@@ -261,6 +305,17 @@ EXAMPLES = r"""
     into:
       name: db-1
     keep_replaced: true
+
+- name: Put the disks of db-1 back from a proxy VM, which writes them itself
+  vforge.vsphere.vm_restore:
+    repository: /srv/backups
+    vm: db-1
+    into:
+      name: db-1
+    transport: hotadd
+    hotadd:
+      proxy:
+        name: backup-proxy
 
 - name: Give a VM that was made of a backup the tags and the storage policies that db-1 had
   vforge.vsphere.vm_restore:
@@ -334,6 +389,9 @@ into:
       type: str
     instance_uuid:
       description: Instance UUID of the VM.
+      type: str
+    transport:
+      description: How disks come to their datastores.
       type: str
     actions:
       description:
@@ -424,7 +482,8 @@ calls:
 error_code:
   description:
     - A stable code for what went wrong, such as V(not_found), V(not_powered_off), V(snapshots),
-      V(no_controller), V(read_back_failed), V(upload_unverified), V(tags_gone), V(concurrent_access) or V(backup_damaged).
+      V(no_controller), V(no_transport), V(wrong_disk), V(read_back_failed), V(upload_unverified),
+      V(tags_gone), V(concurrent_access) or V(backup_damaged).
   returned: on failure
   type: str
 """
@@ -443,6 +502,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_opt
 
 def argument_spec():
     """The options of the module."""
+    hotadd = {"proxy": _argspec.vm(), "device_folder": {"type": "path", "default": "/dev/disk/by-id"}}
     return {
         **_argspec.connection(),
         "repository": {"type": "path", "required": True},
@@ -459,6 +519,8 @@ def argument_spec():
         "snapshots": {"type": "str", "choices": ["refuse", "remove"], "default": "refuse"},
         "keep_replaced": {"type": "bool", "default": False},
         "verify": {"type": "str", "choices": ["auto", "content", "manifest"], "default": "auto"},
+        "transport": {"type": "str", "choices": ["import", "hotadd"], "default": "import"},
+        "hotadd": {"type": "dict", "options": hotadd},
         "content": {"type": "bool", "default": True},
         "storage_policy": {"type": "str"},
         "settings": {

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import typing as t
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import hostkeys
@@ -27,6 +28,8 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses 
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import host_names, known_hosts
 
 NAME_REFUSED = "host_name_refused"
+
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Inventory(t.Protocol):
@@ -196,7 +199,7 @@ def _is_host_of(host: str, name: str) -> bool:
     add a domain or a UUID to it.
     """
     host, name = host.casefold(), name.casefold()
-    return host == name or host.startswith((f"{name}.", f"{name}_"))
+    return host == name or host.startswith(f"{name}.") or bool(_UUID.fullmatch(host.removeprefix(f"{name}_")))
 
 
 def _address_of(name: object, text: object) -> str:

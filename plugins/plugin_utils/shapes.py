@@ -13,6 +13,8 @@ shape than the argument spec wants is refused here, or read as what it plainly m
 - one mapping, or one such text, in place of a list of mappings is a list of one;
 - an empty text in place of a mapping is "not set".
 
+An option that there is not is refused here too, with the one that was meant.
+
 Pure. Types of single values, such as "five" for a number, are left to
 Ansible, which names the option there.
 """
@@ -70,24 +72,49 @@ _WANTED = {
 
 _MOST_CHARACTERS = 40
 
+# How much of two names of options is to be the same, from 0 to 1, for one to be meant by the other.
+_ALIKE = 0.7
+
 # What needs no quotes in YAML, wherever it stands. A number, or a word
 # that means true or false, does.
 _PLAIN = re.compile(r"(?!(?:true|false|yes|no|on|off|null)$)[A-Za-z/][A-Za-z0-9 ./_-]*", re.IGNORECASE)
 
 
 def fitted(args: t.Mapping[str, t.Any], spec: Spec, where: str = "") -> dict[str, t.Any]:
-    """The arguments in the shapes that the argument spec wants, at every depth;
-    those that it does not know stay.
+    """The arguments in the shapes that the argument spec wants, at every depth.
 
+    :param spec: of these options; an empty one for a mapping that may have any key.
     :param where: what the options belong to, for messages, such as "clones, item
         2"; empty for those of the task.
-    :raises InvalidOption: naming the option, what was given, and an example of what is wanted.
+    :raises InvalidOption: naming the option, what was given, and an example of what is wanted; or the
+        options that there are not, with those that were meant.
     """
     known = {alias: item for item in spec.values() for alias in item.get("aliases", ())} | dict(spec)
+    if known:
+        _refuse_unknown([str(key) for key in args if key not in known], known, where)
     return {
         key: _Option(key, known[key], where).fit(value) if key in known and value is not None else value
         for key, value in args.items()
     }
+
+
+def _refuse_unknown(unknown: t.Sequence[str], known: t.Iterable[str], where: str) -> None:
+    """Refuse options that there are not. Ansible would first say what is missing, which is often
+    what was misspelt, and then name all options that there are.
+    """
+    if not unknown:
+        return
+    # Only an error looks for names that are alike.
+    import difflib
+
+    meant = {key: next(iter(difflib.get_close_matches(key, known, 1, _ALIKE)), "") for key in unknown}
+    inside = f" in {where}" if where else ""
+    each = [f"no option {key}{inside}{f' (did you mean {name}?)' if name else ''}" for key, name in meant.items()]
+    raise InvalidOption(
+        f"There is {' and '.join(each)}.",
+        hint="" if all(meant.values()) else f"There are: {', '.join(sorted(known))}.",
+        option=unknown[0],
+    )
 
 
 class _Option:

@@ -98,7 +98,7 @@ def story(management: Kube, player: Player, folder: Path) -> Story:
 
 
 def test_the_newest_versions_that_are_served_are_written(story: Story) -> None:
-    """As the definitions of the API server say, and the one Application is applied. Check mode foresees it, and does nothing."""
+    """As the definitions of the API server say, and the one Application is applied. Check mode only foresees it."""
     assert story.play(check=True).changed == 1
     assert list(story.tree.iterdir()) == [story.tree / ".git"]
     assert story.management.get("argoproj.io/v1alpha1", "Application", "management", "argocd") is None

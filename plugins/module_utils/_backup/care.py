@@ -18,13 +18,19 @@ from .._errors import InvalidOption, PartialFailure, TimedOut, VforgeError
 from .._programs import MissingProgram
 from .._retention import Retention
 from . import disk as disks
-from . import images, records
-from .local import chosen, chosen_point, newest_name
+from . import images, records, removal
+from .local import chosen, chosen_point
 from .model import Point, is_instance_uuid, kept
 from .repository import Known, Machine, Repository
 from .selecting import PointSelector
 
 VERIFIED, PRUNED, MERGED = "verified", "pruned", "merged"
+
+# What becomes of points, besides.
+DAMAGED, REMOVED, BEGUN = "damaged", "removed", "removal_begun"
+
+# These say nothing of a point, and end the work on its VM.
+_OF_NO_POINT = (TimedOut, MissingProgram, _files.FileUnwritable)
 
 # Which points of a VM are verified; the other choice is all of them.
 NEWEST = "newest"
@@ -131,7 +137,7 @@ def care(options: CareOptions, show: t.Callable[[str], None], *, check: bool) ->
     repository = Repository(options.path)
     entries = []
     for uuid in _meant(repository, options):
-        name = newest_name(repository.read(uuid))
+        name = repository.read(uuid).newest_name()
         entry: Entry = {"instance_uuid": uuid, "name": name, "put_right": [], "points": []}
         entries.append(entry)
         try:
@@ -184,7 +190,7 @@ def _finished(repository: Repository, entries: t.Sequence[Entry]) -> dict[str, t
 
 
 def _is_changed(point: Entry) -> bool:
-    return point["action"] in ("removed", MERGED) or bool(point.get("mended"))
+    return point["action"] in (REMOVED, BEGUN, MERGED) or bool(point.get("mended"))
 
 
 # Verifying
@@ -192,21 +198,30 @@ def _is_changed(point: Entry) -> bool:
 
 def _verify(machine: Machine, options: CareOptions, entry: Entry, deadline: float, check: bool) -> None:
     known = machine.known()
-    errors = list(known.damaged.values())
-    for name, error in known.damaged.items():
-        entry["points"].append({"id": name, "action": "damaged", "read": 0, "error": error.as_result()})
+    errors = _name_damaged(known.damaged, entry, read=0)
     for point in known.points[-1:] if options.newest else known.points:
         # To read all of it is what verifying is, so in check mode nothing is known of it.
         found: Entry = {"id": point.id, "action": "not_read" if check else VERIFIED, "read": 0, "leaked": 0, "mended": False}
         if not check:
             try:
                 _verify_point(machine, point, known, found, deadline)
-            except (TimedOut, MissingProgram, _files.FileUnwritable):
-                raise  # these say nothing of the point
+            except _OF_NO_POINT:
+                raise
             except VforgeError as error:
-                found.update(action="damaged", error=error.as_result())
+                found.update(action=DAMAGED, error=error.as_result())
                 errors.append(error)
         entry["points"].append(found)
+    _say(entry, errors)
+
+
+def _name_damaged(damaged: t.Mapping[str, VforgeError], entry: Entry, **more: t.Any) -> list[VforgeError]:
+    """Name points that are damaged in the entry of their VM; returns why they are."""
+    entry["points"] += [{"id": name, "action": DAMAGED, **more, "error": error.as_result()} for name, error in damaged.items()]
+    return list(damaged.values())
+
+
+def _say(entry: Entry, errors: t.Sequence[VforgeError]) -> None:
+    """The end of a VM of which points may be damaged; what could be done of the others was done."""
     entry["points"].sort(key=lambda each: str(each["id"]))
     if errors:
         raise errors[0]
@@ -228,28 +243,63 @@ def _verify_point(machine: Machine, point: Point, known: Known, found: Entry, de
 
 
 def _prune(machine: Machine, options: CareOptions, entry: Entry, deadline: float, check: bool) -> None:
-    points = machine.points
-    reasons = kept(points, options.retention, datetime.datetime.now(datetime.UTC))
-    for point in points:
-        action = "kept" if point.id in reasons else "removed"
-        if action == "removed" and not check:
-            machine.remove(point.id, deadline)
-        entry["points"].append({"id": point.id, "action": action, "kept_by": reasons.get(point.id, [])})
+    known = machine.known()
+    errors = _name_damaged({**known.damaged, **known.broken}, entry)
+    # What cannot be restored must not take the place of one that can.
+    reasons = kept(known.whole, options.retention, datetime.datetime.now(datetime.UTC))
+    for point in known.whole:
+        found: Entry = {"id": point.id, "action": "kept", "kept_by": reasons.get(point.id, [])}
+        entry["points"].append(found)
+        if found["kept_by"]:
+            continue
+        try:
+            if check:
+                removal.heirs_of(machine, known, point, deadline)
+            else:
+                machine.remove(point.id, deadline)
+            found["action"] = REMOVED
+        except _OF_NO_POINT:
+            found["action"] = _what_became(machine, point)
+            raise
+        except VforgeError as error:
+            found.update(action=_what_became(machine, point), error=error.as_result())
+            errors.append(error)
+            if found["action"] == BEGUN:
+                break  # until the next run has finished it, no other one is safe to go
+    _say(entry, errors)
+
+
+def _what_became(machine: Machine, point: Point) -> str:
+    """Of a point that could not be removed."""
+    return BEGUN if removal.is_begun(machine, point.id) else "kept"
 
 
 # Merging
 
 
 def _merge(machine: Machine, options: CareOptions, entry: Entry, deadline: float, check: bool) -> None:
-    points = machine.points
-    if not points:
-        return
-    point = chosen_point(machine, options.point)
-    length = Known(tuple(points), {}).longest_chain(point)
-    due = length > options.max_chain
-    if due and not check:
-        machine.make_full(point, deadline)
-    entry["points"].append({"id": point.id, "action": MERGED if due else "unchanged", "chain": length})
+    known, errors = machine.known(), []
+    if options.point.names_one:
+        due = [chosen_point(machine, options.point)]
+    else:
+        errors = _name_damaged({**known.damaged, **known.broken}, entry)
+        due = known.whole[-1:]
+    for point in due:
+        length = known.longest_chain(point)
+        found: Entry = {"id": point.id, "action": "unchanged", "chain": length}
+        entry["points"].append(found)
+        if length <= options.max_chain:
+            continue
+        try:
+            if not check:
+                machine.make_full(point, deadline)
+            found["action"] = MERGED
+        except _OF_NO_POINT:
+            raise
+        except VforgeError as error:
+            found["error"] = error.as_result()
+            errors.append(error)
+    _say(entry, errors)
 
 
 _WAYS: dict[str, t.Callable[[Machine, CareOptions, Entry, float, bool], None]] = {

@@ -259,6 +259,15 @@ def convert(source: str, target: str, form: str, deadline: float, *, streamed: b
     run(["qemu-img", "convert", "-q", "-f", "qcow2", "-O", form, *subformat, source, target], deadline, go_on=go_on)
 
 
+def write_device(source: str, device: str, deadline: float, go_on: GoOn = to_the_end) -> None:
+    """Write the content of an image to a disk that reads as zeros: zeros are not written.
+
+    Without ``writeback`` nothing of it would have to be on the disk in the end.
+    """
+    how = ["-n", "--target-is-zero", "-t", "writeback"]
+    run(["qemu-img", "convert", "-q", *how, "-f", "qcow2", "-O", "raw", source, device], deadline, go_on=go_on)
+
+
 # NBD
 
 

@@ -52,7 +52,7 @@ def chosen(repository: Repository, wanted: str | None) -> list[str]:
     known = repository.vms
     if wanted is None or wanted in known:
         return [wanted] if wanted else known
-    named = [uuid for uuid in known if newest_name(repository.read(uuid)) == wanted]
+    named = [uuid for uuid in known if repository.read(uuid).newest_name() == wanted]
     if len(named) > 1:
         raise Ambiguous(
             f"{len(named)} VMs of {repository.path} had the name {wanted}.",
@@ -65,17 +65,6 @@ def chosen(repository: Repository, wanted: str | None) -> list[str]:
             hint="Name the VM by its instance UUID, or by the name that it had at its newest backup. backup_info lists all.",
         )
     return named
-
-
-def newest_name(machine: Machine) -> str:
-    """The name that a VM had at its newest backup; empty where there is none that can be read: one
-    damaged VM must not hide the others.
-    """
-    try:
-        points = machine.known().points
-    except VforgeError:
-        return ""
-    return points[-1].vm_name if points else ""
 
 
 def chosen_point(machine: Machine, wanted: PointSelector) -> Point:
@@ -161,7 +150,7 @@ class RestoreOptions:
         """
         if not params.get("dest"):
             raise InvalidOption("Neither dest nor into is set.", hint="Set one of them.", option="dest")
-        for option in ("settings", "storage_policy", "content"):
+        for option in ("settings", "storage_policy", "hotadd", "content"):
             if params[option] is False if option == "content" else params.get(option):
                 raise InvalidOption(
                     f"The option {option} is for a VM that is restored into.",

@@ -23,7 +23,8 @@ BLOCK = 1 << 20
 
 SECTOR = 512
 
-# What a manifest is written as. A reader refuses one that is newer than itself.
+# What a manifest is written as. A reader refuses one that is newer than itself, so it goes up with each field
+# that a released reader does not know.
 FORMAT = 1
 
 FULL, INCREMENTAL = "full", "incremental"

@@ -27,14 +27,6 @@ _NO_POINT = FullRequired("no_earlier_backup", "There is no earlier backup of it.
 
 _DAMAGED = FullRequired("earlier_backup_damaged", "Its newest backup, or one that this stands on, is damaged.")
 
-# A revert discards the delta disk that the guest wrote to. Nowhere is it promised that tracking begins again then, and
-# a changeId of the states that are gone may look like an older one of those that came after. Where there was
-# no delta disk, there was nothing to revert to that is older than the backup.
-_DELTA_GONE = FullRequired(
-    "delta_disk_gone",
-    "The delta disk that its guest wrote to at the newest backup is gone: it was reverted, or its snapshots were removed.",
-)
-
 
 class NotBackedUp(VforgeError):
     """A VM of which no backup can be made as it is."""
@@ -232,10 +224,8 @@ def _reading(disk: Disk, there: Earlier, options: BackupOptions, way: str) -> Re
         return Whole(disk, _NO_POINT)
     # A disk that grew can be asked about: what is new reads as changed (API reference).
     capacity = disk.capacity if earlier.capacity < disk.capacity else earlier.capacity
-    kept = Kept(earlier.change_id, earlier.identity, capacity) if earlier.change_id else None
+    kept = Kept(earlier.change_id, earlier.identity, capacity, earlier.delta) if earlier.change_id else None
     why = judge(kept, disk)
-    if why is None and earlier.delta and earlier.delta not in disk.files:
-        why = _DELTA_GONE
     if why is not None or not earlier.change_id:
         return Whole(disk, why or _NO_POINT)
     kind = Audit if options.mode == AUDIT else Changes

@@ -24,12 +24,12 @@ from .. import _files
 from .._errors import NotFound
 from . import images, records
 from .copying import blocks_of, prove
-from .model import BackupDamaged, is_point_id
-from .storage import discard, explained, sync, write
+from .model import BackupDamaged, ToolFailed, is_point_id
+from .storage import discard, explained, names, sync, write
 
 if t.TYPE_CHECKING:
     from .model import DiskBackup, Point
-    from .repository import Machine
+    from .repository import Known, Machine
 
 # What the folder of a point is called when all that is of use was taken out of it.
 GONE = ".removed-"
@@ -47,22 +47,60 @@ def is_begun(machine: Machine, identifier: str) -> bool:
 def remove(machine: Machine, identifier: str, deadline: float) -> None:
     """Remove a point.
 
-    :raises BackupDamaged, ToolFailed: when what its heir has is damaged; nothing is begun then.
+    :raises BackupDamaged, ToolFailed: when what its heir has is damaged, or nobody can say
+        whether it has one; nothing is begun then.
     """
     point = machine.point(identifier)
-    heirs = [other for other in machine.points if identifier in other.backings]
-    if len(heirs) > 1:
-        raise BackupDamaged(
-            f"{len(heirs)} points stand on {identifier}, where only one should: {', '.join(heir.id for heir in heirs)}.",
-            hint="Restore the repository from another copy of it, or remove all but one of them.",
-            path=machine.at(identifier),
-        )
+    heirs = heirs_of(machine, machine.known(), point, deadline)
     for heir in heirs:
         _prove_before(machine, point, heir, deadline)
     write(os.path.join(machine.at(identifier), _MARK), b"\n".join(heir.id.encode() for heir in heirs))
     with explained(machine.at(identifier)):
         sync(machine.at(identifier))
     _finish(machine, point, heirs, deadline)
+
+
+def heirs_of(machine: Machine, known: Known, point: Point, deadline: float) -> list[Point]:
+    """The points that stand on one: there is one at most.
+
+    :raises BackupDamaged: there are several, or one whose manifest is damaged may be among them: with this point it
+        would lose what it can still be restored from.
+    """
+    heirs = [other for other in known.points if point.id in other.backings]
+    if len(heirs) > 1:
+        raise BackupDamaged(
+            f"{len(heirs)} points stand on {point.id}, where only one should: {', '.join(heir.id for heir in heirs)}.",
+            hint="Restore the repository from another copy of it, or remove all but one of them.",
+            path=machine.at(point.id),
+        )
+    if heirs:
+        return heirs
+    for name in known.damaged:
+        below = _below(machine, name, deadline)
+        if below is None or point.id in below:
+            raise BackupDamaged(
+                f"{name} {'stands' if below else 'may stand'} on {point.id}, and its manifest is damaged.",
+                hint=f"Restore the folder {name} from another copy of the repository, or remove it.",
+                path=machine.at(name),
+            )
+    return []
+
+
+def _below(machine: Machine, name: str, deadline: float) -> set[str] | None:
+    """The points that one whose manifest is damaged stands on, as its images say; None where they do not say it."""
+    folder = machine.at(name)
+    found: set[str] = set()
+    paths = [os.path.join(folder, each) for each in names(folder) if each.endswith(".qcow2")]
+    for path in paths:
+        if not os.path.isfile(path) or os.path.islink(path):
+            return None
+        try:
+            backing = images.backing_of(path, deadline, machine.go_on)
+        except ToolFailed:
+            return None
+        if backing:
+            found.add(os.path.basename(os.path.dirname(backing)))
+    return found if paths else None
 
 
 def finish(machine: Machine, name: str, deadline: float) -> None:

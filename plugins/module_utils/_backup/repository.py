@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import os
 import typing as t
@@ -108,20 +109,43 @@ class Known:
 
     :ivar points: whose manifests are as they were written, the oldest first.
     :ivar damaged: why it is none, by the names of the other folders.
+    :ivar leaving: points whose removal a run has begun that died; whoever stands on them reads as ever.
     """
 
     points: tuple[Point, ...]
     damaged: t.Mapping[str, VforgeError]
+    leaving: tuple[Point, ...] = ()
+
+    @functools.cached_property
+    def _by_id(self) -> dict[str, Point]:
+        return {each.id: each for each in (*self.leaving, *self.points)}
+
+    @functools.cached_property
+    def broken(self) -> dict[str, BackupDamaged]:
+        """Why points cannot be read, although their manifests are as they were written: one that they stand on is
+        damaged, or not there. By their IDs.
+        """
+        found = {}
+        for point in self.points:
+            try:
+                self.longest_chain(point)
+            except BackupDamaged as error:
+                found[point.id] = error
+        return found
+
+    @property
+    def whole(self) -> list[Point]:
+        """The points of which nothing is known that keeps them from being restored, the oldest first."""
+        return [point for point in self.points if point.id not in self.broken]
 
     def chain(self, point: Point, key: int) -> list[Point]:
         """A point, and those that its image of a disk stands on, down to the base.
 
         :raises BackupDamaged: when one of them is not there, or does not have the disk.
         """
-        known = {each.id: each for each in self.points}
         found = [point]
         while (disk := found[-1].disk(key)) is not None and disk.backing:
-            below = known.get(disk.backing)
+            below = self._by_id.get(disk.backing)
             if below is None or below.disk(key) is None or below.number >= found[-1].number:
                 raise BackupDamaged(
                     f"The backup {point.id} needs {disk.backing}, which is damaged or not there.",
@@ -151,9 +175,9 @@ class Known:
         return newest
 
     def next_number(self) -> int:
-        """The number of a new point, which none of those that are damaged has."""
+        """The number of a new point, which none of those has that are damaged, or leaving."""
         newest = self.points[-1] if self.points else None
-        return (newest.number if newest is not None else 0) + self._damaged_after(newest) + 1
+        return max((each.number for each in (*self.points, *self.leaving)), default=0) + self._damaged_after(newest) + 1
 
     def _damaged_after(self, point: Point | None) -> int:
         """How many that are damaged may be newer than a point, as the seconds in their names say."""
@@ -178,17 +202,30 @@ class Machine:
     def known(self) -> Known:
         """All points, and what should be one and is none."""
         found: list[Point] = []
+        leaving: list[Point] = []
         damaged: dict[str, VforgeError] = {}
         for name in filter(is_point_id, names(self.place)):
-            if removal.is_begun(self, name):
-                continue
+            begun = removal.is_begun(self, name)
             try:
-                found.append(self.read(name))
+                (leaving if begun else found).append(self.read(name))
             except NotFound:
                 pass  # it was just removed
             except VforgeError as error:
-                damaged[name] = error
-        return Known(tuple(sorted(found, key=lambda point: point.number)), damaged)
+                if not begun:
+                    damaged[name] = error
+        return Known(tuple(sorted(found, key=lambda point: point.number)), damaged, tuple(leaving))
+
+    def newest_name(self) -> str:
+        """The name that the VM had at its newest backup, by the times in their IDs; empty where none can be read: one
+        damaged VM must not hide the others.
+
+        It reads one manifest, unless that is damaged: a VM is found by its name among thousands.
+        """
+        with contextlib.suppress(VforgeError):
+            for name in filter(is_point_id, reversed(names(self.place))):
+                with contextlib.suppress(VforgeError):
+                    return self.read(name).vm_name
+        return ""
 
     @property
     def points(self) -> list[Point]:

@@ -10,6 +10,7 @@ import typing as t
 
 from .._connector.find import Selector
 from .._errors import InvalidOption
+from .options import HotAdd
 from .selecting import PointSelector
 
 # What becomes of the snapshots of the VM.
@@ -20,6 +21,9 @@ POLICIES, NVRAM, TAGS = "storage_policies", "nvram", "tags"
 
 # How a restored disk is proved.
 AUTO, CONTENT, MANIFEST = "auto", "content", "manifest"
+
+# How a disk comes to its datastore.
+IMPORT, HOTADD = "import", "hotadd"
 
 # What its proof may come to besides, where the host of the upload does not report all of it.
 SIZE, NOTHING = "size", "nothing"
@@ -35,6 +39,8 @@ class IntoOptions:
     :ivar power_off: whether a VM that is not powered off is powered off for it.
     :ivar snapshots: ``refuse`` or ``remove``.
     :ivar keep_replaced: whether the disks that were replaced stay on their datastores.
+    :ivar transport: ``import`` or ``hotadd``.
+    :ivar hotadd: for that, how disks are attached to the VM that the module runs in.
     :ivar content: whether disks are restored; else only the settings are put back.
     :ivar settings: what is put back besides the disks: ``storage_policies``, ``nvram``, ``tags``.
     :ivar storage_policy: name of the one that restored disks get; empty for those of the disks
@@ -58,6 +64,8 @@ class IntoOptions:
     storage_policy: str
     folder: str
     timeout: int
+    transport: str = IMPORT
+    hotadd: HotAdd = dataclasses.field(default_factory=HotAdd)
     content: bool = True
 
     @property
@@ -105,4 +113,6 @@ class IntoOptions:
             storage_policy=params.get("storage_policy") or "",
             folder=params.get("dest") or "",
             timeout=params["timeout"],
+            transport=params["transport"],
+            hotadd=HotAdd.from_params(params.get("hotadd")),
         )

@@ -30,11 +30,13 @@ class Made:
 
     :ivar digests: SHA-256 of the digests of what it is to have, see ``DiskBackup``.
     :ivar compared: how it was proved; empty until it was.
+    :ivar proxy: moid of the VM that it is attached to until then; empty where it is none.
     """
 
     file: str
     digests: str
     compared: str = ""
+    proxy: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,6 +33,7 @@ def result(job: RestoreTask) -> dict[str, t.Any]:
             "moid": item.target.moid,
             "path": item.target.path,
             "instance_uuid": item.target.instance_uuid,
+            "transport": job.options.transport,
             "actions": item.actions(DONE),
             "changed": item.changed,
             "seconds": item.seconds,

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import os
 import time
 import typing as t
 
@@ -25,13 +24,12 @@ from .._disk_import import places as homes
 from .._engine import STARTED, Item, Part, Task
 from .._errors import Fault, InvalidOption, NotFound, StillRunning, VforgeError
 from .._progress import Meter
-from .._vsphere import snapshots
-from .._vsphere.disks import unknown_among, users_of, users_of_file
+from .._vsphere import snapshots, storage
+from .._vsphere.disks import unknown_among, users_of_files
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.vm import start_power_off, start_power_on
-from . import disk as disks
-from . import images, records, restore_plan, restore_report, settings, targets
+from . import images, records, restore_plan, restore_report, settings, targets, writers
 from .local import chosen, chosen_point
 from .proving import first_difference
 from .repository import Machine, Repository
@@ -56,21 +54,14 @@ from .selecting import chosen_disks
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.session import Session
-    from .._vsphere.disks import Disk
+    from .._vsphere.disks import Disk, DiskUser
+    from .._vsphere.storage import Storage
     from .model import Point
     from .targets import Target
-
-_WHAT = "disk that is made ready"
-
-# What begins the names of files that are made ready for an upload.
-_READY = "restore-"
+    from .writers import Writer
 
 # To start a VM again that was powered off for nothing is not cut short by the time of the task.
 _SECONDS_TO_START_AGAIN = 60.0
-
-
-# What the host's report of an upload proves.
-_REPORTED = {importing.DIGEST: MANIFEST, importing.SIZE: SIZE, importing.NOTHING: NOTHING}
 
 
 class WhoseIsUnknown(VforgeError):
@@ -120,6 +111,12 @@ class RestoreTask:
     files: DatastoreFiles
     settings: settings.Settings = dataclasses.field(default_factory=settings.Settings)
     _homes: dict[str, homes.Home] = dataclasses.field(default_factory=dict)
+    _storage: Storage | None = None
+
+    @functools.cached_property
+    def writer(self) -> Writer:
+        """How disks come to their datastores."""
+        return writers.of(self)
 
     def home(self, path: DatastorePath) -> homes.Home:
         """Where a disk of this path is brought in; asked for once for each datastore."""
@@ -133,6 +130,15 @@ class RestoreTask:
         """A reference to the datacenter."""
         known = next(iter(self._homes.values()), None)
         return known.ref if known is not None else homes.datacenter(self.session, self.target.datacenter)[0]
+
+    def users(self, files: t.Collection[str]) -> dict[str, list[DiskUser]]:
+        """The VMs that use disks in the datacenter of the VM, or may use them: see ``users_of_files``.
+
+        :raises NotFound: the datastore of one is not there any more.
+        """
+        datacenter = self.datacenter()
+        self._storage = self._storage or storage.read(self.session, datacenter)
+        return users_of_files(self.session, self._storage, datacenter, {file: {file} for file in files})
 
     @property
     def target(self) -> Target:
@@ -152,7 +158,7 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     found = targets.find(session, options.into, options.datacenter)
     images.require()
     if options.folder:
-        _files.check_folder(options.folder, what=_WHAT)
+        _files.check_folder(options.folder, what=writers.WHAT)
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
@@ -189,10 +195,10 @@ def _decide(job: RestoreTask) -> restore_plan.Leftovers:
     if due or job.settings.nvram:
         restore_plan.check_power(job.target, job.options)
     if due:
-        restore_plan.check_verify(job.target, job.options, due)
         settings.choose_policies(job, item.due_disks)
         for place in due:
             job.home(restore_plan.beside(job.target, place))  # refuses a datastore that no host can write to
+        job.writer.check(due)
     left = _leftovers(job, due)
     item.steps = restore_plan.steps(
         job.target,
@@ -321,14 +327,18 @@ def _path(file: str) -> DatastorePath:
 
 
 def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
-    _remove_ready(job)
+    writers.remove_ready(job)
     for file in left.kept:
         job.item.warnings.append(
             f"An earlier run has replaced {file}, and {job.item.title} has another disk in its place now. "
             "It was left alone: delete it when nobody needs it."
         )
     job.record.forget((*left.settled, *left.kept))
-    gone = [_remove_left(job, file) for file in left.deletable]
+    attached = {file: made.proxy for file in left.deletable if (made := job.record.made.get(file)) is not None and made.proxy}
+    stuck = writers.detach_left(job, attached)
+    for file, why in stuck.items():
+        job.item.warnings.append(f"{file} of a run that was killed is left: {why} The next restore into this VM removes it.")
+    gone = [_remove_left(job, file) for file in left.deletable if file not in stuck]
     if any(gone):
         job.item.done.append(REMOVE_LEFTOVERS)
 
@@ -338,7 +348,7 @@ def _remove_left(job: RestoreTask, file: str) -> bool:
     import; whether it is gone.
     """
     made = job.record.made.get(file)
-    if made is not None and not made.compared:
+    if made is not None and not made.compared and not made.proxy:
         path = _path(file)
         try:
             importing.clear(job.task, job.item, job.home(path), path)
@@ -348,29 +358,6 @@ def _remove_left(job: RestoreTask, file: str) -> bool:
             )
             return False
     return _delete(job, file)
-
-
-def _folder(job: RestoreTask) -> str:
-    """Where disks are made ready for their upload."""
-    return job.options.folder or job.machine.folder
-
-
-def _ready_name(job: RestoreTask) -> str:
-    """What begins the names of files that are made ready: of the VM that was backed up, whose
-    lock is held, for this one.
-    """
-    return f"{_READY}{job.point.instance_uuid}-{job.target.instance_uuid}-"
-
-
-def _remove_ready(job: RestoreTask) -> None:
-    """Remove what runs that were killed have made ready for this VM, and
-    begun to make; the lock is held.
-    """
-    with _files.open_folder(_folder(job), what=_WHAT) as folder:
-        for name in folder.names():
-            if name.startswith(_ready_name(job)) and name.endswith(".vmdk"):
-                folder.remove(name)
-        folder.sweep(_ready_name(job))
 
 
 def _delete(job: RestoreTask, file: str) -> bool:
@@ -395,22 +382,17 @@ def _delete(job: RestoreTask, file: str) -> bool:
 
 
 def _owners(job: RestoreTask, file: str) -> list[str]:
-    """The VMs that have a disk at this moment, the target among them: two calls, or
-    four where there are many VMs.
+    """The VMs that have a disk at this moment, the target among them, and those of other datacenters that have the same
+    storage: two calls, or four where there are many VMs.
 
-    :raises NotFound, InvalidOption: its datastore is not there any more, or cannot be used.
+    :raises NotFound: its datastore is not there any more.
     :raises WhoseIsUnknown: vCenter does not know which files some VMs have.
     """
     now = targets.again(job.session, job.target)
     # Its devices are asked first: what layoutEx says of its disks may be older than an exchange.
     if any(file in disk.files for disk in now.disks):
         return [now.name]
-    path = _path(file)
-    if path.datastore not in now.stores:
-        # The VM has left this datastore since, and none of its neighbours is there.
-        found = users_of_file(job.session, job.home(path).datastore, file)
-    else:
-        found = users_of(job.session, now.moid, [file], itself=bool(now.snapshots))[file]
+    found = job.users([file])[file]
     unknown = unknown_among(found)
     if unknown:
         raise WhoseIsUnknown(f"vCenter does not know the files of {unknown}, on the same datastore, which may have it.")
@@ -441,26 +423,27 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
     file = restore_plan.new_file(
         place, job.point, restore_plan.beside(job.target, place), lambda path: path in attached or job.files.there(_path(path))
     )
-    made = Made(file, place.backup.digests)
-    with _ready(job, place) as path:
-        job.record.note_made(made)
-        new = importing.NewDisk(
-            path=path,
-            capacity=place.backup.capacity,
-            target=_path(file),
-            adapter="ide" if place.backup.unit.startswith("ide") else "lsilogic",
-            provisioning=place.provisioning,
-            replace=False,
-            timeout=job.options.timeout,
-            policies=disk.policies,
-        )
-        came = importing.bring_in(job.task, job.item, job.home(new.target), new)
-    disk.file, disk.compared = file, _REPORTED[came.reported]
+    made = Made(file, place.backup.digests, proxy=job.writer.proxy)
+    job.record.note_made(made)
+    try:
+        disk.compared = job.writer.bring_in(disk, file)
+    except BaseException as error:
+        _discard(job, made, error)
+        raise
+    disk.file = file
     _prove(job, disk)
     job.record.note_made(dataclasses.replace(made, compared=disk.compared))
     if not job.item.parts:
         # It stays, also where another one does not come.
         job.item.parts.append(Part(BRING_IN, restore_plan.DONE[BRING_IN]))
+
+
+def _discard(job: RestoreTask, made: Made, error: BaseException) -> None:
+    """Delete what a way has left of a disk that did not come; an import cleans up behind itself."""
+    if isinstance(error, Fault) and error.fault == "FileAlreadyExists":
+        job.record.forget([made.file])  # somebody else has made it meanwhile
+    elif made.proxy and made.file not in job.writer.held:
+        _delete(job, made.file)
 
 
 def _use(job: RestoreTask, disk: RestoredDisk, made: Made) -> bool:
@@ -504,27 +487,15 @@ def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
     ]
 
 
-@contextlib.contextmanager
-def _ready(job: RestoreTask, place: Place) -> t.Iterator[str]:
-    """The disk of the point as a file that a host takes, compared with its
-    digests; it goes at the end.
-    """
-    path = os.path.join(_folder(job), f"{_ready_name(job)}{place.backup.key}.vmdk")
-    job.session.show_progress(f"preparing {place.backup.label} of {job.point.id}")
-    try:
-        disks.restore(job.machine, job.point, place.backup, path, "vmdk", job.task.deadline, streamed=True)
-        yield path
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-
-
 def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
     """Read back a disk that has come.
 
     :raises NotRestored: it has something else, and is deleted.
     :raises FileLocked, FileDenied: it cannot be read, and has to be.
     """
+    if disk.compared == CONTENT:
+        disk.not_read = ""
+        return
     if not _is_reported(job, disk):
         raise NotRestored(
             "upload_unverified",
@@ -698,7 +669,8 @@ def _exchange_of(disk: RestoredDisk) -> targets.Exchange:
 def _choose_what_stays(job: RestoreTask) -> None:
     """Which of the disks that are replaced are not deleted, and why."""
     old = {disk.place.old.file: disk for disk in job.item.due_disks if disk.place.old is not None}
-    used = users_of(job.session, job.target.moid, old) if not job.options.keep_replaced else {}
+    having = job.users(old) if old and not job.options.keep_replaced else {}
+    used = {file: [user for user in users if user.moid != job.target.moid] for file, users in having.items()}
     for file, disk in old.items():
         if job.options.keep_replaced:
             disk.keeps = "keep_replaced is set"

@@ -324,7 +324,7 @@ def _noted(item: BackupItem) -> list[str]:
 def _read_mark(folder: str) -> dict[str, t.Any]:
     """What the file says; empty where it is not there or cannot be read."""
     try:
-        found = json.loads(_files.read(os.path.join(folder, MARK), _MOST_MARK, what=_WHAT))
+        found = _files.parsed(_files.read(os.path.join(folder, MARK), _MOST_MARK, what=_WHAT))
     except (VforgeError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -36,7 +36,7 @@ if t.TYPE_CHECKING:
     from .task import BackupItem, BackupTask
 
 # For the guest to see a disk that was attached. It takes one or two.
-_SECONDS_TO_SHOW = 60.0
+SECONDS_TO_SHOW = 60.0
 
 SourceOf = t.Callable[["Disk"], t.ContextManager["Reader"]]
 
@@ -165,7 +165,7 @@ class Sources:
             yield readers.DeviceReader(path, what, disk.capacity, self._areas_in_use(item, snapshot, disk))
 
     def _shown(self) -> float:
-        return min(self._job.task.deadline, time.monotonic() + _SECONDS_TO_SHOW)
+        return min(self._job.task.deadline, time.monotonic() + SECONDS_TO_SHOW)
 
     def _is_away(self, disk: Disk) -> None:
         _devices.wait_gone(self._options.hotadd.folder, disk.uuid, disk.label, self._shown(), self._job.go_on)

@@ -44,12 +44,13 @@ from .._temporary_snapshots import (
 )
 from .._vsphere import hardware, tracking
 from .._vsphere.areas import changed_areas, merged
+from .._vsphere.changeid import written_delta
 from . import about, images, lanes, plan, read, report, scripts
 from . import disk as disks
 from .audit import Auditing, Missed, Tracked
 from .copying import Copying
 from .disk import Earlier, NewDisk, Staged
-from .model import MACHINE_FILE, NVRAM_FILE, Point, point_id
+from .model import MACHINE_FILE, NVRAM_FILE, BackupDamaged, Point, ToolFailed, point_id
 from .options import INCREMENTAL, NO, TRY, BackupOptions, Vm
 from .plan import BACK_UP, Audit, Changes, Reading, Whole
 from .repository import Machine, Repository
@@ -83,6 +84,8 @@ class BackupItem(SnapshotItem):
     :ivar stayed_off: whether it was off before its snapshot, and after it.
     :ivar point: the new point, once it is there; or one that is new enough.
     :ivar merged: the ID of a point that was made a full one before; empty where none was.
+    :ivar stands_alone: whether its new point may stand on none of the earlier ones, since what a dead run has left
+        of them could not be put right.
     :ivar missed: what tracking has missed of the disks that were audited, by key.
     :ivar scripts: what became of the scripts in its guest; None where none was to run.
     :ivar held: the lock of its folder.
@@ -101,6 +104,7 @@ class BackupItem(SnapshotItem):
     stayed_off: bool = False
     point: Point | None = None
     merged: str = ""
+    stands_alone: bool = False
     missed: dict[int, Missed] = dataclasses.field(default_factory=dict)
     scripts: scripts.Ran | None = None
     held: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack, repr=False)
@@ -256,7 +260,7 @@ def _back_up(job: BackupTask, turn: Turn[BackupItem]) -> None:
         if scripts.RUN_AFTER in item.left:
             # Before anything by which the VM may be refused.
             scripts.finish_dead_run(job, item)
-        machine.put_right(job.task.deadline)
+        _put_right(job, item, machine)
         if item.due(BACK_UP):
             plan.check(item.vm, job.options)
             _choose_transport(job, item)
@@ -297,6 +301,17 @@ def _begin(job: BackupTask, turn: Turn[BackupItem]) -> Machine:
     return machine
 
 
+def _put_right(job: BackupTask, item: BackupItem, machine: Machine) -> None:
+    """Finish, or undo, what runs that died have begun. Earlier points that are too damaged for that keep no
+    new one from being made, which is a full one then.
+    """
+    try:
+        machine.put_right(job.task.deadline)
+    except (BackupDamaged, ToolFailed) as error:
+        item.stands_alone = True
+        item.warnings.append(f"What a run that was killed has left of earlier backups cannot be put right: {error}")
+
+
 def _read_again(job: BackupTask, item: BackupItem) -> None:
     """Read a VM in its turn, which may come hours after the task
     began: it may be on by now, or off.
@@ -316,7 +331,7 @@ def _shorten(job: BackupTask, item: BackupItem) -> None:
 
     It takes as long as a full backup, so it is done before there is a snapshot.
     """
-    if item.machine is not None and plan.makes_increments(job.options, item.transport):
+    if item.machine is not None and not item.stands_alone and plan.makes_increments(job.options, item.transport):
         with job.task.phase("merge"):
             item.merged = item.machine.shorten(job.options.max_chain, job.task.deadline)
 
@@ -431,7 +446,8 @@ def _snapshot(item: BackupItem) -> str:
 def _plan(job: BackupTask, item: BackupItem, machine: Machine, found: t.Sequence[Disk]) -> None:
     try:
         known = machine.known()
-        earlier = plan.Earlier(known.base(), damaged=bool(known.damaged))
+        base = None if item.stands_alone else known.base()
+        earlier = plan.Earlier(base, damaged=item.stands_alone or bool(known.damaged))
         item.readings = [plan.reading(disk, earlier, job.options, item.transport) for disk in plan.kept(found)]
     except VforgeError as error:
         item.fail(error)
@@ -527,7 +543,7 @@ def _copy_disk(
         identity=disk.identity,
         transport=item.transport,
         reason=reading.why.code if isinstance(reading, Whole) else "",
-        delta=disk.file if disk.levels else "",
+        delta=written_delta(disk),
     )
     earlier = Earlier(reading.point, reading.earlier) if isinstance(reading, Changes) else None
     return disks.copy(machine, item.staged or "", new, earlier, areas, copying, job.task.deadline)

@@ -21,7 +21,7 @@ import typing as t
 
 from .. import _files
 from .._errors import InvalidOption, VforgeError
-from .._vsphere.changeid import ChangeId, Kept
+from .._vsphere.changeid import ChangeId, Kept, written_delta
 from .._vsphere.disks import Disk
 from .model import Vm
 
@@ -76,10 +76,11 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """From where a disk is asked: its changeId, and its capacity in bytes, of that time."""
+    """From where a disk is asked: its changeId, its capacity in bytes, and its ``written_delta``, of that time."""
 
     change_id: str
     capacity: int
+    delta: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,7 +173,8 @@ class State:
             record = self._in_place_of(vm, disk)
         if record is None or record.confirmed is None:
             return None
-        return Kept(record.confirmed.change_id, record.identity, record.confirmed.capacity)
+        point = record.confirmed
+        return Kept(point.change_id, record.identity, point.capacity, point.delta)
 
     def runs(self, vm: Vm, disk: Disk) -> tuple[Run, ...]:
         """The earlier runs of a disk, the oldest first; the last
@@ -202,7 +204,7 @@ class State:
     def noted(self, vm: Vm, disk: Disk, run: Run, question: str) -> Record:
         """The record of a disk after a question; the state itself is not changed."""
         known = self.records.get((vm.instance_uuid, disk.identity))
-        found = Pending(question, Point(run.change_id or "", disk.capacity), run)
+        found = Pending(question, Point(run.change_id or "", disk.capacity, written_delta(disk)), run)
         pending = (*(known.pending if known else ()), found)[-MOST_PENDING:]
         return Record(
             vm_uuid=vm.instance_uuid,
@@ -383,7 +385,7 @@ def _point(entry: t.Any) -> Point:
     change_id = _string(entry["change_id"])
     if ChangeId.parse(change_id) is None:
         raise ValueError
-    return Point(change_id, _whole(entry["capacity"]))
+    return Point(change_id, _whole(entry["capacity"]), _string(entry.get("delta", "")))
 
 
 def _run(entry: t.Any) -> Run:

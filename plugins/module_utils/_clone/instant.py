@@ -13,7 +13,6 @@ from .._connector.versions import require_instant_clones
 from .._engine import Task
 from .._errors import Fault, InvalidOption, VforgeError
 from .._vsphere import disks
-from .._vsphere.markers import MARKER_KEY, marker
 from .._vsphere.wake import TOKEN_KEY, new_run
 from . import apply, guests, plan, read, report, task
 from .model import PRESENT, Existing, InstantOptions, Parent
@@ -126,8 +125,7 @@ class InstantClones(task.Way[InstantOptions]):
         return apply.start_instant_check(self.session, planned.parent.moid, spec)
 
     def _spec(self, planned: Create) -> t.Any:
-        owner = marker(planned.parent.instance_uuid, planned.name)
-        config = {**planned.written, MARKER_KEY: owner}
+        config = {**planned.written, **self.marks(planned)}
         if planned.parent.wake_scripts:
             # What the clone reports counts only with this token: its parent may have been a clone,
             # too.

@@ -18,10 +18,10 @@ from .._connector import tasks
 from .._connector.find import find_vm
 from .._engine import Item, Part, Task, note_failure
 from .._errors import InvalidOption, NotFound, TimedOut, VforgeError
-from .._vm_stages import POWER_ON, fault_of
+from .._vm_stages import POWER_ON, change_power, fault_of
 from .._vsphere import disks, snapshots
 from .._vsphere import vm as vms
-from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_mark, marker
+from .._vsphere.markers import CUSTOMIZED_KEY, TEMPLATE_KEY, level_mark
 from . import apply, linked_plan, plan, read, report, task
 from .model import (
     ABSENT,
@@ -139,12 +139,11 @@ class LinkedClones(task.Way[LinkedOptions]):
     def _look_for_users(self, wanted: t.Sequence[Wanted]) -> None:
         """Which VMs use the disks of those that are to go.
 
-        Most have no delta disk that anybody else could use.
+        Most have no disks below the topmost ones, which others hardly ever have.
         """
         there = [each.existing for each in wanted if each.existing is not None]
         doomed = [each.moid for each in there if each.kind == "VirtualMachine"]
-        suspects = disks.with_own_deltas(self.session, doomed) if doomed else []
-        self._used = disks.users(self.session, suspects)
+        self._used = disks.users(self.session, doomed, below_tops=True) if doomed else {}
         for using in self._used.values():
             for moid in doomed:
                 using.pop(moid, None)
@@ -226,8 +225,7 @@ class LinkedClones(task.Way[LinkedOptions]):
         return apply.start_check(self.session, planned, self._spec(planned))
 
     def _spec(self, planned: Create) -> t.Any:
-        owner = marker(planned.parent.instance_uuid, planned.name)
-        config = {**planned.written, MARKER_KEY: owner}
+        config = {**planned.written, **self.marks(planned)}
         if planned.request.customization is not None:
             config[CUSTOMIZED_KEY] = planned.name
         if self.options.as_template:
@@ -246,7 +244,7 @@ class LinkedClones(task.Way[LinkedOptions]):
             _wait_until_published(task, self.options)
         elif any(item.due(POWER_ON) for item in task.items):
             with task.phase("power_on"):
-                _power_on(task)
+                change_power(task, task.items, POWER_ON, "clones")
 
     def expected(self, planned: Create) -> Existing:
         """On the host that was chosen, if one was."""
@@ -273,25 +271,6 @@ def _given(wanted: Wanted) -> Parent:
     if wanted.parent is None:
         raise InvalidOption("The option source is not set.", option="source")
     return wanted.parent
-
-
-def _power_on(task: Task[CloneItem]) -> None:
-    def note(item: CloneItem, outcome: Outcome) -> None:
-        if fault_of(outcome.error) == "InvalidPowerState":
-            item.skip(POWER_ON)  # another run was faster
-        elif outcome.error is not None:
-            item.fail(outcome.error)
-        else:
-            item.done.append(POWER_ON)
-
-    due = [item for item in task.items if item.due(POWER_ON)]
-    task.call(
-        due,
-        lambda item: vms.start_power_on(task.session, item.vm_moid),
-        "clones powered on",
-        note,
-        repeatable=True,
-    )
 
 
 # Clones that become templates

@@ -19,7 +19,7 @@ from .._vsphere.compute import UNKNOWN, Place, Surroundings
 from .._vsphere.disks import Disk
 from .._vsphere.freeze import ParentVm
 from .._vsphere.guest import GuestCredentials
-from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_of, parent_of
+from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, RUN_KEY, TEMPLATE_KEY, level_of, parent_of
 from .._vsphere.snapshots import Snapshot, SnapshotSelector
 from .._vsphere.vm import LOST, Nic, Vm, pairs, vm_name
 
@@ -453,7 +453,7 @@ def _uuid(text: str | None, where: str) -> str | None:
 
 def _config(given: t.Mapping[str, t.Any], where: str) -> dict[str, str]:
     """Both mappings as whole extraConfig keys; guestinfo keys get their prefix."""
-    own = (MARKER_KEY, CUSTOMIZED_KEY, TEMPLATE_KEY)
+    own = (MARKER_KEY, CUSTOMIZED_KEY, RUN_KEY, TEMPLATE_KEY)
     config: dict[str, str] = {}
     for option in ("guestinfo", "extra_config"):
         for key, value in pairs(given.get(option), option, where):
@@ -559,6 +559,17 @@ class Source(Parent):
 
     snapshots: tuple[Snapshot, ...] = ()
     send_host: bool = True
+
+
+def no_folder(request: CloneRequest, parent: Parent | None) -> InvalidOption | None:
+    """Why nothing says in which folder a clone is; None where something does."""
+    if request.folder or parent is None or parent.folder:
+        return None
+    return InvalidOption(
+        f"clone {request.name!r}: the {parent.role} is in a vApp, which is no folder.",
+        hint="Set folder.",
+        option="folder",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

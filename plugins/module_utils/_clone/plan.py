@@ -445,12 +445,6 @@ def place(
     :param folders: the folder option as written -> (moid, path).
     :raises InvalidOption: when a name means nothing there; the hint lists what would do.
     """
-    if not request.folder and not parent.folder:
-        raise InvalidOption(
-            f"clone {request.name!r}: the parent is in a vApp, which is no folder.",
-            hint="Set folder.",
-            option="folder",
-        )
     own = (parent.folder, parent.folder_path)
     folder, folder_path = folders[request.folder] if request.folder else own
     who = f"clone {request.name!r}"

@@ -13,7 +13,7 @@ import typing as t
 
 from .._connector import names, tasks
 from .._connector.find import TO_ANCESTORS, find_folder, path_in, unreadable
-from .._connector.props import Row, collect
+from .._connector.props import Row, collect, read_all
 from .._connector.pyvmomi import vim
 from .._errors import Fault, InvalidOption, NotFound, NotSupported, VforgeError
 from .._vsphere import compute, freeze
@@ -38,7 +38,7 @@ from .._vsphere.vm import (
     nics_in,
     reference,
 )
-from .model import SETTINGS, CloneRequest, Existing, Parent, Source, own_guest
+from .model import SETTINGS, CloneRequest, Existing, Parent, Source, no_folder, own_guest
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -90,7 +90,6 @@ _MADE_VM = (
     "config.template",
     *(setting.path for setting in SETTINGS if setting.instant),
     "runtime.powerState",
-    CONNECTION,
     *_PLACE,
     "guest.net",
 )
@@ -100,7 +99,7 @@ _CONFIGURATION = (
 )
 _EXISTING: dict[type, tuple[str, ...]] = {
     vim.ManagedEntity: ("name",),
-    vim.VirtualMachine: (*_MADE_VM, *_CONFIGURATION, DEVICES, "config.extraConfig"),
+    vim.VirtualMachine: (*_MADE_VM, *_CONFIGURATION, CONNECTION, DEVICES, "config.extraConfig"),
 }
 
 
@@ -276,10 +275,11 @@ _Folders = t.Mapping[str, t.Union[tuple[str, str], NotFound]]  # noqa: UP007 (as
 
 
 def _placed(wanted: Wanted, folders: _Folders) -> Wanted:
-    """The same with the folders of its datacenter; where its own is not there, with the error."""
+    """The same with the folders of its datacenter; where it has none itself, with the error."""
     found = {text: folder for text, folder in folders.items() if not isinstance(folder, NotFound)}
     own = folders.get(wanted.request.folder or "")
-    error = wanted.error or (own if isinstance(own, NotFound) else None)
+    missing = own if isinstance(own, NotFound) else no_folder(wanted.request, wanted.parent)
+    error = wanted.error or missing
     return dataclasses.replace(wanted, folders=found, error=error)
 
 
@@ -314,26 +314,34 @@ def read_existing(session: Session, owned: _Owned) -> dict[str, Existing]:
     :param owned: a parent knows the networks of the NICs of its clones, and which addresses are not
         theirs.
     """
-    return _read_vms(session, owned, _EXISTING)
+    rows = collect(session, [ref for ref, _parent in owned], _EXISTING, compute.TO_PLACES)
+    return _existing_in({row.moid: row for row in rows}, owned)
 
 
 def read_made(session: Session, owned: _Owned) -> dict[str, Existing]:
     """The same of VMs that this task made or changed, without what it knows already.
 
-    Their extraConfig and other devices.
+    That is their extraConfig, their other devices, and the names of the places around their parent.
+    The name of another place, such as a host that a VM was moved to meanwhile, takes one more call.
+    A route from each VM to its places would make the question as long as its answer.
     """
     parents = [parent for _ref, parent in owned if parent]
     keys = {tuple(nic.key for nic in parent.nics) for parent in parents}
+    refs = [ref for ref, _parent in owned]
     try:
         # By their keys only where all have the same: a card that a VM lacks would be a wrong
         # property of it.
-        return _read_vms(session, owned, _made(keys.pop() if len(keys) == 1 else ()))
+        rows = read_all(session, refs, _made(keys.pop() if len(keys) == 1 else ()))
     except Fault as fault:
         # Reading an element of an array by its key is the property collector's own notation, but
         # tried on the simulator alone.
         if fault.fault != "InvalidProperty":
             raise
-        return _read_vms(session, owned, _made(()))
+        rows = read_all(session, refs, _made(()))
+    known = {moid: name for parent in parents for moid, name in parent.around.place_names.items()}
+    unknown = {moid_of(ref): ref for row in rows.values() for ref in compute.places_of(row) if moid_of(ref) not in known}
+    places = read_all(session, list(unknown.values()), {vim.ManagedEntity: ("name",)})
+    return _existing_in({**rows, **places}, owned, known)
 
 
 def _made(nic_keys: t.Collection[int]) -> dict[type, tuple[str, ...]]:
@@ -348,24 +356,26 @@ def _made(nic_keys: t.Collection[int]) -> dict[type, tuple[str, ...]]:
     return {vim.ManagedEntity: ("name",), vim.VirtualMachine: (*_MADE_VM, *devices)}
 
 
-def _read_vms(
-    session: Session,
+def _existing_in(
+    rows: t.Mapping[str, Row],
     owned: _Owned,
-    paths: dict[type, tuple[str, ...]],
+    places: t.Mapping[str, str] | None = None,
 ) -> dict[str, Existing]:
-    refs = [ref for ref, _parent in owned]
-    rows = {row.moid: row for row in collect(session, refs, paths, compute.TO_PLACES)}
-    known = [(rows[moid_of(ref)], parent) for ref, parent in owned if moid_of(ref) in rows]
-    return {vm.moid: _existing(vm, rows, parent) for vm, parent in known}
+    """Those of the VMs that are among the rows.
+
+    :param places: names of places that are not, by moid.
+    """
+    there = [(rows[moid_of(ref)], parent) for ref, parent in owned if moid_of(ref) in rows]
+    return {vm.moid: _existing(vm, compute.place_in(rows, vm, places), parent) for vm, parent in there}
 
 
-def _existing(vm: Row, rows: t.Mapping[str, Row], parent: Parent | None) -> Existing:
+def _existing(vm: Row, place: compute.Place, parent: Parent | None) -> Existing:
     networks = _network_names(parent.around) if parent else {}
     return Existing(
-        **{**basics(rows, vm), "path": ""},
+        **{**basics({}, vm), "path": ""},
         kind=kind_of(vm.ref),
         connection=str(vm.get(CONNECTION) or ""),
-        place=compute.place_in(rows, vm),
+        place=place,
         settings={each: vm.get(each.path) for each in SETTINGS if vm.get(each.path) is not None},
         hot_add=frozenset(each for each in SETTINGS if each.hot_add and vm.get(each.hot_add)),
         nics=nics_in(devices_in(vm.values), running=_running(vm), network_names=networks),

@@ -17,13 +17,15 @@ import time
 import typing as t
 
 from .._connector import names
-from .._connector.batch import fill_in_results, vm_made
+from .._connector.batch import vm_made
 from .._connector.session import is_gone
 from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, NotAttempted, NotSupported, VforgeError
 from .._vm_stages import CREATE, DESTROY, UPDATE, VmItem, remove
 from .._vsphere import vm as vms
 from .._vsphere.addresses import warn
+from .._vsphere.markers import MARKER_KEY, RUN_KEY, marker
+from .._vsphere.wake import new_run
 from . import apply, guests, plan, read, report
 from .model import ABSENT, KEEP, ROLLBACK, CloneOptions, Existing, Parent
 from .plan import Change, Create, Gone, Plan, Refuse, Remove, Unresolved
@@ -97,10 +99,10 @@ class CloneItem(VmItem):
         """Whether it is asked that there be no such VM."""
         return isinstance(self.plan, (Gone, Remove))
 
-    def become_off(self) -> None:
-        """Note that its VM was powered off."""
+    def become(self, power_state: str) -> None:
+        """Note that its VM is powered on or off now."""
         if self.vm is not None:
-            self.vm = dataclasses.replace(self.vm, power_state="poweredOff")
+            self.vm = dataclasses.replace(self.vm, power_state=power_state)
 
     @property
     def action(self) -> str:
@@ -134,6 +136,7 @@ class Way(abc.ABC, t.Generic[O]):
     def __init__(self, session: Session, options: O) -> None:
         self.session = session
         self.options = options
+        self._run = new_run()
 
     @property
     @abc.abstractmethod
@@ -192,6 +195,15 @@ class Way(abc.ABC, t.Generic[O]):
 
         Its result is a list of CheckResult.
         """
+
+    def marks(self, planned: Create) -> dict[str, str]:
+        """The pairs of extraConfig that say whose a new clone is."""
+        found = {MARKER_KEY: marker(planned.parent.instance_uuid, planned.name)}
+        return {**found, RUN_KEY: self._run} if self.options.on_error == ROLLBACK else found
+
+    def may_have_made(self, vm: Existing) -> bool:
+        """Whether a clone that is there can be this run's; where it might be removed, whether it is."""
+        return self.options.on_error != ROLLBACK or vm.extra_config.get(RUN_KEY) == self._run
 
     def explained(self, error: VforgeError, planned: Plan) -> VforgeError:  # noqa: ARG002 (for others)
         """An error of a call, with what this way of cloning knows of its cause."""
@@ -330,11 +342,9 @@ def _check(way: Way[t.Any], task: Task[CloneItem]) -> None:
             item.warnings.append(f"vCenter could not be asked whether {item.title} can be made: {refusal}")
             refusal = None
         elif refusal is None:
-            fill_in_results(task.session, [outcome])
-            found = outcome.result
-            if found is None:
+            if outcome.result is None:
                 item.warnings.append(f"vCenter was asked whether {item.title} can be made, and returned no answer.")
-            refusal, warnings = apply.check_findings(found or (), item.title)
+            refusal, warnings = apply.check_findings(outcome.result or (), item.title)
             item.warnings += warnings
         if refusal is not None:
             item.fail(way.explained(refusal, item.plan))
@@ -342,7 +352,14 @@ def _check(way: Way[t.Any], task: Task[CloneItem]) -> None:
             item.done = list(item.steps)
             item.vm = way.expected(item.plan)
 
-    task.call(missing, lambda item: way.ask(_create(item)), "clones checked", note, repeatable=True)
+    task.call(
+        missing,
+        lambda item: way.ask(_create(item)),
+        "clones checked",
+        note,
+        repeatable=True,
+        results=lambda _item: True,
+    )
     if any(CREATE in item.done for item in task.items):
         way.would_prepare()
 
@@ -421,7 +438,7 @@ def _make(
             item.moid = moid
 
     due = [item for item in task.items if item.due(CREATE) or item.due(UPDATE)]
-    task.call(due, start, "clones made", note, repeatable=True)
+    task.call(due, start, "clones made", note, repeatable=True, results=lambda item: item.due(CREATE))
 
 
 def _take_over(
@@ -446,7 +463,7 @@ def _take_over(
         if plan.why_not_ours(vm, _create(item).parent.instance_uuid):
             continue
         item.error, item.vm, item.moid = None, vm, moid
-        if not outcome.repeated:
+        if not (outcome.repeated and way.may_have_made(vm)):
             item.steps = ()  # the run that has made it may be at work in it
             continue
         item.done.append(CREATE)

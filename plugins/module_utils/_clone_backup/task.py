@@ -21,7 +21,7 @@ from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, VforgeError
 from .._temporary_snapshots import Kind, SnapshotTask, find_leftovers, remove_leftovers
 from .._vsphere.compute import read_folders
-from .._vsphere.disks import users, with_own_deltas
+from .._vsphere.disks import users
 from .._vsphere.vm import start_destroy
 from . import apply, plan, read, report
 from .model import Backup, BackupOptions, Mark, Vm, backup_name
@@ -270,11 +270,11 @@ def _prune(job: BackupTask) -> None:
 
 
 def _unused(job: BackupTask, old: t.Sequence[OldBackup]) -> list[OldBackup]:
-    """Those whose disks no other VM uses, such as a linked clone that was made of one. The others stay, with a warning.
-    No call where nothing is old, one where none has disks that could be used.
+    """Those whose disks no other VM uses, such as a linked clone that was made of one, or a VM that a disk of one was
+    attached to. The others stay, with a warning. No call where nothing is old.
     """
-    going = {each.backup.moid for each in old}
-    used = users(job.session, with_own_deltas(job.session, going))
+    going = [each.backup.moid for each in old]
+    used = users(job.session, going) if going else {}
     free = []
     for each in old:
         others = [name for moid, name in used.get(each.backup.moid, {}).items() if moid not in going]

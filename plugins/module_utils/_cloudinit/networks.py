@@ -324,7 +324,7 @@ def _device(kind: str, name: str, device: t.Any, where: str) -> list[str]:
     _nameservers(device.get("nameservers"), where)
     for key, family in (("gateway4", "0.0.0.0/0"), ("gateway6", "::/0")):
         if key in device:
-            _address(device[key], f"{where}.{key}")
+            _check_family(_address(device[key], f"{where}.{key}"), _interface(family), f"{where}.{key}")
             warnings.append(f"{where}.{key} is deprecated in netplan. Write a route to {family} instead.")
     return warnings + _routes(device, where)
 
@@ -461,7 +461,7 @@ def _route(route: t.Any, place: str) -> list[str]:
     elif _interface(route["to"]) is None:
         raise _wrong(f"{place}.to", "is no network, as in 0.0.0.0/0")
     if route.get("via") is not None:
-        _address(route["via"], f"{place}.via")
+        _check_family(_address(route["via"], f"{place}.via"), _interface(route["to"]), f"{place}.via")
     else:
         warnings.append(f"{place} has no via, and guests without netplan lose the route. Write the gateway's address.")
     lost = sorted(str(key) for key in set(route) - {"to", "via"})
@@ -539,6 +539,8 @@ def _subnet(subnet: t.Any, where: str) -> None:
 
 # What both have
 
+_Interface: t.TypeAlias = "ipaddress.IPv4Interface | ipaddress.IPv6Interface"
+
 
 def _own_mac(value: t.Any, where: str) -> str:
     """A MAC address that an interface is to have, which no label stands for."""
@@ -548,7 +550,7 @@ def _own_mac(value: t.Any, where: str) -> str:
     return mac
 
 
-def _interface(text: t.Any) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface | None:
+def _interface(text: t.Any) -> _Interface | None:
     """An address with or without its prefix; None for what is none. A number is none,
     whatever Python makes of it.
     """
@@ -568,10 +570,17 @@ def _list(value: t.Any, where: str) -> list[t.Any]:
     return value
 
 
-def _address(text: t.Any, where: str) -> None:
+def _address(text: t.Any, where: str) -> _Interface:
     found = _interface(text)
     if found is None or "/" in text:
         raise _wrong(where, "is no address")
+    return found
+
+
+def _check_family(gateway: _Interface, network: _Interface | None, where: str) -> None:
+    """netplan refuses the whole network for a gateway of the other family."""
+    if network is not None and gateway.version != network.version:
+        raise _wrong(where, f"is an address of IPv{gateway.version}, and the route one of IPv{network.version}")
 
 
 def _wrong(where: str, what: str) -> InvalidOption:

@@ -219,7 +219,10 @@ def _checked_header(text: str, where: str, *, mend: bool) -> str:
         return rest
     hint = "Begin it with #cloud-config, #! or another header of cloud-init, or give a mapping."
     if late:
-        hint = "Its header comes later: set mend_header to drop what stands before it, such as --- or a mark of byte order."
+        hint = (
+            "Its header comes later: remove what stands before it, such as --- or a mark of byte order. The module "
+            "cloud_init_guestinfo does so itself with mend_header."
+        )
     raise InvalidOption(
         f"{where}: its first line is no header of cloud-init, so cloud-init would ignore all of it, silently.",
         hint=hint,

@@ -84,6 +84,7 @@ class Outcome:
     :ivar calls: how often its call was made.
     :ivar refused: how often that was refused because another task worked on the object.
     :ivar task: the task, once it has ended; None where there was none.
+    :ivar asked: whether its result was asked for, since it did not come with the end of its task.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Outcome:
     calls: int = 0
     refused: int = 0
     task: t.Any = None
+    asked: bool = False
 
     @property
     def repeated(self) -> bool:
@@ -157,9 +159,13 @@ def run_batch(
 def fill_in_results(session: Session, outcomes: t.Iterable[Outcome]) -> None:
     """Read the results of tasks that did not come with their ends; one call, where there are any.
 
-    ``info.result`` is optional (API reference, TaskInfo). What is None afterwards has none.
+    ``info.result`` is optional (API reference, TaskInfo). What is None afterwards has none, and is
+    not asked for again.
     """
-    lacking = {item.task._GetMoId(): item for item in outcomes if item.error is None and item.result is None and item.task}
+    succeeded = [item for item in outcomes if item.error is None and item.task is not None]
+    lacking = {item.task._GetMoId(): item for item in succeeded if item.result is None and not item.asked}
+    for item in lacking.values():
+        item.asked = True
     if not lacking:
         return
     try:

@@ -17,6 +17,7 @@ What is spent on a good error message is spent only when there is an error.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import re
@@ -164,8 +165,9 @@ def find_vm(session: Session, selector: Selector, datacenter: str | None = None)
     scope = _scope(session, datacenter) if datacenter else _EVERYWHERE
     kind, text = key = _key_of(selector, scope)
     by_name = kind == _NAME
+    asked = _Asked(session, scope)
     found = _by_name(session, text, scope) if by_name else _vms(session.retrying(_question(session, scope, key)))
-    return _exactly_one(_Asked(session, scope), found, selector, scope)
+    return _exactly_one(asked, found or asked.beyond(key), selector, scope)
 
 
 def find_vms(session: Session, selectors: t.Sequence[Selector], datacenter: str | None = None) -> list[t.Any]:
@@ -252,8 +254,9 @@ def find_each(
     :raises Ambiguous: the only VM is one of several.
     """
     found = [each if isinstance(each, VforgeError) else each._GetMoId() for each in find_some(session, wanted, datacenter)]
+    counts = collections.Counter(each for each in found if isinstance(each, str))
     for each, selector in zip(found, wanted, strict=True):
-        if isinstance(each, str) and found.count(each) > 1:
+        if isinstance(each, str) and counts[each] > 1:
             raise InvalidOption(f"The list {option} names the VM with the {selector} more than once.", option=option)
     return _others_go_on(found)
 
@@ -315,6 +318,9 @@ class _Lookup(t.Protocol):
     def nearest(self, wanted: str) -> list[str]:
         """The paths of VMs whose names look most like this one."""
 
+    def has_vapps(self) -> bool:
+        """Whether there are vApps in scope."""
+
 
 class _Asked:
     """Asks vCenter; for all names only once."""
@@ -322,6 +328,15 @@ class _Asked:
     def __init__(self, session: Session, scope: _Scope) -> None:
         self._session = session
         self._scope = scope
+
+    def beyond(self, key: _Key) -> list[t.Any]:
+        """The VMs at a path that SearchIndex does not know: it need not look into vApps."""
+        kind, path = key
+        if kind != _PATH or not path.startswith(f"{self._scope.path}/"):
+            return []
+        namesakes = self._by_name.get(names.split(path)[-1], [])
+        paths = paths_of(self._session, namesakes)
+        return [ref for ref in namesakes if paths.get(ref._GetMoId()) == path]
 
     def paths(self, refs: t.Sequence[t.Any]) -> dict[str, str]:
         return paths_of(self._session, refs)
@@ -332,12 +347,20 @@ class _Asked:
         paths = paths_of(self._session, close)
         return [paths[ref._GetMoId()] for ref in close if ref._GetMoId() in paths]
 
+    def has_vapps(self) -> bool:
+        return any(isinstance(row.ref, vim.VirtualApp) for row in self._rows)
+
+    @functools.cached_property
+    def _rows(self) -> list[Row]:
+        wanted = {**_OF_VM_NAME, vim.VirtualApp: ("name",)}
+        return collect(self._session, [self._scope.root(self._session)], wanted, TO_VMS, page=PAGE_OF_LITTLE)
+
     @functools.cached_property
     def _by_name(self) -> dict[str, list[t.Any]]:
-        root = self._scope.root(self._session)
         found: dict[str, list[t.Any]] = {}
-        for row in collect(self._session, [root], _OF_VM_NAME, TO_VMS, page=PAGE_OF_LITTLE):
-            found.setdefault(names.unescape(row.get("name", "")), []).append(row.ref)
+        for row in self._rows:
+            if isinstance(row.ref, vim.VirtualMachine):
+                found.setdefault(names.unescape(row.get("name", "")), []).append(row.ref)
         return found
 
 
@@ -347,10 +370,15 @@ class _Known:
 
     :ivar by_key: by what names it, its path among it.
     :ivar path: by moid.
+    :ivar vapps: whether there are vApps, too.
     """
 
     by_key: dict[_Key, list[t.Any]] = dataclasses.field(default_factory=dict)
     path: dict[str, str] = dataclasses.field(default_factory=dict)
+    vapps: bool = False
+
+    def has_vapps(self) -> bool:
+        return self.vapps
 
     def paths(self, refs: t.Sequence[t.Any]) -> dict[str, str]:
         return {ref._GetMoId(): self.path[ref._GetMoId()] for ref in refs}
@@ -377,11 +405,12 @@ def _by_keys(session: Session, scope: _Scope, wanted: t.Collection[_Key]) -> tup
     part = _read_all(session, scope, page_for(len(wanted)), enough, uuids=uuids)
     if part is not None:
         return part.by_key, part
+    asked = _Asked(session, scope)
     answers = ask_each(session, [_question(session, scope, key) for key in at_once])
-    found = {key: _vms(answer) for key, answer in zip(at_once, answers, strict=True)}
+    found = {key: _vms(answer) or asked.beyond(key) for key, answer in zip(at_once, answers, strict=True)}
     if by_name:
         found.update({(_NAME, name): refs for name, refs in places.having(by_name).items()})
-    return found, _Asked(session, scope)
+    return found, asked
 
 
 def _question(session: Session, scope: _Scope, key: _Key) -> t.Callable[[], t.Any]:
@@ -418,7 +447,7 @@ def _read_all(session: Session, scope: _Scope, page: int, enough: t.Callable[[in
         return None
     rows = {row.moid: row for row in part.rows}
     above = names.split(scope.path)[:-1]
-    found = _Known()
+    found = _Known(vapps=any(isinstance(row.ref, vim.VirtualApp) for row in rows.values()))
     for moid, row in rows.items():
         if isinstance(row.ref, vim.VirtualMachine):
             path = names.join([*above, *names.split(path_in(rows, moid))])
@@ -683,6 +712,9 @@ def _datacenters(session: Session) -> list[Row]:
     return collect(session, [session.content.rootFolder], {vim.Datacenter: ("name",)}, inwards)
 
 
+_IN_NESTED_VAPPS = "A VM in a vApp within another is found by uuid or moid alone where this user may not read its cluster."
+
+
 def _exactly_one(lookup: _Lookup, found: list[t.Any], selector: Selector, scope: _Scope) -> t.Any:
     if len(found) == 1:
         return found[0]
@@ -695,9 +727,12 @@ def _exactly_one(lookup: _Lookup, found: list[t.Any], selector: Selector, scope:
         )
     wanted = names.unescape(selector.name) if selector.name else (names.split(selector.path or "") or [""])[-1]
     close = lookup.nearest(wanted) if wanted else []
+    hint = f"Nearest names: {names.listing(close)}." if close else "Check the spelling, and that this user may see the VM."
+    if lookup.has_vapps():
+        hint += f" {_IN_NESTED_VAPPS}"
     raise NotFound(
         f"No VM with the {selector} was found in {scope}.",
-        hint=f"Nearest names: {names.listing(close)}." if close else "Check the spelling, and that this user may see the VM.",
+        hint=hint,
         searched=str(scope),
         nearest=close,
     )

@@ -9,10 +9,11 @@ import dataclasses
 import typing as t
 
 from .._errors import ConnectionLost
-from . import faults, plain, versions
+from . import faults, versions
 from .pyvmomi import vim, vmodl
 
 if t.TYPE_CHECKING:
+    from .plain import PlainRow
     from .session import Session
 
 # Objects in a page; vCenter may choose fewer. That many keep answers well below the limits of its
@@ -125,13 +126,15 @@ def collect_plainly(
     roots: t.Sequence[t.Any],
     wanted: t.Mapping[type, t.Sequence[str]],
     routes: t.Sequence[Route],
-    shape: t.Callable[[plain.PlainRow], T],
+    shape: t.Callable[[PlainRow], T],
 ) -> list[T]:
     """As ``collect``, for long lists of pairs of thousands of objects,
     which come as texts (``plain``).
 
     :param shape: is called with each row as its page comes; what it returns is kept in its place.
     """
+    from . import plain
+
     version = session.about.get("apiVersion", "")
     spec = _filter_spec(roots, {kind: versions.readable(version, paths) for kind, paths in wanted.items()}, routes)
     kept: list[T] = []

@@ -169,7 +169,7 @@ def _read(text: bytes, where: str) -> t.Any:
         return None
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise StrangeAnswer(
             f"What {where} answers to a call of the REST API is no JSON.",
             hint="Is there a gateway in between that answers for it?",

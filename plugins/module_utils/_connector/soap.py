@@ -16,7 +16,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
-import gzip
 import http.client
 import math
 import re
@@ -610,6 +609,8 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
 
     def _raw(self, mo: t.Any, info: t.Any, args: t.Any) -> bytes:
         """Send a call once; faults are raised as pyVmomi does."""
+        import gzip
+
         headers = {
             "Cookie": self.cookie,
             "SOAPAction": self.versionId,

@@ -308,7 +308,9 @@ _OTHER_NAME = (62, 64)  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
 # UNABLE_TO_GET_ISSUER_CERT (2) and _LOCALLY (20), DEPTH_ZERO_SELF_SIGNED_CERT (18),
 # SELF_SIGNED_CERT_IN_CHAIN (19), UNABLE_TO_VERIFY_LEAF_SIGNATURE (21), CERT_UNTRUSTED (27)
 _UNKNOWN_ISSUER = (2, 18, 19, 20, 21, 27)
-
+# PATHLEN_INVALID_FOR_NON_CA (80) to EXTENSIONS_REQUIRE_VERSION_3 (93), such as
+# MISSING_AUTHORITY_KEY_IDENTIFIER (85): found under VERIFY_X509_STRICT alone.
+_AGAINST_RFC_5280 = range(80, 94)
 
 # What a certificate that is shown, and not trusted, is refused with.
 VERIFICATION_CODES = ("tls_expired_certificate", "tls_wrong_hostname", "tls_untrusted_ca", "tls_bad_certificate")
@@ -325,18 +327,29 @@ def _verification_failure(error: ssl.SSLCertVerificationError, where: str) -> Co
         return ConnectionFailed(
             "tls_wrong_hostname",
             f"The certificate of {where} is for another name ({error.verify_message.rstrip('.')}).",
-            hint="Set hostname to a name that the certificate holds, or pin the certificate with thumbprint.",
+            hint="Set hostname to a name that the certificate holds, or pin the certificate with thumbprint, which the module "
+            "certificate_info reads.",
         )
     if error.verify_code in _UNKNOWN_ISSUER:
         return ConnectionFailed(
             "tls_untrusted_ca",
             f"The certificate of {where} is not signed by a trusted authority ({error.verify_message}).",
-            hint="Set ca_path to the CA of the vCenter, which its start page offers, or pin the certificate with thumbprint.",
+            hint="Set ca_path to the CA of the vCenter, which its start page offers, or pin the certificate with thumbprint, "
+            "which the module certificate_info reads.",
+        )
+    if error.verify_code in _AGAINST_RFC_5280:
+        return ConnectionFailed(
+            "tls_bad_certificate",
+            f"The certificate of {where} is not as RFC 5280 wants it ({error.verify_message}), on which Python insists from "
+            "3.13 on.",
+            hint="Have a new certificate made for the vCenter, or pin the one that it has with thumbprint, which the module "
+            "certificate_info reads. An older Python takes it.",
         )
     return ConnectionFailed(
         "tls_bad_certificate",
         f"The certificate of {where} does not pass verification ({error.verify_message}).",
-        hint="Have a new certificate made for the vCenter, or pin the one that it has with thumbprint.",
+        hint="Have a new certificate made for the vCenter, or pin the one that it has with thumbprint, which the module "
+        "certificate_info reads.",
     )
 
 

@@ -9,7 +9,6 @@ What the session knows already is enough to say so.
 from __future__ import annotations
 
 import typing as t
-from xml.etree import ElementTree
 
 from .._errors import NotSupported
 from . import versions
@@ -44,6 +43,9 @@ def offered(document: bytes) -> str | None:
     :param document: what the server keeps at ``/sdk/vimServiceVersions.xml``, for everybody to
         read.
     """
+    # Who goes on with a kept session knows the version.
+    from xml.etree import ElementTree
+
     try:
         root = ElementTree.fromstring(document)
     except ElementTree.ParseError:

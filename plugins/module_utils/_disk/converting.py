@@ -13,7 +13,7 @@ from .._progress import Meter
 from .._vsphere import vmdk
 from . import image, local
 from .image import Image, ImageError, LocalBytes, QemuImg
-from .local import Content
+from .local import Content, HashedBytes
 from .model import Output
 
 _HUNDRED = 100.0
@@ -24,10 +24,24 @@ class Made:
     """A file that was made, and proved.
 
     :ivar content: SHA-256 of its content; empty where it was compared in another way.
+    :ivar file: of a stream, the digest of the file that was verified, as a host makes it of what it gets.
     """
 
     image: Image
     content: str
+    file: str = ""
+
+
+class Stream(t.NamedTuple):
+    """A streamOptimized VMDK that was read.
+
+    :ivar content: SHA-256 of the content of its disk.
+    :ivar file: the digest of the file, as a host makes it of what it gets.
+    """
+
+    found: vmdk.Verified
+    content: str
+    file: str
 
 
 def source(tool: QemuImg, path: str, kind: str) -> Image:
@@ -79,13 +93,11 @@ def convert(tool: QemuImg, found: Image, target: str, output: Output, tell: t.Ca
         output.options,
         lambda percent: meter.reach(int(found.capacity * percent / _HUNDRED), found.capacity),
     )
-    made = tool.look(target, output.format)
-    return Made(made, prove(tool, found, made, tell, content))
+    return prove(tool, found, tool.look(target, output.format), tell, content)
 
 
-def prove(tool: QemuImg, found: Image, made: Image, tell: t.Callable[[str], None], content: str) -> str:
-    """Make sure that an image has the content of another; returns the
-    SHA-256 of it where that was made.
+def prove(tool: QemuImg, found: Image, made: Image, tell: t.Callable[[str], None], content: str) -> Made:
+    """Make sure that an image has the content of another.
 
     A disk has whole sectors, so that a source of another size is filled up with zeros.
 
@@ -94,9 +106,9 @@ def prove(tool: QemuImg, found: Image, made: Image, tell: t.Callable[[str], None
     sectors = -(-found.capacity // vmdk.SECTOR) * vmdk.SECTOR
     if made.capacity < found.capacity or (made.format == image.VMDK and made.capacity != sectors):
         raise ImageError(f"{found.path} has {found.capacity} bytes, and what was made of it {made.capacity}.")
-    digest = ""
+    digest = file = ""
     if made.format == image.VMDK and made.subformat == image.STREAM:
-        digest = read_stream(made.path, tell)[1]
+        _verified, digest, file = read_stream(made.path, tell)
     if digest and content and made.capacity == found.capacity:
         same = digest == content
     else:
@@ -104,19 +116,20 @@ def prove(tool: QemuImg, found: Image, made: Image, tell: t.Callable[[str], None
         same = tool.same(found, made)
     if not same:
         raise ImageError(f"What was made of {found.path} has another content.", hint="Look whether its file system has errors.")
-    return digest or content
+    return Made(made, digest or content, file)
 
 
-def read_stream(path: str, tell: t.Callable[[str], None]) -> tuple[vmdk.Verified, str]:
-    """Verify a streamOptimized VMDK, grain by grain; returns what it has
-    and the SHA-256 of its content.
+def read_stream(path: str, tell: t.Callable[[str], None]) -> Stream:
+    """Verify a streamOptimized VMDK, grain by grain.
 
     :raises NotStreamOptimized: it is damaged, or something else.
     """
-    with LocalBytes(path) as data:
-        header = vmdk.look(data)
+    with LocalBytes(path) as file:
+        data = HashedBytes(file, vmdk.HOST_DIGEST)
+        header = vmdk.look(file)
         content = Content(Meter(f"verifying {path}", header.capacity * vmdk.SECTOR, tell).add)
-        return vmdk.verify(data, content.take), content.hexdigest()
+        found = vmdk.verify(data, content.take)
+        return Stream(found, content.hexdigest(), data.hexdigest())
 
 
 def described(tool: QemuImg, found: Image) -> dict[str, t.Any]:

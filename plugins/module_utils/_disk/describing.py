@@ -15,8 +15,9 @@ import json
 import typing as t
 
 from .._errors import InvalidOption, VforgeError
+from .._files import parsed
 from .._vsphere import fcd, vmdk
-from .._vsphere.disks import unknown_among, users_of_file
+from .._vsphere.disks import unknown_among, users_of_files
 from .._vsphere.flat import without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
 from .._vsphere.vm import moid_of
@@ -92,7 +93,7 @@ def _kept(files: DatastoreFiles, path: DatastorePath) -> tuple[bool, bytes, byte
     text before, and the text after. Both are empty where it did not come to replacing it.
     """
     try:
-        found = json.loads(files.read(_kept_of(path), 4 * _MOST))
+        found = parsed(files.read(_kept_of(path), 4 * _MOST))
         return True, found["before"].encode("latin-1"), found["after"].encode("latin-1")
     except NoSuchFile:
         return False, b"", b""
@@ -118,7 +119,7 @@ def check_unused(session: Session, datacenter: t.Any, path: DatastorePath) -> re
 def check_nobodys(session: Session, datacenter: t.Any, path: DatastorePath) -> read.Place:
     """Make sure that no VM has a disk, also none that is off, and that it is no first class disk: vCenter deletes and
     replaces such a disk without a word. Three calls, five where its datastore holds many VMs; one more on vSAN and
-    vVols and for each other datacenter that has the same storage, and some where it has first class disks.
+    vVols, and some where it has first class disks.
 
     :returns: where the disk is.
     :raises InUse: naming the VMs, or the first class disk.
@@ -129,8 +130,7 @@ def check_nobodys(session: Session, datacenter: t.Any, path: DatastorePath) -> r
 
 
 def check_still_nobodys(session: Session, place: read.Place, path: DatastorePath) -> None:
-    """The same once more: two calls, four where the datastore holds many VMs, and some for other datacenters and first
-    class disks.
+    """The same once more: two calls, four where the datastore holds many VMs, and some where it has first class disks.
 
     :raises InUse: naming the VMs, or the first class disk.
     """
@@ -165,10 +165,7 @@ def _users(session: Session, place: read.Place, path: DatastorePath) -> list[Dis
 
 def _found(session: Session, place: read.Place, path: DatastorePath) -> list[DiskUser]:
     """The VMs that use a disk, or may use it; those of other datacenters, too, that have the same storage."""
-    users = users_of_file(session, place.datastore, str(path), place.names)
-    for datastore, called in place.elsewhere:
-        users += users_of_file(session, datastore, min(called), called)
-    return users
+    return users_of_files(session, place.where, place.datacenter, {str(path): place.names})[str(path)]
 
 
 def _check_users(path: DatastorePath, users: t.Sequence[DiskUser]) -> None:
@@ -184,7 +181,7 @@ def _check_users(path: DatastorePath, users: t.Sequence[DiskUser]) -> None:
 
 def started_meanwhile(session: Session, place: read.Place, path: DatastorePath) -> str:
     """The VM that was powered on with a disk while it was written;
-    empty where none was. One call, and one for each other datacenter that has the same storage.
+    empty where none was. One call, or three where the datastore holds many VMs.
     """
     users = _found(session, place, path)
     running = [user.name for user in users if user.known and user.power_state != "poweredOff"]

@@ -21,12 +21,12 @@ from .._connector.tasks import Backoff
 from .._errors import ConnectionLost, Fault, TimedOut
 from .._progress import Meter
 from .._vsphere import lease as leases
-from .._vsphere import snapshots
+from .._vsphere import snapshots, vmdk
 from .._vsphere.disks import disks_in
 from .._vsphere.flat import Flat, NotWhole
 from .._vsphere.folder import FileState
 from .._vsphere.vm import DEVICES, reference
-from . import plan
+from . import local, plan
 from .local import Content
 
 if t.TYPE_CHECKING:
@@ -271,9 +271,31 @@ def _by_one_lease(
             wanted = leases.Wanted(_device(ready, disk, disks), sink, item.title, disk.capacity)
             meter = Meter(item.title, disk.capacity, session.show_progress)
             with task.phase("transfer"):
-                return leases.receive(session, lease, ready, [wanted], gauge=meter, parallel=1, deadline=task.deadline)[0]
+                (came,) = leases.receive(
+                    session, lease, ready, [wanted], gauge=meter, parallel=1, deadline=task.deadline, hashed=False
+                )
+            return came
     finally:
         sink.close()
+
+
+def compare(came: leases.Exported, path: str, file: str, label: str) -> bool:
+    """Hold a file that came by a lease against the digest that its host has reported.
+
+    :param file: its digest by ``vmdk.HOST_DIGEST``.
+    :returns: whether the host has reported one.
+    :raises NotWhole: it is another one.
+    """
+    own = {vmdk.HOST_DIGEST: file}
+    if vmdk.HOST_DIGEST not in came.digests and "sha256" in came.digests:
+        own["sha256"] = local.file_digest(path, lambda _count: None)
+    for name, digest in own.items():
+        if came.digests.get(name, digest) != digest:
+            raise NotWhole(
+                f"{label} came with the {name} {digest}, and the host has sent {came.digests[name]}.",
+                hint="Run again; if it happens again, look at what is between here and the ESXi hosts.",
+            )
+    return not own.keys().isdisjoint(came.digests)
 
 
 def _disks_of_snapshot(session: Session, snapshot: str) -> tuple[Disk, ...]:

@@ -382,6 +382,42 @@ class Content:
         return self._digest.hexdigest()
 
 
+class HashedBytes:
+    """A file that is read from its start to its end, as ``vmdk.Bytes``: the digest of it is made on the way.
+
+    Some of it may be read out of turn besides, such as its end before the rest.
+    """
+
+    # What is between two places and was not read, such as tables that nobody asked for, is read for the digest alone.
+    _FARTHEST = 2**26
+
+    def __init__(self, source: LocalBytes, algorithm: str) -> None:
+        self.label, self.size = source.label, source.size
+        self._source = source
+        self._digest = hashlib.new(algorithm, usedforsecurity=False)
+        self._to = 0
+
+    def read(self, at: int, size: int) -> bytes:
+        """As ``LocalBytes.read``."""
+        if self._to < at <= self._to + self._FARTHEST:
+            self._hash_up_to(at)
+        data = self._source.read(at, size)
+        if at <= self._to < at + len(data):
+            self._digest.update(memoryview(data)[self._to - at :])
+            self._to = at + len(data)
+        return data
+
+    def _hash_up_to(self, end: int) -> None:
+        while self._to < end and (part := self._source.read(self._to, min(_PIECE, end - self._to))):
+            self._digest.update(part)
+            self._to += len(part)
+
+    def hexdigest(self) -> str:
+        """Of the whole file; what was not read yet is read now."""
+        self._hash_up_to(self.size)
+        return self._digest.hexdigest()
+
+
 def _data_from(handle: int, at: int, size: int) -> int:
     """Where the next data of a sparse file begin."""
     try:

@@ -329,6 +329,7 @@ class DiskVm(vm.Vm):
     :ivar stores: its datastores, by their names.
     :ivar encrypted: whether its home is.
     :ivar change_version: changes with every change of its configuration, a start too.
+    :ivar hardware: number of its hardware version; empty where it is not known.
     """
 
     disks: tuple[Disk, ...]
@@ -337,6 +338,7 @@ class DiskVm(vm.Vm):
     stores: t.Mapping[str, Store]
     encrypted: bool = False
     change_version: str = ""
+    hardware: str = ""
 
     @property
     def subject(self) -> Subject:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import typing as t
 
+from .._files import parsed
 from .._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
 
 _MOST_NOTE = 2**16
@@ -49,7 +50,7 @@ def note(files: DatastoreFiles, path: DatastorePath, facts: t.Mapping[str, t.Any
 
 def _facts(files: DatastoreFiles, file: DatastorePath) -> dict[str, t.Any]:
     try:
-        found = json.loads(files.read(file, _MOST_NOTE))
+        found = parsed(files.read(file, _MOST_NOTE))
     except (NoSuchFile, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -7,26 +7,34 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector import names
 from .._connector.find import TO_ANCESTORS, find_vm, path_in
-from .._connector.props import PAGE_OF_LITTLE, Route, collect
+from .._connector.props import collect
 from .._connector.pyvmomi import vim
 from .._errors import NotFound
-from .._vsphere import compute, directories
+from .._vsphere import compute, directories, storage
 from .._vsphere.disks import disks_in
 from .._vsphere.proxy import STORE, stores_in
 from .._vsphere.snapshots import snapshots_in
-from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, datacenter_of, is_readable, moid_of, name_of
+from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, datacenter_of, is_readable, moid_of
 from .model import DiskVm
 
 if t.TYPE_CHECKING:
     from .._connector.find import Selector
     from .._connector.session import Session
     from .._vsphere.folder import DatastorePath
+    from .._vsphere.storage import Storage
 
 _VM: dict[type, tuple[str, ...]] = {
     **ABOVE,
-    vim.VirtualMachine: (*BASICS, DEVICES, "snapshot", "config.files.vmPathName", "config.keyId", "config.changeVersion"),
+    vim.VirtualMachine: (
+        *BASICS,
+        DEVICES,
+        "snapshot",
+        "config.files.vmPathName",
+        "config.keyId",
+        "config.changeVersion",
+        "config.version",
+    ),
     vim.Datastore: STORE,
 }
 _AROUND_VM = (*TO_ANCESTORS, compute.VM_TO_DATASTORES)
@@ -51,33 +59,25 @@ def find(session: Session, selector: Selector, datacenter: str | None) -> DiskVm
         stores=stores_in(rows.values()),
         encrypted=row.get("config.keyId") is not None,
         change_version=row.get("config.changeVersion") or "",
+        hardware=str(row.get("config.version") or "").rpartition("-")[2],
     )
-
-
-# Of storage that hosts of several datacenters have, each of these has a datastore of its own (API reference, Datastore).
-_STORES: dict[type, tuple[str, ...]] = {
-    vim.Datacenter: ("datastore",),
-    vim.Datastore: ("name", "summary.type", "summary.url"),
-}
-_TO_STORES = (
-    Route("folder-children", vim.Folder, "childEntity", ("folder-children", "datacenter-stores")),
-    Route("datacenter-stores", vim.Datacenter, "datastore"),
-)
 
 
 class Place(t.NamedTuple):
     """Where a disk is.
 
-    :ivar datastore: as vSphere's own object.
+    :ivar datacenter: as vSphere's own object.
+    :ivar datastore: the same.
     :ivar kind: of the datastore (``VMFS``, ``vsan``).
     :ivar names: all by which vCenter may list the disk.
-    :ivar elsewhere: the same storage in other datacenters, each with what the disk is called there.
+    :ivar where: the datastores of the inventory.
     """
 
+    datacenter: t.Any
     datastore: t.Any
     kind: str
     names: frozenset[str]
-    elsewhere: tuple[tuple[t.Any, frozenset[str]], ...] = ()
+    where: Storage
 
 
 def place_of(session: Session, datacenter: t.Any, path: DatastorePath) -> Place:
@@ -85,17 +85,7 @@ def place_of(session: Session, datacenter: t.Any, path: DatastorePath) -> Place:
 
     :raises NotFound: there is no datastore of the name in the datacenter.
     """
-    rows = collect(session, [datacenter, session.content.rootFolder], _STORES, _TO_STORES, PAGE_OF_LITTLE)
-    own = {moid_of(ref) for row in rows if row.moid == moid_of(datacenter) for ref in row.get("datastore") or ()}
-    rows = [row for row in rows if isinstance(row.ref, vim.Datastore)]
-    for row in rows:
-        if row.moid in own and name_of(row) == path.datastore:
-            kind, url = (str(row.get(each) or "") for each in ("summary.type", "summary.url"))
-            called = directories.names_of(session, datacenter, kind, url, path)
-            others = [each for each in rows if each.moid not in own and url and each.get("summary.url") == url]
-            elsewhere = tuple((each.ref, directories.renamed(called, name_of(each))) for each in others)
-            return Place(row.ref, kind, called, elsewhere)
-    raise NotFound(
-        f"The datacenter has no datastore {path.datastore}.",
-        hint=f"There are: {names.listing(sorted(name_of(row) for row in rows if row.moid in own)) or 'none'}.",
-    )
+    where = storage.read(session, datacenter)
+    store = where.store_of(moid_of(datacenter), str(path))
+    called = directories.names_of(session, datacenter, store.kind, store.url, path)
+    return Place(datacenter, store.ref, store.kind, called, where)

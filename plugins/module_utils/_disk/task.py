@@ -483,16 +483,17 @@ def _made_by_lease(
     else:
         came = _from_own_snapshot(job, item, vm, disk, place)
     item.fetched = came.size
-    item.facts["witnessed"] = came.witnessed
-    found, content = converting.read_stream(place.of(STREAM_NAME), task.session.show_progress)
+    path = place.of(STREAM_NAME)
+    found, content, file = converting.read_stream(path, task.session.show_progress)
+    item.facts["witnessed"] = exporting.compare(came, path, file, item.title) or came.witnessed
     if found.capacity != disk.capacity:
         raise NotWhole(f"{item.title} has {disk.capacity} bytes, and what came {found.capacity}.", hint="Run again.")
     if options.output.streamed:
-        os.replace(place.of(STREAM_NAME), place.of(place.name))
+        os.replace(path, place.of(place.name))
         own = place.of(place.name)
         return converting.Made(Image(own, image.VMDK, found.capacity, (own,), details={"create-type": STREAM}), content)
     tool = t.cast(QemuImg, tool)
-    stream = tool.look(place.of(STREAM_NAME), image.VMDK)
+    stream = tool.look(path, image.VMDK)
     made = converting.convert(tool, stream, place.of(place.name), options.output, task.session.show_progress, content)
     return dataclasses.replace(made, content=content)
 
@@ -570,9 +571,11 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             return
         converting.checksum(options.path, options.checksum, session.show_progress)
         with local.scratch(local.stream_of(options.path), task.deadline, session.show_progress) as place:
-            path, capacity, content = _stream(task, tool, found, place)
+            made = _stream(task, tool, found, place)
+            capacity, content = made.image.capacity, made.content
             new = importing.NewDisk(
-                path=path,
+                path=made.image.path,
+                digest=made.file,
                 capacity=capacity,
                 target=target,
                 adapter=item.adapter,
@@ -767,18 +770,13 @@ def _same_content(
     return content, verify
 
 
-def _stream(task: Task[DiskItem], tool: QemuImg, found: Image, place: Workplace) -> tuple[str, int, str]:
-    """The streamOptimized form of an image, verified; its path, capacity,
-    and the digest of its content.
-    """
+def _stream(task: Task[DiskItem], tool: QemuImg, found: Image, place: Workplace) -> converting.Made:
+    """The streamOptimized form of an image, verified."""
     tell = task.session.show_progress
     if found.format == image.VMDK and found.subformat == STREAM:
-        verified, content = converting.read_stream(found.path, tell)
-        return found.path, verified.capacity, content
-    path = place.of(_READY_STREAM)
-    wanted = Output(image.VMDK, STREAM)
-    made = converting.convert(tool, found, path, wanted, tell)
-    return path, made.image.capacity, made.content
+        verified, content, file = converting.read_stream(found.path, tell)
+        return converting.Made(dataclasses.replace(found, capacity=verified.capacity), content, file)
+    return converting.convert(tool, found, place.of(_READY_STREAM), Output(image.VMDK, STREAM), tell)
 
 
 # On datastores

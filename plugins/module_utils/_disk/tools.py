@@ -131,14 +131,21 @@ def _in_vm(
         **more,
     }
     path = DatastorePath.parse(disk.file, "disk")
-    return _over_datastore(facts, ways, lambda: reading.of_vm(session, vm, disk, path, deadline))
+    by_vm = {"adapter": disk.controller, "hardware_version": vm.hardware}
+    return _over_datastore(facts, ways, lambda: reading.of_vm(session, vm, disk, path, deadline), by_vm)
 
 
-def _over_datastore(facts: dict[str, t.Any], ways: t.Sequence[Way], opened: t.Callable[[], DatastoreReader]) -> Found:
+def _over_datastore(
+    facts: dict[str, t.Any],
+    ways: t.Sequence[Way],
+    opened: t.Callable[[], DatastoreReader],
+    otherwise: t.Mapping[str, t.Any] | None = None,
+) -> Found:
     """A disk on a datastore, which is read over its path where that is possible.
 
     :param ways: that to its path first.
     :param opened: makes the reader.
+    :param otherwise: what is said of it where its descriptor cannot be read.
     """
     path, capacity = facts["datastore_path"], facts["capacity"]
     reason = ways[0].reason
@@ -148,10 +155,11 @@ def _over_datastore(facts: dict[str, t.Any], ways: t.Sequence[Way], opened: t.Ca
         except (FileLocked, SeveralFiles) as error:
             reason = error.message.removesuffix(".")
         else:
-            said = {"transports": [way.as_result() for way in ways]}
-            return Found(reader, {**converting.of_descriptor(reader.text), **facts, **said}, reader.text)
+            readable = {"transports": [way.as_result() for way in ways]}
+            return Found(reader, {**converting.of_descriptor(reader.text), **facts, **readable}, reader.text)
     known = [Way(ways[0].name, reason), *ways[1:]]
-    return Found(_Unreadable(path, capacity, reason), {**facts, "transports": [way.as_result() for way in known]}, None)
+    said = {**(otherwise or {}), "transports": [way.as_result() for way in known]}
+    return Found(_Unreadable(path, capacity, reason), {**facts, **said}, None)
 
 
 def _first_class(session: Session, source: asking.DetachedDisk, options: ToolOptions, deadline: float) -> Found:

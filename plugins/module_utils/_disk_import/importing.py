@@ -26,7 +26,7 @@ from .._engine import Task
 from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
 from .._progress import Meter
 from .._temporary_snapshots import Owner, OwnerMark
-from .._vsphere import directories
+from .._vsphere import directories, vmdk
 from .._vsphere import lease as leases
 from .._vsphere.folder import DatastoreFiles, DatastorePath
 from .._vsphere.vm import reference, start_destroy
@@ -47,9 +47,6 @@ _DETACHED = "vforge.disk.detached"
 
 # What the host has reported of a file that it has got, and it was what was sent.
 DIGEST, SIZE, NOTHING = "digest", "size", "nothing"
-
-# All releases make it of what they are sent. It is held against damage alone: TLS keeps others away.
-_ALGORITHM = "sha1"
 
 _SECONDS_TO_CLEAN_UP = 300.0
 _SECONDS_TO_VANISH = 15.0
@@ -88,10 +85,14 @@ def name_of(mark: str) -> str:
 
 
 class _Source:
-    """The file that is sent."""
+    """The file that is sent.
 
-    def __init__(self, path: str, label: str) -> None:
+    :ivar digest: of the file, once it is known.
+    """
+
+    def __init__(self, path: str, label: str, digest: str) -> None:
         self.label = label
+        self.digest = digest
         self.size = os.stat(path).st_size
         self._path = path
 
@@ -110,6 +111,7 @@ class NewDisk:
     """A disk that is brought in.
 
     :ivar path: of a streamOptimized file, which was verified.
+    :ivar digest: of that file by ``vmdk.HOST_DIGEST``, as it was verified; empty to have it made of what is sent.
     :ivar capacity: of its disk, in bytes.
     :ivar target: where it is to be.
     :ivar adapter: as a VMDK's descriptor names it.
@@ -127,6 +129,7 @@ class NewDisk:
     provisioning: str
     replace: bool
     timeout: int
+    digest: str = ""
     policies: tuple[str, ...] = ()
     check: t.Callable[[], None] = lambda: None
 
@@ -157,7 +160,7 @@ def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Importe
     """
     mark = _mark(new.target)
     name = name_of(mark)
-    source = _Source(new.path, item.title)
+    source = _Source(new.path, item.title, new.digest)
     host = next(iter(home.hosts))
     # After its time a run may still clean up, twice.
     seconds = new.timeout + 2 * int(_SECONDS_TO_CLEAN_UP)
@@ -231,23 +234,20 @@ def _fill(task: Task[t.Any], item: Item, lease: leases.Lease, ready: leases.Read
     """
     session = task.session
     meter = Meter(item.title, source.size, session.show_progress)
-    sent: list[str] = []
     stop = Stop()
-    sender = leases.Sender(
-        session,
-        1,
-        task.deadline,
-        stop,
-        progress=meter.add,
-        check=lambda _upload, digest: sent.append(digest),
-    )
+
+    def note(_upload: leases.Upload, digest: str) -> None:
+        source.digest = digest or source.digest
+
+    sender = leases.Sender(session, 1, task.deadline, stop, progress=meter.add, check=note)
     try:
         device = _address(ready)
+        algorithm = "" if source.digest else vmdk.HOST_DIGEST
         with task.phase("transfer"), lease.held(ready.timeout, meter.percent, stop):
-            sender.send([[leases.Upload(source.label, source, device, algorithm=_ALGORITHM)]])
+            sender.send([[leases.Upload(source.label, source, device, algorithm=algorithm)]])
         # From here on a sign of life may be refused because the lease is being completed.
         with lease.kept_alive(ready.timeout, lambda: 99, lambda _error: None):
-            reported = _compare(lease, device, source, sent)
+            reported = _compare(lease, device, source)
             lease.complete(task.deadline)
     except BaseException:
         _give_up(task, item, lease, ready.entity)
@@ -262,8 +262,8 @@ def _address(ready: leases.Ready) -> leases.Device:
     raise ImportFailed("vCenter names no address for the disk.", hint="Run again.")
 
 
-def _compare(lease: leases.Lease, device: leases.Device, source: _Source, sent: t.Sequence[str]) -> str:
-    """Hold what the host has got against what was sent, as far as it says it.
+def _compare(lease: leases.Lease, device: leases.Device, source: _Source) -> str:
+    """Hold what the host has got against the file, as far as it says it.
 
     :returns: what it says: ``DIGEST``, ``SIZE`` or ``NOTHING``.
     :raises ImportFailed: it is something else.
@@ -276,10 +276,13 @@ def _compare(lease: leases.Lease, device: leases.Device, source: _Source, sent: 
             f"{source.label} has {source.size} bytes, and the host has got {have.size}. The import was aborted.",
             hint="Run again; if it happens again, look at what is between here and the ESXi hosts.",
         )
-    known = dict(have.digests).get(_ALGORITHM)
-    if known and sent and known != sent[-1]:
-        raise ImportFailed(f"The host has got other bytes of {source.label} than were sent.", hint="Run again.")
-    if known and sent:
+    known = dict(have.digests).get(vmdk.HOST_DIGEST)
+    if known and known != source.digest:
+        raise ImportFailed(
+            f"The host has got other bytes of {source.label} than were verified. The import was aborted.",
+            hint="Run again when nobody writes to the file.",
+        )
+    if known:
         return DIGEST
     return SIZE if have.size else NOTHING
 

@@ -8,6 +8,7 @@ They take plain options and a Session, so that they run in a module as well as i
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
@@ -144,7 +145,9 @@ def run(session: Session, options: DiskOptions, *, check: bool) -> dict[str, t.A
         reconciled = _reconcile(task, inventory, options)
     items: list[DiskItem] = []
     if task.stopped is None:
-        with task.phase("lookup"):
+        # What was reconciled is in the result, whatever the disks are.
+        begun = any(each.changed for each in reconciled) and not check
+        with task.phase("lookup"), task.accounted() if begun else contextlib.nullcontext():
             items = _items(task, inventory, options)
             task.items = [*reconciled, *items]
         with task.phase("work"), task.accounted():

@@ -319,6 +319,7 @@ class Situation:
     :ivar clusters: names of their clusters, by moid.
     :ivar datastores: that they see, by moid.
     :ivar taken: names of this fleet that something else has -> what that is.
+    :ivar unknown: those of them of which vCenter does not say whose they are.
     """
 
     golden: Golden | None
@@ -330,3 +331,4 @@ class Situation:
     parents: tuple[Parent, ...]
     clones: tuple[Clone, ...]
     taken: t.Mapping[str, str]
+    unknown: tuple[str, ...] = ()

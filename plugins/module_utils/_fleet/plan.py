@@ -107,7 +107,8 @@ def plan(options: FleetOptions, now: Situation) -> Plan:
     excess = [clone for clone in now.clones if clone.number > options.count and clone.number not in lost]
     removals = tuple(sorted(excess, key=_newest_first))
     if options.state != PRESENT or now.golden is None:
-        return Plan((), (), removals, (), now.parents, tuple(lost.values()), {})
+        obsolete = () if now.unknown else now.parents
+        return Plan((), (), removals, (), obsolete, tuple(lost.values()), {})
     _refuse_taken(options, now)
     return _present(options, now, now.golden, lost, removals)
 
@@ -167,9 +168,12 @@ def _refuse_taken(options: FleetOptions, now: Situation) -> None:
     taken = [options.pattern.name(number) for number in range(1, options.count + 1)]
     taken = [name for name in taken if name in now.taken]
     if taken:
+        hint = "Choose another name or folder, or remove what has the name."
+        if taken[0] in now.unknown:
+            hint = "It may be of this fleet: run again when vCenter says whose it is."
         raise InvalidOption(
             f"{names.listing(taken)} cannot be made in {now.folder_path}: {now.taken[taken[0]]}.",
-            hint="Choose another name or folder, or remove what has the name.",
+            hint=hint,
             option="name",
             conflicts=taken,
         )
@@ -244,11 +248,15 @@ def _obsolete(
     seeds: t.Sequence[Seed],
     used: t.Collection[str],
 ) -> tuple[Parent, ...]:
-    """Parents of other versions, second ones of this, and unready ones that nobody needs;
-    none on a host that is not there.
+    """Parents of other versions, second ones of this, and unready ones that nobody needs.
+
+    None on a host that is not there, and none at all while nobody knows of which of them some VMs
+    may be clones.
 
     :param used: instance UUIDs of the parents of clones that stay.
     """
+    if now.unknown:
+        return ()
     reachable = {host.moid for host in now.hosts if not host.obstacle}
     elsewhere = {host.moid for host in now.hosts}
     wanted = {seed.parent.moid for seed in seeds if seed.parent} | {each.moid for each in current.values() if each.ready}

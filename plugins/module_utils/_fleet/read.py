@@ -22,6 +22,8 @@ from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import (
     ABOVE,
     BASICS,
+    CONNECTION,
+    LOST,
     basics,
     config_path,
     config_value,
@@ -91,6 +93,7 @@ _MEMBER_VM = (
     "guest.ipAddress",
     "runtime.host",
     "runtime.powerState",
+    CONNECTION,
 )
 _MEMBER_OR_NOT: dict[type, tuple[str, ...]] = {**_MEMBERS, vim.VirtualMachine: (_FLEET_MARK,)}
 _TO_MEMBERS = (Route("folder-children", vim.Folder, "childEntity"),)
@@ -117,7 +120,8 @@ def situation(session: Session, options: FleetOptions) -> Situation:
     known_clones = [_clone(row, options, parents) for row in inside]
     clones = tuple(clone for clone in known_clones if clone is not None)
     own = {clone.moid for clone in clones}
-    others = [row for row in inside if row.moid not in own]
+    others = {name_of(row): row for row in inside if row.moid not in own}
+    named = {name: row for name, row in others.items() if options.pattern.number(name) is not None}
     return Situation(
         golden=golden,
         folder_path=folder[1],
@@ -127,7 +131,8 @@ def situation(session: Session, options: FleetOptions) -> Situation:
         datastores=datastores,
         parents=parents,
         clones=clones,
-        taken={name_of(row): _what_it_is(row) for row in others if options.pattern.number(name_of(row)) is not None},
+        taken={name: _what_it_is(row) for name, row in named.items()},
+        unknown=tuple(name for name, row in named.items() if _is_lost(row) or _is_being_made(row)),
     )
 
 
@@ -278,15 +283,16 @@ def _is_named(host: Host, text: str) -> bool:
 
 
 def _members(session: Session, folders: t.Sequence[str], options: FleetOptions) -> list[Row]:
-    """What is in the folders of the fleet; in a large folder, of what has not the fleet's mark no
-    more than its name and that mark.
+    """What is in the folders of the fleet; in a large folder, of what has neither its mark nor one
+    of its names no more than its name and that mark.
     """
     roots = [session.reference(vim.Folder, moid) for moid in dict.fromkeys(folders)]
     wanted = {**_MEMBERS, vim.VirtualMachine: (*_MEMBER_VM, *_OF_KIND[options.kind])}
 
     def is_member(row: Row) -> bool:
         mark = fleet_of(config_value(row.get(_FLEET_MARK)))
-        return mark is not None and mark[0] == options.pattern.fleet
+        has_mark = mark is not None and mark[0] == options.pattern.fleet
+        return has_mark or options.pattern.number(name_of(row)) is not None
 
     rows = collect_chosen(session, roots, wanted, _TO_MEMBERS, _MEMBER_OR_NOT, is_member)
     return [row for row in rows if moid_of(row.get("parent")) in folders and row.moid not in folders]
@@ -381,4 +387,19 @@ def _forked_from(row: Row, parent_name: str, parents: t.Sequence[Parent]) -> str
 def _what_it_is(row: Row) -> str:
     if not isinstance(row.ref, vim.VirtualMachine):
         return f"a {kind_of(row.ref)} holds the name"
+    if _is_lost(row):
+        return f"a VM that is {row.get(CONNECTION)}, so that vCenter does not say whose it is, holds the name"
+    if _is_being_made(row):
+        return "a VM that is still being made holds the name"
     return "a VM that is not of this fleet holds the name"
+
+
+def _is_lost(row: Row) -> bool:
+    """Whether vCenter does not reach the files of a VM."""
+    return not row.get("config.instanceUuid") and str(row.get(CONNECTION)) in LOST
+
+
+def _is_being_made(row: Row) -> bool:
+    """Whether somebody makes a VM at this moment: it has a name before it has a host."""
+    known = row.get("config.instanceUuid") or row.get("runtime.host")
+    return not known and row.get("runtime.powerState") is not None and not _is_lost(row)

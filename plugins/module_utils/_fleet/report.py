@@ -83,7 +83,7 @@ def _many(count: int, thing: str) -> str:
     return f"{count} {thing}{'' if count == 1 else 's'}" if thing else str(count)
 
 
-def warnings(options: FleetOptions, made: Plan) -> list[str]:
+def warnings(options: FleetOptions, now: Situation, made: Plan) -> list[str]:
     """What should be known of the fleet."""
     kept = [clone.existing for clone in made.clones if clone.existing is not None]
     addressed = address_warning(options, [*kept, *made.orphans])
@@ -91,6 +91,10 @@ def warnings(options: FleetOptions, made: Plan) -> list[str]:
     if made.orphans:
         which = names.listing([clone.name for clone in made.orphans])
         found.append(f"The parent of {which} is gone. They are left alone; remove them, and the next run makes them again.")
+    if now.unknown:
+        which = names.listing(now.unknown)
+        why = now.taken[now.unknown[0]]
+        found.append(f"vCenter does not say whether {which} are of this fleet: {why}. They and the parents are left alone.")
     return found
 
 

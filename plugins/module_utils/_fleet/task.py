@@ -26,6 +26,6 @@ def run(session: Session, options: FleetOptions) -> dict[str, t.Any]:
     (versions.require_vmfork if options.kind == VMFORK else versions.require_instant_clones)(session)
     now = read.situation(session, options)
     made = plan(options, now)
-    for warning in report.warnings(options, made):
+    for warning in report.warnings(options, now, made):
         session.warn(warning)
     return report.result(options, now, made)

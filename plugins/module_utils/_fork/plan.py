@@ -463,18 +463,26 @@ def _is(parent: Parent, wanted: t.Any) -> bool:
     return names.same(parent.name, wanted.name or "") and in_folder
 
 
+def own_folder(request: ChildRequest, parent: Parent) -> str:
+    """The moid of the folder of a child that names none.
+
+    :raises InvalidOption: its parent is in none.
+    """
+    if not parent.folder:
+        raise InvalidOption(
+            f"child {request.name!r}: the parent is in a vApp, which is no folder.",
+            hint="Set folder.",
+            option="folder",
+        )
+    return parent.folder
+
+
 def place(request: ChildRequest, parent: Parent, folders: t.Mapping[str, tuple[str, str]]) -> Placement:
     """Turn the names of a request into what they mean around its parent.
 
     :param folders: the folder option as written -> (moid, path).
     :raises InvalidOption: when a name means nothing there; the hint lists what would do.
     """
-    if not request.folder and not parent.folder:
-        raise InvalidOption(
-            f"child {request.name!r}: the parent is in a vApp, which is no folder.",
-            hint="Set folder.",
-            option="folder",
-        )
     folder, path = folders[request.folder] if request.folder else (parent.folder, parent.folder_path)
     who = f"child {request.name!r}"
     return Placement(

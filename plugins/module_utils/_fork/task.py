@@ -29,7 +29,7 @@ from .._vm_stages import (
     WAKE,
     GuestWait,
     VmItem,
-    fault_of,
+    change_power,
     no_address,
     remove,
 )
@@ -95,10 +95,10 @@ class ChildItem(VmItem):
         """Whether it is asked that there be no such child."""
         return self.wanted.request.state == ABSENT
 
-    def become_off(self) -> None:
-        """Note that it was powered off."""
+    def become(self, power_state: str) -> None:
+        """Note that its VM is powered on or off now."""
         if self.vm is not None:
-            self.vm = dataclasses.replace(self.vm, power_state="poweredOff")
+            self.vm = dataclasses.replace(self.vm, power_state=power_state)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,9 +255,10 @@ def _folder(folders: _Folders, request: ChildRequest, parent: Parent) -> str:
     """The moid of the folder of a child.
 
     :raises NotFound: the folder that it names is not there.
+    :raises InvalidOption: it names none, and its parent is in none.
     """
     if not request.folder:
-        return parent.folder
+        return plan.own_folder(request, parent)
     folder = folders[parent.datacenter][request.folder]
     if isinstance(folder, NotFound):
         raise folder
@@ -402,7 +403,7 @@ def _make(job: ForkTask) -> None:
     try:
         # A name can be taken only once in a folder: a call that is sent twice cannot make two
         # children.
-        job.task.call(missing, start, "children made", note, repeatable=True)
+        job.task.call(missing, start, "children made", note, repeatable=True, results=lambda _child: True)
     finally:
         _take_over(job, taken)
 
@@ -417,16 +418,21 @@ def _take_over(job: ForkTask, taken: t.Mapping[str, tuple[ChildItem, Outcome]]) 
     homes = {child.home.now.moid: child.home.now for child, _outcome in taken.values()}
     asked = [dataclasses.replace(home, known=True) for home in homes.values()]
     families = read.read_families(job.session, asked, job.task.deadline)
-    for moid, (child, outcome) in taken.items():
-        listed = {vm.moid: vm for vm in families[child.home.now.moid].children}
-        if moid not in listed:
+    ours = {
+        moid: (child, outcome)
+        for moid, (child, outcome) in taken.items()
+        if any(each.moid == moid for each in families[child.home.now.moid].children)
+    }
+    known = read.read_wanted(job.session, [vm.reference(job.session, moid) for moid in ours])
+    for moid, (child, outcome) in ours.items():
+        if moid not in known:
             continue
-        child.error, child.vm, child.moid = None, listed[moid], moid
+        child.error, child.vm, child.moid = None, known[moid], moid
         if outcome.repeated:
             child.done.append(CREATE)
         else:
             child.skip(CREATE)
-        if listed[moid].running:
+        if known[moid].powered_on:
             child.skip(POWER_ON)
 
 
@@ -444,12 +450,8 @@ def _update(job: ForkTask) -> None:
 
 
 def _power(job: ForkTask) -> None:
-    for step, start, doing in (
-        (POWER_ON, vm.start_power_on, "children powered on"),
-        (POWER_OFF, vm.start_power_off, "children powered off"),
-    ):
-        due = [child for child in job.children if child.due(step)]
-        job.task.call(due, _on_child(job, start), doing, _noting_power(step), repeatable=True)
+    for step in (POWER_ON, POWER_OFF):
+        change_power(job.task, job.children, step, "children")
 
 
 def _read_children(job: ForkTask) -> None:
@@ -514,22 +516,3 @@ def _look_again(job: ForkTask) -> None:
     known = read.read_parents(job.session, [home.now.moid for home in due], job.task.deadline)
     for home in due:
         home.now = known.get(home.now.moid, home.now)
-
-
-# What calls have made of their items
-
-
-def _on_child(job: ForkTask, start: t.Callable[[Session, str], t.Any]) -> t.Callable[[ChildItem], t.Any]:
-    return lambda child: start(job.session, child.moid)
-
-
-def _noting_power(step: str) -> t.Callable[[ChildItem, Outcome], None]:
-    def note(child: ChildItem, outcome: Outcome) -> None:
-        # Of a call that was sent twice, the first may have done it.
-        already = outcome.repeated and fault_of(outcome.error) == "InvalidPowerState"
-        if outcome.error is not None and not already:
-            child.fail(outcome.error)
-        else:
-            child.done.append(step)
-
-    return note

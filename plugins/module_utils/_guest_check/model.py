@@ -13,6 +13,13 @@ from .._errors import InvalidOption
 from .._vsphere.guest import GuestCredentials
 
 
+def _is_path(text: str) -> bool:
+    """Whether a text may be the path of a program, of Linux or of Windows; vSphere wants a whole one
+    (API reference, GuestProgramSpec).
+    """
+    return text.startswith("/") or "\\" in text
+
+
 @dataclasses.dataclass(frozen=True)
 class CheckOptions:
     """What a guest is asked.
@@ -37,6 +44,13 @@ class CheckOptions:
         """
         command = tuple(params.get("command") or ())
         credentials = GuestCredentials.from_params(params)
+        if command and not _is_path(command[0]):
+            raise InvalidOption(
+                f"command begins with {command[0]!r}, which is no path of a program in the guest.",
+                hint="Write it as a list: the path of the program, then each of its arguments, as in "
+                "[/usr/bin/systemctl, is-active, postgresql]. For a shell's line, [/bin/sh, -c, LINE].",
+                option="command",
+            )
         if command and credentials is None:
             raise InvalidOption(
                 "command is set, and nobody who runs it in the guest.",

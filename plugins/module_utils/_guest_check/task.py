@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import typing as t
 
 from .._connector.find import TO_ANCESTORS, find_vm, unreadable
 from .._connector.props import collect
 from .._connector.pyvmomi import vim
 from .._engine import Item, Task
-from .._errors import GuestError, TimedOut
+from .._errors import GuestError, NotFound, TimedOut
 from .._vsphere.guest import READY, Completed, Guest, tools_ready, wait_for_tools
 from .._vsphere.vm import ABOVE, BASICS, Vm, basics, is_readable, moid_of
 
@@ -71,6 +72,8 @@ def _ask(task: Task[GuestItem], item: GuestItem, ref: t.Any, options: CheckOptio
     if not item.vm.powered_on:
         raise GuestError("guest_powered_off", f"{item.title} is not powered on.", hint="Power it on and let its guest start.")
     if not item.answers and wait_for_tools(task.session, [ref], task.deadline, "guests answer"):
+        if time.monotonic() < task.deadline:
+            raise NotFound(f"{item.title} was removed while its guest was waited for.")
         raise TimedOut(
             f"VMware Tools in {item.title} did not answer within {options.timeout} s.",
             hint="Look at its console: the guest may not have started, or has no VMware Tools.",

@@ -20,7 +20,7 @@ from .._connector.pyvmomi import vim
 from .._connector.tasks import Update
 from .._engine import Part
 from .._errors import InvalidOption, TimedOut, VforgeError
-from .._files import PrivateFolder
+from .._files import PrivateFolder, parsed
 from .._vsphere import lease as leases
 from . import apply, read
 from .errors import TemplateError
@@ -328,7 +328,7 @@ def _lease_of_ended(task: TemplateTask, owner: str) -> str | None:
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        content = json.loads(os.pread(handle, _LONGEST_RECORD, 0) or b"{}")
+        content = parsed(os.pread(handle, _LONGEST_RECORD, 0) or b"{}")
         lease = content.get("lease") if isinstance(content, dict) else None
         return lease if isinstance(lease, str) else ""
     except BlockingIOError:

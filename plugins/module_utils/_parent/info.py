@@ -12,7 +12,6 @@ import time
 import typing as t
 
 from .._connector import names
-from .._connector.batch import fill_in_results
 from .._connector.versions import require_instant_clones
 from .._engine import Item, Task
 from .._errors import Fault, NotSupported, TaskGone, VforgeError
@@ -85,7 +84,6 @@ def _ask(task: Task[ParentItem]) -> None:
     def note(item: ParentItem, outcome: Outcome) -> None:
         error = outcome.error
         if error is None:
-            fill_in_results(task.session, [outcome])
             item.refusals = read.refusals(outcome.result or ())
             error = _no_answer(item) if outcome.result is None else None
         elif not isinstance(error, (Fault, NotSupported)):
@@ -93,7 +91,7 @@ def _ask(task: Task[ParentItem]) -> None:
             return
         if error is not None:
             item.not_asked = error
-            task.session.warn(f"vCenter could not be asked for a dry run of a clone of {item.title}: {error}")
+            item.warnings.append(f"vCenter could not be asked for a dry run of a clone of {item.title}: {error}")
 
     # vCenter says of a VM that is off only that it is off, which is known already.
     running = [item for item in task.items if item.parent.power_state == "poweredOn" and not item.parent.template]
@@ -103,6 +101,7 @@ def _ask(task: Task[ParentItem]) -> None:
         "parents checked",
         note,
         repeatable=True,
+        results=lambda _item: True,
     )
 
 

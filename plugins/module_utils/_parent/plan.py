@@ -47,7 +47,7 @@ def decide(parent: Parent, options: ParentOptions) -> Plan:
             f"{parent.name} is frozen, so its {parent.delta_levels} delta levels stay. Bring it to state running first."
         )
     if wants_collapse and parent.snapshots:
-        return Plan(parent, refusal=_own_snapshots(parent))
+        return Plan(parent, refusal=own_snapshots(parent))
     steps = [RESET] if parent.frozen and not stays_frozen else []
     steps += [COLLAPSE] if wants_collapse else []
     steps += [FREEZE] if options.state == FROZEN and not stays_frozen else []
@@ -128,7 +128,8 @@ def _no_reset(parent: Parent, options: ParentOptions, stays_frozen: bool) -> Vfo
     )
 
 
-def _own_snapshots(parent: Parent) -> VforgeError:
+def own_snapshots(parent: Parent) -> VforgeError:
+    """Why a parent with snapshots that are not of a collapse is not collapsed."""
     return InvalidOption(
         f"{parent.path} has snapshots of its own ({names.listing(parent.snapshots)}), and collapsing removes all snapshots.",
         hint="Remove them yourself if they are not needed, or leave collapse_deltas off.",

@@ -18,10 +18,11 @@ from .._engine import Part, Task, note_failure
 from .._freeze_stage import FreezeStage
 from .._vsphere import snapshots, vm
 from . import apply, plan, read, report
-from .model import METHOD, Parent, ParentOptions
+from .model import METHOD, SNAPSHOT_NAME, Parent, ParentOptions
 from .plan import COLLAPSE, FREEZE, RESET
 
 if t.TYPE_CHECKING:
+    from .._connector.batch import Outcome
     from .._connector.session import Session
     from .._vsphere.freeze import Found
 
@@ -129,11 +130,42 @@ def _collapse(task: Task[ParentItem]) -> None:
         note_failure,
         part=Part(COLLAPSE, "snapshot_created"),
     )
+    _spare_snapshots(task, fresh)
     task.stage(
         COLLAPSE,
         lambda item: snapshots.start_remove_all(task.session, item.now.moid),
         "parents collapsed",
         then=lambda item, _outcome: item.become(leftover=False),
+    )
+
+
+def _spare_snapshots(task: Task[ParentItem], fresh: t.Sequence[ParentItem]) -> None:
+    """Leave parents alone of which somebody has made a snapshot since they were read: a collapse
+    removes all.
+
+    :param fresh: those that have got the snapshot of a collapse; it is removed alone.
+    """
+    due = {item.now.moid: item for item in task.items if item.due(COLLAPSE)}
+    known = snapshots.read_snapshots(task.session, list(due)) if due else {}
+    ours: dict[str, str] = {}
+    for moid, found in known.items():
+        others = tuple(each.name for each in found if each.name != SNAPSHOT_NAME)
+        if others:
+            due[moid].fail(plan.own_snapshots(dataclasses.replace(due[moid].now, snapshots=others)))
+            ours.update((moid, each.moid) for each in found if each.name == SNAPSHOT_NAME)
+
+    def note(item: ParentItem, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            why = f"which could not be removed: {outcome.error}"
+            item.warnings.append(f"{item.title} keeps the snapshot {SNAPSHOT_NAME}, {why}")
+        else:
+            item.parts = [part for part in item.parts if part.step != COLLAPSE]
+
+    task.call(
+        [item for item in fresh if item.now.moid in ours],
+        lambda item: snapshots.start_remove(task.session, ours[item.now.moid]),
+        "snapshots removed",
+        note,
     )
 
 

@@ -17,9 +17,10 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
 
 
-def create(session: Session, options: Options) -> None:
-    """``AddAuthorizationRole``."""
-    session.content.authorizationManager.AddAuthorizationRole(options.name, sorted(options.privileges))
+def create(session: Session, options: Options) -> int:
+    """``AddAuthorizationRole``; returns the ``roleId``."""
+    manager = session.content.authorizationManager
+    return t.cast("int", manager.AddAuthorizationRole(options.name, sorted(options.privileges)))
 
 
 def update(session: Session, role: Role, options: Options) -> None:

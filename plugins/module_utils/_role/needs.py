@@ -224,6 +224,9 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_POLICIES, _VCENTER, "into"),
         Need(_EDIT, _VM, "content: false, with storage policies"),
         Need(_ATTACH_TAG, _TAGS, "settings: tags"),
+        Need(_NEW_DISK, _PROXY, "transport: hotadd"),
+        Need(_NO_DISK, _PROXY, "transport: hotadd"),
+        Need(_ADVANCED, _PROXY, "transport: hotadd"),
     ),
     "vmdk": (
         Need(_FILES, _DATASTORE),

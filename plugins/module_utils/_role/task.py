@@ -20,10 +20,14 @@ _DONE = {plan.CREATE: "created", plan.UPDATE: "updated", plan.REMOVE: "removed"}
 
 @dataclasses.dataclass(kw_only=True)
 class RoleItem(Item):
-    """The role of the task, called ``wanted``; ``role`` is as it was found."""
+    """The role of the task, called ``wanted``; ``role`` is as it was found.
+
+    :ivar number: its ``roleId`` afterwards; None where it is not there, or nobody knows it.
+    """
 
     wanted: str
     role: Role | None
+    number: int | None = None
 
     @property
     def title(self) -> str:
@@ -51,6 +55,7 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
     known = read.read(session)
     role = known.roles.get(options.name)
     item = RoleItem(wanted=options.name, role=role, steps=plan.steps(role, options, known.privileges))
+    item.number = role.number if role and options.state != ABSENT else None
     task = Task(
         session,
         [item],
@@ -61,15 +66,12 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
     )
     with task.phase("work"), task.accounted():
         _carry_out(task, item, options)
-    number = item.role.number if item.role and options.state != ABSENT else None
-    if plan.CREATE in item.done and not check:
-        number = _made(session, item, options)
     wanted = frozenset() if options.state == ABSENT else options.privileges
     return task.finish(
         {
             "changed": bool(item.done),
             "name": options.name,
-            "role_id": number,
+            "role_id": item.number,
             "actions": [_DONE[step] for step in item.done],
             "privileges": sorted(wanted if item.done or not item.steps else item.had),
             "added": sorted(wanted - item.had) if item.done else [],
@@ -84,13 +86,13 @@ def _carry_out(task: Task[RoleItem], item: RoleItem, options: Options) -> None:
         item.done = list(item.steps)
         return
     session, role = task.session, item.role
-    task.stage(
-        plan.CREATE,
-        lambda _item: apply.create(session, options),
-        "roles made",
-        repeatable=True,
-        done_already="AlreadyExists",
-    )
+
+    def create(item: RoleItem) -> None:
+        item.number = apply.create(session, options)
+
+    task.stage(plan.CREATE, create, "roles made", repeatable=True, done_already="AlreadyExists")
+    if plan.CREATE in item.done and item.number is None:
+        _look_whose_it_is(session, item, options)
     if role is not None:
         task.stage(
             plan.UPDATE,
@@ -107,17 +109,15 @@ def _carry_out(task: Task[RoleItem], item: RoleItem, options: Options) -> None:
         )
 
 
-def _made(session: Session, item: RoleItem, options: Options) -> int | None:
-    """The ``roleId`` of the role that was made.
-
-    vCenter's word that it exists already may mean a call of this task whose answer was lost, or
-    somebody else's role.
+def _look_whose_it_is(session: Session, item: RoleItem, options: Options) -> None:
+    """Look at a role of which vCenter says that it exists already: it may be that of a call of this
+    task whose answer was lost, or somebody else's.
     """
     made = read.read(session).roles.get(options.name)
+    item.number = made.number if made else None
     if made is None or made.privileges != options.privileges:
         item.done = []
         item.fail(RoleTaken(f"Somebody else made the role {options.name} meanwhile.", hint="Run it again."))
-    return made.number if made else None
 
 
 def _lines(privileges: frozenset[str]) -> list[str]:

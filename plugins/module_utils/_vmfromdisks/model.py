@@ -135,3 +135,13 @@ class MadeVm(vm.Vm):
     guest_id: str
     firmware: str
     tools: bool
+
+
+class Owner(t.NamedTuple):
+    """What has a disk.
+
+    :ivar name: of the VMs, or of the first class disk that it is.
+    """
+
+    name: str
+    first_class: bool = False

@@ -13,7 +13,7 @@ from .._engine import Difference
 from .._errors import InvalidOption
 
 if t.TYPE_CHECKING:
-    from .model import MadeVm, VmOptions
+    from .model import MadeVm, Owner, VmOptions
 
 CREATE, POWER_ON, POWER_OFF, REMOVE = "created", "powered_on", "powered_off", "removed"
 
@@ -30,18 +30,20 @@ class InUse(InvalidOption):
     error_code = "in_use"
 
 
-def check_free(users: t.Mapping[str, str]) -> None:
+def check_free(owners: t.Mapping[str, Owner]) -> None:
     """Make sure that nobody has the disks of a new VM: two that write to one spoil it, and it goes with either.
 
-    :param users: names of those that have one, by its file.
+    :param owners: by the files of disks.
     :raises InUse: somebody has.
     """
-    for file, name in users.items():
-        raise InUse(
-            f"{file} belongs to {name}.",
-            hint="Take it off first, or copy it by vmdk with state copied.",
-            option="disks",
-        )
+    for file, owner in owners.items():
+        if owner.first_class:
+            message = f"{file} is the first class disk {owner.name}."
+            hint = "Attach it to the VM by first_class_disk once that is there, or copy it by vmdk with state copied."
+        else:
+            message = f"{file} belongs to {owner.name}."
+            hint = "Take it off first, or copy it by vmdk with state copied."
+        raise InUse(message, hint=hint, option="disks")
 
 
 def check_unused(title: str, dependents: t.Sequence[str]) -> None:

@@ -13,9 +13,9 @@ from .._connector.find import TO_ANCESTORS, find_datacenter, path_in
 from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, Fault, InvalidOption, NotFound
-from .._vsphere import compute, directories, disks, fcd
+from .._vsphere import compute, directories, disks, fcd, storage
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, moid_of, name_of
-from .model import MadeVm
+from .model import MadeVm, Owner
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -131,58 +131,39 @@ def _on(rows: t.Mapping[str, Row], host: Row, options: VmOptions) -> Spot:
     return Spot(host.ref, above.get("resourcePool"), wanted)
 
 
-def users(session: Session, found: Home, options: VmOptions) -> dict[str, str]:
+def users(session: Session, found: Home, options: VmOptions) -> dict[str, Owner]:
     """What has disks already that a new VM is to have: VMs, and first class disks.
 
-    One call, three where the datastores hold many VMs; one for each datastore, more where it has first class disks; one
-    for each disk on vSAN and vVols; and with a named datacenter one, and one for each other that has the same storage.
+    Two calls, four where the datastores hold many VMs; one for each datastore, more where it has first class disks; and
+    one for each disk on vSAN and vVols.
 
-    :returns: their names, by the disks.
+    :returns: by the disks.
     """
-    stores = {name_of(row): row for row in found.rows.values() if isinstance(row.ref, vim.Datastore)}
+    datacenter = found.rows[found.moid].ref
+    where = storage.read(session, datacenter)
+    stores = {disk.datastore: where.store_of(found.moid, str(disk)) for disk in options.disks}
     files: dict[str, frozenset[str]] = {}
     for disk in options.disks:
         try:
-            files[str(disk)] = _names_of(session, found, stores[disk.datastore], disk)
+            store = stores[disk.datastore]
+            files[str(disk)] = directories.names_of(session, datacenter, store.kind, store.url, disk)
         except Fault as fault:
             if fault.fault != "InvalidDatastorePath":
                 raise
             files[str(disk)] = frozenset({str(disk)})  # it is not there, so nobody has it
-    on = {name: [str(disk) for disk in options.disks if disk.datastore == name] for name in stores}
-    near = {name: stores[name] for name, own in on.items() if own}
-    using = {
-        file: ", ".join(user.name for user in users if user.known)
-        for file, users in disks.users_of_files(session, [row.ref for row in near.values()], files).items()
-    }
-    for datastore, name, called in _elsewhere(session, options, stores, near):
-        there = {file: directories.renamed(files[file], called) for file in on[name]}
-        for file, users in disks.users_of_files(session, [datastore], there).items():
-            using[file] = using[file] or ", ".join(user.name for user in users if user.known)
-    for name, row in near.items():
-        free = {file: files[file] for file in on[name] if not using[file]}
-        first_class = fcd.disks_of_files(session, fcd.Store(row.moid, name), free)
-        using |= {file: f"the first class disk {disk.title}" for file, disk in first_class.items()}
-    return {file: users for file, users in using.items() if users}
-
-
-def _elsewhere(
-    session: Session, options: VmOptions, own: t.Mapping[str, Row], near: t.Mapping[str, Row]
-) -> list[tuple[t.Any, str, str]]:
-    """The same storage in other datacenters, each of which has a datastore of its own for it (API reference, Datastore):
-    that, and what it is called here and there. No call where there is one datacenter.
-
-    :param own: all datastores of this datacenter, by their names.
-    """
-    if not options.datacenter:
-        return []
-    here = {row.get("summary.url"): name for name, row in near.items()}
-    known = {row.moid for row in own.values()}
-    others = [store for store in fcd.read_stores(session) if store.moid not in known and store.url]
-    return [(fcd.datastore_ref(session, store), here[store.url], store.name) for store in others if store.url in here]
+    using: dict[str, Owner] = {}
+    for file, vms in disks.users_of_files(session, where, datacenter, files).items():
+        known = [user.name for user in vms if user.known]
+        using |= {file: Owner(", ".join(known))} if known else {}
+    for name, store in stores.items():
+        free = {str(disk): files[str(disk)] for disk in options.disks if disk.datastore == name and str(disk) not in using}
+        first_class = fcd.disks_of_files(session, fcd.Store(moid_of(store.ref), name), free)
+        using |= {file: Owner(disk.title, first_class=True) for file, disk in first_class.items()}
+    return using
 
 
 def dependents(session: Session, moid: str) -> list[str]:
-    """The names of the VMs that use disks of a VM, be it that they have the same ones: one call, four where there are
+    """The names of the VMs that use disks of a VM, be it that they have the same ones: three calls, five where there are
     many VMs.
     """
     return disks.dependents(session, [moid])[moid]

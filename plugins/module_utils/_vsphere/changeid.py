@@ -47,11 +47,18 @@ class Kept:
 
     :ivar identity: the ``Disk.identity`` of then; None where only the changeId was kept.
     :ivar capacity: of then, in bytes; None where only the changeId was kept.
+    :ivar delta: the ``written_delta`` of then; empty, too, where only the changeId was kept.
     """
 
     change_id: str
     identity: str | None = None
     capacity: int | None = None
+    delta: str = ""
+
+
+def written_delta(disk: Disk) -> str:
+    """Path of the delta disk that the guest wrote to; empty where it had none."""
+    return disk.file if disk.levels else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +73,14 @@ class FullRequired:
 
 
 NOT_TRACKED = FullRequired("not_tracked", "It has no changeId: tracking is off, or not active yet.")
+
+# A revert discards the delta disk that the guest wrote to. Nowhere is it promised that tracking begins again then, and
+# a changeId of the states that are gone may look like an older one of those that came after. Where there was
+# no delta disk, there was nothing to revert to that is older than what was kept.
+DELTA_GONE = FullRequired(
+    "delta_disk_gone",
+    "The delta disk that its guest wrote to then is gone: it was reverted, or its snapshots were removed.",
+)
 NO_CHANGE_ID = FullRequired("no_change_id", "Nothing is known of it from an earlier time.")
 
 
@@ -90,4 +105,4 @@ def judge(kept: Kept | None, disk: Disk) -> FullRequired | None:
         return FullRequired("tracking_restarted", "Tracking began again: the first half of its changeId is another one.")
     if then.point > now.point:
         return FullRequired("change_id_newer", "The changeId is newer than the state that is asked about.")
-    return None
+    return DELTA_GONE if kept.delta and kept.delta not in disk.files else None

@@ -100,7 +100,7 @@ _TO_FOLDERS = (
     Route("folder-children", vim.Folder, "childEntity", ("folder-children",)),
 )
 
-_NAMES: dict[type, tuple[str, ...]] = {vim.ManagedEntity: ("name", "parent")}
+_NAMES: dict[type, tuple[str, ...]] = {vim.ManagedEntity: ("name", "parent"), vim.VirtualApp: ("parentFolder",)}
 _TO_CHILDREN = (Route("folder-children", vim.Folder, "childEntity"),)
 
 
@@ -261,19 +261,40 @@ class Surroundings:
     networks: tuple[Network, ...] = ()
     datastores: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def place_names(self) -> dict[str, str]:
+        """The names of its hosts, pools and datastores, by moid."""
+        pools = self.compute.pools if self.compute is not None else ()
+        hosts = self.compute.hosts if self.compute is not None else ()
+        known: list[Pool | Host] = [*pools, *hosts, *([self.host] if self.host is not None else ())]
+        return {**{each.moid: each.name for each in known}, **{moid: name for name, moid in self.datastores.items()}}
 
-def place_in(rows: t.Mapping[str, Row], vm: Row) -> Place:
-    """Where a VM is, by ``runtime.host``, ``resourcePool``, ``datastore`` and ``TO_PLACES``."""
+
+def place_in(rows: t.Mapping[str, Row], vm: Row, known: t.Mapping[str, str] | None = None) -> Place:
+    """Where a VM is, by ``runtime.host``, ``resourcePool``, ``datastore`` and ``TO_PLACES``.
+
+    :param known: names of places that are not among the rows, by moid.
+    """
+
+    def called(moid: str) -> str:
+        return name_of(rows.get(moid)) or (known or {}).get(moid, "")
+
     host, pool = moid_of(vm.get("runtime.host")), moid_of(vm.get("resourcePool"))
     datastores = tuple(moid_of(ref) for ref in vm.get("datastore") or ())
     return Place(
         host=host,
-        host_name=name_of(rows.get(host)),
+        host_name=called(host),
         pool=pool,
-        pool_name=name_of(rows.get(pool)),
+        pool_name=called(pool),
         datastores=datastores,
-        datastore_names=tuple(name_of(rows.get(moid)) for moid in datastores),
+        datastore_names=tuple(called(moid) for moid in datastores),
     )
+
+
+def places_of(vm: Row) -> list[t.Any]:
+    """References to the places that ``place_in`` names."""
+    every = [vm.get("runtime.host"), vm.get("resourcePool"), *(vm.get("datastore") or ())]
+    return [ref for ref in every if ref is not None]
 
 
 def surroundings_in(rows: t.Mapping[str, Row], vm: Row) -> Surroundings:
@@ -475,7 +496,7 @@ def read_names(session: Session, wanted: t.Mapping[str, t.Collection[str]]) -> d
         folders = [session.reference(vim.Folder, moid) for moid in wanted]
         part = collect_until(session, folders, _NAMES, _TO_CHILDREN, page_for(calls), lambda read: is_dearer(read, calls))
         if part.whole:
-            found = {(moid_of(row.get("parent")), names.unescape(row.get("name") or "")): row.ref for row in part.rows}
+            found = names_in(part.rows)
             return {pair: found[pair] for pair in pairs if pair in found}
     if not pairs:
         return {}
@@ -485,6 +506,15 @@ def read_names(session: Session, wanted: t.Mapping[str, t.Collection[str]]) -> d
     ]
     answers = zip(pairs, ask_each(session, questions), strict=True)
     return {pair: ref for pair, ref in answers if ref is not None}
+
+
+def names_in(rows: t.Iterable[Row]) -> dict[tuple[str, str], t.Any]:
+    """What has which name in a folder: (moid of the folder, unescaped name) -> reference.
+
+    The parent of a vApp is a pool; its place among the folders is its parentFolder.
+    """
+    placed = [(row, row.get("parentFolder") or row.get("parent")) for row in rows]
+    return {(moid_of(folder), name_of(row)): row.ref for row, folder in placed}
 
 
 def is_plain_pool(ref: t.Any) -> bool:

@@ -61,11 +61,6 @@ def names_of(session: Session, datacenter: t.Any, kind: str, url: str, path: Dat
     return frozenset({str(path), f"[{path.datastore}] {name}/{below}"})
 
 
-def renamed(files: t.Iterable[str], datastore: str) -> frozenset[str]:
-    """The paths of files on a datastore that is called otherwise, as in another datacenter."""
-    return frozenset(f"[{datastore}] {file.partition('] ')[2]}" for file in files)
-
-
 def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) -> None:
     """Make a directory, with those above; one that is there already is fine.
 

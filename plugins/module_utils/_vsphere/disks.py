@@ -11,6 +11,7 @@ of.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import datetime
@@ -21,18 +22,32 @@ import typing as t
 from .._connector import names
 from .._connector.props import Route, Row, collect, collect_until, read_all
 from .._connector.pyvmomi import vim
-from .._errors import NotSupported
+from .._errors import NotFound, NotSupported
+from . import storage
 from .snapshots import snapshots_in
-from .vm import DEVICES, label_of
+from .vm import DEVICES, label_of, moid_of
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
+    from .storage import Storage
 
 # vSphere refuses a clone whose disks would have more delta levels (KB 67186).
 MOST_LEVELS = 255
 
 # From here on a VM that is cloned is warned of: there is room for 55 clones more.
 MANY_LEVELS = 200
+
+# Classes of controllers by the words that the options of modules have for them.
+_CONTROLLERS = {
+    "ParaVirtualSCSIController": "pvscsi",
+    "VirtualLsiLogicSASController": "lsilogicsas",
+    "VirtualLsiLogicController": "lsilogic",
+    "VirtualBusLogicController": "buslogic",
+    "VirtualIDEController": "ide",
+    "VirtualAHCIController": "sata",
+    "VirtualSATAController": "sata",
+    "VirtualNVMEController": "nvme",
+}
 
 # A controller's class, and what its disks' places begin with.
 _BUSES = {
@@ -53,6 +68,7 @@ class Disk:
 
     :ivar key: of the device; unique in the VM.
     :ivar unit: controller, bus and unit, as ``scsi0:1``.
+    :ivar controller: its kind, as ``pvscsi``; empty for another one.
     :ivar files: its file, and those of the disks that it is a delta disk of, the topmost first.
     :ivar capacity: in bytes.
     :ivar backing: kind of the backing, as ``FlatVer2``.
@@ -82,6 +98,7 @@ class Disk:
     own_levels: int = 0
     encrypted: bool = False
     content: str = ""
+    controller: str = ""
 
     @property
     def levels(self) -> int:
@@ -140,16 +157,20 @@ def _disk(device: t.Any, controller: t.Any, home: str) -> Disk:
         own_levels=own_levels(files, home),
         encrypted=getattr(backing, "keyId", None) is not None,
         content=str(getattr(backing, "contentId", None) or ""),
+        controller=_kind_of(controller, _CONTROLLERS),
     )
 
 
 def _bus(controller: t.Any) -> str:
-    """Controller and bus, as ``scsi0``; a subclass of a controller is one of its kind."""
-    for kind in type(controller).__mro__:
-        name = _BUSES.get(kind.__name__.rsplit(".", 1)[-1])
-        if name is not None:
-            return f"{name}{controller.busNumber}"
-    return _NO_BUS
+    """Controller and bus, as ``scsi0``."""
+    name = _kind_of(controller, _BUSES)
+    return f"{name}{controller.busNumber}" if name else _NO_BUS
+
+
+def _kind_of(controller: t.Any, kinds: t.Mapping[str, str]) -> str:
+    """A controller's kind by its class, a subclass being one of its kind; empty for another one."""
+    classes = (kind.__name__.rsplit(".", 1)[-1] for kind in type(controller).__mro__)
+    return next((kinds[name] for name in classes if name in kinds), "")
 
 
 def controllers_in(devices: t.Iterable[t.Any] | None) -> dict[str, int]:
@@ -270,15 +291,18 @@ def _delta_on(backing: t.Any) -> t.Any:
 # folders (layoutEx) may be older (VirtualMachineFileLayoutEx.timestamp, RefreshStorageInfo), and counts only where
 # vCenter does not say the devices. But it is short: of many VMs it says whose devices are to be read.
 _DECIDING = (DEVICES, "snapshot", "runtime.connectionState")
-_MORE = ("name", "runtime.powerState", "config.files.vmPathName")
+_MORE = ("name", "runtime.powerState", "config.files.vmPathName", "datastore")
 _HOLDERS: dict[type, tuple[str, ...]] = {vim.VirtualMachine: (*_MORE, *_DECIDING), vim.vm.Snapshot: (DEVICES,)}
 _DOUBTFUL: dict[type, tuple[str, ...]] = {vim.VirtualMachine: (*_MORE, *_DECIDING, "layoutEx.file")}
 _QUICK: dict[type, tuple[str, ...]] = {
-    vim.VirtualMachine: ("layoutEx.file", "layoutEx.timestamp", "config.modified", "config.changeVersion")
+    vim.VirtualMachine: ("layoutEx.file", "layoutEx.timestamp", "config.modified", "config.changeVersion", "datastore")
 }
 
 # So many VMs and snapshots are read at once: devices are long.
 _FEW = 100
+
+# So many VMs are named in one question: each is named with the ways to its snapshots, in about a thousand bytes.
+_MOST_NAMED = 500
 
 # How hosts write a changeVersion: it is when the configuration was changed. No form is promised (API reference).
 _CHANGED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
@@ -288,7 +312,6 @@ _TO_SNAPSHOTS = (
     Route("snapshots-below", vim.vm.Snapshot, "childSnapshot", ("snapshots-below",)),
 )
 _TO_VMS = (Route("datastore-vms", vim.Datastore, "vm", ("vm-snapshots",)),)
-_TO_NEIGHBOURS = (Route("vm-datastores", vim.VirtualMachine, "datastore", ("datastore-vms",)), *_TO_VMS)
 
 # The kind of files that backings name (vSphere API, VirtualMachineFileLayoutExFileType). Other files are left
 # out: two VMs in one folder may both name one log.
@@ -297,6 +320,10 @@ _DESCRIPTOR = "diskDescriptor"
 # VMs whose configuration vCenter can read (VirtualMachineConnectionState): one that is just being
 # made has none yet, and is connected. Where this user may not read the VM, the state is missing, too.
 _READABLE = ("connected", "disconnected")
+
+
+# Files that are looked for, in the words of each datacenter, by its moid.
+_Paths: t.TypeAlias = "t.Mapping[str, frozenset[str]]"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -340,6 +367,10 @@ class _Holder:
         # At the top of a datastore a folder has no name, which is one, too.
         return frozenset(name for name in self.files if name in written or (path and _folder(name) == _folder(path)))
 
+    def datacenter(self, where: Storage) -> str:
+        """Moid of its datacenter; empty where nobody knows it."""
+        return where.datacenter_of(self.row.get("datastore"))
+
     @property
     def tops(self) -> frozenset[str]:
         """Those of the disks that it writes to."""
@@ -382,16 +413,14 @@ def _holders_in(rows: t.Iterable[Row]) -> dict[str, _Holder]:
     return found
 
 
-def _holders(
-    session: Session, roots: t.Sequence[t.Any], routes: t.Sequence[Route], wanted: t.Callable[[], frozenset[str]]
-) -> dict[str, _Holder]:
-    """VMs that may have files, with their disks, by moid: one call, or three where there are many, and one more where
-    there are VMs whose devices vCenter does not say.
+def _holders(session: Session, where: Storage, stores: t.Sequence[t.Any], wanted: _Paths) -> dict[str, _Holder]:
+    """The VMs of datastores that may have files, with their disks, by moid: one call, or three where there are many, and
+    one more where there are VMs whose devices vCenter does not say.
 
     :param wanted: the files that are looked for.
     """
-    part = collect_until(session, roots, _HOLDERS, (*routes, *_TO_SNAPSHOTS), _FEW, enough=lambda _read: True)
-    return _completed(session, part.rows if part.whole else _candidates(session, roots, routes, wanted()))
+    part = collect_until(session, stores, _HOLDERS, (*_TO_VMS, *_TO_SNAPSHOTS), _FEW, enough=lambda _read: True)
+    return _completed(session, part.rows if part.whole else _candidates(session, where, stores, wanted))
 
 
 def _completed(session: Session, rows: t.Sequence[Row]) -> dict[str, _Holder]:
@@ -402,13 +431,22 @@ def _completed(session: Session, rows: t.Sequence[Row]) -> dict[str, _Holder]:
     return found | _holders_in([*again.values(), *(row for row in rows if row.moid not in again)]) if again else found
 
 
-def _candidates(session: Session, roots: t.Sequence[t.Any], routes: t.Sequence[Route], wanted: frozenset[str]) -> list[Row]:
-    """The rows of those among many VMs that may have files, and of their snapshots: two calls."""
-    rows = collect(session, roots, _QUICK, routes)
-    refs = [
-        row.ref for row in rows if not _is_fresh(row) or any(file.name in wanted for file in row.get("layoutEx.file") or ())
-    ]
-    return collect(session, refs, _HOLDERS, _TO_SNAPSHOTS)
+def _candidates(session: Session, where: Storage, stores: t.Sequence[t.Any], wanted: _Paths) -> list[Row]:
+    """The rows of those among many VMs that may have files, and of their snapshots: two calls, and one more for each
+    five hundred of them.
+    """
+
+    def may_have_one(row: Row) -> bool:
+        files = wanted.get(where.datacenter_of(row.get("datastore")), frozenset())
+        return not _is_fresh(row) or any(file.name in files for file in row.get("layoutEx.file") or ())
+
+    return _rows_of(session, [row.ref for row in collect(session, stores, _QUICK, _TO_VMS) if may_have_one(row)])
+
+
+def _rows_of(session: Session, vms: t.Sequence[t.Any]) -> list[Row]:
+    """The rows of VMs, and of their snapshots: one call for each five hundred of them."""
+    parts = (vms[begin : begin + _MOST_NAMED] for begin in range(0, len(vms), _MOST_NAMED))
+    return [row for part in parts for row in collect(session, part, _HOLDERS, _TO_SNAPSHOTS)]
 
 
 def _is_fresh(row: Row) -> bool:
@@ -423,44 +461,51 @@ def _is_fresh(row: Row) -> bool:
     return listed is not None and bool(known) and max(known) <= listed
 
 
-def with_own_deltas(session: Session, moids: t.Collection[str]) -> list[str]:
-    """Those of the VMs that have disks of their own below the topmost ones, or in snapshots alone,
-    so that another VM may use one: one call, two where vCenter does not say the devices of one.
-
-    A VM always writes to its topmost disk, so nobody else can use that one.
-    """
-    found = _holders_of(session, moids)
-    return [moid for moid, each in found.items() if each.own - each.tops]
-
-
-def _holders_of(session: Session, moids: t.Collection[str]) -> dict[str, _Holder]:
-    refs = [session.reference(vim.VirtualMachine, moid) for moid in moids]
-    return _completed(session, collect(session, refs, _HOLDERS, _TO_SNAPSHOTS))
-
-
-def users(session: Session, moids: t.Collection[str]) -> dict[str, dict[str, str]]:
-    """The VMs that use disks which are these VMs' own, as moids and names, by moid: one call, over
-    their datastores, or four where these hold many VMs.
+def users(session: Session, moids: t.Sequence[str], *, below_tops: bool = False) -> dict[str, dict[str, str]]:
+    """The VMs that use disks which are these VMs' own, as moids and names, by moid: three calls, or five where there are
+    many VMs. VMs of other datacenters that have the same storage are among them.
 
     What a VM only shares, because it is a linked clone itself, is not its own.
+
+    :param below_tops: whether VMs are left out that have no other disks than those that they write to, which others
+        hardly ever have. It is one call then where all are such.
     """
-    if not moids:
-        return {}
-
-    @functools.cache
-    def own_files() -> frozenset[str]:
-        return frozenset[str]().union(*(each.own for each in _holders_of(session, moids).values()))
-
-    refs = [session.reference(vim.VirtualMachine, moid) for moid in moids]
-    near = _holders(session, refs, _TO_NEIGHBOURS, own_files)
-    found: dict[str, dict[str, str]] = {}
-    for moid in moids:
-        own = near[moid].own if moid in near else frozenset()
-        found[moid] = {other: each.name for other, each in near.items() if other != moid and own & each.files}
+    rows = _rows_of(session, [session.reference(vim.VirtualMachine, moid) for moid in moids])
+    doomed = _completed(session, rows)
+    own = {moid: each.own for moid, each in doomed.items() if not below_tops or each.own - each.tops}
+    if not any(own.values()):
+        return {moid: {} for moid in moids}
+    where = storage.read(session)
+    paths = {moid: where.paths_of(doomed[moid].datacenter(where), files) for moid, files in own.items()}
+    near = _holders(session, where, _stores_of(where, doomed, own), _together(paths.values()))
+    having: dict[tuple[str, str], dict[str, str]] = collections.defaultdict(dict)
+    for other, each in near.items():
+        for file in each.files:
+            having[each.datacenter(where), file][other] = each.name
+    found: dict[str, dict[str, str]] = {moid: {} for moid in moids}
+    for moid, of in paths.items():
+        for home, files in of.items():
+            for file in files:
+                found[moid] |= having[home, file]
+        found[moid].pop(moid, None)
     return found
 
 
-def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str]]:
+def _stores_of(where: Storage, doomed: t.Mapping[str, _Holder], own: t.Mapping[str, t.Iterable[str]]) -> list[t.Any]:
+    """The datastores with files of VMs, each once."""
+    stores: list[storage.Store] = []
+    others: dict[str, t.Any] = {}
+    for moid, files in own.items():
+        vm = doomed[moid]
+        try:
+            stores += [where.store_of(vm.datacenter(where), file) for file in files]
+        except NotFound:  # of its datastores this user may see no more than the VM says
+            others |= {moid_of(ref): ref for ref in vm.row.get("datastore") or ()}
+    found = {moid_of(ref): ref for ref in where.same_as(stores)}
+    return list((others | found).values())
+
+
+def dependents(session: Session, moids: t.Sequence[str]) -> dict[str, list[str]]:
     """The names of the VMs that use disks of these VMs, by moid: see ``users``."""
     return {moid: sorted(found.values()) for moid, found in users(session, moids).items()}
 
@@ -473,57 +518,50 @@ class DiskUser:
     :ivar known: False where vCenter does not know the VM's files, so that it may use the disk.
     """
 
+    moid: str
     name: str
     power_state: str
     shared: bool
     known: bool = True
 
 
-def users_of_file(session: Session, datastore: t.Any, file: str, also: t.Collection[str] = ()) -> list[DiskUser]:
-    """The VMs of a datastore that use a disk, or may use it: see ``users_of_files``.
-
-    :param file: of the disk's descriptor, ``[datastore] web/web.vmdk``.
-    :param also: other names of this file, see ``directories.names_of``.
-    """
-    return users_of_files(session, [datastore], {file: {file, *also}})[file]
-
-
 def users_of_files(
-    session: Session, datastores: t.Sequence[t.Any], files: t.Mapping[str, t.Collection[str]]
+    session: Session, where: Storage, datacenter: t.Any, files: t.Mapping[str, t.Collection[str]]
 ) -> dict[str, list[DiskUser]]:
-    """The VMs of datastores that use disks, or may use them, by these: one call, or three where they hold
-    many VMs, and one more where there are VMs whose devices vCenter does not say.
+    """The VMs that use disks, or may use them, by these: one call, or three where their datastores hold many VMs, and one
+    more where there are VMs whose devices vCenter does not say. VMs of other datacenters that have the same storage are
+    among them.
 
-    :param files: all names of each disk, by the one that is its key in what is returned.
+    :param datacenter: whose paths these are.
+    :param files: all names of each disk, by the one that is its key in what is returned, as ``[datastore] web/web.vmdk``;
+        see ``directories.names_of``.
+    :raises NotFound: the datacenter has no such datastore.
     """
-    every = frozenset[str]().union(*files.values())
-    found = _holders(session, datastores, _TO_VMS, lambda: every).values()
-    called = {file: frozenset(names_of_it) for file, names_of_it in files.items()}
-    return {file: [_user(each, wanted) for each in found if _may_use(each, wanted)] for file, wanted in called.items()}
+    home = moid_of(datacenter)
+    stores = [where.store_of(home, file) for file in files]
+    paths = {file: where.paths_of(home, called) for file, called in files.items()}
+    near = _holders(session, where, where.same_as(stores), _together(paths.values()))
+    return {file: _users_among(near.values(), where, of) for file, of in paths.items()}
 
 
-def _may_use(holder: _Holder, wanted: frozenset[str]) -> bool:
-    return not holder.known or bool(wanted & holder.files)
+def _users_among(holders: t.Iterable[_Holder], where: Storage, paths: _Paths) -> list[DiskUser]:
+    """Those VMs that have a disk, or may have it, by their names."""
+    found = []
+    for each in holders:
+        wanted = paths.get(each.datacenter(where), frozenset())
+        if not each.known or not wanted.isdisjoint(each.files):
+            power_state = str(each.row.get("runtime.powerState") or "")
+            found.append(DiskUser(each.row.moid, each.name, power_state, each.shares(wanted), each.known))
+    return sorted(found, key=lambda user: user.name)
 
 
-def _user(holder: _Holder, wanted: frozenset[str]) -> DiskUser:
-    power_state = str(holder.row.get("runtime.powerState") or "")
-    return DiskUser(holder.name, power_state, holder.shares(wanted), holder.known)
-
-
-def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: bool = False) -> dict[str, list[DiskUser]]:
-    """Other VMs that use some disks, or may use them, by the paths of these: one call, or
-    three where there are many VMs, and one more where there are VMs whose devices vCenter does not say.
-
-    :param moid: of a VM on the same datastores.
-    :param files: of which each has an entry in what is returned.
-    :param itself: whether this VM is looked at, too, otherwise it is left out.
-    """
-    vm, wanted = session.reference(vim.VirtualMachine, moid), frozenset(files)
-    near = _holders(session, [vm], _TO_NEIGHBOURS, lambda: wanted) if wanted else {}
-    looked = [each for other, each in near.items() if itself or other != moid]
-    using = {file: [_user(each, frozenset({file})) for each in looked if _may_use(each, frozenset({file}))] for file in wanted}
-    return {file: sorted(found, key=lambda user: user.name) for file, found in using.items()}
+def _together(paths: t.Iterable[_Paths]) -> _Paths:
+    """Files that are looked for, in one mapping."""
+    found: dict[str, frozenset[str]] = collections.defaultdict(frozenset)
+    for each in paths:
+        for home, files in each.items():
+            found[home] |= files
+    return found
 
 
 def unknown_among(users: t.Iterable[DiskUser]) -> str:

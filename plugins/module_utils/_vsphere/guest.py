@@ -17,7 +17,7 @@ import shlex
 import sys
 import typing as t
 
-from .._connector import names, tls, web
+from .._connector import names, tls
 from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
 from .._connector.tasks import Backoff, Update, wait_until
@@ -531,6 +531,8 @@ class Guest:
 
         :param mode: its permissions, on Linux.
         """
+        from .._connector import web
+
         posix = self.shell.name == "linux"
         attributes = _FILES.PosixFileAttributes(permissions=mode) if posix else _FILES.FileAttributes()
         files, size = self.access.files, len(data)
@@ -545,6 +547,8 @@ class Guest:
 
         :param most: bytes; of a longer file its end is returned, and no more than that is kept.
         """
+        from .._connector import web
+
         files = self.access.files
         return self._carry(
             f"read {path}",

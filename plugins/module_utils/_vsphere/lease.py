@@ -28,7 +28,6 @@ import hashlib
 import itertools
 import math
 import re
-import struct
 import threading
 import time
 import typing as t
@@ -40,6 +39,7 @@ from .._connector.pyvmomi import vim
 from .._connector.tasks import Backoff, Update, wait_until
 from .._connector.web import Clock, Host, Late, Stop, TransferRefused
 from .._errors import ConnectionFailed, ConnectionLost, Fault, NotAttempted, TimedOut, VforgeError
+from . import vmdk
 
 if t.TYPE_CHECKING:
     from .._connector.options import ConnectionOptions
@@ -80,7 +80,6 @@ class Device:
     :ivar pin: the certificate of the host, as ``tls.pinned`` takes it; None where vCenter does not
         tell it.
     :ivar target: of an export, what vCenter would call the file; empty where it does not say.
-    :ivar guessed: whether nothing but its order says which disk it is.
     """
 
     key: str
@@ -89,7 +88,6 @@ class Device:
     pin: str | None
     disk: bool
     target: str = ""
-    guessed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,13 +112,11 @@ class Received:
     :ivar size: in bytes.
     :ivar digests: names of algorithms (``sha256``) with digests of the bytes, in hexadecimal
         digits.
-    :ivar capacity: of the disk, in bytes; None where it is not said.
     :ivar populated: bytes of the disk that are in use; None where it is not said.
     """
 
     size: int
     digests: tuple[tuple[str, str], ...]
-    capacity: int | None = None
     populated: int | None = None
 
 
@@ -156,7 +152,7 @@ class Upload:
     :ivar name: what the caller calls it.
     :ivar create: whether the host makes a new file of it (PUT) or fills a disk that vCenter has
         made (POST).
-    :ivar algorithm: of the digest that is made of what is sent, as hashlib calls it.
+    :ivar algorithm: of the digest that is made of what is sent, as hashlib calls it; empty for none.
     """
 
     name: str
@@ -237,9 +233,7 @@ class Lease:
             if fault.fault not in (*_UNKNOWN, "InvalidState"):
                 raise
             return {}
-        return {
-            entry.key: Received(entry.size, tuple(_sums(entry)), entry.capacity, entry.populatedSize) for entry in entries or ()
-        }
+        return {entry.key: Received(entry.size, tuple(_sums(entry)), entry.populatedSize) for entry in entries or ()}
 
     def ask_for_sha256(self, devices: t.Iterable[Device]) -> bool:
         """Have the manifest of an export say the SHA-256 of each file;
@@ -533,7 +527,7 @@ class Sender:
     :param progress: called with the number of bytes that went through, in several threads, often;
         a negative number takes back what has to be sent again.
     :param check: called with each file that was sent, and the digest of the bytes that were, in
-        hexadecimal digits. What it raises ends all.
+        hexadecimal digits, where one was asked for. What it raises ends all.
     :ivar attempts: to send a file, of the one that took most.
     """
 
@@ -604,7 +598,7 @@ class Sender:
 
 
 class _Reading:
-    """One pass over a file that is sent: a thread reads and hashes some parts ahead.
+    """One pass over a file that is sent. Where it is hashed, a thread reads and hashes some parts ahead.
 
     So reading, hashing and sending go on beside each other, and each byte is read once. Leaving the
     context ends the thread and closes the file.
@@ -619,7 +613,7 @@ class _Reading:
         self._part = part
         self._source = source
         self._progress = progress
-        self._hash = hashlib.new(algorithm, usedforsecurity=False)
+        self._hash = hashlib.new(algorithm, usedforsecurity=False) if algorithm else None
         self._left = source.size
         self._ahead = concurrent.futures.ThreadPoolExecutor(max_workers=1)
         self._stream: Stream | None = None
@@ -639,12 +633,22 @@ class _Reading:
         :raises VforgeError: what reading it raised.
         """
         self._stream = self._source.open()
+        for part in self._read_ahead() if self._hash is not None else self._read():
+            yield part
+            self.sent += len(part)
+            self._progress(len(part))
+
+    def _read(self) -> t.Iterator[memoryview]:
+        """Where nothing is hashed, the system's own reading ahead is enough."""
+        buffer = memoryview(bytearray(self._part))
+        while part := self._fill(buffer):
+            yield part
+
+    def _read_ahead(self) -> t.Iterator[memoryview]:
         ring = itertools.cycle([memoryview(bytearray(self._part)) for _number in range(_PARTS)])
         due = collections.deque(self._ahead.submit(self._fill, next(ring)) for _number in range(_PARTS))
         while part := due.popleft().result():
             yield part
-            self.sent += len(part)
-            self._progress(len(part))
             due.append(self._ahead.submit(self._fill, next(ring)))
 
     def _fill(self, buffer: memoryview) -> memoryview:
@@ -657,13 +661,14 @@ class _Reading:
                 hint="Run again.",
             )
         part = buffer[:count]
-        self._hash.update(part)
+        if self._hash is not None:
+            self._hash.update(part)
         self._left -= count
         return part
 
     def digest(self) -> str:
-        """Of all that was sent, in hexadecimal digits."""
-        return self._hash.hexdigest()
+        """Of all that was sent, in hexadecimal digits; empty where none was asked for."""
+        return self._hash.hexdigest() if self._hash is not None else ""
 
 
 def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:
@@ -677,12 +682,9 @@ def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:
 # Exports
 
 
-# Of a streamOptimized file ("Virtual Disk Format 5.0", VMware): its magic number, version, flags and
-# capacity in sectors; and bytes of a grain, which its capacity is in whole numbers of.
-_HEAD = struct.Struct("<4sIIQ")
-_MAGIC = b"KDMV"
-_SECTOR = 512
-_GRAIN = 128 * _SECTOR
+# Bytes of a grain of a streamOptimized file ("Virtual Disk Format 5.0", VMware), which its capacity
+# is in whole numbers of.
+_GRAIN = 128 * vmdk.SECTOR
 
 
 class Sink(t.Protocol):
@@ -724,9 +726,10 @@ class Exported:
     """A file that came whole.
 
     :ivar size: in bytes.
-    :ivar sha256: of its bytes, in hexadecimal digits.
+    :ivar sha256: of its bytes, in hexadecimal digits; empty where it was not hashed.
     :ivar seconds: that it took.
     :ivar witnessed: whether the host has reported the same size or digest.
+    :ivar digests: those that the host has reported, by the names of their algorithms.
     :ivar populated: bytes of the disk that are in use; None where the host does not say it.
     """
 
@@ -735,6 +738,7 @@ class Exported:
     seconds: float
     witnessed: bool
     populated: int | None = None
+    digests: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def export_vm(session: Session, moid: str) -> Lease:
@@ -830,7 +834,7 @@ def _in_order(left: t.Sequence[Device], disks: t.Sequence[Expected]) -> list[Dev
         left = sorted(left, key=lambda device: numbers[device])
     elif len({_grains(disk.capacity) for disk in disks}) < len(disks):
         return []
-    return [dataclasses.replace(device, guessed=True) for device in left]
+    return list(left)
 
 
 def _grains(capacity: int) -> int:
@@ -893,6 +897,7 @@ def receive(
     parallel: int,
     deadline: float,
     stop: Stop | None = None,
+    hashed: bool = True,
 ) -> list[Exported]:
     """Get the files of an export, some at once, each through one buffer.
 
@@ -900,6 +905,7 @@ def receive(
     has sent. The lease is kept alive meanwhile, and not completed.
 
     :param parallel: files at the same time.
+    :param hashed: False where the caller reads the files anyway, and then holds them against the host's digests.
     :param stop: breaks all off when it is set, for a caller who works in a thread.
     :returns: what came, in the order of ``wanted``.
     :raises ExportFailed: ``export_broken`` where a connection broke in each attempt,
@@ -911,13 +917,19 @@ def receive(
     """
     stop = stop or Stop()
     with lease.held(ready.timeout, gauge.percent, stop):
-        # Where the host reports a SHA-256, that is compared; otherwise a SHA-1 is made besides.
-        algorithms = ("sha256",) if lease.ask_for_sha256([one.device for one in wanted]) else ("sha256", "sha1")
+        algorithms = _compared_by(lease, wanted) if hashed else ()
         receivers = [_Receiver(session.options, one, algorithms, gauge, stop, deadline) for one in wanted]
         with _of_hosts(session):
             _at_once([receiver.run for receiver in receivers], parallel, stop)
         sent = lease.received()
     return [receiver.compared(sent.get(one.device.key)) for receiver, one in zip(receivers, wanted, strict=True)]
+
+
+def _compared_by(lease: Lease, wanted: t.Sequence[Wanted]) -> tuple[str, ...]:
+    """The digests that are made of files: where the host reports a SHA-256, that is compared; otherwise a SHA-1 is
+    made besides.
+    """
+    return ("sha256",) if lease.ask_for_sha256([one.device for one in wanted]) else ("sha256", "sha1")
 
 
 @contextlib.contextmanager
@@ -955,8 +967,7 @@ class _Receiver:
         self._begin()
 
     def _begin(self) -> None:
-        self._size = 0
-        self._head = b""
+        self._ends = vmdk.Ends(self._wanted.label)
         self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in self._algorithms}
 
     def run(self) -> None:
@@ -967,7 +978,7 @@ class _Receiver:
             try:
                 self._receive()
             except ConnectionLost as error:
-                self._gauge.add(-self._size)
+                self._gauge.add(-self._ends.size)
                 if self._stop.is_set():
                     raise Stopped("The download was broken off.") from error
                 if attempt == _ATTEMPTS or not backoff.begin():
@@ -997,11 +1008,11 @@ class _Receiver:
         with host.receiving({}) as answer, concurrent.futures.ThreadPoolExecutor(max_workers=1) as helper:
             while count := answer.readinto(buffer):
                 part = buffer[:count]
-                hashed = helper.submit(self._hash, part)
-                self._head += bytes(part[: _HEAD.size - len(self._head)])
+                hashed = helper.submit(self._hash, part) if self._hashes else None
                 self._wanted.sink.write(part)
-                hashed.result()
-                self._size += count
+                if hashed is not None:
+                    hashed.result()
+                self._ends.add(part)
                 self._gauge.add(count)
                 if self._stop.is_set():
                     raise Stopped("The download was broken off.")
@@ -1015,43 +1026,37 @@ class _Receiver:
 
         :raises ExportFailed: ``export_incomplete``.
         """
-        label = self._wanted.label
-        if not self._size:
+        label, size = self._wanted.label, self._ends.size
+        if not size:
             raise _incomplete(f"{label} came without a byte.")
         known = dict(sent.digests) if sent is not None else {}
         # Some releases are not used here, and say 0.
-        if sent is not None and sent.size and sent.size != self._size:
-            raise _incomplete(f"{label} came with {self._size} bytes, and the host has sent {sent.size}.")
+        if sent is not None and sent.size and sent.size != size:
+            raise _incomplete(f"{label} came with {size} bytes, and the host has sent {sent.size}.")
         for name, each in self._hashes.items():
             if name in known and known[name] != each.hexdigest():
                 raise _incomplete(f"{label} came with the {name} {each.hexdigest()}, and the host has sent {known[name]}.")
-        self._check_disk(sent)
+        self._check_disk()
         return Exported(
-            size=self._size,
-            sha256=self._hashes["sha256"].hexdigest(),
+            size=size,
+            sha256=self._hashes["sha256"].hexdigest() if self._hashes else "",
             seconds=self._seconds,
             witnessed=sent is not None and bool(sent.size or known.keys() & self._hashes.keys()),
             populated=sent.populated if sent is not None else None,
+            digests=known,
         )
 
-    def _check_disk(self, sent: Received | None) -> None:
-        """Refuse what is another disk than the one that is wanted, as far as its capacity says so."""
-        wanted, capacity = self._wanted, self._capacity()
+    def _check_disk(self) -> None:
+        """Refuse what is no whole stream of a disk, or that of another disk, as far as its two ends say so."""
+        wanted = self._wanted
         if wanted.capacity is None:
             return
-        if capacity is None and wanted.device.guessed:
-            capacity = sent.capacity if sent is not None else None
-            if not capacity:
-                raise _incomplete(f"Nothing says whether the file that came is {wanted.label}.")
-        if capacity is not None and not same_grains(capacity, wanted.capacity):
+        try:
+            capacity = vmdk.look_at_ends(self._ends).capacity * vmdk.SECTOR
+        except vmdk.NotStreamOptimized as error:
+            raise _incomplete(error.message) from error
+        if not same_grains(capacity, wanted.capacity):
             raise _incomplete(f"{wanted.label} has {wanted.capacity} bytes, and a disk of {capacity} bytes came.")
-
-    def _capacity(self) -> int | None:
-        """Of the disk that came, as its first bytes say; None where they are no header."""
-        if len(self._head) < _HEAD.size:
-            return None
-        magic, _version, _flags, sectors = _HEAD.unpack(self._head)
-        return sectors * _SECTOR if magic == _MAGIC else None
 
 
 def _incomplete(message: str) -> ExportFailed:

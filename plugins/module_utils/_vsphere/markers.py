@@ -15,6 +15,10 @@ MARKER_KEY = "vforge.clone"
 # reason.
 CUSTOMIZED_KEY = "vforge.customized"
 
+# Kept in the extraConfig of a clone that its run removes again where something fails: which run that
+# is. Another one may want a clone of the same name, and its clone is not to be removed.
+RUN_KEY = "vforge.run"
+
 # Kept in the extraConfig of a fleet's parent: "<fleet> <version of the golden VM> <name of the
 # parent>". The clones of the parent inherit the pair, and so show of which version they are.
 FLEET_KEY = "vforge.fleet"

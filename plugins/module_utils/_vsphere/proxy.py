@@ -23,6 +23,9 @@ from .vm import ABOVE, BASICS, DEVICES, basics, config_in, datacenter_of, is_rea
 if t.TYPE_CHECKING:
     from .._connector.session import Session
 
+# Disks of others are attached in the first mode, and new ones in the second; snapshots of the proxy leave both alone.
+NONPERSISTENT, PERSISTENT = "independent_nonpersistent", "independent_persistent"
+
 # What Linux knows of the machine's firmware.
 FIRMWARE = "/sys/class/dmi/id"
 
@@ -202,21 +205,52 @@ def start_change(
     """``ReconfigVM_Task`` that attaches and detaches disks, whose files stay, and
     sets pairs of extraConfig with it.
 
-    :param add, remove: disks as vSphere's own objects.
+    :param add: as ``borrowed`` and ``created`` make them.
+    :param remove: disks as vSphere's own objects.
     """
-    spec = vim.vm.device.VirtualDeviceSpec
-    changes = [spec(operation="remove", device=device) for device in remove]
-    changes += [spec(operation="add", device=device) for device in add]
+    changes = [vim.vm.device.VirtualDeviceSpec(operation="remove", device=device) for device in remove]
+    changes += add
     pairs = [vim.option.OptionValue(key=key, value=value) for key, value in sorted(config.items())]
     vm = session.reference(vim.VirtualMachine, proxy)
     return vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=changes, extraConfig=pairs))
 
 
-def nonpersistent(file: str, capacity: int, slot: tuple[int, int], kind: str) -> t.Any:
-    """A disk that exists, to be attached so that nothing is ever written to its files.
+def borrowed(file: str, capacity: int, slot: tuple[int, int], kind: str) -> t.Any:
+    """The change that attaches a disk that exists, so that nothing is ever written to its files.
 
     :param kind: of its backing, as ``FlatVer2``.
     """
-    disk = vim.vm.device.VirtualDisk
-    backing = getattr(disk, f"{kind}BackingInfo")(fileName=file, diskMode="independent_nonpersistent")
-    return disk(key=-1, controllerKey=slot[0], unitNumber=slot[1], capacityInKB=capacity // 1024, backing=backing)
+    backing = getattr(vim.vm.device.VirtualDisk, f"{kind}BackingInfo")(fileName=file, diskMode=NONPERSISTENT)
+    return vim.vm.device.VirtualDeviceSpec(operation="add", device=_disk(backing, capacity, slot))
+
+
+def created(file: str, capacity: int, slot: tuple[int, int], provisioning: str, policies: t.Sequence[str]) -> t.Any:
+    """The change that makes a disk and attaches it, so that what is written to it is in its file.
+
+    :param file: its path, where none is yet; the folder is there.
+    :param provisioning: ``thin``, ``thick`` or ``eager_zeroed_thick``.
+    :param policies: IDs of its storage policies; empty for the default of its datastore.
+    """
+    backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
+        fileName=file,
+        diskMode=PERSISTENT,
+        thinProvisioned=provisioning == "thin",
+        eagerlyScrub=provisioning == "eager_zeroed_thick",
+    )
+    return vim.vm.device.VirtualDeviceSpec(
+        operation="add",
+        fileOperation="create",
+        device=_disk(backing, capacity, slot),
+        profile=[vim.vm.DefinedProfileSpec(profileId=policy) for policy in policies],
+    )
+
+
+def _disk(backing: t.Any, capacity: int, slot: tuple[int, int]) -> t.Any:
+    return vim.vm.device.VirtualDisk(
+        key=-1,
+        controllerKey=slot[0],
+        unitNumber=slot[1],
+        backing=backing,
+        capacityInKB=-(-capacity // 1024),
+        capacityInBytes=capacity,
+    )

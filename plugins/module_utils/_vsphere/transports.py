@@ -138,11 +138,34 @@ def hotadd(vm: Subject, disk: Disk, proxy: Proxy | str) -> str:
     """
     if isinstance(proxy, str):
         return proxy
+    reason = _not_beside(vm, proxy) or _not_by_kind(disk) or _not_there(store_of(vm.stores, disk), proxy, f"of {disk.file}")
+    if not reason and (disk.encrypted or vm.encrypted) and not proxy.encrypted:
+        reason = f"it is encrypted, and {proxy.path} is not"
+    if not reason and disk.uuid in proxy.uuids:
+        reason = f"{proxy.path} has a disk with the same UUID already, and the guest could not tell them apart"
+    return reason or _not_on(proxy)
+
+
+def hotadd_new(vm: Subject, unit: str, datastore: str, proxy: Proxy | str) -> str:
+    """Why a new disk for a VM cannot be made on the VM that the module runs in.
+
+    :param unit: its place on the VM that it is for, such as ``scsi0:1``.
+    :param proxy: as above.
+    """
+    if isinstance(proxy, str):
+        return proxy
+    reason = _not_beside(vm, proxy)
+    if not reason and unit.startswith("ide"):
+        reason = "it is an IDE disk, and only SCSI disks can be attached to a running VM"
+    return reason or _not_there(vm.stores.get(datastore, Store("")), proxy, datastore) or _not_on(proxy)
+
+
+def _not_beside(vm: Subject, proxy: Proxy) -> str:
     if vm.moid == proxy.moid:
         return "it is the VM that the module runs in, which has its own disks already"
     if vm.datacenter != proxy.datacenter:
         return f"{proxy.path}, where the module runs, is in another datacenter"
-    return _not_by_kind(disk) or _not_there(vm, disk, proxy) or _not_on(disk, proxy)
+    return ""
 
 
 def _not_by_kind(disk: Disk) -> str:
@@ -155,22 +178,17 @@ def _not_by_kind(disk: Disk) -> str:
     return ""
 
 
-def _not_there(vm: Subject, disk: Disk, proxy: Proxy) -> str:
-    store = store_of(vm.stores, disk)
+def _not_there(store: Store, proxy: Proxy, which: str) -> str:
     if proxy.host not in store.hosts:
-        return f"the host of {proxy.path} does not have the datastore of {disk.file}"
+        return f"the host of {proxy.path} does not have the datastore {which}"
     if store.kind == _VSAN and proxy.kinds != {_VSAN}:
         return f"it is on vSAN, and {proxy.path} is not, or not all of it"
-    if (disk.encrypted or vm.encrypted) and not proxy.encrypted:
-        return f"it is encrypted, and {proxy.path} is not"
     return ""
 
 
-def _not_on(disk: Disk, proxy: Proxy) -> str:
+def _not_on(proxy: Proxy) -> str:
     if not proxy.names_disks:
         return f"{proxy.path} has not disk.EnableUUID = TRUE in its extraConfig, so its guest could not find the disk"
-    if disk.uuid in proxy.uuids:
-        return f"{proxy.path} has a disk with the same UUID already, and the guest could not tell them apart"
     if not proxy.slots:
         return f"no SCSI controller of {proxy.path} has a free place"
     return ""

@@ -26,6 +26,10 @@ from .._errors import VforgeError
 
 SECTOR = 512
 
+# Hosts of all releases make this digest of a file that they are sent. It is held against damage alone: TLS keeps others
+# away.
+HOST_DIGEST = "sha1"
+
 # The header of a sparse extent (Virtual Disk Format 5.0): magic, version, flags, capacity, sectors
 # of a grain, place and size of the text, entries of a table, place of the second and of the first
 # grain directory, sectors before the grains, a flag, four characters that text mode would spoil,
@@ -64,6 +68,9 @@ MOST_DESCRIPTOR = 2**20
 
 # Bytes that are read at once.
 _PIECE = 2**20
+
+# A stream ends with its footer and a marker.
+_END = 2 * SECTOR
 
 _KINDS = (
     (b"# Disk DescriptorFile", "the text part of a VMDK alone, whose data are in other files"),
@@ -112,6 +119,33 @@ class Bytes(t.Protocol):
 
     def read(self, at: int, size: int) -> bytes:
         """As many from there, or up to the end."""
+
+
+class Ends:
+    """The two ends of a file that goes by, as ``Bytes``: of one that nobody keeps, they say whether
+    it is a whole stream.
+
+    :param label: what messages call it.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.size = 0
+        self._head = b""
+        self._tail = b""
+
+    def add(self, part: memoryview) -> None:
+        """The next bytes of the file."""
+        self._head += bytes(part[: SECTOR - len(self._head)])
+        self._tail = (self._tail + bytes(part[-_END:]))[-_END:]
+        self.size += len(part)
+
+    def read(self, at: int, size: int) -> bytes:
+        """As many from there, of those that are known."""
+        if at + size <= SECTOR:
+            return self._head[at : at + size]
+        begin = at - (self.size - len(self._tail))
+        return self._tail[begin : begin + size] if begin >= 0 else b""
 
 
 # Descriptors
@@ -269,13 +303,21 @@ def look(source: Bytes, *, to_the_end: bool = True) -> Header:
     return header
 
 
+def look_at_ends(source: Ends) -> Header:
+    """Make sure that what a host has sent begins and ends as a stream of a disk does, whatever its
+    version.
+
+    :returns: the header.
+    :raises NotStreamOptimized: it does not.
+    """
+    header = _compressed(source)
+    if header.streamed:
+        _footer(source)
+    return header
+
+
 def _header(source: Bytes) -> Header:
-    head = source.read(0, SECTOR)
-    header = header_of(head)
-    if header is None:
-        raise _other_kind(source, head)
-    if not header.flags & _COMPRESSED_GRAINS or header.compression != _DEFLATE:
-        raise _wrong(source, "is a monolithicSparse VMDK, whose grains are not compressed", _CONVERT)
+    header = _compressed(source)
     if header.version <= _NEWEST_TOO_OLD:
         raise _wrong(
             source,
@@ -289,6 +331,17 @@ def _header(source: Bytes) -> Header:
     return header
 
 
+def _compressed(source: Bytes) -> Header:
+    """The header of a VMDK whose grains are compressed."""
+    head = source.read(0, SECTOR)
+    header = header_of(head)
+    if header is None:
+        raise _other_kind(source, head)
+    if not header.flags & _COMPRESSED_GRAINS or header.compression != _DEFLATE:
+        raise _wrong(source, "is a monolithicSparse VMDK, whose grains are not compressed", _CONVERT)
+    return header
+
+
 def _other_kind(source: Bytes, head: bytes) -> NotStreamOptimized:
     """The error for what is no sparse VMDK at all."""
     kind = kind_of_bytes(head)
@@ -299,7 +352,7 @@ def _other_kind(source: Bytes, head: bytes) -> NotStreamOptimized:
 
 def _footer(source: Bytes) -> Header:
     """The last two sectors are the footer and the end-of-stream marker."""
-    end = source.read(max(source.size - 2 * SECTOR, 0), 2 * SECTOR)
+    end = source.read(max(source.size - _END, 0), _END)
     footer, marker = header_of(end[:SECTOR]), end[SECTOR:]
     if footer is None or len(marker) != SECTOR or marker.strip(b"\0"):
         raise _cut(source, "its footer and end-of-stream marker are not there")

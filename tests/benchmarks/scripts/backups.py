@@ -21,6 +21,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,12 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.areas impo
 MIB, BLOCK = 1 << 20, 64 << 10
 _UUID = "5029c440-85ee-c2a1-e9dd-b63e39364603"
 _GAP = 256 << 10
+
+
+def spent() -> float:
+    """Seconds of the processor that this process has used, and the programs that it has waited for: not the server."""
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 class Source:
@@ -80,11 +87,11 @@ class Source:
 
 
 class Backups:
-    """Points of one disk."""
+    """Points of one disk, in a folder that is made for them."""
 
     def __init__(self, folder: Path, source: Source, streams: int) -> None:
-        (folder / "repository").mkdir(mode=0o700)
-        self._repository = Repository(str(folder / "repository"))
+        folder.mkdir(mode=0o700)
+        self._repository = Repository(str(folder))
         self._source, self._streams, self._number = source, streams, 0
 
     def take(self, areas: list[Area] | None) -> dict[str, Any]:
@@ -101,10 +108,10 @@ class Backups:
                 key=2000, label="Hard disk 1", unit="scsi0:0", capacity=self._source.capacity,
                 change_id=None, identity="disk", transport="nbd",
             )  # fmt: skip
-            begun = time.monotonic()
+            begun, used = time.monotonic(), spent()
             wanted = reader.data(self._source.capacity) if areas is None else areas
             copied = disks.copy(machine, staged, new, earlier, wanted, copying, begun + 3600)
-            read = time.monotonic()
+            read, used = time.monotonic(), spent() - used
             done = disks.finish(copied, lambda: None)
             ended = time.monotonic()
             when = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(hours=self._number)
@@ -113,7 +120,7 @@ class Backups:
                 instance_uuid=_UUID, vm_name="web", consistency="crash-consistent", disks=(done,),
             )  # fmt: skip
             machine.commit(staged, point)
-        return {"copy": read - begun, "proof": ended - read, "read": copied.copied.read}
+        return {"copy": read - begun, "proof": ended - read, "read": copied.copied.read, "processor": used}
 
 
 def converted(source: Source, target: Path) -> float:
@@ -157,20 +164,32 @@ def turns(folder: Path, mib: int, count: int, streams: int, delay_ms: float) -> 
     """What is compared, in turns."""
     source = Source(folder, mib, delay_ms)
     try:
-        backups = Backups(folder, source, streams)
         for number in range(count):
+            # Each turn has its own, so that there need not be room for all.
+            repository = folder / f"repository-{number}"
+            backups = Backups(repository, source, streams)
             steps: list[tuple[str, Callable[[], Any]]] = [
-                ("full", lambda: backups.take(None)),
+                ("full", lambda: backups.take(None)),  # noqa: B023 (it is called in this turn)
                 ("convert", lambda: converted(source, folder / "converted.qcow2")),
             ]
-            found = {name: step() for name, step in (steps if number % 2 == 0 else reversed(steps))}
+            found: dict[str, Any] = {"processor": {}}
+            for name, step in steps if number % 2 == 0 else reversed(steps):
+                _note(found, name, step)
             areas = source.change(0.01)
             found["changed"] = int(source.capacity // BLOCK * 0.01) * BLOCK
-            found["bare"] = bare(source, areas, streams)
-            found["increment"] = backups.take(areas)
+            _note(found, "bare", lambda: bare(source, areas, streams))  # noqa: B023
+            _note(found, "increment", lambda: backups.take(areas))  # noqa: B023
+            shutil.rmtree(repository)
             yield found
     finally:
         source.close()
+
+
+def _note(found: dict[str, Any], name: str, step: Callable[[], Any]) -> None:
+    """Do a step, and note what it returns and has cost."""
+    begun = spent()
+    found[name] = step()
+    found["processor"][name] = spent() - begun
 
 
 def load(root: Path, name: str) -> None:

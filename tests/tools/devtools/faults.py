@@ -41,7 +41,7 @@ _HEAD = """# Every call can fail
 
 This page is written by `make faults`. Each task and each role below was run against the simulated vCenter once for each of its
 calls and each fault that such a call can have: calls of SOAP and REST, and requests for files of hosts, datastores and guests.
-Of calls that a task makes more than {most} times, that many are tried. After each run its result is looked at, and what is
+{which} After each run its result is looked at, and what is
 there by govc, by the datastores' files and by the simulator's leases; then the task is run again, without a fault. What real
 vCenters and networks do besides, the simulator cannot show.
 
@@ -140,7 +140,8 @@ def page(reports: list[dict[str, Any]], most: int) -> str:
     runs = by_task[ALL].runs
     seconds = sum(report["seconds"] for report in reports)
     each = seconds / runs if runs else 0.0
-    head = _HEAD.format(runs=f"{runs:,}", tasks=len(by_task) - 1, hours=f"{seconds / 3600:.1f}", each=f"{each:.1f}", most=most)
+    which = f"Of the calls of one method, {most} at most have the same fault." if most else "All calls are tried."
+    head = _HEAD.format(runs=f"{runs:,}", tasks=len(by_task) - 1, hours=f"{seconds / 3600:.1f}", each=f"{each:.1f}", which=which)
     kinds = [kind for kind in by_kind if kind != ALL]
     fields = ((task, [_cell(row.get(kind)) for kind in kinds]) for task, row in cells(reports).items())
     return "\n".join(
@@ -189,7 +190,7 @@ def run(console: Console, arguments: list[str]) -> int:
         code = ansible_tests.pytest(this, tools, [_TESTS, "-q", "--dist", "worksteal", *(words or many)])
     reports = list(_reports(FOLDER))
     if (not words or goes_on) and not os.environ.get("VFORGE_FAULTS_ONLY"):
-        PAGE.write_text(page(reports, int(os.environ.get("VFORGE_FAULTS_MOST", "4"))), encoding="utf-8")
+        PAGE.write_text(page(reports, int(os.environ.get("VFORGE_FAULTS_MOST", "2"))), encoding="utf-8")
         console.text(f"written: {PAGE.relative_to(layout.ROOT)}")
     found, _by_kind = rows(reports)
     console.text(table(found))

@@ -41,7 +41,7 @@ def _simulator_sources() -> list[Path]:
     return sorted(path for path in files if not path.name.endswith(ignored) and "testdata" not in path.parts)
 
 
-_COMMANDS = ("./cmd/vforge-sim", "./cmd/vforge-sink", "./cmd/govc")
+_COMMANDS = ("./cmd/vforge-sim", "./cmd/vforge-sink", "./cmd/vcsim", "./cmd/govc")
 
 
 def _binaries(go: Go) -> Build:

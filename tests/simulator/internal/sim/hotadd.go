@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
@@ -21,6 +23,9 @@ import (
 	"vforge.vsphere/simulator/internal/guestinfo"
 	"vforge.vsphere/simulator/internal/vdisk"
 )
+
+// untouched is the time of a device to which nobody has written.
+var untouched = time.Unix(1, 0)
 
 const nonpersistent = string(types.VirtualDiskModeIndependent_nonpersistent)
 
@@ -183,6 +188,76 @@ func (c *consolidation) stuck(layers []*vdisk.FlatBacking) (file string) {
 	return ""
 }
 
+// keepWritten has the disks that leave a VM keep what its guest has written to their devices. The VM still
+// has them.
+func (s *Sim) keepWritten(vm *simulator.VirtualMachine, now []types.BaseVirtualDevice) {
+	folder := s.vms.get(vm.Self).devices
+	if folder == "" {
+		return
+	}
+	stay := make(map[string]bool)
+	for _, disk := range vdisk.DisksOf(now) {
+		if top, ok := disk.Backing.(*vdisk.FlatBacking); ok {
+			stay[top.FileName] = true
+		}
+	}
+	for name, disk := range deviceNames(vm) {
+		top := disk.Backing.(*vdisk.FlatBacking)
+		if stay[top.FileName] || top.DiskMode == nonpersistent {
+			continue
+		}
+		if err := s.takeBack(filepath.Join(folder, name), top, disk.CapacityInBytes); err != nil {
+			log.Printf("vforge-sim: what the guest of %s has written to %s: %v", vm.Name, top.FileName, err)
+		}
+	}
+}
+
+// takeBack makes what a device has the content of its disk, where anybody has written to it.
+func (s *Sim) takeBack(path string, top *vdisk.FlatBacking, capacity int64) error {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // it did not show yet
+	}
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil || info.ModTime().Equal(untouched):
+	case top.Parent != nil:
+		err = errors.New("it is a delta, whose devices are only read here")
+	default:
+		err = s.diskLayers.Fill(top, capacity, true, func(put func(p []byte, off int64) error) error {
+			return eachData(f, capacity, put)
+		})
+	}
+	return errors.Join(err, f.Close())
+}
+
+// eachData reads what a file has that is no hole (lseek(2)).
+func eachData(f *os.File, capacity int64, put func(p []byte, off int64) error) error {
+	const seekData, seekHole = 3, 4
+	buf := make([]byte, 1<<20)
+	for end := int64(0); ; {
+		at, err := f.Seek(end, seekData)
+		if errors.Is(err, syscall.ENXIO) || at >= capacity {
+			return nil // there is none any more
+		}
+		if err == nil {
+			end, err = f.Seek(at, seekHole)
+		}
+		for ; at < end && err == nil; at += int64(len(buf)) {
+			p := buf[:min(int64(len(buf)), end-at)]
+			if _, err = f.ReadAt(p, at); err == nil {
+				err = put(p, at)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
 // showDevices has the guest of a VM see its disks in the folder that was named for it: those that are
 // gone at once, those that came after a moment, as udev takes one.
 func (s *Sim) showDevices(vm *simulator.VirtualMachine) {
@@ -276,7 +351,10 @@ func writeDevice(path string, image *vdisk.Image) error {
 			}
 		}
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Chtimes(draft, untouched, untouched)
+	}
+	if err != nil {
 		return errors.Join(err, os.Remove(draft))
 	}
 	return os.Rename(draft, path)

@@ -217,6 +217,7 @@ func (s *Sim) setHardware(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 		}
 	}
 	ctx.Update(vm, []types.PropertyChange{{Name: "datastore", Val: stores}})
+	s.keepWritten(vm, h.devices)
 	s.setDevices(ctx, vm, h.devices)
 	s.borrowed.note(vm.Self, h.devices)
 	s.showDevices(vm)

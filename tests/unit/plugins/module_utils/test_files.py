@@ -585,7 +585,20 @@ def test_plain_json_is_understood(text):
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"{", b"\xff", b"NaN", b"[Infinity]", b"-Infinity", b"1e999", b"1.5", b"[" * 3000, b"1" * 5000]
+    "text",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"NaN",
+        b"[Infinity]",
+        b"-Infinity",
+        b"1e999",
+        b"1.5",
+        b"[" * 3000,
+        b"[" * 200 + b"]" * 200,
+        b"1" * 5000,
+    ],
 )
 def test_json_that_none_of_ours_is_raises_one_kind_of_error(text):
     with pytest.raises(ValueError):  # noqa: PT011 (each has another message, of json's or ours)

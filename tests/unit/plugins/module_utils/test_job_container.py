@@ -25,10 +25,21 @@ PODMAN = r"""
 620 611 8:1 /srv/awx/awx_7_x /runner rw,relatime - ext4 /dev/sda1 rw
 621 611 0:50 / /mnt/backups rw,relatime shared:1 - nfs4 nas:/backups rw,vers=4.2
 622 611 0:51 / /mnt/two\040words rw,relatime - nfs4 nas:/other rw
+623 611 0:52 / /mnt/scratch rw,nosuid - tmpfs tmpfs rw,size=1g
+624 611 0:53 / /etc/pki/ca-trust rw - overlay overlay rw,lowerdir=/etc/pki/ca-trust,upperdir=/e,workdir=/f
+626 611 0:27 /private /mnt/private rw,nosuid - tmpfs tmpfs rw
+625 611 0:54 /mnt/inner /mnt/inner rw - overlay overlay rw,lowerdir=/a,upperdir=/g,workdir=/h
 """
 KUBERNETES = """
 900 800 0:200 / / rw,relatime master:1 - overlay overlay rw,lowerdir=/a,upperdir=/b,workdir=/c
 901 900 0:201 / /proc rw - proc proc rw
+902 900 8:16 / /mnt/backups rw,relatime - ext4 /dev/sdb rw
+903 900 8:1 /var/lib/kubelet/pods/u-1/volumes/kubernetes.io~empty-dir/s /mnt/empty rw,relatime - ext4 /dev/sda1 rw
+904 900 8:1 /srv/kept /mnt/of-the-node rw,relatime - ext4 /dev/sda1 rw
+"""
+# The root of a container need not be an overlay: it may be a dataset of ZFS.
+ON_ZFS = """
+900 800 0:200 / / rw,relatime - zfs pool/containers/1 rw
 902 900 8:16 / /mnt/backups rw,relatime - ext4 /dev/sdb rw
 """
 MACHINE = """
@@ -36,6 +47,7 @@ MACHINE = """
 23 22 0:5 / /proc rw - proc proc rw
 """
 NOT_REMOVED, CONTAINER, PRIVATE = "", "removed with all that is in it", "which AWX removes"
+MEMORY, OVERLAY, EMPTY_DIR = "in memory alone", "mounted as an overlay", "an emptyDir of the pod"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +60,17 @@ NOT_REMOVED, CONTAINER, PRIVATE = "", "removed with all that is in it", "which A
         (AWX, PODMAN, "/mnt", CONTAINER),
         (AWX, PODMAN, "/srv/backups", CONTAINER),
         (AWX, PODMAN, "/runner/project/backups", PRIVATE),
+        (AWX, PODMAN, "/mnt/scratch/backups", MEMORY),
+        (AWX, PODMAN, "/dev/backups", MEMORY),
+        (AWX, PODMAN, "/etc/pki/ca-trust/backups", OVERLAY),
+        # Folders of the execution node: of its own /tmp, and of one that is a container itself.
+        (AWX, PODMAN, "/mnt/private/backups", NOT_REMOVED),
+        (AWX, PODMAN, "/mnt/inner/backups", NOT_REMOVED),
         (AWX, KUBERNETES, "/mnt/backups", NOT_REMOVED),
+        (AWX, KUBERNETES, "/mnt/empty/backups", EMPTY_DIR),
+        (AWX, KUBERNETES, "/mnt/of-the-node", NOT_REMOVED),
+        ({**AWX, "KUBERNETES_SERVICE_HOST": "10.96.0.1"}, ON_ZFS, "/mnt/backups", NOT_REMOVED),
+        ({**AWX, "KUBERNETES_SERVICE_HOST": "10.96.0.1"}, ON_ZFS, "/srv/backups", CONTAINER),
         (AWX, KUBERNETES, "/runner/project/backups", CONTAINER),
         # ansible-runner leaves the private data directory where it was.
         (RUNNER, PODMAN, "/runner/project/backups", NOT_REMOVED),

@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import os
 import signal
+
+import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner, OwnerMark
 
@@ -44,3 +47,16 @@ def test_a_mark_comes_back_from_its_text_for_the_one_it_was_made_for():
     assert OwnerMark.from_text(mark.as_text(), "a-disk") == mark
     for text, whose in ((mark.as_text(), "another"), ("", "a-disk"), ("[]", "a-disk"), ('{"vm": "a-disk"}', "a-disk")):
         assert OwnerMark.from_text(text, whose) is None
+
+
+@pytest.mark.parametrize("seconds", ["1e999", "Infinity", "NaN", "[" * 5000, "[" * 200 + "]" * 200, '"never"'])
+def test_a_mark_that_somebody_else_has_written_is_none(seconds):
+    text = '{"vm": "a-disk", "run": "r", "place": "p", "pid": 1, "began": "1", "seconds": %s}'
+    assert OwnerMark.from_text(text % 60, "a-disk") is not None
+    assert OwnerMark.from_text(text % seconds, "a-disk") is None
+
+
+def test_a_run_that_claims_to_take_for_ever_is_not_over():
+    now = datetime.datetime.now(datetime.UTC)
+    mark = OwnerMark("a-disk", "run", Owner("another place", 4, "5"), 10**40)
+    assert not mark.is_over(now - datetime.timedelta(days=1), now)

@@ -44,7 +44,7 @@ def test_a_role_is_made_changed_and_removed(role, shared_sim):
     made = role.run(flows=["instant_clone"])
     assert (made["actions"], made["added"]) == (["created"], sorted(wanted))
     calls = made["calls"]["by_method"]
-    assert (calls["AddAuthorizationRole"], calls["RetrievePropertiesEx"]) == (1, 2)
+    assert (calls["AddAuthorizationRole"], calls["RetrievePropertiesEx"]) == (1, 1)
     assert privileges(shared_sim, name) == wanted
     again = role.run(flows=["instant_clone"])
     assert (again["changed"], again["role_id"], again["diff"]["before"]) == (False, made["role_id"], again["diff"]["after"])
@@ -100,3 +100,15 @@ def test_the_playbook_makes_a_role_of_privileges_alone_and_removes_it_by_its_nam
     assert privileges(shared_sim, "vr-played") == {"VirtualMachine.Interact.Suspend"}
     played(shared_sim, tmp_path, name="vr-played", state="absent")
     assert privileges(shared_sim, "vr-played") is None
+
+
+def test_a_role_that_may_have_been_made_and_cannot_be_read_again_is_reported_as_made(role, shared_sim):
+    shared_sim.inject(method="AddAuthorizationRole", do="drop-after")
+    shared_sim.inject(method="RetrievePropertiesEx", nth=2, times=1, do="fault", fault="SystemError", message="no roles today")
+    ran = role.run(flows=["evc"])
+    assert (ran["failed"], ran["changed"], ran["actions"]) == (True, True, ["created"])
+    assert "no roles today" in ran["msg"]
+    assert ran["role_id"] is None
+    assert privileges(shared_sim, role.name) == set(ran["privileges"])
+    again = role.run(flows=["evc"])
+    assert again["changed"] is False

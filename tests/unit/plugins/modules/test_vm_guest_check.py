@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import pathlib
 import uuid
 
@@ -57,6 +58,29 @@ def test_a_guest_that_starts_late_is_waited_for_and_one_that_does_not_is_told(gu
     shared_sim.patch_vm(guest.name, tools="running")
     shared_sim.govc("vm.power", "-on", guest.name)
     assert guest.run()["vm"]["tools_answer"] is True
+
+
+def test_a_vm_that_is_removed_while_it_is_waited_for_is_not_called_late(guest, shared_sim):
+    shared_sim.patch_vm(guest.name, tools="notRunning")
+
+    def remove():
+        while not shared_sim.called("WaitForUpdatesEx", 1):
+            pass  # it has waited a while
+        shared_sim.govc("vm.destroy", guest.name)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        removed = pool.submit(remove)
+        said = guest.run()
+        removed.result()
+    assert (said["error_code"], said["vm"]["tools_answer"]) == ("not_found", False)
+    assert f"{guest.name} was removed while its guest was waited for." in said["msg"]
+
+
+@pytest.mark.parametrize("command", [["ls -l /srv"], ["ls", "/srv"], [""]])
+def test_a_program_without_its_path_is_refused_with_the_way_to_write_it(guest, command):
+    said = guest.run(command=command)
+    assert (said["error_code"], said["option"]) == ("invalid_option", "command")
+    assert "[/bin/sh, -c, LINE]" in said["msg"]
 
 
 def test_what_cannot_be_right_is_refused(guest):

@@ -57,8 +57,10 @@ def test_nothing_but_an_address_is_one(address):
 def test_the_address_of_another_host_is_refused():
     vm = {"name": "web-1", "ip": "10.0.0.1"}
     assert judged(vm, hosts={"db-1": "10.0.0.1"}) == ([], {"web-1": "reported_address_refused"})
-    for own in ("web-1", "WEB-1.example.com", "web-1_4211aaaa"):
+    for own in ("web-1", "WEB-1.example.com", "web-1_4211AAAA-0000-1111-2222-333344445555"):
         assert judged(vm, hosts={own: "10.0.0.1"})[1] == {}
+    for other in ("web-1_of_others", "web-11", "web-1-4211aaaa-0000-1111-2222-333344445555"):
+        assert judged(vm, hosts={other: "10.0.0.1"}) == ([], {"web-1": "reported_address_refused"})
 
 
 def test_of_two_vms_that_claim_one_address_neither_is_believed_whichever_comes_first():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 import threading
 import time
 
@@ -383,6 +384,32 @@ def test_a_damaged_point_keeps_no_new_one_from_being_made(backups, number):
         target = backups.folder / "whole.raw"
         disks.restore(machine, points[-2], points[-2].disks[0], str(target), "raw", soon())
     assert target.read_bytes() == content
+
+
+def test_a_removal_that_cannot_be_finished_keeps_no_new_point_from_being_made(backups):
+    for each in range(2):
+        backups.sim.write_disk("web-1", offset=each * MIB, length=64 * KIB, seed=each)
+        backups.run()
+        next_second()
+    first, heir = (point.id for point in backups.points())
+    (folder,) = backups.repository.glob(f"vm-*/points/{first}")
+    mark = folder / "removing"
+    mark.write_text(heir, encoding="utf-8")
+    mark.chmod(0o600)
+    shutil.rmtree(folder.parent / heir)
+    refused = backups.attempt(mode="incremental")
+    assert (refused.code, refused.one["error"]["reason"]) == ("full_required", "earlier_backup_damaged")
+    ran = backups.run()
+    assert (ran.one["disks"][0]["kind"], ran.one["disks"][0]["reason"]["code"]) == ("full", "earlier_backup_damaged")
+    assert f"The removal of {first} cannot be finished" in ran.one["warnings"][0]
+    (point,) = readable(backups)
+    assert (point.number, point.kind) == (2, "full")
+    again = backups.run(mode="full")
+    assert [point.number for point in readable(backups)] == [2, 3]
+    # What can be done about it is done by hand.
+    shutil.rmtree(folder)
+    assert (again.one["warnings"], backups.run().one["warnings"]) == (ran.one["warnings"], [])
+    assert backups.restored(0) == backups.content()
 
 
 def test_an_export_of_which_the_host_says_nothing_is_told_of(backups, monkeypatch):

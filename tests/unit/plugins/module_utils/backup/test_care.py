@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import subprocess
 import time
@@ -230,9 +231,7 @@ def test_a_merge_without_room_leaves_the_point_as_it_was(backups, monkeypatch):
 
 
 def test_a_damaged_image_is_not_merged(backups):
-    with open(image(backups, 0), "r+b") as file:
-        file.seek(-1000, os.SEEK_END)
-        file.write(b"?" * 100)
+    flip(image(backups, 0))
     with pytest.raises(PartialFailure) as raised:
         care(backups, state="merged")
     assert raised.value.error_code == "backup_damaged"
@@ -258,6 +257,139 @@ def test_a_point_that_is_not_there_is_named(backups):
         care(backups, state="merged", vm="web", point="20200101T000000Z-00000001")
     with pytest.raises(NotFound):
         care(backups, state="merged", vm="db")
+
+
+# Some of it is damaged
+
+SPOILT = "not what was written"
+
+
+def spoil(backups, number):
+    """Have a manifest that is damaged; returns the ID of its point."""
+    path = os.path.join(os.path.dirname(image(backups, number)), "manifest.json")
+    identifier = os.path.basename(os.path.dirname(path))
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(SPOILT)
+    return identifier
+
+
+def second_chain(backups):
+    """Three points more, which stand on none of the first three; returns the IDs of all of them."""
+    backups.take(backups.guest, full=True)
+    for number in range(2):
+        backups.guest.write(number * MIB, bytes([number + 7]) * 100_000)
+        backups.take(backups.guest)
+    return list(backups.kept)
+
+
+def flip(path):
+    """Have other bytes than those that were written in an image."""
+    with open(path, "r+b") as file:
+        file.seek(-1000, os.SEEK_END)
+        file.write(b"?" * 100)
+
+
+def failed(backups, **given):
+    with pytest.raises(PartialFailure) as raised:
+        care(backups, **given)
+    return raised.value
+
+
+def became(failure):
+    return [point["action"] for point in failure.result["vms"][0]["points"]]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_one_damaged_manifest_keeps_none_of_the_others_from_being_pruned(backups, check, tmp_path):
+    ids = second_chain(backups)
+    damaged = spoil(backups, 1)
+    failure = failed(backups, state="pruned", keep_last=1, check=check)
+    # The first is what the damaged one stands on, and the third stands on that.
+    assert became(failure) == ["kept", "damaged", "damaged", "removed", "removed", "kept"]
+    assert failure.error_code == "backup_damaged"
+    assert failure.result["changed"] is True
+    entries = failure.result["vms"][0]["points"]
+    assert [entry["id"] for entry in entries] == ids
+    assert all(damaged in entry["error"]["msg"] and entry["error"]["error_code"] == "backup_damaged" for entry in entries[:3])
+    assert failure.result["counts"] == {"kept": 2, "damaged": 2, "removed": 2}
+    left = sorted(os.listdir(backups.repository.read(UUID).place))
+    assert left == sorted(ids if check else [*ids[:3], ids[-1]])
+    with backups.locked() as machine:
+        for identifier in (ids[0], ids[-1]):
+            assert backups.content(machine, machine.point(identifier), tmp_path) == backups.kept[identifier]
+
+
+def test_a_damaged_point_does_not_stand_for_one_that_is_kept(backups, tmp_path):
+    """Of the newest two none can be restored, so the one before stays."""
+    first = points(backups)[0]["id"]
+    spoil(backups, 1)
+    assert became(failed(backups, state="pruned", keep_last=1)) == ["kept", "damaged", "damaged"]
+    with backups.locked() as machine:
+        assert backups.content(machine, machine.point(first), tmp_path) == backups.kept[first]
+
+
+def test_what_a_damaged_point_needs_is_known_from_its_images_or_stays(backups):
+    ids = second_chain(backups)
+    place = os.path.dirname(image(backups, 5))
+    spoil(backups, 5)
+    # Its images say that it stands on the one before: the first three may go.
+    failure = failed(backups, state="pruned", keep_last=1, check=True)
+    assert became(failure) == ["removed", "removed", "removed", "removed", "kept", "damaged"]
+    os.truncate(os.path.join(place, "disk-2000.qcow2"), 0)
+    # Now nobody says it: the last of each chain stays.
+    failure = failed(backups, state="pruned", keep_last=1)
+    assert became(failure) == ["removed", "removed", "kept", "removed", "kept", "damaged"]
+    assert f"{ids[5]} may stand on {ids[2]}" in failure.result["vms"][0]["points"][2]["error"]["msg"]
+    # Where it was removed, all is as ever.
+    shutil.rmtree(place)
+    assert care(backups, state="pruned", keep_last=1)["counts"] == {"removed": 1, "kept": 1}
+    assert care(backups, state="verified")["counts"] == {"verified": 1}
+
+
+def test_an_image_that_is_damaged_keeps_its_point_and_no_other(backups):
+    second_chain(backups)
+    flip(image(backups, 1))
+    failure = failed(backups, state="pruned", keep_last=1)
+    # What the second has goes into the image of the first with its removal, and is proved before that.
+    assert became(failure) == ["kept", "removed", "removed", "removed", "removed", "kept"]
+    assert "is not what was backed up" in failure.result["vms"][0]["points"][0]["error"]["msg"]
+
+
+def test_a_removal_that_fails_when_it_was_begun_ends_the_pruning_and_the_next_run_finishes_it(backups, monkeypatch, tmp_path):
+    last = points(backups)[2]["id"]
+
+    def full(*_args, **_kwargs):
+        raise images.ToolFailed("qemu-img commit failed: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "commit", full)
+        failure = failed(backups, state="pruned", keep_last=1)
+    assert (became(failure), failure.result["changed"]) == (["removal_begun"], True)
+    planned = care(backups, state="pruned", keep_last=1, check=True)
+    assert planned["counts"] == {"removed": 1, "kept": 1}
+    done = care(backups, state="pruned", keep_last=1)
+    assert (len(done["vms"][0]["put_right"]), done["counts"]) == (1, {"removed": 1, "kept": 1})
+    with backups.locked() as machine:
+        assert backups.content(machine, machine.point(last), tmp_path) == backups.kept[last]
+
+
+def test_the_newest_point_that_can_be_read_is_merged(backups):
+    second_chain(backups)
+    damaged = spoil(backups, 1)
+    failure = failed(backups, state="merged")
+    assert became(failure) == ["damaged", "damaged", "merged"]
+    assert damaged in str(failure)
+    assert care(backups, state="merged", vm="web", point=list(backups.kept)[-1])["counts"] == {"unchanged": 1}
+    assert points(backups)[-1]["kind"] == "full"
+
+
+def test_damage_of_one_vm_is_none_of_another(backups):
+    folder = backups.repository.folder(OTHER)
+    shutil.copytree(backups.repository.folder(UUID), folder)
+    # Its manifests name the VM that they were made of, so none of them is one of this VM.
+    failure = failed(backups, state="pruned", keep_last=1)
+    assert failure.result["counts"] == {"damaged": 3, "removed": 2, "kept": 1}
+    assert [each["instance_uuid"] for each in failure.result["failures"]] == [OTHER]
 
 
 # What was done is noted

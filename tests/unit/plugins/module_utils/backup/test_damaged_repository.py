@@ -252,6 +252,21 @@ def test_a_manifest_of_an_earlier_release_is_read():
     assert Point.from_json(sealed(content), "here") == _POINT
 
 
+# Fields of the manifests of a format, in the order of the alphabet. A released reader calls a manifest damaged that has
+# a field which it does not know, so with another field there is another format.
+_FIELDS = {
+    1: (
+        "consistency created disks id instance_uuid machine number nvram snapshot vm_name",
+        "backing capacity change_id delta digests file identity key label read reason tracking transport unit written",
+    )
+}
+
+
+def test_a_format_has_the_fields_that_its_readers_know():
+    named = tuple(" ".join(sorted(each.name for each in dataclasses.fields(kind))) for kind in (Point, model.DiskBackup))
+    assert named == _FIELDS[model.FORMAT]
+
+
 def test_a_manifest_of_a_later_release_says_so():
     with pytest.raises(BackupDamaged, match="newer release"):
         Point.from_json(sealed({**plain(), "format": 2, "more": True}), "here")

@@ -168,7 +168,7 @@ def test_increments_that_nothing_can_read_are_refused_before_any_snapshot(hot):
 
 
 def test_a_disk_that_does_not_show_fails_its_vm_and_is_detached(hot, monkeypatch):
-    monkeypatch.setattr(sources, "_SECONDS_TO_SHOW", 0.2)
+    monkeypatch.setattr(sources, "SECONDS_TO_SHOW", 0.2)
     hot.sim.patch_vm(PROXY, devices="")
     ran = hot.attempt(**hot.asked)
     assert ran.code == "device_missing"
@@ -182,7 +182,7 @@ def link_of(hot):
 
 
 def test_a_disk_of_that_name_that_was_there_before_is_not_taken_for_it(hot, monkeypatch):
-    monkeypatch.setattr(sources, "_SECONDS_TO_SHOW", 0.2)
+    monkeypatch.setattr(sources, "SECONDS_TO_SHOW", 0.2)
     link_of(hot).write_bytes(bytes(8 * MIB))
     ran = hot.attempt(**hot.asked)
     assert (ran.code, ran.called("ReconfigVM_Task")) == ("device_missing", 0)

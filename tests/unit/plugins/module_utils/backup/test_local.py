@@ -74,6 +74,18 @@ def test_the_newest_alone_is_verified_where_that_is_asked_for(backups):
     assert raised.value.result["counts"] == {"damaged": 1}
 
 
+def test_a_vm_is_found_by_its_name_with_one_manifest_read(backups, monkeypatch):
+    read, paths = Machine.read, []
+    monkeypatch.setattr(Machine, "read", lambda machine, name: paths.append(name) or read(machine, name))
+    newest = max(backups.kept)
+    assert local.chosen(backups.repository, "web") == [UUID]
+    assert paths == [newest]
+    os.unlink(os.path.join(backups.repository.folder(UUID), "points", newest, "manifest.json"))
+    assert local.chosen(backups.repository, "web") == [UUID]
+    with pytest.raises(NotFound):
+        local.chosen(backups.repository, "db")
+
+
 def test_what_there_is(backups):
     found = local.info(backups.repository.path, "web")["vms"]
     assert [(vm["instance_uuid"], vm["name"]) for vm in found] == [(UUID, "web")]

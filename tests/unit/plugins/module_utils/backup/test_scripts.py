@@ -14,7 +14,7 @@ import signal
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup import synthetic, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import BackupOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest import Guest, GuestCredentials
@@ -291,22 +291,13 @@ def _needs_consolidation(backups):
     return {}
 
 
-def _cannot_be_put_right(backups):
-    """The newest point is damaged, and a run that was killed was about to make it a full one."""
-    (path,) = backups.repository.glob("vm-*/points/*/manifest.json")
-    path.write_text("{", encoding="utf-8")
-    (path.parent / synthetic._MARK).write_text("", encoding="utf-8")
-    return {}
-
-
 @pytest.mark.parametrize(
     ("refuse", "code"),
     [
         (_needs_consolidation, "consolidation_needed"),
         (lambda _backups: {"transport": "hotadd"}, "no_transport"),
-        (_cannot_be_put_right, "backup_damaged"),
     ],
-    ids=["consolidation", "transport", "repository"],
+    ids=["consolidation", "transport"],
 )
 def test_after_a_kill_between_the_two_the_script_after_runs_also_where_the_vm_is_refused(backups, refuse, code):
     backups.run()

@@ -114,6 +114,20 @@ def test_what_makes_a_disk_be_read_whole(areas, state, what, codes):
     assert told(areas.night(state_file=state).disk) == [(0, KIB)]
 
 
+def test_changes_go_on_over_a_snapshot_of_the_users_and_not_once_its_delta_disk_is_gone(areas, state):
+    areas.night(state_file=state)
+    areas.snapshot("web-1", "mine")
+    for _night in range(2):
+        areas.sim.write_disk("web-1", offset=0, length=KIB, seed=1)
+        assert told(areas.night(state_file=state).disk) == [(0, KIB)]
+    # A revert looks the same from outside where tracking goes on.
+    areas.sim.govc("snapshot.remove", "-vm", "web-1", "mine")
+    disk = areas.night(state_file=state).disk
+    assert (disk["full_required_code"], disk["areas"]) == ("delta_disk_gone", None)
+    areas.sim.write_disk("web-1", offset=KIB, length=KIB, seed=1)
+    assert told(areas.night(state_file=state).disk) == [(KIB, KIB)]
+
+
 @pytest.mark.parametrize(
     ("key", "code"),
     [("noTrack", "not_tracked"), ("noEpoch", "no_epoch"), ("cannotGetChanges", "change_id_unknown"), ("", "vcenter_refused")],

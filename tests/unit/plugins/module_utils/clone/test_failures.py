@@ -13,6 +13,8 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks as tasks_of_vcenter
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.running import Tasks
 
 _TEN = [{"name": f"web-{number}"} for number in range(10)]
 
@@ -57,25 +59,24 @@ def no_results(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_results")
-def test_a_clone_that_did_not_come_with_the_end_of_its_task_is_read(start):
-    tasks = start()
-    ran = tasks.run(clones=_TEN[:2])
-    assert ran.actions == {"web-0": "created", "web-1": "created"}
+def test_clones_that_did_not_come_with_the_ends_of_their_tasks_are_read_together(start, monkeypatch):
+    tasks, real, reads = start(), batch.read, []
+
+    def read(session, refs, *more):
+        reads.append(len(refs))
+        return real(session, refs, *more)
+
+    monkeypatch.setattr(batch, "read", read)
+    ran = tasks.run(clones=_TEN)
+    assert ran.result["counts"] == {"created": 10}
     assert all(clone["moid"] for clone in ran.clones.values())
+    assert reads == [10]
 
 
 @pytest.mark.usefixtures("no_results")
 def test_a_clone_that_vcenter_does_not_return_fails_alone_and_is_found_by_the_next_run(start, monkeypatch):
     tasks, real = start(), batch.read
-    lost = []
-
-    def read(session, refs, kind, paths):
-        if lost:
-            return real(session, refs, kind, paths)
-        lost.append(refs)
-        return {}
-
-    monkeypatch.setattr(batch, "read", read)
+    monkeypatch.setattr(batch, "read", lambda session, refs, *more: real(session, refs[1:], *more))
     ran = tasks.attempt(clones=_TEN[:3])
     assert ran.result["counts"] == {"created": 2, "failed": 1}
     assert [item["error_code"] for item in ran.result["failures"]] == ["task_gone"]
@@ -94,8 +95,23 @@ def test_a_check_that_returned_nothing_at_first_is_read(start):
 def test_a_check_without_a_result_is_not_taken_for_a_yes_in_silence(start, monkeypatch):
     tasks = start()
     monkeypatch.setattr(batch, "read", lambda *_args: {})
-    ran = tasks.run(check=True, clones=_TEN[:1])
+    ran = tasks.run(check=True, clones=_TEN)
     assert ran.clones["web-0"]["warnings"] == ["vCenter was asked whether web-0 can be made, and returned no answer."]
+    assert len(tasks.warnings) == 1
+    assert tasks.warnings[0].endswith("The same of 10 in all (web-0, web-1, web-2, web-3, web-4 and 5 more).")
+
+
+@pytest.mark.usefixtures("no_results")
+def test_checks_whose_results_cannot_be_read_are_warned_of_once_a_task(start, monkeypatch):
+    def refused(*_args):
+        raise Fault("NoPermission", "no_permission", "the privilege System.Read is missing")
+
+    tasks = start()
+    monkeypatch.setattr(batch, "read", refused)
+    ran = tasks.run(check=True, clones=_TEN)
+    assert ran.result["counts"] == {"created": 10}
+    assert [text.partition(" for ")[0] for text in tasks.warnings][:1] == ["The results of the tasks"]
+    assert len(tasks.warnings) == 2
 
 
 @pytest.mark.parametrize(("do", "where"), [("fault", "call"), ("task-fault", "task")])
@@ -195,6 +211,28 @@ def test_rollback_removes_what_this_task_made_and_nothing_else(start):
     assert _clones_made(tasks) == ["web-0", "web-1", "web-2", "web-x"]
     assert "What this task had made was removed again." in ran.error.message
     assert [item["name"] for item in ran.result["failures"]] == ["web-7"]
+
+
+def test_rollback_leaves_the_clone_of_another_run_whose_name_a_call_that_was_sent_twice_found_taken(start):
+    """The first call was lost before it was done, and the other run was faster than the second."""
+    tasks = start()
+    other = Tasks(tasks.sim, counting=False)
+    tasks.sim.inject(method="InstantClone_Task", nth=1, do="drop")
+    tasks.sim.inject(method="InstantClone_Task", name="web-1", times=0, do="task-fault", fault="SystemError")
+    asked = {"clones": _TEN[:2], "parallel": 1, "on_error": "rollback"}
+    ran = tasks.meanwhile("InstantClone_Task", 2, lambda: other.run(name="web-0"), **asked)
+    assert ran.actions == {"web-0": "unchanged", "web-1": "failed"}
+    assert _clones_made(tasks) == ["web-0"]
+
+
+@pytest.mark.parametrize("do", ["drop", "drop-after"])
+def test_rollback_removes_what_a_call_that_was_sent_twice_has_made(start, do):
+    tasks = start()
+    tasks.sim.inject(method="InstantClone_Task", nth=1, do=do)
+    tasks.sim.inject(method="InstantClone_Task", name="web-1", times=0, do="task-fault", fault="SystemError")
+    ran = tasks.attempt(clones=_TEN[:2], parallel=1, on_error="rollback")
+    assert ran.actions == {"web-0": "rolled_back", "web-1": "failed"}
+    assert _clones_made(tasks) == []
 
 
 def test_rollback_after_a_time_out_for_an_address(start):

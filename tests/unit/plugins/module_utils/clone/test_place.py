@@ -10,8 +10,10 @@ import dataclasses
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone import plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone import plan, read
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.model import no_folder
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import vm as vms
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.compute import Network, Place, Pool, Surroundings
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import (
     AROUND,
@@ -85,10 +87,32 @@ def test_by_default_a_clone_goes_where_its_parent_is():
 
 def test_a_parent_in_a_vapp_has_no_folder_for_clones():
     known = parent(folder="", folder_path="/", place=Place(pool="resgroup-v9"))
-    assert "the parent is in a vApp, which is no folder. Set folder." in str(_refused(request(), known))
+    assert "the parent is in a vApp, which is no folder. Set folder." in str(no_folder(request(), known))
+    assert no_folder(request(folder="web"), known) is None
     placement = plan.place(request(folder="web"), known, {"web": ("group-v2", "/DC0/vm/web")})
     assert placement.folder == "group-v2"
     assert not placement.pool_asked
+
+
+@pytest.mark.parametrize("names", [["web-1"], ["web-1", "web-2"]])
+def test_of_a_parent_in_a_vapp_nothing_is_looked_for_in_a_folder_that_is_none(start, names):
+    known = parent(folder="", folder_path="/")
+    asked = [read.Wanted(request(name=name), known) for name in names]
+    ran = start().ran(lambda session: {"found": read.read_wanted(session, asked)})
+    assert ran.error is None
+    assert [str(each.error) for each in ran.result["found"]] == [str(no_folder(each.request, known)) for each in asked]
+
+
+def test_the_name_of_a_place_that_no_parent_knows_is_read(start):
+    """Such as a host that a clone was moved to while it was made."""
+    tasks = start()
+    made = tasks.run(name="web-1").clones["web-1"]
+    owner = parent(around=Surroundings(), nics=())
+    ran = tasks.ran(lambda session: read.read_made(session, [(vms.reference(session, made["moid"]), owner)]))
+    place = ran.result[made["moid"]].place
+    names = (place.host_name, place.pool_name, ", ".join(place.datastore_names))
+    assert names == (made["host"], made["resource_pool"], made["datastore"])
+    assert ran.called("RetrievePropertiesEx") == 2
 
 
 def test_the_folder_is_what_the_lookup_found():

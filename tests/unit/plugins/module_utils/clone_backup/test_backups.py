@@ -255,6 +255,20 @@ def test_an_old_backup_whose_disks_a_linked_clone_uses_stays(backups):
     assert (backups.there(used), backups.there(free)) == (True, False)
 
 
+def test_an_old_backup_stays_that_a_vm_has_a_disk_of(backups):
+    """Files are got out of a backup so: its disk is attached to another VM."""
+    name = backups.vm()
+    used, free = backups.old(name, 40), backups.old(name, 50)
+    backups.sim.create_vm(f"{name}-files", on=False)
+    file = backups.sim.vm(used)["disks"][0]["files"][0].removeprefix("[LocalDS_0] ")
+    backups.sim.govc("vm.disk.attach", "-vm", f"{name}-files", "-ds", "LocalDS_0", "-disk", file, "-link=false")
+    for check in (True, False):
+        entry = backups.run(vm=name, keep_last=1, check=check).vms[0]
+        assert [each["name"] for each in entry["removed"]] == [free]
+        assert any(f"used by {name}-files" in warning for warning in entry["warnings"])
+    assert (backups.there(used), backups.there(free)) == (True, False)
+
+
 def test_nothing_is_removed_of_a_vm_whose_backup_failed(backups):
     name = backups.vm()
     old = backups.old(name, 40)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -28,6 +29,7 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connecto
     session,
     tls,
 )
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.web import Authority
 
 
 def test_a_vcenter_whose_ca_is_trusted_is_reached(shared_sim):
@@ -101,6 +103,36 @@ def test_a_certificate_that_is_refused_for_another_reason():
     error = connector_tls.failure(cause, nobody(443))
     assert error.error_code == "tls_bad_certificate"
     assert "key too weak" in str(error)
+
+
+@pytest.mark.parametrize(("identifiers", "code"), [(True, ""), (False, "tls_bad_certificate")])
+def test_a_certificate_that_only_python_3_13_and_later_refuse(identifiers, code, tmp_path):
+    ca = Authority.make()
+    serving = ca.context(tmp_path, identifiers=identifiers)
+    asking = connector_tls.by_authority(str(ca.pem(tmp_path / "ca.pem")), "ca_path")
+    asking.verify_flags |= ssl.VERIFY_X509_STRICT  # older ones have it off
+    refused = _handshake(asking, serving)
+    assert (refused is not None) == bool(code)
+    if refused is not None:
+        error = connector_tls.failure(refused, nobody(443))
+        assert error.error_code == code
+        assert "(Missing Authority Key Identifier), on which Python insists from 3.13 on" in error.message
+        assert "certificate_info" in error.hint
+
+
+def _handshake(asking: ssl.SSLContext, serving: ssl.SSLContext) -> ssl.SSLError | None:
+    """What a client refuses of a server."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = asking.wrap_bio(back, there, server_hostname="127.0.0.1")
+    server = serving.wrap_bio(there, back, server_side=True)
+    try:
+        for side in (client, server) * 3:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        return error
+    assert client.version()
+    return None
 
 
 def test_a_certificate_that_is_not_the_pinned_one(shared_sim):

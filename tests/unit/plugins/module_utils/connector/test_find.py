@@ -364,6 +364,29 @@ def test_a_vm_in_a_vapp_is_found_by_its_name(make_sim):
         assert places.having(["till", "server-00001"]) == {"till": [ends[0].result], "server-00001": []}
 
 
+@pytest.mark.usefixtures("in_a_large_inventory")
+@pytest.mark.parametrize("datacenter", [None, "DC0"])
+def test_a_path_that_the_search_index_does_not_know_is_one_all_the_same(known, monkeypatch, datacenter):
+    """It need not look into vApps."""
+    there, missing = Selector(path="/DC0/vm/server-00001"), Selector(path="/DC0/vm/none/server-00001")
+    vm = find_vm(known, there)
+    monkeypatch.setattr(find, "_question", lambda *_args: lambda: None)
+    assert find_vm(known, there, datacenter) == vm
+    found = find.find_some(known, [there, missing], datacenter)
+    assert (found[0], type(found[1])) == (vm, NotFound)
+    with pytest.raises(NotFound):
+        find_vm(known, missing, datacenter)
+    with pytest.raises(NotFound):
+        find_vm(known, Selector(path="/DC1/vm/server-00001"), "DC0")
+
+
+@pytest.mark.parametrize("vapps", [False, True])
+def test_where_there_are_vapps_what_may_hide_in_one_is_said(vapps):
+    with pytest.raises(NotFound) as caught:
+        find._exactly_one(find._Known(vapps=vapps), [], Selector(name="till"), find._EVERYWHERE)
+    assert ("by uuid or moid" in caught.value.hint) is vapps
+
+
 def test_a_datacenter_costs_one_call_more(known, shared_sim):
     shared_sim.reset_calls()
     find_vm(known, Selector(name="golden-parent"), "DC0")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import pytest
 
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, tasks
-from ansible_collections.vforge.vsphere.plugins.module_utils._disk import exporting, local, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk import converting, exporting, local, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     ConnectionLost,
@@ -93,6 +94,29 @@ def test_a_disk_goes_in_by_a_lease(disks, tmp_path, judges):
     assert found["content_sha256"] == sha256(raw.read_bytes())
 
 
+def test_a_file_that_somebody_writes_to_after_it_was_verified_is_not_imported(disks, tmp_path, judges, monkeypatch):
+    """The host's digest is held against what was verified, not against what was sent."""
+    streams = []
+    for seed in (1, 2):
+        raw = tmp_path / f"{seed}.raw"
+        raw.write_bytes(vforge_disks.noise(2 * MIB, seed))
+        streams.append(judges.make(raw, tmp_path / f"{seed}.vmdk", "vmdk", "-o", "subformat=streamOptimized"))
+    source, other = streams
+    assert source.stat().st_size == other.stat().st_size
+    read = converting.read_stream
+
+    def read_and_written_to(path, tell):
+        found = read(path, tell)
+        source.write_bytes(other.read_bytes())
+        return found
+
+    monkeypatch.setattr(converting, "read_stream", read_and_written_to)
+    path = "[LocalDS_0] images/a.vmdk"
+    failed = disks.attempt(state="imported", path=str(source), datastore_path=path)
+    assert (failed.error.error_code, "than were verified" in str(failed.error)) == ("incomplete_upload", True)
+    assert disks.sim.request("GET", "/orphans")["files"] == []
+
+
 def test_a_sign_of_life_that_comes_after_the_end_of_the_lease_undoes_nothing(disks, tmp_path, monkeypatch):
     complete = lease.Lease.complete
 
@@ -138,6 +162,34 @@ def test_a_disk_of_a_running_vm_goes_out_by_a_lease(disks, tmp_path, judges):
     assert ran.total <= 20
     again = disks.run(state="exported", vm={"name": "web-2"}, path=str(target))
     assert (again.result["changed"], one(again.result)["fetched"], again.total <= 10) == (False, 0, True)
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+def test_an_export_of_which_the_host_reports_another_digest_is_no_file(disks, tmp_path, monkeypatch, algorithm):
+    """What is held against it is what was read back and verified."""
+    disks.sim.create_vm("web-2", disks=[{"bytes": SIZE}])
+    received, digests = lease.Lease.received, {}
+
+    def reported(of):
+        return {key: dataclasses.replace(each, digests=tuple(digests.items())) for key, each in received(of).items()}
+
+    monkeypatch.setattr(lease.Lease, "received", reported)
+    digests[algorithm] = "0" * 40
+    target = tmp_path / "out.vmdk"
+    asked = {
+        "state": "exported",
+        "vm": {"name": "web-2"},
+        "path": str(target),
+        "format": "vmdk",
+        "subformat": "streamOptimized",
+    }
+    failed = disks.attempt(**asked)
+    assert (failed.error.error_code, f"came with the {algorithm}" in str(failed.error)) == ("export_incomplete", True)
+    assert not target.exists()
+    # The stream of a disk without snapshots is the same each time.
+    digests[algorithm] = re.search(rf"{algorithm} ([0-9a-f]+),", str(failed.error))[1]
+    entry = one(disks.run(**asked).result)
+    assert (entry["witnessed"], hashlib.new(algorithm, target.read_bytes()).hexdigest()) == (True, digests[algorithm])
 
 
 # A VM around a disk
@@ -759,7 +811,8 @@ def test_a_first_class_disk_that_no_vm_has_is_somebodys(disks, tmp_path):
             refused = disks.attempt(check=check, **asked)
             assert (refused.error.error_code, "is the first class disk volume" in str(refused.error)) == ("in_use", True)
     refused = Vms(disks.sim).attempt(name="around", disks=[path])
-    assert (refused.error.error_code, "belongs to the first class disk volume" in str(refused.error)) == ("in_use", True)
+    assert (refused.error.error_code, "is the first class disk volume" in str(refused.error)) == ("in_use", True)
+    assert "by first_class_disk" in refused.error.hint
     assert disks.run(state="absent", datastore_path=other).result["changed"]
 
 

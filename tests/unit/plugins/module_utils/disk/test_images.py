@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import stat
@@ -15,14 +16,18 @@ import textwrap
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import local
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk.image import (
     SUBFORMATS,
     ImageError,
+    LocalBytes,
     QemuImg,
 )
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk.local import HashedBytes
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._programs import MissingProgram
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, alone, look, one, sha256
@@ -413,6 +418,23 @@ def test_the_digest_is_that_of_the_content_in_every_format(raw, tmp_path):
             converted(raw, target, form, subformat)
             digests.add(look(path=str(target), digest=True)["content_sha256"])
     assert digests == {sha256(raw.read_bytes())}
+
+
+@given(
+    size=st.integers(0, 5000),
+    reads=st.lists(st.tuples(st.integers(0, 5200), st.integers(0, 900)), max_size=12),
+    farthest=st.integers(0, 2000),
+)
+def test_a_file_is_hashed_on_the_way_in_whatever_order_it_is_read(size, reads, farthest, tmp_path_factory):
+    data = vforge_disks.noise(size)
+    path = tmp_path_factory.mktemp("hashed") / "file"
+    path.write_bytes(data)
+    with LocalBytes(str(path)) as source:
+        hashed = HashedBytes(source, "sha1")
+        hashed._FARTHEST = farthest
+        for at, length in reads:
+            assert hashed.read(at, length) == data[at : at + length]
+        assert hashed.hexdigest() == hashlib.sha1(data, usedforsecurity=False).hexdigest()
 
 
 def test_memory_stays_small_whatever_the_size(tmp_path):

@@ -295,6 +295,8 @@ def test_a_disk_that_cannot_be_read_says_why(tool):
         "reason": "the VM is poweredOn, and its host has locked the file",
     }
     assert ways["export"]["usable"] is True
+    # Of its VM, since the descriptor is locked, too.
+    assert (disk["adapter"], disk["hardware_version"]) == ("pvscsi", "21")
     for question in ("dump", "allocated", "map", "read_benchmark", "metadata"):
         refused = tool.attempt(question=question, vm={"name": "box"})
         assert refused.code == "disk_not_readable"

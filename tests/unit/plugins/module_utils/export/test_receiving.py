@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import struct
 import time
 
 import pytest
 
+import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.web import Stop
 from ansible_collections.vforge.vsphere.plugins.module_utils._export import task
@@ -20,7 +19,8 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lea
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.lease import Device, ExportFailed, Received
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.export.test_descriptor import MACHINE
 
-DATA = b"a disk" * 100
+CAPACITY = 1 << 30
+DATA = vforge_disks.stream(1, capacity=CAPACITY)
 DIGEST = hashlib.sha256(DATA).hexdigest()
 OTHER = hashlib.sha256(b"another").hexdigest()
 
@@ -45,12 +45,19 @@ class _Nothing:
 @pytest.fixture
 def receiver():
     """One that has got the data."""
+    return _receiver(DATA)
+
+
+def _receiver(data, capacity=None):
+    """One that wants a disk of this capacity, or a file that is none, and has got these bytes in some parts."""
     nobody = {"username": "-", "password": "-"}
-    wanted = lease.Wanted(_device("/vm-1/disk"), _Nothing(), "disk1.vmdk of web-1")
+    wanted = lease.Wanted(_device("/vm-1/disk"), _Nothing(), "disk1.vmdk of web-1", capacity)
     options = ConnectionOptions(hostname="vc", **nobody)
     made = lease._Receiver(options, wanted, ("sha256", "sha1"), _Nothing(), Stop(), time.monotonic() + 60)
-    made._hash(memoryview(DATA))
-    made._size = len(DATA)
+    for place in range(0, len(data), 1000):
+        part = memoryview(data)[place : place + 1000]
+        made._hash(part)
+        made._ends.add(part)
     return made
 
 
@@ -89,10 +96,9 @@ def test_what_came_in_another_way_than_it_was_sent_is_refused(receiver, sent, wo
     assert caught.value.error_code == "export_incomplete"
 
 
-def test_a_disk_without_a_byte_is_refused(receiver):
-    receiver._size = 0
+def test_a_disk_without_a_byte_is_refused():
     with pytest.raises(ExportFailed, match="without a byte"):
-        receiver.compared(None)
+        _receiver(b"").compared(None)
 
 
 # Which file is which disk
@@ -111,7 +117,7 @@ def _found(offered, disks=(("web", 1), ("data", 2))):
     expected = [lease.Expected(f"scsi0:{n}", f"[ds] web/{name}.vmdk", gib << 30) for n, (name, gib) in enumerate(disks)]
     found = lease.devices_of(offered, expected)
     keys = [device.key for device in offered]
-    return [(keys.index(device.key), device.guessed) if device is not None else None for device in found]
+    return [keys.index(device.key) if device is not None else None for device in found]
 
 
 def _numbered(*targets):
@@ -122,11 +128,11 @@ def _numbered(*targets):
 @pytest.mark.parametrize(
     ("targets", "found"),
     [
-        (("data.vmdk", "web.vmdk"), [(1, False), (0, False)]),
+        (("data.vmdk", "web.vmdk"), [1, 0]),
         # One is known by its name, and so the other one.
-        (("data.vmdk", ""), [(1, False), (0, False)]),
-        (("", ""), [(0, True), (1, True)]),
-        (("disk-1.vmdk", "disk-0.vmdk"), [(1, True), (0, True)]),
+        (("data.vmdk", ""), [1, 0]),
+        (("", ""), [0, 1]),
+        (("disk-1.vmdk", "disk-0.vmdk"), [1, 0]),
         (("", "", ""), [None, None]),
     ],
 )
@@ -137,9 +143,9 @@ def test_keys_of_another_form_leave_the_names_of_the_files_and_then_a_guess(targ
 @pytest.mark.parametrize(
     ("targets", "found"),
     [
-        (("two.vmdk", "one.vmdk"), [(1, False), (0, False)]),
+        (("two.vmdk", "one.vmdk"), [1, 0]),
         (("", ""), [None, None]),
-        (("disk-1.vmdk", "disk-0.vmdk"), [(1, True), (0, True)]),
+        (("disk-1.vmdk", "disk-0.vmdk"), [1, 0]),
     ],
 )
 def test_nothing_is_guessed_of_disks_of_one_capacity(targets, found):
@@ -151,53 +157,44 @@ def test_disks_whose_files_have_one_name_are_not_told_by_it():
 
 
 def test_what_vcenter_calls_a_file_of_the_export_is_no_name_of_a_disk():
-    assert _found(_numbered("disk-0.vmdk", "disk-1.vmdk"), (("disk-1", 1), ("disk-0", 2))) == [(0, True), (1, True)]
+    assert _found(_numbered("disk-0.vmdk", "disk-1.vmdk"), (("disk-1", 1), ("disk-0", 2))) == [0, 1]
 
 
-def _head(capacity):
-    return struct.pack("<4sIIQ", b"KDMV", 3, 0x30001, capacity // 512)
-
-
-@pytest.mark.parametrize("guessed", [False, True])
-@pytest.mark.parametrize(("head", "fits"), [(_head(1 << 30), True), (_head(2 << 30), False), (_head((1 << 30) + 65536), False)])
-def test_a_disk_of_another_capacity_is_not_the_one_that_is_wanted(receiver, head, fits, guessed):
-    _wants(receiver, head, guessed=guessed, capacity=(1 << 30) - 512)
+@pytest.mark.parametrize(
+    ("capacity", "fits"), [(CAPACITY, True), (CAPACITY - 512, True), (CAPACITY * 2, False), (2**29, False)]
+)
+def test_a_disk_of_another_capacity_is_not_the_one_that_is_wanted(capacity, fits):
+    made = _receiver(DATA, capacity)
     if fits:
-        assert receiver.compared(None).size == len(DATA)
+        assert made.compared(None).size == len(DATA)
     else:
         with pytest.raises(ExportFailed, match="and a disk of") as caught:
-            receiver.compared(None)
+            made.compared(None)
         assert caught.value.error_code == "export_incomplete"
 
 
 @pytest.mark.parametrize(
-    ("sent", "words"),
+    ("data", "words"),
     [
-        (None, "Nothing says whether"),
-        (Received(len(DATA), ()), "Nothing says whether"),
-        (Received(len(DATA), (), capacity=2 << 30), "and a disk of"),
-        (Received(len(DATA), (), capacity=1 << 30), ""),
+        (b'# Disk DescriptorFile\nversion=1\nRW 8 VMFS "web-flat.vmdk"\n', "the text part of a VMDK alone"),
+        (bytes(4096), "a raw image, or no disk at all"),
+        (DATA[:100], "100 bytes, too few for a disk"),
+        (vforge_disks.header(flags=1, compression=0), "grains are not compressed"),
+        # Cut short: at the end of a sector, within one, and behind the footer.
+        (DATA[:-1024], "its footer and end-of-stream marker are not there"),
+        (DATA[:-100], "its footer and end-of-stream marker are not there"),
+        (DATA[:-512], "its footer and end-of-stream marker are not there"),
     ],
 )
-def test_a_guess_is_proved_by_what_the_host_says_or_refused(receiver, sent, words):
-    _wants(receiver, DATA[:20], guessed=True, capacity=1 << 30)
-    if words:
-        with pytest.raises(ExportFailed, match=words):
-            receiver.compared(sent)
-    else:
-        assert receiver.compared(sent).size == len(DATA)
+def test_what_is_no_whole_stream_of_a_disk_is_refused_though_the_host_says_nothing_of_it(data, words):
+    with pytest.raises(ExportFailed, match=words) as caught:
+        _receiver(data, CAPACITY).compared(None)
+    assert caught.value.error_code == "export_incomplete"
 
 
-def test_what_is_no_guess_needs_no_proof(receiver):
-    _wants(receiver, DATA[:20], guessed=False, capacity=1 << 30)
-    assert receiver.compared(Received(len(DATA), (), capacity=3)).size == len(DATA)
-
-
-def _wants(receiver, head, *, guessed, capacity):
-    """Have a receiver want a disk, whose file began so."""
-    device = dataclasses.replace(receiver._wanted.device, guessed=guessed)
-    receiver._wanted = dataclasses.replace(receiver._wanted, device=device, capacity=capacity)
-    receiver._head = head
+def test_a_disk_whose_tables_are_in_front_needs_no_footer():
+    data = vforge_disks.header(capacity=CAPACITY) + bytes(4096)
+    assert _receiver(data, CAPACITY).compared(Received(len(data), ())).witnessed
 
 
 def test_a_disk_without_an_address_is_seen():

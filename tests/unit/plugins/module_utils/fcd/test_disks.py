@@ -255,6 +255,15 @@ def test_a_list_is_reconciled(disks):
     assert [disk["id"] for disk in disks.info().result["disks"]] == [kept]
 
 
+def test_a_list_that_was_reconciled_is_in_the_result_whatever_the_disks_are(disks):
+    lost, _kept = disks.many(2)
+    disks.lose_files(lost)
+    ran = disks.attempt(reconcile=["LocalDS_0"], disks=[{"id": "no-such-disk", "size": "16 MiB"}])
+    (told,) = ran.result["reconciled"]
+    assert (told["removed"], ran.result["changed"]) == ([lost], True)
+    assert "no-such-disk" in str(ran.error)
+
+
 def test_a_policy_is_that_of_a_new_disk(disks):
     policy = disks.sim.request("POST", "/policies", {"name": "gold", "datastores": ["LocalDS_0"]})
     made = disks.one(name="d", size="8 MiB", storage_policy="gold")

@@ -11,7 +11,8 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks as tasks_of_vcenter
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fork.running import named
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fork.running import Forks, named
+from ansible_collections.vforge.vsphere.tests.unit.plugins.running import succeeded
 
 
 def _absent(*names):
@@ -251,6 +252,29 @@ def test_an_answer_that_was_lost_while_removing_is_no_failure(forks, method):
     forks.sim.inject(method=method, name="web-1", do="drop-after")
     ran = forks.run(children=_absent("web-1"))
     assert (ran.actions, ran.listed) == ({"web-1": "removed"}, [])
+
+
+def test_a_child_that_another_run_makes_meanwhile_is_known_whole(forks):
+    """So the address that its guest reports is known for its own: it is that of a card of its own."""
+    forks.run()
+    other = Forks(forks.sim, counting=False)
+    asked = {"children": named("web-1"), "wait_for_ip_address": True, "timeout": 600}
+    ran = succeeded(forks.meanwhile("CreateForkChild_Task", 1, lambda: other.run(**asked), **asked))
+    child, settled = ran.children["web-1"], other.run(**asked).children["web-1"]
+    assert (child["action"], child["changed"], child["ip"] is not None) == ("unchanged", False, True)
+    differing = {key for key in child if child[key] != settled.get(key)}
+    assert differing <= {"calls", "seconds"}
+
+
+@pytest.mark.parametrize(("before", "action"), [(False, "-on"), (True, "-off")])
+def test_somebody_who_is_faster_at_powering_a_child_on_or_off_is_no_failure(forks, before, action):
+    forks.run(children=named("web-1", powered_on=before))
+    state = {"-on": "poweredOn", "-off": "poweredOff"}[action]
+    method = {"-on": "PowerOnVM_Task", "-off": "PowerOffVM_Task"}[action]
+    asked = {"children": named("web-1", powered_on=not before), "timeout": 600}
+    ran = succeeded(forks.meanwhile(method, 1, lambda: forks.sim.govc("vm.power", action, "-force", "web-1"), **asked))
+    child = ran.children["web-1"]
+    assert (child["action"], child["changed"], child["power_state"]) == ("unchanged", False, state)
 
 
 def test_a_session_that_dies_in_the_middle_is_replaced(forks):

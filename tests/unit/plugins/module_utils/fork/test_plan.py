@@ -236,7 +236,7 @@ def test_places_are_found():
 
 def test_a_parent_in_a_vapp_gives_no_folder():
     with pytest.raises(InvalidOption, match="vApp"):
-        _place(ChildRequest("a"), quiesced(folder=""))
+        plan.own_folder(ChildRequest("a"), quiesced(folder=""))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone import read
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.linked.running import options
+from ansible_collections.vforge.vsphere.tests.unit.plugins.running import succeeded
 
 
 def test_each_disk_mode_makes_the_disks_that_it_says(start):
@@ -105,6 +106,23 @@ def test_a_running_vm_and_a_template_get_no_delta_disk(start):
         refused = tasks.attempt(source={"name": name}, snapshot=None, name="a", add_delta_disks=True)
         assert advice in str(refused.error)
         assert refused.called("ReconfigVM_Task") == 0
+
+
+def test_of_powering_on_twice_the_first_call_has_done_it(start):
+    tasks = start()
+    tasks.run(name="a", powered_on=False)
+    tasks.sim.inject(method="PowerOnVM_Task", name="a", do="drop-after")
+    ran = tasks.run(name="a")
+    assert (ran.actions, ran.result["changed"], ran.clones["a"]["power_state"]) == ({"a": "updated"}, True, "poweredOn")
+
+
+def test_a_clone_that_somebody_powers_on_meanwhile_is_waited_for(start):
+    tasks = start()
+    tasks.run(name="a", powered_on=False)
+    asked = {"name": "a", "wait_for_ip_address": True, "timeout": 600}
+    ran = succeeded(tasks.meanwhile("PowerOnVM_Task", 1, lambda: tasks.sim.govc("vm.power", "-on", "a"), **asked))
+    clone = ran.clones["a"]
+    assert (ran.actions, clone["power_state"], clone["ip"] is not None) == ({"a": "unchanged"}, "poweredOn", True)
 
 
 def test_a_clone_that_is_off_is_powered_on_and_one_that_runs_is_left_on(start):

@@ -196,13 +196,13 @@ class Authority:
         """A certificate for 127.0.0.1."""
         return certificate(name, key, self, **how)
 
-    def context(self, folder: Path) -> ssl.SSLContext:
+    def context(self, folder: Path, **how: t.Any) -> ssl.SSLContext:
         """For a server."""
         key = ec.generate_private_key(ec.SECP256R1())
         both = folder / "server.pem"
         both.write_bytes(
             key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-            + self.issue("127.0.0.1", key).public_bytes(serialization.Encoding.PEM)
+            + self.issue("127.0.0.1", key, **how).public_bytes(serialization.Encoding.PEM)
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(both)
@@ -218,8 +218,12 @@ def certificate(
     days: int = 30,
     path_length: int | None = None,
     extensions: t.Sequence[x509.ExtensionType] = (),
+    identifiers: bool = True,
 ) -> x509.Certificate:
-    """A certificate; signed by itself without an issuer. A negative number of days makes one that has expired."""
+    """A certificate; signed by itself without an issuer. A negative number of days makes one that has expired.
+
+    :param identifiers: of its key and its issuer's, which Python wants from 3.13 on (RFC 5280).
+    """
     now = datetime.datetime.now(datetime.UTC)
     subject = x509.Name([x509.NameAttribute(_NAME, name)])
     begin, end = (now - datetime.timedelta(days=1), now + datetime.timedelta(days=days))
@@ -234,11 +238,11 @@ def certificate(
         .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
     )
-    # From 3.13 on Python wants these of certificates (RFC 5280).
     signer = issuer.key if issuer else key
-    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
-    builder = builder.add_extension(authority, critical=False)
+    if identifiers:
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+        builder = builder.add_extension(authority, critical=False)
     if ca and not any(isinstance(extension, x509.KeyUsage) for extension in extensions):
         extensions = (*extensions, key_usage("digital_signature", "key_cert_sign", "crl_sign"))
     for extension in extensions:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.running import Tasks
@@ -72,6 +74,22 @@ def test_a_parent_with_snapshots_of_its_own_is_never_touched(parents):
     assert (ran.code, ran.one["error"]["snapshots"]) == ("invalid_option", ["mine"])
     assert "RemoveAllSnapshots_Task" not in ran.calls
     assert _snapshots(parents) == ["mine"]
+
+
+@pytest.mark.parametrize("removable", [True, False])
+def test_a_snapshot_that_somebody_makes_meanwhile_is_spared(parents, removable):
+    """Backup software may make one at any time, and to collapse removes all."""
+    if not removable:
+        parents.sim.inject(method="RemoveSnapshot_Task", do="task-fault", fault="SystemError", message="no")
+    make = functools.partial(parents.sim.govc, "snapshot.create", "-vm", "golden-parent", "-m=false", "mine")
+    ran = parents.meanwhile("CreateSnapshot_Task", 1, make, **_COLLAPSE)
+    assert (ran.code, ran.one["error"]["snapshots"]) == ("invalid_option", ["mine"])
+    assert "RemoveAllSnapshots_Task" not in ran.calls
+    assert _snapshots(parents) == ["mine"]
+    assert (ran.result["changed"], ran.one["actions"]) == ((False, []) if removable else (True, ["snapshot_created"]))
+    (vm,) = parents.sim.govc("vm.info", "golden-parent")["virtualMachines"]
+    assert ("vforge-collapse" in str(vm["snapshot"])) is not removable
+    assert len(ran.one["warnings"]) == (0 if removable else 1)
 
 
 def test_a_snapshot_that_a_broken_run_has_left_is_used_and_removed(parents):

@@ -75,6 +75,15 @@ def _opaque():
     return vim.OpaqueNetwork.Summary(opaqueNetworkId="o-1", opaqueNetworkType="nsx.LogicalSwitch")
 
 
+def test_what_has_a_name_in_a_folder_and_a_vapp_is_in_its_parent_folder():
+    folder, pool = vim.Folder("group-v1"), vim.ResourcePool("resgroup-1")
+    rows = [
+        Row(VM, {"name": "a%2fb", "parent": folder}),
+        Row(VAPP, {"name": "shop", "parent": pool, "parentFolder": folder}),
+    ]
+    assert compute.names_in(rows) == {("group-v1", "a/b"): VM, ("group-v1", "shop"): VAPP}
+
+
 def test_surroundings_are_what_the_host_of_a_vm_offers():
     rows = _world()
     around = compute.surroundings_in(rows, rows["vm-1"])

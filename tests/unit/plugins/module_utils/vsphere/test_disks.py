@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyVmomi import vim
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_datacenter, find_vm
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row, collect
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotSupported
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks, storage
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
 _DEVICE = vim.vm.device
@@ -153,9 +153,10 @@ def place(request, monkeypatch):
         monkeypatch.setattr(disks, "_FEW", 1)
 
 
-def users_of(opened, moid, file, **more):
+def users_of(opened, file, datacenter="DC0"):
     """The names of the VMs that use a disk."""
-    return [user.name for user in disks.users_of(opened, moid, [file], **more)[file]]
+    where, home = storage.read(opened), find_datacenter(opened, datacenter)
+    return [user.name for user in disks.users_of_files(opened, where, home, {file: {file}})[file]]
 
 
 @pytest.mark.usefixtures("place")
@@ -170,16 +171,13 @@ def test_a_disk_that_another_vm_has_in_a_snapshot_alone_is_used_by_it(make_sim):
         one, two = (find_vm(opened, Selector(name=name), None)._GetMoId() for name in ("web-1", "web-2"))
         file = "[LocalDS_0] web-1/web-1.vmdk"
         sim.govc("device.remove", "-vm", "web-2", "-keep", "disk-1000-1")
-        assert users_of(opened, one, file) == ["web-2"]
-        assert users_of(opened, two, file) == ["web-1"]
-        assert users_of(opened, two, file, itself=True) == ["web-1", "web-2"]
+        assert users_of(opened, file) == ["web-1", "web-2"]
         assert disks.users(opened, [one]) == {one: {two: "web-2"}}
         # A disk that only a snapshot has is not the topmost one of anything, so others may stand on it.
-        assert disks.with_own_deltas(opened, [one]) == []
+        assert disks.users(opened, [one], below_tops=True) == {one: {}}
         sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "with it")
         sim.govc("device.remove", "-vm", "web-1", "-keep", "disk-1000-0")
-        assert disks.with_own_deltas(opened, [one]) == [one]
-        assert disks.users(opened, [one]) == {one: {two: "web-2"}}
+        assert disks.users(opened, [one], below_tops=True) == {one: {two: "web-2"}}
 
 
 @pytest.mark.usefixtures("place")
@@ -201,9 +199,8 @@ def test_what_vcenter_lists_of_files_is_older_than_what_vms_have(make_sim):
         listed = {name: {file.name for file in row.get("layoutEx.file")} for name, row in rows.items()}
         file = "[LocalDS_0] base/base.vmdk"
         assert (file in listed["late"], file in listed["old"]) == (False, True)
-        assert disks.with_own_deltas(opened, [base]) == [base]
-        assert disks.users(opened, [base]) == {base: {late: "late"}}
-        assert users_of(opened, base, file) == ["late"]
+        assert disks.users(opened, [base], below_tops=True) == {base: {late: "late"}}
+        assert users_of(opened, file) == ["base", "late"]
 
 
 @pytest.mark.usefixtures("place")
@@ -217,10 +214,50 @@ def test_a_disk_that_a_snapshot_alone_has_is_used_whatever_vcenter_lists(make_si
         sim.govc("snapshot.create", "-vm", "other", "-m=false", name)
     sim.govc("device.remove", "-vm", "other", "-keep", "disk-1000-1")
     with session(sim) as opened:
-        base = find_vm(opened, Selector(name="base"), None)._GetMoId()
-        assert users_of(opened, base, "[LocalDS_0] base/base.vmdk") == ["other"]
+        assert users_of(opened, "[LocalDS_0] base/base.vmdk") == ["base", "other"]
         sim.govc("snapshot.remove", "-vm", "other", "*")
-        assert users_of(opened, base, "[LocalDS_0] base/base.vmdk") == []
+        assert users_of(opened, "[LocalDS_0] base/base.vmdk") == ["base"]
+
+
+@pytest.fixture
+def two_datacenters(make_sim, tmp_path):
+    """Two datacenters with the same storage, called otherwise in each, and with datastores of one name that are not."""
+    sim, shared = make_sim("--datacenters", "2", "--vms", "0"), tmp_path / "shared"
+    shared.mkdir()
+    for number in (0, 1):
+        host = f"/DC{number}/host/DC{number}_C0/DC{number}_C0_H0"
+        sim.govc("datastore.create", "-type", "local", "-name", f"shared-{number}", "-path", str(shared), host)
+    return sim
+
+
+@pytest.mark.usefixtures("place")
+def test_vms_of_another_datacenter_with_the_same_storage_use_a_disk(two_datacenters):
+    sim = two_datacenters
+    for path in ("/DC0/datastore/shared-0/base", "/DC1/datastore/LocalDS_0/there", "/DC0/datastore/LocalDS_0/there"):
+        datastore, name = path.rsplit("/", 1)
+        sim.create_vm(name, on=False, disks=[{"bytes": 2**20}], datacenter=path.split("/")[1], datastore=datastore)
+    where = ("-ds", "/DC1/datastore/shared-1", "-disk", "base/base.vmdk", "-link=false")
+    sim.govc("vm.disk.attach", "-vm", "/DC1/vm/there", *where)
+    with session(sim) as opened:
+        paths = ("/DC0/vm/base", "/DC1/vm/there", "/DC0/vm/there")
+        base, there, other = (find_vm(opened, Selector(path=path), None)._GetMoId() for path in paths)
+        assert users_of(opened, "[shared-0] base/base.vmdk") == ["base", "there"]
+        assert users_of(opened, "[shared-1] base/base.vmdk", "DC1") == ["base", "there"]
+        assert users_of(opened, "[LocalDS_0] base/base.vmdk") == []
+        # The disks of both VMs called there have one path, each in its datacenter.
+        assert disks.users(opened, [base, there, other]) == {base: {there: "there"}, there: {base: "base"}, other: {}}
+
+
+def test_many_vms_are_named_in_questions_of_a_bounded_length(make_sim, monkeypatch):
+    monkeypatch.setattr(disks, "_MOST_NAMED", 2)
+    sim = make_sim("--vms", "0")
+    for number in range(5):
+        sim.create_vm(f"web-{number}", on=False, disks=[{"bytes": 2**20}])
+    with session(sim) as opened:
+        moids = [find_vm(opened, Selector(name=f"web-{number}"), None)._GetMoId() for number in range(5)]
+        sim.reset_calls()
+        assert disks.users(opened, moids, below_tops=True) == {moid: {} for moid in moids}
+        assert sim.calls()["by_method"] == {"RetrievePropertiesEx": 3}
 
 
 def _vms(opened):

@@ -121,6 +121,25 @@ def test_hotadd(subject, subject_disk, of, why):
     assert transports.hotadd(subject, subject_disk, of) == why
 
 
+@pytest.mark.parametrize(
+    ("subject", "unit", "of", "why"),
+    [
+        (VM, "scsi0:1", PROXY, ""),
+        (vm(power_state="poweredOn"), "sata0:1", PROXY, ""),
+        (VM, "scsi0:1", "there is none", "there is none"),
+        (vm(moid="vm-9"), "scsi0:1", PROXY, "it is the VM that the module runs in, which has its own disks already"),
+        (VM, "scsi0:1", proxy(datacenter="/DC1"), "/DC0/vm/proxy, where the module runs, is in another datacenter"),
+        (VM, "ide0:0", PROXY, "it is an IDE disk, and only SCSI disks can be attached to a running VM"),
+        (VM, "scsi0:1", proxy(host="host-2"), "the host of /DC0/vm/proxy does not have the datastore one"),
+        (vm(stores=store("vsan", "host-1")), "scsi0:1", PROXY, "it is on vSAN, and /DC0/vm/proxy is not, or not all of it"),
+        (vm(stores=store("vsan", "host-1")), "scsi0:1", proxy(kinds=frozenset({"vsan"})), ""),
+        (VM, "scsi0:1", proxy(slots=()), "no SCSI controller of /DC0/vm/proxy has a free place"),
+    ],
+)
+def test_hotadd_of_a_new_disk(subject, unit, of, why):
+    assert transports.hotadd_new(subject, unit, "one", of) == why
+
+
 def firmware(folder, vendor, product_uuid):
     (folder / "sys_vendor").write_text(f"{vendor}\n", encoding="ascii")
     if product_uuid is not None:
