@@ -68,6 +68,14 @@ bench: ## measure, side by side with other tools; writes the table into docs/
 faults: ## have each call of each task and role fail in each way; writes docs/faults.md: make faults ARGS="-n 3 -k vmdk"
 	$(DEV) faults $(ARGS)
 
+.PHONY: foreign
+foreign: ## run govc and modules of other collections against the simulator: make foreign ARGS="-k snapshots"
+	$(DEV) foreign $(ARGS)
+
+.PHONY: mutation
+mutation: ## change the connector and the engine a little, and see whether a test notices: make mutation ARGS="--all"
+	$(DEV) mutation $(ARGS)
+
 .PHONY: soak
 soak: ## many processes at once, one call in a hundred fails: make soak SECONDS=1800 PROCESSES=50 VMS=10000
 	@VFORGE_SOAK_SECONDS=$(or $(SECONDS),1800) VFORGE_SOAK_PROCESSES=$(or $(PROCESSES),50) VFORGE_SOAK_VMS=$(or $(VMS),10000) \

@@ -30,14 +30,16 @@ from cloudinit.net.network_state import parse_net_config_data
 
 
 def rendered(text):
-    state = parse_net_config_data(yaml.safe_load(text))
-    told = {"networkd": networkd.Renderer()._render_content(state)}
+    def state():  # a renderer may change what it is given
+        return parse_net_config_data(yaml.safe_load(text))
+
+    told = {"networkd": networkd.Renderer()._render_content(state())}
     for name, renderer in (
         ("eni", eni.Renderer({"eni_path": "interfaces"})),
         ("NetworkManager", network_manager.Renderer({})),
     ):
         with tempfile.TemporaryDirectory() as target:
-            renderer.render_network_state(state, target=target)
+            renderer.render_network_state(state(), target=target)
             files = sorted(path for path in pathlib.Path(target).rglob("*") if path.is_file())
             told[name] = {path.name: path.read_text().splitlines() for path in files}
     return told

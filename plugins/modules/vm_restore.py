@@ -540,7 +540,7 @@ def rules():
         {
             "required_one_of": [["dest", "into"]],
             "mutually_exclusive": [["into", "format"]],
-            "required_if": [["content", False, ["into"]]],
+            "required_if": [["content", False, ["into"]], ["transport", "hotadd", ["into"]]],
         },
     )
 

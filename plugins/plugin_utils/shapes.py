@@ -16,7 +16,7 @@ shape than the argument spec wants is refused here, or read as what it plainly m
 An option that there is not is refused here too, with the one that was meant.
 
 Pure. Types of single values, such as "five" for a number, are left to
-Ansible, which names the option there.
+Ansible, which names the option there; but not true for a number, which it takes.
 """
 
 from __future__ import annotations
@@ -144,6 +144,9 @@ class _Option:
             # A number would be starred out wherever the result has it.
             return self._refuse(value) if self._is_secret and isinstance(value, (bool, int, float)) else value
         if isinstance(value, (dict, list, tuple)):
+            return self._refuse(value)
+        if kind in ("int", "float") and isinstance(value, bool):
+            # To Ansible and pyVmomi true is a number, and vCenter would get the word.
             return self._refuse(value)
         return self._as_secret(value) if self._is_secret else value
 

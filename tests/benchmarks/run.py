@@ -22,12 +22,11 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tools")]
 
 from bench import document, parts  # noqa: E402
-from bench.environment import peer_environment  # noqa: E402
 from bench.machine import describe  # noqa: E402
 from bench.report import Report, watched  # noqa: E402
 from bench.tools import Installed, WrongResult  # noqa: E402
 
-from devtools import layout, lifetime  # noqa: E402
+from devtools import layout, lifetime, peers  # noqa: E402
 from devtools.console import Console  # noqa: E402
 from devtools.processes import CommandFailed  # noqa: E402
 from vforge_control import SimulatorError  # noqa: E402
@@ -62,7 +61,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
 def measure(options: argparse.Namespace, console: Console) -> int:
     """Measure, print the tables, write the page; returns the exit code."""
     options.work.mkdir(parents=True, exist_ok=True, mode=0o700)
-    peer = peer_environment(options.python)
+    peer = peers.environment(options.python)
     console.part("other collections", "in an environment of their own")
     installed = Installed(options.python, options.collections, peer, options.govc, options.work)
     machine = describe(installed)

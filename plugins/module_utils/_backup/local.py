@@ -21,6 +21,7 @@ from . import images, records
 from .model import Point
 from .report import point_entry
 from .repository import Machine, Repository
+from .restore_options import IMPORT
 from .selecting import PointSelector, chosen_disks
 
 if t.TYPE_CHECKING:
@@ -150,8 +151,9 @@ class RestoreOptions:
         """
         if not params.get("dest"):
             raise InvalidOption("Neither dest nor into is set.", hint="Set one of them.", option="dest")
-        for option in ("settings", "storage_policy", "hotadd", "content"):
-            if params[option] is False if option == "content" else params.get(option):
+        unset = {"content": True, "transport": IMPORT}
+        for option in ("settings", "storage_policy", "transport", "hotadd", "content"):
+            if (params.get(option) or False) != unset.get(option, False):
                 raise InvalidOption(
                     f"The option {option} is for a VM that is restored into.",
                     hint="Set into, or leave it out.",

@@ -424,9 +424,8 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
         place, job.point, restore_plan.beside(job.target, place), lambda path: path in attached or job.files.there(_path(path))
     )
     made = Made(file, place.backup.digests, proxy=job.writer.proxy)
-    job.record.note_made(made)
     try:
-        disk.compared = job.writer.bring_in(disk, file)
+        disk.compared = job.writer.bring_in(disk, file, lambda: job.record.note_made(made))
     except BaseException as error:
         _discard(job, made, error)
         raise
@@ -440,6 +439,8 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
 
 def _discard(job: RestoreTask, made: Made, error: BaseException) -> None:
     """Delete what a way has left of a disk that did not come; an import cleans up behind itself."""
+    if made.file not in job.record.made:
+        return
     if isinstance(error, Fault) and error.fault == "FileAlreadyExists":
         job.record.forget([made.file])  # somebody else has made it meanwhile
     elif made.proxy and made.file not in job.writer.held:

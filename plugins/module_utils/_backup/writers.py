@@ -63,9 +63,10 @@ class Writer(t.Protocol):
     def held(self) -> t.Collection[str]:
         """Files that could not be detached from it. The next run does it."""
 
-    def bring_in(self, disk: RestoredDisk, file: str) -> str:
+    def bring_in(self, disk: RestoredDisk, file: str, begin: t.Callable[[], None]) -> str:
         """Have the content of a point in a new file of a datastore.
 
+        :param begin: is called before the first thing is made in vCenter.
         :returns: how it was proved so far: ``content``, ``manifest``, ``size`` or ``nothing``.
         :raises VforgeError: it did not come. No VM has it then, unless a warning says so.
         """
@@ -92,10 +93,11 @@ class LeaseWriter:
         """It can bring in all; what it cannot is to read them back everywhere."""
         restore_plan.check_verify(self._job.target, self._job.options, places)
 
-    def bring_in(self, disk: RestoredDisk, file: str) -> str:
+    def bring_in(self, disk: RestoredDisk, file: str, begin: t.Callable[[], None]) -> str:
         """One lease."""
         job, place = self._job, disk.place
         with self._ready(place) as path:
+            begin()
             new = importing.NewDisk(
                 path=path,
                 capacity=place.backup.capacity,
@@ -187,7 +189,7 @@ class DeviceWriter:
         proxy = self._known if isinstance(self._known, str) else self._known.proxy
         return hotadd_new(subject, place.backup.unit, near.datastore, proxy)
 
-    def bring_in(self, disk: RestoredDisk, file: str) -> str:
+    def bring_in(self, disk: RestoredDisk, file: str, begin: t.Callable[[], None]) -> str:
         """One call makes it, one takes it off."""
         job, backup = self._job, disk.place.backup
         known = self._known
@@ -196,9 +198,14 @@ class DeviceWriter:
         what = f"{backup.label} of {job.point.id}"
         attachments = Attachments(job.session, known, secrets.token_hex(8), job.options.timeout, self._go_on)
         new = Fresh(file, backup.capacity, disk.place.provisioning, disk.policies)
+        # What is damaged is said before anything is made.
+        source = job.machine.image_of(job.point, backup)
+        with images.damage_of(what):
+            images.backing_of(source, job.task.deadline, self._go_on)
+        begin()
         try:
             with attachments.made(new, job.target.instance_uuid, what, job.task.deadline) as attached:
-                self._write(disk, attached, what)
+                self._write(disk, source, attached, what)
         finally:
             for why in attachments.end().values():
                 self.held.add(file)
@@ -213,9 +220,10 @@ class DeviceWriter:
         if time.monotonic() > self._job.task.deadline:
             raise TimedOut("The restore was not made in the time allowed.", hint="Raise timeout.")
 
-    def _write(self, disk: RestoredDisk, attached: Attached, what: str) -> None:
+    def _write(self, disk: RestoredDisk, source: str, attached: Attached, what: str) -> None:
         """Write the disk of a point to one that was made a moment ago, and read it back.
 
+        :param source: the image of the point.
         :raises WrongDisk: what shows under its UUID is another disk; nothing is written then.
         :raises NotRestored: it has something else then.
         """
@@ -227,9 +235,6 @@ class DeviceWriter:
         job.session.show_progress(f"writing {what}")
         with contextlib.closing(_devices.Device(path, what, write=True)) as device:
             _check_new(device, path, what, backup.capacity)
-            source = job.machine.image_of(job.point, backup)
-            with images.damage_of(what):
-                images.backing_of(source, job.task.deadline, self._go_on)
             images.write_device(source, path, job.task.deadline, self._go_on)
             device.forget_cached()
         self._read_back(disk, path, what)
@@ -280,7 +285,7 @@ def detach_left(job: RestoreTask, files: t.Mapping[str, str]) -> dict[str, str]:
     :param files: moids of these VMs by the files of the disks.
     :returns: why files are still attached, by their paths.
     """
-    stuck = {}
+    stuck: dict[str, str] = {}
     for moid in sorted(set(files.values())):
         mine = [file for file, proxy in files.items() if proxy == moid]
         try:

@@ -18,7 +18,7 @@ from .._connector import tasks
 from .._connector.find import find_vm
 from .._engine import Item, Part, Task, note_failure
 from .._errors import InvalidOption, NotFound, TimedOut, VforgeError
-from .._vm_stages import POWER_ON, change_power, fault_of
+from .._vm_stages import DESTROY, POWER_ON, change_power, fault_of, remove
 from .._vsphere import disks, snapshots
 from .._vsphere import vm as vms
 from .._vsphere.markers import CUSTOMIZED_KEY, TEMPLATE_KEY, level_mark
@@ -83,7 +83,10 @@ class LinkedClones(task.Way[LinkedOptions]):
         super().__init__(session, options)
         self._snapshot = ""
         self._changing: SourceItem | None = None
+        # The VMs that use disks of one that is to go, by their moids: those that are not named by
+        # this task, and all.
         self._used: dict[str, dict[str, str]] = {}
+        self._users: dict[str, frozenset[str]] = {}
         self._around: dict[_Key, Source | InvalidOption] = {}
 
     @property
@@ -144,6 +147,7 @@ class LinkedClones(task.Way[LinkedOptions]):
         there = [each.existing for each in wanted if each.existing is not None]
         doomed = [each.moid for each in there if each.kind == "VirtualMachine"]
         self._used = disks.users(self.session, doomed, below_tops=True) if doomed else {}
+        self._users = {moid: frozenset(using) for moid, using in self._used.items()}
         for using in self._used.values():
             for moid in doomed:
                 using.pop(moid, None)
@@ -187,6 +191,32 @@ class LinkedClones(task.Way[LinkedOptions]):
             used.values(),
             force=self.options.force,
         )
+
+    def spare(self, items: t.Sequence[CloneItem]) -> None:
+        """Have clones stay whose disks are used by others of this task that stay, as they are not
+        this source's, or could not be removed.
+        """
+        for _level in items:
+            staying = {item.vm_moid: item.title for item in items if item.error is not None}
+            due = [item for item in items if item.due(DESTROY)]
+            used = {item.vm_moid: staying.keys() & self._users.get(item.vm_moid, frozenset()) for item in due}
+            spared = [item for item in due if used[item.vm_moid]]
+            for item in spared:
+                item.fail(linked_plan.still_used(item.title, [staying[moid] for moid in used[item.vm_moid]]))
+            if not spared:
+                return
+
+    def remove(self, task: Task[CloneItem]) -> None:
+        """Remove those first whose disks no other one uses: so no disk goes under one that then
+        cannot be removed.
+        """
+        left = {item.vm_moid: item for item in task.items if item.due(DESTROY)}
+        while left:
+            free = [item for moid, item in left.items() if not left.keys() & self._users.get(moid, frozenset())]
+            remove(task, free or left.values(), "clones")
+            self.spare(task.items)
+            tried = {item.vm_moid for item in free} or left.keys()
+            left = {moid: item for moid, item in left.items() if moid not in tried and item.due(DESTROY)}
 
     def prepare(self, task: Task[CloneItem]) -> None:
         """Put delta disks on the source's disks, where there are none to share."""

@@ -328,6 +328,15 @@ def absent(
     return plan.conflict(found, "removed", reason, "Remove those first, or in the same task.")
 
 
+def still_used(title: str, users: t.Iterable[str]) -> InvalidOption:
+    """The error for a clone whose disks others of the same task use, which stay."""
+    return InvalidOption(
+        f"{title} is not removed: its disks are used by {names.listing(sorted(users), most=5)}, which stays.",
+        hint="See why, and run again.",
+        conflict=True,
+    )
+
+
 def expected(found: Create) -> Existing:
     """What a new clone will be, as far as that is known before it is made: for check mode."""
     vm = plan.expected(found)

@@ -164,6 +164,16 @@ class Way(abc.ABC, t.Generic[O]):
     def absent(self, wanted: Wanted) -> Plan:
         """What removes a clone."""
 
+    def spare(self, items: t.Sequence[CloneItem]) -> None:
+        """Have clones stay that others need which stay."""
+
+    def remove(self, task: Task[CloneItem]) -> None:
+        """Remove the clones that are to go.
+
+        :raises Reason: why the task ended early.
+        """
+        remove(task, task.items, "clones")
+
     def look_over(self, plans: t.Sequence[Plan]) -> tuple[Plan, ...]:
         """Judge the plans together: what each of them could have, all of them may not."""
         return tuple(plans)
@@ -248,7 +258,8 @@ def run(way: Way[t.Any], *, check: bool) -> dict[str, t.Any]:
         task.items = _items(way, found)
     if options.state == ABSENT:
         with task.phase("remove"), task.accounted():
-            _check(way, task) if check else remove(task, task.items, "clones")
+            way.spare(task.items)
+            _check(way, task) if check else way.remove(task)
     elif check:
         with task.phase("check"), task.accounted():
             _check(way, task)

@@ -393,6 +393,10 @@ def _match(name: str, device: dict[str, t.Any], where: str) -> list[str]:
 def _links(network: t.Mapping[str, t.Any], where: str) -> list[str]:
     """Names of devices that others are made of, which must be in the same network."""
     names = {str(name) for kind in (*_DEVICES, *_MORE_DEVICES) for name in network.get(kind) or {}}
+    cards = [
+        (str(name), device["set-name"]) for name, device in (network.get("ethernets") or {}).items() if "set-name" in device
+    ]
+    renamed = {name: called for name, called in cards if called != name}
     warnings = []
     for kind, key in _NEEDED.items():
         for name, device in (network.get(kind) or {}).items():
@@ -403,6 +407,12 @@ def _links(network: t.Mapping[str, t.Any], where: str) -> list[str]:
                 f"Add {one}, under ethernets for example."
                 for one in linked
                 if str(one) not in names
+            ]
+            warnings += [
+                f"{place} names {one}, whose interface is called {renamed[str(one)]}: guests without netplan look for an "
+                f"interface {one}. Call the device {renamed[str(one)]}, as set-name does."
+                for one in linked
+                if str(one) in renamed
             ]
     return warnings
 

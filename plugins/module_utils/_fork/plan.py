@@ -348,6 +348,12 @@ def _to_quiesced(parent: Parent, options: ForkOptions, plans: t.Sequence[ChildPl
     return Plan(parent, tuple(due))
 
 
+def in_the_way(parent: Parent, steps: t.Collection[str]) -> VforgeError | None:
+    """Why these steps are not carried out on a parent as it is now, or None."""
+    running = [child for child in parent.children if _depends(child) and child.running]
+    return _still_running(parent, running, "disabled" if DISABLE in steps else "reset") if running else None
+
+
 def expected(plan: Create) -> Child:
     """What a new child will be, as far as that is known before it is made: for check mode."""
     datastore, parent = plan.request.datastore, plan.parent

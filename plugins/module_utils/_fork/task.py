@@ -357,6 +357,7 @@ _PARENT_STEPS: tuple[tuple[str, t.Callable[[Session, str], t.Any], str, dict[str
 
 
 def _bring_parents(job: ForkTask) -> None:
+    _spare_children(job)
     for step, start, doing, makes in _PARENT_STEPS:
         job.task.stage(
             step,
@@ -364,6 +365,19 @@ def _bring_parents(job: ForkTask) -> None:
             doing,
             then=lambda parent, _outcome, makes=makes: parent.become(**makes),  # type: ignore[misc]
         )
+
+
+def _spare_children(job: ForkTask) -> None:
+    """Leave parents as they are on whose memory children run now, after all.
+
+    Somebody has made them since the parents were read, or they could not be removed.
+    """
+    due = [parent for parent in job.parents if parent.due(DISABLE) or parent.due(RESET)]
+    families = read.read_families(job.session, [parent.now for parent in due], job.task.deadline)
+    for parent in due:
+        refusal = plan.in_the_way(families[parent.now.moid], parent.left)
+        if refusal is not None:
+            parent.fail(refusal)
 
 
 def _give_up(job: ForkTask) -> None:

@@ -46,7 +46,7 @@ class Installed:
     """What is measured, and where.
 
     python: of the environment with ansible-core and pyVmomi; collections: where ours is found.
-    peer: the folder that `peer_environment` made; govc: its binary; work: a folder for what is written meanwhile.
+    peer: the folder of `devtools.peers`; govc: its binary; work: a folder for what is written meanwhile.
     """
 
     python: Path

@@ -68,6 +68,18 @@ def _faults(console: Console, arguments: list[str]) -> int:
     return faults.run(console, arguments)
 
 
+def _foreign(console: Console, arguments: list[str]) -> int:
+    from devtools import foreign
+
+    return foreign.run(console, arguments)
+
+
+def _mutation(console: Console, arguments: list[str]) -> int:
+    from devtools import mutation
+
+    return mutation.run(console, arguments)
+
+
 def _docs(console: Console, _arguments: list[str]) -> int:
     from devtools import reference
 
@@ -166,6 +178,8 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "demo": _demo,
     "bench": _bench,
     "faults": _faults,
+    "foreign": _foreign,
+    "mutation": _mutation,
     "docs": _docs,
     "diagrams": _diagrams,
     "pages": _pages,

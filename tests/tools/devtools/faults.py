@@ -41,7 +41,7 @@ _HEAD = """# Every call can fail
 
 This page is written by `make faults`. Each task and each role below was run against the simulated vCenter once for each of its
 calls and each fault that such a call can have: calls of SOAP and REST, and requests for files of hosts, datastores and guests.
-{which} After each run its result is looked at, and what is
+{which}{missing} After each run its result is looked at, and what is
 there by govc, by the datastores' files and by the simulator's leases; then the task is run again, without a fault. What real
 vCenters and networks do besides, the simulator cannot show.
 
@@ -135,13 +135,23 @@ def _markdown(first: str, heads: list[str], lines: Iterable[tuple[str, Iterable[
 
 
 def page(reports: list[dict[str, Any]], most: int) -> str:
-    """The page for readers: what came of each task, of each kind of fault, and of each task with each kind."""
+    """The page for readers: what came of each task, of each kind of fault, and of each task with each kind.
+
+    most: how many calls of one method had the same fault; 0 for all.
+    """
     by_task, by_kind = rows(reports)
     runs = by_task[ALL].runs
     seconds = sum(report["seconds"] for report in reports)
     each = seconds / runs if runs else 0.0
     which = f"Of the calls of one method, {most} at most have the same fault." if most else "All calls are tried."
-    head = _HEAD.format(runs=f"{runs:,}", tasks=len(by_task) - 1, hours=f"{seconds / 3600:.1f}", each=f"{each:.1f}", which=which)
+    head = _HEAD.format(
+        runs=f"{runs:,}",
+        tasks=len(by_task) - 1,
+        hours=f"{seconds / 3600:.1f}",
+        each=f"{each:.1f}",
+        which=which,
+        missing=_missing(reports),
+    )
     kinds = [kind for kind in by_kind if kind != ALL]
     fields = ((task, [_cell(row.get(kind)) for kind in kinds]) for task, row in cells(reports).items())
     return "\n".join(
@@ -156,6 +166,12 @@ def page(reports: list[dict[str, Any]], most: int) -> str:
             _markdown("task", kinds, fields),
         ]
     )
+
+
+def _missing(reports: list[dict[str, Any]]) -> str:
+    """A sentence on what a sweep that was ended has not come to."""
+    parts = max((report.get("of", 0) for report in reports), default=0)
+    return f" Of {parts} parts of the sweep, {len(reports)} were run." if len(reports) < parts else ""
 
 
 def _cell(row: Row | None) -> str:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment
+from vforge_playbook import run_playbook
 
 ROOT = Path(__file__).resolve().parents[3]
 SPECS = ROOT / "tests" / "fixtures" / "awx" / "argument_specs.json"
@@ -58,8 +58,8 @@ class Awx:
             text = _ACTION.format(specs=str(SPECS), asked=str(self._asked))
             (actions / f"{module}.py").write_text(text, encoding="utf-8")
 
-    def apply(self, **variables: Any) -> subprocess.CompletedProcess[str]:
-        """Play apply.yml, and show all that Ansible would.
+    def apply(self, **variables: Any) -> tuple[int, str]:
+        """Play apply.yml, and show all that Ansible would; returns the exit code and that.
 
         :param variables: of the site.
         """
@@ -68,14 +68,8 @@ class Awx:
         site.write_text(json.dumps(variables), encoding="utf-8")
         known = environment(self._folder)
         paths = f"{self._folder}{os.pathsep}{known['ANSIBLE_COLLECTIONS_PATH']}"
-        return subprocess.run(
-            [*PLAYBOOK, "automation/awx/apply.yml", "-vvv", "-e", f"@{site}"],
-            cwd=ROOT,
-            env={**known, "ANSIBLE_COLLECTIONS_PATH": paths},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        words = ("automation/awx/apply.yml", "-vvv", "-e", f"@{site}")
+        return run_playbook(*words, cwd=ROOT, env={**known, "ANSIBLE_COLLECTIONS_PATH": paths})
 
     def asked(self, module: str) -> dict[str, dict[str, Any]]:
         """What a module was asked for, by the names of the objects, without the prefix."""

@@ -41,14 +41,14 @@ _CREDENTIALS = {"vCenter", "guests"}
 def _awx(tmp_path_factory):
     """A site that has a vCenter and guests, after apply.yml."""
     awx = Awx(tmp_path_factory.mktemp("awx"))
-    done = awx.apply(
+    code, output = awx.apply(
         vforge_awx_secrets=_SECRETS,
         vforge_awx_backup_repository="/mnt/backups",
         vforge_awx_extra_vars=_VARIABLES,
         vforge_awx_webhook_url="https://hooks.example.com/secret-of-the-hook",
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "secret-of" not in done.stdout + done.stderr
+    assert code == 0, output
+    assert "secret-of" not in output
     return awx
 
 
@@ -189,8 +189,8 @@ def test_no_secret_is_in_anything_but_a_credential(awx):
 
 def test_a_site_may_choose_flows_and_have_its_credentials_already(tmp_path):
     awx = Awx(tmp_path)
-    done = awx.apply(vforge_awx_flows=["evc_baseline"], vforge_awx_vcenter="vcenter_builtin")
-    assert done.returncode == 0, done.stdout + done.stderr
+    code, output = awx.apply(vforge_awx_flows=["evc_baseline"], vforge_awx_vcenter="vcenter_builtin")
+    assert code == 0, output
     templates = awx.asked("job_template")
     assert list(templates) == ["EVC mode of a cluster"]
     assert templates["EVC mode of a cluster"]["credentials"] == ["vSphere: vCenter, type of AWX"]
@@ -202,10 +202,10 @@ def test_a_site_may_choose_flows_and_have_its_credentials_already(tmp_path):
 def test_a_site_may_have_awxs_own_type_and_a_second_vcenter(tmp_path):
     awx = Awx(tmp_path)
     second = {"host": "other.example.com", "username": "automation@vsphere.local", "password": "secret-of-the-other"}
-    done = awx.apply(
+    code, output = awx.apply(
         vforge_awx_flows=["vmdk_migrate"], vforge_awx_vcenter="vcenter_builtin", vforge_awx_secrets={"second_vcenter": second}
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert code == 0, output
     (template,) = awx.asked("job_template").values()
     assert set(template["credentials"]) == {"vSphere: vCenter, type of AWX", "vSphere: second vCenter"}
 
@@ -213,8 +213,8 @@ def test_a_site_may_have_awxs_own_type_and_a_second_vcenter(tmp_path):
 @pytest.mark.parametrize("there", [{}, {"vforge_awx_optional_credentials": []}], ids=["nowhere", "in AWX already"])
 def test_a_backup_does_without_a_user_of_guests_unless_awx_has_one(tmp_path, there):
     awx = Awx(tmp_path)
-    done = awx.apply(vforge_awx_flows=["cbt_backup"], vforge_awx_secrets={"vcenter": _SECRETS["vcenter"]}, **there)
-    assert done.returncode == 0, done.stdout + done.stderr
+    code, output = awx.apply(vforge_awx_flows=["cbt_backup"], vforge_awx_secrets={"vcenter": _SECRETS["vcenter"]}, **there)
+    assert code == 0, output
     (template,) = awx.asked("job_template").values()
     assert set(template["credentials"]) == {"vSphere: vCenter", *(["vSphere: guests"] if there else [])}
 
@@ -224,8 +224,8 @@ def test_the_files_of_the_guide_are_those_of_a_site(tmp_path):
     blocks = re.findall(r"^   \.\. code-block:: yaml\n\n((?:(?: {6}.*)?\n)+)", page, re.MULTILINE)
     site, secrets = (yaml.safe_load(textwrap.dedent(block)) for block in blocks)
     awx = Awx(tmp_path)
-    done = awx.apply(**site, **secrets)
-    assert done.returncode == 0, done.stdout + done.stderr
+    code, output = awx.apply(**site, **secrets)
+    assert code == 0, output
     templates = awx.asked("job_template")
     assert len(templates) == len(site["vforge_awx_flows"])
     assert templates["fleet of instant clones"]["extra_vars"]["instant_clone_fleet_clusters"] == ["Berlin-1"]
@@ -244,7 +244,7 @@ def test_the_files_of_the_guide_are_those_of_a_site(tmp_path):
 )
 def test_a_name_that_nothing_has_is_refused_before_anything_is_put_there(tmp_path, site):
     awx = Awx(tmp_path)
-    done = awx.apply(**site)
-    assert done.returncode == 2
-    assert "name flows of data/job_templates.yml" in " ".join(done.stdout.split())
+    code, output = awx.apply(**site)
+    assert code == 2
+    assert "name flows of data/job_templates.yml" in " ".join(output.split())
     assert not (tmp_path / "asked.jsonl").exists()

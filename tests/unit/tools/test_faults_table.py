@@ -40,3 +40,8 @@ def test_the_page_has_each_task_with_each_fault() -> None:
     assert "| task | SIGTERM | SIGKILL | HTTP 503 |" in text
     assert "| vmdk | 2+1 of 3 | 2+1 of 3 !1 | 2+1 of 3 |" in text
     assert "| evc | 2+1 of 3 |  |  |" in text
+
+
+def test_the_page_of_a_sweep_that_was_ended_says_so() -> None:
+    assert "parts of the sweep" not in page([{**each, "of": 3} for each in _REPORTS], 2)
+    assert "Of 7 parts of the sweep, 3 were run" in page([{**each, "of": 7} for each in _REPORTS], 2)

@@ -208,7 +208,7 @@ func (j *vmCloneJob) make(key naming.Child, ref types.ManagedObjectReference) (f
 func (s *Sim) buildVMClone(ctx *simulator.Context, p *vmClonePlan, ref types.ManagedObjectReference) types.BaseMethodFault {
 	vm := &simulator.VirtualMachine{DataSets: make(map[string]*simulator.DataSet)}
 	vm.Self = ref
-	home, err := newVMHome(p.datastore, p.name)
+	home, err := newVMHome(p.datastore, p.name, "")
 	if err != nil {
 		log.Printf("vforge-sim: clone %s: %v", p.name, err)
 		return &types.FileFault{File: p.name}

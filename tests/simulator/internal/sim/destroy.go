@@ -100,7 +100,8 @@ func (sh *vmShim) UnregisterVM(ctx *simulator.Context, req *types.UnregisterVM) 
 	return &methods.UnregisterVMBody{Res: &types.UnregisterVMResponse{}}
 }
 
-// ownFiles lists what is in the VM's directory, without the layers that others need.
+// ownFiles lists what is in the VM's directory, without the layers that others need, and without disks that are not
+// the VM's: those that were detached with their files kept, and those that somebody put there.
 func (s *Sim) ownFiles(vm *simulator.VirtualMachine, shared map[vdisk.LayerKey]bool) []string {
 	dsName, vmx := dsfiles.Split(vm.Config.Files.VmPathName)
 	ds, ok := s.DatastoreOf(vm, dsName)
@@ -117,9 +118,15 @@ func (s *Sim) ownFiles(vm *simulator.VirtualMachine, shared map[vdisk.LayerKey]b
 		base := path.Base(key.File)
 		keep[base], keep[dsfiles.Extent(base, false)], keep[dsfiles.Extent(base, true)] = true, true, true
 	}
+	_, layout := s.layout(vm)
+	has := make(map[string]bool)
+	for _, file := range layout.File {
+		has[file.Name] = true
+	}
 	var out []string
 	for _, e := range entries {
-		if !keep[e.Name()] {
+		stray := path.Ext(e.Name()) == ".vmdk" && !has[path.Join(path.Dir(vm.Config.Files.VmPathName), e.Name())]
+		if !keep[e.Name()] && !stray {
 			out = append(out, path.Join(dir, e.Name()))
 		}
 	}

@@ -188,9 +188,37 @@ func (s *Sim) answer(w http.ResponseWriter, r *http.Request, call *wire.Call, fa
 	if strings.HasPrefix(call.Method, "WaitForUpdates") {
 		defer s.props.Hub.Waiting(call.This, r.Context())()
 	}
+	if mend := mends[call.Method]; mend != nil {
+		whole, to := httptest.NewRecorder(), w
+		w = whole
+		defer func() {
+			whole.Body = bytes.NewBuffer(mend(whole.Body.Bytes()))
+			pass(to, whole)
+		}()
+	}
 	r.Body = io.NopCloser(bytes.NewReader(call.Body))
 	r.URL.Path = s.reg.Path
 	s.svc.ServeSDK(&accounts.CookieWriter{ResponseWriter: w, Open: s.openSession}, r)
+}
+
+// nothingFetched is the answer to a read of a property that is not set.
+const nothingFetched = `<?xml version="1.0" encoding="UTF-8"?>
+<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>` +
+	`<FetchResponse xmlns="urn:vim25"></FetchResponse></soapenv:Body></soapenv:Envelope>`
+
+// mends puts right what vcsim's types cannot say, by methods.
+var mends = map[string]func(answer []byte) []byte{
+	// Where a property is not set vcsim answers as if another method had been called.
+	"Fetch": func(answer []byte) []byte {
+		if bytes.Contains(answer, []byte("<RetrievePropertiesExResponse")) {
+			return []byte(nothingFetched)
+		}
+		return answer
+	},
+	// An exit code of 0 is left out, and clients that wait for one would wait for ever.
+	"ListProcessesInGuest": func(answer []byte) []byte {
+		return bytes.ReplaceAll(answer, []byte("</endTime></returnval>"), []byte("</endTime><exitCode>0</exitCode></returnval>"))
+	},
 }
 
 // openSession is called when vcsim has logged somebody in.

@@ -161,6 +161,24 @@ func TestLayersThatOthersBuildOnStay(t *testing.T) {
 	b.ready(child)
 }
 
+// A disk that was detached and kept is no file of the VM any more.
+func TestADiskThatWasDetachedOutlivesItsVM(t *testing.T) {
+	b := start(t)
+	owner := b.made("owner", map[string]any{"on": false})
+	disk := vdisk.DisksOf(b.read(owner).Config.Hardware.Device)[0]
+	b.result(b.reconfigured(owner, types.VirtualMachineConfigSpec{DeviceChange: []types.BaseVirtualDeviceConfigSpec{
+		&types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: disk},
+	}}))
+	task, err := object.NewVirtualMachine(b.client, owner).Destroy(b.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.result(task)
+	if !exists(b.local("owner/owner.vmdk")) || !exists(b.local("owner/owner-flat.vmdk")) || exists(b.local("owner/owner.vmx")) {
+		t.Error("the disk stays, and all else goes")
+	}
+}
+
 func (b *bench) deleteFile(name string) *object.Task {
 	b.Helper()
 	dc := b.find("/DC0")

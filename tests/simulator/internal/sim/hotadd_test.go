@@ -93,3 +93,56 @@ func TestADiskOfASnapshotIsAttachedToAnotherVM(t *testing.T) {
 		t.Error("the device is still there")
 	}
 }
+
+// What a guest writes to the device of a disk that is its own is in the disk when it is detached, and
+// what it writes to one that is nonpersistent is not.
+func TestADiskKeepsWhatWasWrittenToItsDevice(t *testing.T) {
+	b := start(t)
+	proxy, folder := b.made("proxy", map[string]any{"on": true}), t.TempDir()
+	b.patch("proxy", map[string]any{"devices": folder})
+	spec := borrowedDisk("[LocalDS_0] proxy/made.vmdk", "independent_persistent", vhardware.KeySCSI, 3)
+	made := spec.DeviceChange[0].GetVirtualDeviceConfigSpec()
+	made.FileOperation = types.VirtualDeviceConfigSpecFileOperationCreate
+	made.Device.(*types.VirtualDisk).CapacityInBytes = 1 << 20
+
+	written := []byte("what the guest has written")
+	through := func(spec types.VirtualMachineConfigSpec, put []byte) []byte {
+		b.result(b.reconfigured(proxy, spec))
+		disks := vdisk.DisksOf(b.read(proxy).Config.Hardware.Device)
+		disk := disks[len(disks)-1]
+		device := filepath.Join(folder, deviceName(disk.Backing.(*vdisk.FlatBacking).Uuid))
+		for until := time.Now().Add(deadline); !exists(device) && time.Now().Before(until); {
+			time.Sleep(time.Millisecond)
+		}
+		seen := partOf(t, device, 8192, len(written))
+		if put != nil {
+			file, err := os.OpenFile(device, os.O_WRONLY, 0)
+			if err == nil {
+				_, err = file.WriteAt(put, 8192)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = file.Close()
+		}
+		b.result(b.reconfigured(proxy, types.VirtualMachineConfigSpec{DeviceChange: []types.BaseVirtualDeviceConfigSpec{
+			&types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: disk},
+		}}))
+		if exists(device) {
+			t.Error("the device is still there")
+		}
+		return seen
+	}
+	again := func(mode string) types.VirtualMachineConfigSpec {
+		return borrowedDisk("[LocalDS_0] proxy/made.vmdk", mode, vhardware.KeySCSI, 3)
+	}
+	if seen := through(spec, written); bytes.Count(seen, []byte{0}) != len(seen) {
+		t.Error("a new disk is not empty")
+	}
+	if seen := through(again(nonpersistent), []byte("what is of no account to it")[:len(written)]); !bytes.Equal(seen, written) {
+		t.Errorf("it has %q", seen)
+	}
+	if seen := through(again("independent_persistent"), nil); !bytes.Equal(seen, written) {
+		t.Errorf("it has %q", seen)
+	}
+}

@@ -5,8 +5,11 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log"
+	"os"
 	"path"
 	"strings"
 	"sync"
@@ -140,6 +143,11 @@ func checkImportSpec(config *types.VirtualMachineConfigSpec) types.BaseMethodFau
 		return &types.InvalidName{Name: config.Name}
 	case config.Files == nil || config.Files.VmPathName == "":
 		return faults.Invalid("spec.configSpec.files.vmPathName")
+	}
+	if _, vmx := dsfiles.Split(config.Files.VmPathName); vmx != "" {
+		if path.Ext(vmx) != ".vmx" || path.Dir(vmx) == "." || !fs.ValidPath(vmx) {
+			return &types.InvalidDatastorePath{DatastorePath: config.Files.VmPathName}
+		}
 	}
 	return vhardware.CheckConfigSpec(config)
 }
@@ -282,7 +290,11 @@ func (s *Sim) openImport(ctx *simulator.Context, l *nfcLease, p *importPlan) typ
 func (s *Sim) importVM(ctx *simulator.Context, l *nfcLease, p *importPlan) (*simulator.VirtualMachine, types.BaseMethodFault) {
 	vm := &simulator.VirtualMachine{DataSets: make(map[string]*simulator.DataSet)}
 	vm.Self = l.coming
-	home, err := newVMHome(p.datastore, p.name)
+	_, vmx := dsfiles.Split(p.spec.Files.VmPathName)
+	home, err := newVMHome(p.datastore, p.name, vmx)
+	if errors.Is(err, os.ErrExist) {
+		return nil, &types.FileAlreadyExists{FileFault: types.FileFault{File: p.spec.Files.VmPathName}}
+	}
 	if err != nil {
 		log.Printf("vforge-sim: import of %s: %v", p.name, err)
 		return nil, &types.FileFault{File: p.name}

@@ -356,6 +356,21 @@ func TestImportsOfATakenName(t *testing.T) {
 	}
 }
 
+func TestAnImportGoesWhereItIsAskedTo(t *testing.T) {
+	b := start(t)
+	there := func(r *types.ImportVApp) {
+		r.Spec.(*types.VirtualMachineImportSpec).ConfigSpec.Files.VmPathName = "[LocalDS_0] images/of/base.vmx"
+	}
+	b.imported("appliance", there).ready()
+	for _, name := range []string{"base.vmx", "base.vmdk"} {
+		if !exists(b.local("images/of/" + name)) {
+			t.Errorf("%s is not there", name)
+		}
+	}
+	l := b.imported("another", there).state(types.HttpNfcLeaseStateInitializing)
+	b.wantFault(l.Error.Fault, &types.FileAlreadyExists{})
+}
+
 func TestImportsThatAreRefused(t *testing.T) {
 	b := start(t)
 	spec := func(change func(*types.VirtualMachineConfigSpec)) func(*types.ImportVApp) {
@@ -368,6 +383,9 @@ func TestImportsThatAreRefused(t *testing.T) {
 		"no name":        {spec(func(s *types.VirtualMachineConfigSpec) { s.Name = "" }), &types.InvalidArgument{}},
 		"no files":       {spec(func(s *types.VirtualMachineConfigSpec) { s.Files = nil }), &types.InvalidArgument{}},
 		"datastore":      {spec(func(s *types.VirtualMachineConfigSpec) { s.Files.VmPathName = "[nowhere]" }), &types.InvalidDatastorePath{}},
+		"no vmx":         {spec(func(s *types.VirtualMachineConfigSpec) { s.Files.VmPathName = "[LocalDS_0] a/b" }), &types.InvalidDatastorePath{}},
+		"no directory":   {spec(func(s *types.VirtualMachineConfigSpec) { s.Files.VmPathName = "[LocalDS_0] a.vmx" }), &types.InvalidDatastorePath{}},
+		"a way out":      {spec(func(s *types.VirtualMachineConfigSpec) { s.Files.VmPathName = "[LocalDS_0] ../a/a.vmx" }), &types.InvalidDatastorePath{}},
 		"host elsewhere": {func(r *types.ImportVApp) { r.Host = b.ref("/DC0/host/DC0_C1/DC0_C1_H0") }, &types.InvalidArgument{}},
 		"folder":         {func(r *types.ImportVApp) { r.Folder = b.ref("/DC0/host") }, &types.InvalidArgument{}},
 		"vApp":           {func(r *types.ImportVApp) { r.Spec = &types.VirtualAppImportSpec{Name: "x"} }, &types.NotSupported{}},

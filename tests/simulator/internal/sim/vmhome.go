@@ -10,6 +10,7 @@ import (
 	"log"
 	"os"
 	"path"
+	"strings"
 
 	"github.com/vmware/govmomi/simulator"
 
@@ -20,19 +21,35 @@ import (
 // what they are made for fails.
 type vmHome struct {
 	ds   *simulator.Datastore
-	name string // the VM's
+	name string // that its files begin with: the VM's, unless another one was asked for
 	dir  string
 	made []string // local paths, in the order of making
 }
 
-// newVMHome makes the directory and the small files of a new VM.
-func newVMHome(ds *simulator.Datastore, name string) (*vmHome, error) {
-	dir, err := dsfiles.MakeVMDir(ds, name)
-	if err != nil {
-		return nil, err
+// newVMHome makes the directory and the small files of a new VM. vmx is the path of its configuration file where that was
+// asked for; its directory may be there already.
+func newVMHome(ds *simulator.Datastore, name, vmx string) (*vmHome, error) {
+	h := &vmHome{ds: ds, name: name}
+	if vmx == "" {
+		dir, err := dsfiles.MakeVMDir(ds, name)
+		if err != nil {
+			return nil, err
+		}
+		h.dir, h.made = dir, []string{dsfiles.Local(ds, dir)}
+	} else {
+		h.dir, h.name = path.Dir(vmx), strings.TrimSuffix(path.Base(vmx), ".vmx")
+		if _, err := os.Lstat(dsfiles.Local(ds, h.vmx())); err == nil {
+			return nil, os.ErrExist
+		}
+		dir := dsfiles.Local(ds, h.dir)
+		if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+			h.made = []string{dir}
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
 	}
-	h := &vmHome{ds: ds, name: name, dir: dir, made: []string{dsfiles.Local(ds, dir)}}
-	for _, f := range []string{h.vmx(), path.Join(dir, name+".nvram"), path.Join(dir, "vmware.log")} {
+	for _, f := range []string{h.vmx(), path.Join(h.dir, h.name+".nvram"), path.Join(h.dir, "vmware.log")} {
 		h.made = append(h.made, dsfiles.Local(ds, f))
 	}
 	if err := writeVMFiles(ds, h.vmx()); err != nil {

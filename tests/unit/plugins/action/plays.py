@@ -11,18 +11,19 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.vforge.vsphere.plugins.modules import linked_clone
 from ansible_collections.vforge.vsphere.tests.unit.plugins.running import budget
+from vforge_playbook import Playbook
 
 # Where the folder ansible_collections lies, in the run's copy of the checkout.
 _COLLECTIONS = str(Path(linked_clone.__file__).parents[5])
 
-# Starts ansible-playbook. `python -m ansible` looks for entry points, which a run from the source of ansible-core has not.
+# Starts ansible-playbook: for tests of its start, of its end, and of programs that start it. `python -m ansible` looks for
+# entry points, which a run from the source of ansible-core has not.
 PLAYBOOK = (sys.executable, "-c", "import sys; from ansible.cli.playbook import main; sys.exit(main())")
 
 
@@ -107,7 +108,7 @@ class Plays:
         self._folder = folder
         self._kept = {"groups": "{{ groups }}", **{name: f"{{{{ {role}_{name} | default({{}}) }}}}" for name in keep}}
 
-    def start(self, *words: str, others: dict[str, Any] | None = None, **given: Any) -> subprocess.Popen[str]:
+    def start(self, *words: str, others: dict[str, Any] | None = None, **given: Any) -> Playbook:
         """Start a play; the variables of the role are given without their prefix.
 
         :param others: variables with the names that they have.
@@ -120,15 +121,7 @@ class Plays:
         play = [{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": [steps]}]
         (self._folder / "play.json").write_text(json.dumps(play), encoding="utf-8")
         self.sim.reset_calls()
-        return subprocess.Popen(
-            [*PLAYBOOK, *words, "play.json"],
-            cwd=self._folder,
-            env=environment(self._folder, self.sim),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return Playbook(*words, "play.json", cwd=self._folder, env=environment(self._folder, self.sim))
 
     def run(self, *words: str, **given: Any) -> Played:
         """Play to the end."""
@@ -137,7 +130,7 @@ class Plays:
         kept = self._folder / "left.json"
         assert kept.exists(), output
         left = json.loads(kept.read_text(encoding="utf-8"))
-        return Played(process.returncode, output, left, self.sim.calls()["by_method"])
+        return Played(process.wait(), output, left, self.sim.calls()["by_method"])
 
     def kill_at(self, method: str, calls: int, /, *, nth: int | None = None, **given: Any) -> None:
         """Start a play, and kill it when it has made so many calls of a method.

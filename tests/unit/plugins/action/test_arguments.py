@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment, kept
+from vforge_playbook import run_playbook
 
 # A connection to "another machine": this one, without the environment of ansible-playbook.
 _ELSEWHERE = '''
@@ -49,16 +49,8 @@ def play(shared_sim, tmp_path):
         steps.append(kept(f"{{{{ [{', '.join(names)}] | to_json }}}}", tmp_path / "done.json"))
         playbook = [{"hosts": "localhost", "gather_facts": False, "vars": variables or {}, "tasks": steps}]
         (tmp_path / "play.json").write_text(json.dumps(playbook), encoding="utf-8")
-        ended = subprocess.run(
-            [*PLAYBOOK, "play.json"],
-            cwd=tmp_path,
-            env={**usual, **more_environment},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stdout + ended.stderr
+        code, output = run_playbook("play.json", cwd=tmp_path, env={**usual, **more_environment})
+        assert code == 0, output
         return json.loads((tmp_path / "done.json").read_text(encoding="utf-8"))
 
     return run

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 
 import pytest
 
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import OPTIONS, repository
+from vforge_playbook import run_playbook
 
 # Answers as plugins/module_utils/k8s/service.py of kubernetes.core does: of an API that is not served, and of an object that
 # has not come while it waited, it has no resources, and does not fail. The kubeconfig has what is served, the clusters or the
@@ -63,8 +63,8 @@ def play(tmp_path):
         (tmp_path / "play.json").write_text(json.dumps(plays), encoding="utf-8")
         env = environment(tmp_path)
         env["ANSIBLE_COLLECTIONS_PATH"] += f":{tmp_path / 'collections'}"
-        ran = subprocess.run([*PLAYBOOK, "play.json"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-        return ran.returncode, ran.stdout + ran.stderr, json.loads(management.read_text(encoding="utf-8"))["asked"]
+        code, output = run_playbook("play.json", cwd=tmp_path, env=env)
+        return code, output, json.loads(management.read_text(encoding="utf-8"))["asked"]
 
     return played
 

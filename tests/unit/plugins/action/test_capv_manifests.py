@@ -7,11 +7,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment, kept
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import (
     CERTIFICATE,
     KEY,
@@ -19,6 +18,7 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clu
     options,
     repository,
 )
+from vforge_playbook import run_playbook
 
 
 def _set(given):
@@ -41,9 +41,8 @@ def play(tmp_path):
         ]
         text = json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}])
         (tmp_path / "play.json").write_text(text, encoding="utf-8")
-        command = [*PLAYBOOK, *words, "play.json"]
-        ran = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False)
-        return ran.stdout + ran.stderr, json.loads((tmp_path / "done.json").read_text(encoding="utf-8"))
+        _code, output = run_playbook(*words, "play.json", cwd=tmp_path, env=environment(tmp_path))
+        return output, json.loads((tmp_path / "done.json").read_text(encoding="utf-8"))
 
     return played
 

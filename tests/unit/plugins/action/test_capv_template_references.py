@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv import documents, references
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment, kept
+from vforge_playbook import run_playbook
 
 _UUID = "5032c8a5-9c5e-ba7a-3804-832a03e16381"
 _TEMPLATE = {"name": "node-1.34", "path": "/DC0/vm/nodes/node-1.34", "instance_uuid": _UUID}
@@ -106,7 +106,7 @@ def _played(tmp_path, **task):
     ]
     text = json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}])
     (tmp_path / "play.json").write_text(text, encoding="utf-8")
-    subprocess.run([*PLAYBOOK, "play.json"], cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=False)
+    run_playbook("play.json", cwd=tmp_path, env=environment(tmp_path))
     return json.loads((tmp_path / "asked.json").read_text(encoding="utf-8"))
 
 

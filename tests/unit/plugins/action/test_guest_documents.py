@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,8 @@ import yaml
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import payload
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.networks import Card
 from ansible_collections.vforge.vsphere.plugins.modules import guest_documents
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment, kept
+from vforge_playbook import run_playbook
 
 _COLLECTION = Path(guest_documents.__file__).parents[2]
 _HIDDEN = "hunter2-and-more"
@@ -52,15 +52,7 @@ def play(tmp_path):
         ]
         text = json.dumps([{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": tasks}])
         (tmp_path / "play.json").write_text(text, encoding="utf-8")
-        ran = subprocess.run(
-            [*PLAYBOOK, *words, "play.json"],
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        output = ran.stdout + ran.stderr
+        _code, output = run_playbook(*words, "play.json", cwd=tmp_path, env=environment(tmp_path))
         assert (tmp_path / "made.json").exists(), output
         return output, json.loads((tmp_path / "made.json").read_text(encoding="utf-8"))
 

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment, kept
+from vforge_playbook import run_playbook
 
 
 @pytest.fixture
@@ -31,17 +31,10 @@ def play(sim, tmp_path):
             steps.append(kept(f"{{{{ done_{number} | to_json }}}}", tmp_path / f"{number}.json"))
         playbook = [{"hosts": "localhost", "gather_facts": False, "tasks": steps}]
         (tmp_path / "play.json").write_text(json.dumps(playbook), encoding="utf-8")
-        ended = subprocess.run(
-            [*PLAYBOOK, "-vvv", "--diff", "play.json"],
-            cwd=tmp_path,
-            env=environment(tmp_path, sim),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stdout + ended.stderr
+        code, output = run_playbook("-vvv", "--diff", "play.json", cwd=tmp_path, env=environment(tmp_path, sim))
+        assert code == 0, output
         results = [json.loads((tmp_path / f"{number}.json").read_text(encoding="utf-8")) for number in range(len(tasks))]
-        return results, ended.stdout + ended.stderr
+        return results, output
 
     return run
 

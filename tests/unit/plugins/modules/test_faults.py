@@ -95,7 +95,8 @@ def _try(sweep, cases, file, task):
     if _FOLDER:
         told = {kind: dataclasses.asdict(tally) for kind, tally in tallies.items()}
         path = pathlib.Path(_FOLDER) / f"{file}.json"
-        path.write_text(json.dumps({"task": task, "seconds": seconds, "kinds": told}), encoding="utf-8")
+        of = len(_STORIES) * _PARTS + len(ROLES)
+        path.write_text(json.dumps({"task": task, "seconds": seconds, "kinds": told, "of": of}), encoding="utf-8")
     wrong = [f"{what}: {each}" for tally in tallies.values() for what, each in tally.wrong]
     assert not wrong, "\n".join(wrong)
 

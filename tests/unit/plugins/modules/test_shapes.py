@@ -110,6 +110,15 @@ def test_no_shape_gets_to_ansible_that_it_would_not_understand(name, path):
         assert not accepted.get("no_log") or str(value) not in refused.message, kind
 
 
+@pytest.mark.parametrize(
+    ("name", "path"), [each for each in _options() if each.values[1][-1][1].get("type") in ("int", "float")]
+)
+def test_true_is_no_number(name, path):
+    refused = _refusal(_inside(path, True), argument_spec(name))
+    assert (refused.error_code, refused.details["option"]) == ("invalid_option", path[-1][0])
+    assert "where a number is wanted" in str(refused)
+
+
 @pytest.mark.parametrize(("name", "path"), _MAPPINGS)
 def test_one_value_for_a_mapping_is_refused_or_is_its_name(name, path):
     spec, (option, accepted) = argument_spec(name), path[-1]
@@ -201,6 +210,11 @@ def test_clones_are_named_by_texts(value, wanted):
             "linked_clone",
             {"cpu": 4},
             "The option cpu is the number 4, where a mapping is wanted. Write it as cpu: {cores: 4}.",
+        ),
+        (
+            "linked_clone",
+            {"cpu": {"cores": True}},
+            "The option cores of cpu is true, where a number is wanted. Write it as cores: 1.",
         ),
         (
             "instant_clone",

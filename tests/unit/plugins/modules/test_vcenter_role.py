@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._role import needs
 from ansible_collections.vforge.vsphere.tests.unit.awx.stand_in import ROOT
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import InFork
+from vforge_playbook import run_playbook
 
 _NUMBERS = itertools.count(1)
 _BUILT_IN = {"System.Anonymous", "System.Read", "System.View"}
@@ -84,15 +84,8 @@ def test_an_answer_that_was_lost_makes_no_second_role_and_no_failure(role, share
 def played(sim, folder, **given):
     """Plays playbooks/vcenter_role.yml, as the guide on privileges says."""
     variables = json.dumps({f"vcenter_role_{name}": value for name, value in given.items()})
-    ran = subprocess.run(
-        [*PLAYBOOK, "playbooks/vcenter_role.yml", "-e", variables],
-        cwd=ROOT,
-        env=environment(folder, sim),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    code, output = run_playbook("playbooks/vcenter_role.yml", "-e", variables, cwd=ROOT, env=environment(folder, sim))
+    assert code == 0, output
 
 
 def test_the_playbook_makes_a_role_of_privileges_alone_and_removes_it_by_its_name(shared_sim, tmp_path):

@@ -128,6 +128,20 @@ def test_a_device_that_loses_what_was_written_changes_no_vm(web, monkeypatch):
     assert_nothing_is_left(web)
 
 
+def test_a_damaged_point_changes_nothing(web):
+    (image,) = web.repository.glob("vm-*/points/*/disk-2000.qcow2")
+    content = image.read_bytes()
+    image.write_bytes(b"x" * len(content))
+    ran = web.try_restore(**web.asked)
+    assert (ran.error.error_code, ran.called("ReconfigVM_Task")) == ("backup_damaged", 0)
+    assert_nothing_is_left(web)
+    # What only its digests tell is told when it was written, and the disk goes.
+    image.write_bytes(content[:-1000] + b"?" * 500 + content[-500:])
+    ran = web.try_restore(**web.asked)
+    assert (ran.error.error_code, ran.called("ReconfigVM_Task")) == ("read_back_failed", 2)
+    assert_nothing_is_left(web)
+
+
 @pytest.mark.parametrize("fault", ["FileAlreadyExists", "NoDiskSpace", "GenericVmConfigFault"])
 def test_a_disk_that_vcenter_does_not_make_changes_nothing(web, fault):
     web.sim.inject(method="ReconfigVM_Task", do="task-fault", fault=fault)

@@ -74,6 +74,23 @@ def test_the_newest_alone_is_verified_where_that_is_asked_for(backups):
     assert raised.value.result["counts"] == {"damaged": 1}
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"settings": ["tags"]},
+        {"storage_policy": "gold"},
+        {"transport": "hotadd"},
+        {"hotadd": {"device_folder": "/dev/disk/by-id"}},
+        {"content": False},
+    ],
+    ids=lambda given: "".join(given),
+)
+def test_what_is_for_a_vm_is_refused_for_files(backups, tmp_path, given):
+    with pytest.raises(InvalidOption, match=f"The option {''.join(given)} is for a VM") as raised:
+        restore(backups, tmp_path, **given)
+    assert raised.value.details["option"] == "".join(given)
+
+
 def test_a_vm_is_found_by_its_name_with_one_manifest_read(backups, monkeypatch):
     read, paths = Machine.read, []
     monkeypatch.setattr(Machine, "read", lambda machine, name: paths.append(name) or read(machine, name))

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks as tasks_of_vcenter
@@ -275,6 +277,27 @@ def test_somebody_who_is_faster_at_powering_a_child_on_or_off_is_no_failure(fork
     ran = succeeded(forks.meanwhile(method, 1, lambda: forks.sim.govc("vm.power", action, "-force", "web-1"), **asked))
     child = ran.children["web-1"]
     assert (child["action"], child["changed"], child["power_state"]) == ("unchanged", False, state)
+
+
+@pytest.mark.parametrize("state", ["disabled", "enabled"])
+def test_a_parent_is_spared_while_a_child_that_could_not_be_removed_runs_on_its_memory(forks, state):
+    forks.run(children=named("web-1"))
+    forks.sim.inject(method="PowerOffVM_Task", name="web-1", do="task-fault", fault="SystemError")
+    ran = forks.attempt(state=state, allow_reset=True, children=_absent("web-1"))
+    assert (ran.one["error"]["running"], ran.one["actions"]) == (["web-1"], [])
+    assert not {"ResetVM_Task", "DisableForkParent_Task"} & set(ran.calls)
+    assert (forks.quiesced(), forks.sim.vm("web-1")["power"]) == (True, "poweredOn")
+    again = forks.run(state=state, allow_reset=True, children=_absent("web-1"))
+    assert (again.one["state"], again.actions) == (state, {"web-1": "removed"})
+
+
+def test_a_parent_is_spared_while_a_child_runs_on_its_memory_that_somebody_makes_meanwhile(forks):
+    other = Forks(forks.sim, counting=False)
+    make = functools.partial(other.run, state=None, children=named("web-1"))
+    # The first is that of the lookup.
+    ran = forks.meanwhile("RetrieveForkChildren_Task", 2, make, state="enabled", allow_reset=True)
+    assert (ran.one["error"]["running"], ran.one["actions"]) == (["web-1"], [])
+    assert (forks.quiesced(), forks.sim.vm("web-1")["power"]) == (True, "poweredOn")
 
 
 def test_a_session_that_dies_in_the_middle_is_replaced(forks):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import concurrent.futures
 
+import pytest
+
 _LEVEL = {"name": "level", "as_template": True}
 
 # One whose guest can be shut down: its Tools run when it reports an address.
@@ -155,6 +157,41 @@ def test_removing_a_level_with_all_that_uses_it_is_one_task(start):
         clones=[{"name": "level", "folder": "/DC0/vm"}, {"name": "leaf", "folder": "/DC0/vm"}],
     )
     assert ran.actions == {"level": "removed", "leaf": "removed"}
+
+
+_LEVEL_AND_LEAF = {
+    "state": "absent",
+    "source": None,
+    "snapshot": None,
+    "clones": [{"name": "level", "folder": "/DC0/vm"}, {"name": "leaf", "folder": "/DC0/vm"}],
+}
+
+
+def test_a_level_stays_with_what_uses_it_and_could_not_be_removed(start):
+    tasks = start()
+    tasks.run(**_RUNNING_LEVEL)
+    _publish(tasks)
+    tasks.run(**_OF_LEVEL, name="leaf")
+    tasks.sim.inject(method="Destroy_Task", name="leaf", do="task-fault", fault="NoPermission")
+    ran = tasks.attempt(**_LEVEL_AND_LEAF)
+    assert ran.actions == {"level": "failed", "leaf": "failed"}
+    assert "level is not removed: its disks are used by leaf, which stays." in ran.clones["level"]["error"]["msg"]
+    assert {"level", "leaf"} <= set(tasks.names())
+    assert tasks.run(**_LEVEL_AND_LEAF).actions == {"level": "removed", "leaf": "removed"}
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_level_stays_with_what_uses_it_and_is_no_clone_of_this_collection(start, check):
+    """It is named by the same task, and so was taken for one that goes."""
+    tasks = start()
+    tasks.run(**_RUNNING_LEVEL)
+    _publish(tasks)
+    tasks.run(**_OF_LEVEL, name="leaf")
+    tasks.sim.govc("vm.change", "-vm", "leaf", "-e", "vforge.clone=somebody else's")
+    ran = tasks.attempt(check=check, **_LEVEL_AND_LEAF)
+    assert ran.actions == {"level": "failed", "leaf": "failed"}
+    assert "its disks are used by leaf" in ran.clones["level"]["error"]["msg"]
+    assert {"level", "leaf"} <= set(tasks.names())
 
 
 def test_a_template_that_is_no_level_of_this_source_stays_even_when_forced(start):

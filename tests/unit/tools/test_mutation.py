@@ -1,0 +1,67 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which changes `make mutation` tries, and what it says of those that no test noticed."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from devtools import mutation
+
+_TABLES = """
+CREATE TABLE mutation_specs (module_path, operator_name, occurrence, start_pos_row, start_pos_col, job_id);
+CREATE TABLE work_results (worker_outcome, output, test_outcome, diff, job_id);
+"""
+_DIFF = "--- mutation diff ---\n--- a/tasks.py\n+++ b/tasks.py\n@@ -1 +1 @@\n-    if ready:\n+    if not ready:\n     go()\n"
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Path:
+    """Twenty places with two changes each, and ten with an annotation."""
+    path = tmp_path / "session.sqlite"
+    rows = [
+        ("tasks.py", f"core/{name}", 0, row, 4, f"{row}-{name}") for row in range(20) for name in ("AddNot", "NumberReplacer")
+    ]
+    rows += [("tasks.py", "core/ReplaceBinaryOperator_BitOr_Add", 0, row, 9, f"{row}-type") for row in range(10)]
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.executescript(_TABLES)
+        database.executemany("INSERT INTO mutation_specs VALUES (?, ?, ?, ?, ?, ?)", rows)
+    return path
+
+
+def _left(session: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(session)) as database:
+        found = database.execute("SELECT job_id FROM mutation_specs WHERE job_id NOT IN (SELECT job_id FROM work_results)")
+        return sorted(job for (job,) in found)
+
+
+def test_one_change_of_some_places_is_tried(session: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.sqlite"
+    again.write_bytes(session.read_bytes())
+    assert mutation.choose(session, 5, "1") == 5
+    left = _left(session)
+    assert len({job.partition("-")[0] for job in left}) == 5
+    assert mutation.choose(again, 5, "1") == 5
+    assert _left(again) == left
+
+
+def test_all_are_tried_but_those_of_annotations(session: Path) -> None:
+    assert mutation.choose(session, 0, "1") == 40
+    assert not [job for job in _left(session) if job.endswith("type")]
+
+
+def test_what_no_test_noticed_is_shown(session: Path) -> None:
+    with contextlib.closing(sqlite3.connect(session)) as database, database:
+        results = [
+            ("NORMAL", "", "SURVIVED", _DIFF, "3-AddNot"),
+            ("NORMAL", "", "KILLED", _DIFF, "4-AddNot"),
+            ("SKIPPED", None, None, None, "5-AddNot"),
+        ]
+        database.executemany("INSERT INTO work_results VALUES (?, ?, ?, ?, ?)", results)
+    assert mutation.survivors(session) == (2, ["tasks.py:3: core/AddNot\n  -    if ready:\n  +    if not ready:"])
