@@ -164,7 +164,7 @@ def test_a_template_in_a_folder(play: Player, govc: Govc) -> None:
     play.twice(
         "vmware.vmware.deploy_folder_template",
         vm_name="of-image",
-        vm_folder="/DC0/vm/DC0_F1",
+        vm_folder="/DC0/vm/DC0_F0",
         template_name="image",
         template_folder="/DC0/vm/DC0_F0",
         datacenter="DC0",

@@ -41,9 +41,9 @@ _HEAD = """# Every call can fail
 
 This page is written by `make faults`. Each task and each role below was run against the simulated vCenter once for each of its
 calls and each fault that such a call can have: calls of SOAP and REST, and requests for files of hosts, datastores and guests.
-{which}{missing} After each run its result is looked at, and what is
-there by govc, by the datastores' files and by the simulator's leases; then the task is run again, without a fault. What real
-vCenters and networks do besides, the simulator cannot show.
+{which}{missing}
+After each run its result is looked at, and what is there by govc, by the datastores' files and by the simulator's leases; then
+the task is run again, without a fault. What real vCenters and networks do besides, the simulator cannot show.
 
 - **runs**: the fault struck; **recovered**: the task succeeded all the same; **clear error**: it failed, with an `error_code`
   and what to do; **killed**: by SIGKILL, so that it could say nothing.

@@ -169,7 +169,13 @@ WAYS = {
     ),
     "evc, cluster": Story(
         # Each attempt finds the mode of the one before.
-        lambda _sim, number, _folder: {"cluster": "DC0_C0", "mode": ("intel-haswell", "intel-ivybridge")[number % 2]},
+        lambda _sim, number, _folder: {
+            "cluster": "DC0_C0",
+            "mode": ("intel-haswell", "intel-ivybridge")[number % 2],
+            "timeout": 60,
+            "shutdown_timeout": 40,
+            "tools_timeout": 40,
+        },
         flags=("--vms", "0", "--parents", "0"),
     ),
     "fork_parent, absent": Story(
