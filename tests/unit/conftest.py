@@ -11,6 +11,7 @@ which says where the binaries are. Without it those of the last `make setup` are
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import re
@@ -86,11 +87,14 @@ _SHARED = _Shared()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the shared simulator in this process, which the forks of the tests come from."""
+    """Make this process ready, which the forks of the tests come from: start the shared simulator in it."""
     collecting_only = session.config.option.collectonly
     is_controller = getattr(session.config.option, "dist", "no") != "no" and not hasattr(session.config, "workerinput")
     if collecting_only or is_controller:
         return
+    # What all tests have imported is no garbage, and is not looked through for it during each.
+    gc.collect()
+    gc.freeze()
     wanted = any("shared_sim" in getattr(item, "fixturenames", ()) for item in session.items)
     # When it is missing the tests that want it say so, one by one.
     if wanted and Path(_settings()["binary"]).exists():

@@ -39,6 +39,9 @@ _VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-+][0-9A-Za-z
 # CAPV's webhook: "should be a valid VM hardware version, example vmx-17".
 HARDWARE_VERSION = re.compile(r"vmx-[1-9][0-9]?")
 
+# CAPV looks names up by govmomi's finder, which takes patterns (Go's path.Match).
+PATTERN = re.compile(r"[*?[\\]")
+
 # CAPV compares the SHA-1 of the vCenter's certificate, in capitals with colons between
 # (govmomi's soap.ThumbprintSHA1).
 _THUMBPRINT = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){19}")
@@ -440,6 +443,7 @@ def _wrong_of(machine: Machine) -> t.Iterator[tuple[str, str]]:
         yield "disk_gib has no effect on linked clones", "Set clone_mode to fullClone, or leave disk_gib out."
     if machine.clone_mode == FULL and machine.snapshot:
         yield "snapshot has no effect on full clones", "Set clone_mode to linkedClone, or leave snapshot out."
+    yield from _patterns(machine)
     yield from _wrong_sizes(machine)
     if machine.hardware_version and not HARDWARE_VERSION.fullmatch(machine.hardware_version):
         yield f"hardware_version is {machine.hardware_version!r}", "Write it as vmx-19."
@@ -447,6 +451,15 @@ def _wrong_of(machine: Machine) -> t.Iterator[tuple[str, str]]:
         yield "there is neither a datastore nor a storage policy", "Set datastore or storage_policy."
     if not machine.networks:
         yield "there is no network", "Set networks, such as to [{name: VM Network}]."
+
+
+def _patterns(machine: Machine) -> t.Iterator[tuple[str, str]]:
+    options = ("template", "datacenter", "datastore", "folder", "resource_pool")
+    names = [(option, getattr(machine, option)) for option in options]
+    names += [("networks", network.name) for network in machine.networks]
+    for option, name in names:
+        if PATTERN.search(name):
+            yield f"{option} has {name!r}, which CAPV takes for a pattern", "Rename it in vCenter, without *, ?, [ and \\."
 
 
 def _wrong_sizes(machine: Machine) -> t.Iterator[tuple[str, str]]:

@@ -19,13 +19,11 @@ import typing as t
 from .._connector import names
 from .._errors import InvalidOption
 from .documents import at, objects
+from .model import PATTERN
 
 # What names a template: the first for machines that are to come, the
 # others for those that there are.
 _KINDS = ("VSphereMachineTemplate", "VSphereMachine", "VSphereVM")
-
-# CAPV's finder takes patterns, too (Go's path.Match): all names that begin as one does may be meant by it.
-_PATTERN = re.compile(r"[*?[\\]")
 
 _GROUP = "infrastructure.cluster.x-k8s.io/"
 
@@ -106,7 +104,8 @@ def _means(text: str, template: t.Mapping[str, t.Any]) -> bool:
     if not parts:
         return False
     name = names.unescape(str(template["name"])).casefold()
-    start, *pattern = _PATTERN.split(parts[-1].casefold(), maxsplit=1)
+    # All names that begin as a pattern does may be meant by it.
+    start, *pattern = PATTERN.split(parts[-1].casefold(), maxsplit=1)
     return name.startswith(start) if pattern else name == start
 
 
