@@ -15,7 +15,6 @@ import gc
 import importlib
 import json
 import os
-import re
 import select
 import signal
 import socket
@@ -29,10 +28,6 @@ from typing import IO, Any
 
 # What a request is at most: the words and the environment.
 _MOST = 2**20
-
-# Settings that ansible-core reads while it is loaded, for good, besides the folders of plugins.
-_READ_ONCE = ("ANSIBLE_LIBRARY", "ANSIBLE_MODULE_UTILS", "ANSIBLE_NOCOLOR", "ANSIBLE_FORCE_COLOR", "ANSIBLE_LOG_PATH")
-_FOLDER = re.compile("ANSIBLE_[A-Z_]+_PLUGINS")
 
 
 class Playbook:
@@ -110,7 +105,7 @@ class _Server:
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._owner = os.getpid()
-        self._settings = _read_once(env)
+        self._plugins = _plugins(env)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST)
         with theirs:
@@ -121,19 +116,20 @@ class _Server:
                 stdin=subprocess.DEVNULL,
             )
 
-    def fits(self, env: Mapping[str, str]) -> bool:
-        """Whether it runs with the settings of this play, and this process has started it: a fork of that one must not use it
-        beside it.
+    def serves(self, env: Mapping[str, str]) -> bool:
+        """Whether it runs, looks for plugins where this environment says, and was started by this very process: a fork of that
+        one must not use it beside it.
         """
-        return self._owner == os.getpid() and self._settings == _read_once(env) and self._process.poll() is None
+        return self._owner == os.getpid() and self._plugins == _plugins(env) and self._process.poll() is None
 
     def ask(self, request: bytes, files: list[int]) -> None:
         """Have it start a play."""
         socket.send_fds(self._socket, [request], files)
 
 
-def _read_once(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: env[name] for name in env if name in _READ_ONCE or _FOLDER.fullmatch(name)}
+def _plugins(env: Mapping[str, str]) -> dict[str, str]:
+    """The settings that are read once, when ansible-core is loaded, and not for each play."""
+    return {name: value for name, value in env.items() if name.startswith("ANSIBLE_") and name.endswith("_PLUGINS")}
 
 
 _servers: list[_Server] = []
@@ -141,12 +137,9 @@ _starting = threading.Lock()
 
 
 def _server(env: Mapping[str, str]) -> _Server:
-    """That of this process, started with the first call, and again for other folders of plugins.
-
-    env: of the play; the server begins with it, too.
-    """
+    """That of this process, started with the first call, and another one for other folders of plugins."""
     with _starting:
-        if not _servers or not _servers[0].fits(env):
+        if not _servers or not _servers[0].serves(env):
             _servers[:] = [_Server(env)]
         return _servers[0]
 

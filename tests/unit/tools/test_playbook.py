@@ -48,17 +48,6 @@ def test_each_play_has_its_own_environment_settings_folder_and_words(folder, tmp
         assert json.loads(seen.read_text(encoding="utf-8")) == expected
 
 
-@pytest.mark.parametrize("word", ["one", "two"])
-def test_each_play_has_its_own_folders_of_plugins(folder, tmp_path, word):
-    (tmp_path / "filters").mkdir()
-    code = f"class FilterModule:\n    def filters(self):\n        return {{'said': lambda text: text + '{word}'}}\n"
-    (tmp_path / "filters" / "said.py").write_text(code, encoding="utf-8")
-    there = folder("plugins", {"debug": {"msg": "{{ 'of ' | said }}"}})
-    env = {**environment(there), "ANSIBLE_FILTER_PLUGINS": str(tmp_path / "filters")}
-    code, output = run_playbook("play.json", cwd=there, env=env)
-    assert (code, f"of {word}" in output) == (0, True), output
-
-
 def test_a_play_that_fails_says_why_and_has_its_exit_code(folder):
     there = folder("failing", {"fail": {"msg": "for a reason"}})
     code, output = run_playbook("play.json", cwd=there, env=environment(there))
@@ -74,6 +63,17 @@ def test_a_play_is_a_process_in_a_session_of_its_own_that_can_be_killed(tmp_path
         os.killpg(playbook.pid, signal.SIGKILL)
         playbook.communicate()
     assert playbook.poll() == -signal.SIGKILL
+
+
+def test_each_play_has_the_plugins_that_its_environment_names(folder, tmp_path):
+    for word in ("one", "two"):
+        plugins = tmp_path / f"plugins-{word}"
+        plugins.mkdir()
+        filters = f'class FilterModule:\n    def filters(self):\n        return {{"named": lambda _value: "{word}"}}\n'
+        (plugins / "named.py").write_text(filters, encoding="utf-8")
+        there = folder(word, {"assert": {"that": [f"(1 | named) == '{word}'"]}})
+        code, output = run_playbook("play.json", cwd=there, env={**environment(there), "ANSIBLE_FILTER_PLUGINS": str(plugins)})
+        assert code == 0, output
 
 
 def test_ctrl_c_ends_a_play_and_the_test(tmp_path):
