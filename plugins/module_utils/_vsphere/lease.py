@@ -1053,7 +1053,7 @@ class _Receiver:
             return
         try:
             capacity = vmdk.look_at_ends(self._ends).capacity * vmdk.SECTOR
-        except vmdk.NotStreamOptimized as error:
+        except VforgeError as error:
             raise _incomplete(error.message) from error
         if not same_grains(capacity, wanted.capacity):
             raise _incomplete(f"{wanted.label} has {wanted.capacity} bytes, and a disk of {capacity} bytes came.")

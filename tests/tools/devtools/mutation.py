@@ -60,7 +60,7 @@ def choose(session: Path, count: int, seed: str) -> int:
     count: 0 for all of them, of each place too.
     """
     places: dict[tuple[object, ...], list[str]] = defaultdict(list)
-    with contextlib.closing(sqlite3.connect(session)) as database, database:
+    with contextlib.closing(sqlite3.connect(session)) as database:
         found = """SELECT module_path, start_pos_row, start_pos_col, job_id, operator_name
             FROM mutation_specs ORDER BY 1, 2, 3, 5, occurrence"""
         everything = set()
@@ -76,6 +76,7 @@ def choose(session: Path, count: int, seed: str) -> int:
             chosen = {job for jobs in places.values() for job in jobs}
         skipped = [(job,) for job in sorted(everything - chosen)]
         database.executemany("INSERT INTO work_results (worker_outcome, job_id) VALUES ('SKIPPED', ?)", skipped)
+        database.commit()
     return len(chosen)
 
 

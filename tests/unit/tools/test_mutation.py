@@ -29,9 +29,10 @@ def session(tmp_path: Path) -> Path:
         ("tasks.py", f"core/{name}", 0, row, 4, f"{row}-{name}") for row in range(20) for name in ("AddNot", "NumberReplacer")
     ]
     rows += [("tasks.py", "core/ReplaceBinaryOperator_BitOr_Add", 0, row, 9, f"{row}-type") for row in range(10)]
-    with contextlib.closing(sqlite3.connect(path)) as database, database:
+    with contextlib.closing(sqlite3.connect(path)) as database:
         database.executescript(_TABLES)
         database.executemany("INSERT INTO mutation_specs VALUES (?, ?, ?, ?, ?, ?)", rows)
+        database.commit()
     return path
 
 
@@ -57,11 +58,12 @@ def test_all_are_tried_but_those_of_annotations(session: Path) -> None:
 
 
 def test_what_no_test_noticed_is_shown(session: Path) -> None:
-    with contextlib.closing(sqlite3.connect(session)) as database, database:
+    with contextlib.closing(sqlite3.connect(session)) as database:
         results = [
             ("NORMAL", "", "SURVIVED", _DIFF, "3-AddNot"),
             ("NORMAL", "", "KILLED", _DIFF, "4-AddNot"),
             ("SKIPPED", None, None, None, "5-AddNot"),
         ]
         database.executemany("INSERT INTO work_results VALUES (?, ?, ?, ?, ?)", results)
+        database.commit()
     assert mutation.survivors(session) == (2, ["tasks.py:3: core/AddNot\n  -    if ready:\n  +    if not ready:"])

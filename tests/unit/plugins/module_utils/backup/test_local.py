@@ -83,7 +83,7 @@ def test_the_newest_alone_is_verified_where_that_is_asked_for(backups):
         {"hotadd": {"device_folder": "/dev/disk/by-id"}},
         {"content": False},
     ],
-    ids=lambda given: "".join(given),
+    ids="".join,
 )
 def test_what_is_for_a_vm_is_refused_for_files(backups, tmp_path, given):
     with pytest.raises(InvalidOption, match=f"The option {''.join(given)} is for a VM") as raised:
