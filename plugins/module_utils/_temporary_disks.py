@@ -266,7 +266,7 @@ class Attachments:
         :param vm: instance UUID of the VM that it is for.
         :param what: it is, for messages.
         :raises NotAttached: it is not there after all.
-        :raises Fault: vCenter refuses; there is no file then.
+        :raises Fault: vCenter refuses; there is no file then, or it is detached by ``end``.
         """
         mark = self._mark(new.file, vm, written=True)
         with self._attached(
@@ -368,9 +368,11 @@ class Attachments:
             self._ours[slot] = mark
             try:
                 self._change(deadline, add=[change], config=config)
-            except Fault:
-                # Refused as a whole: there is no disk and no mark.
-                self._forget([slot])
+            except Fault as fault:
+                # Refused as a whole: there is no disk and no mark. Of one that was to be made ``end`` makes sure of it,
+                # since its file would go next.
+                if not mark.written or fault.fault == _PLACE_TAKEN:
+                    self._forget([slot])
                 raise
             known = proxies.read(self._session, self._moid)
             made = next((disk for disk in known.disks if disk.slot == slot and disk.mode == mark.mode), None)

@@ -155,6 +155,13 @@ def test_a_disk_that_vcenter_does_not_make_changes_nothing(web, fault):
     assert web.content() == web.kept
 
 
+def test_a_disk_that_vcenter_has_made_although_it_says_that_it_failed_goes(web):
+    web.sim.inject(method="ReconfigVM_Task", do="task-fault-after", fault="GenericVmConfigFault")
+    ran = web.try_restore(**web.asked)
+    assert (ran.error.error_code, ran.result["into"]["warnings"]) == ("generic_vm_config_fault", [])
+    assert_nothing_is_left(web)
+
+
 def test_a_disk_that_does_not_show_is_removed(web, monkeypatch):
     monkeypatch.setattr(writers, "SECONDS_TO_SHOW", 0.2)
     web.sim.patch_vm(PROXY, devices="")
