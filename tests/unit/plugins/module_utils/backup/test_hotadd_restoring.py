@@ -162,6 +162,19 @@ def test_a_disk_that_vcenter_has_made_although_it_says_that_it_failed_goes(web):
     assert_nothing_is_left(web)
 
 
+@pytest.mark.parametrize("moment", [1, 2])
+@pytest.mark.parametrize("lost", ["drop", "drop-after"])
+def test_a_call_that_nobody_answers_leaves_nothing(web, moment, lost):
+    web.sim.inject(method="ReconfigVM_Task", nth=moment, do=lost)
+    ran = web.try_restore(**web.asked)
+    if ran.error is None:
+        assert web.content() == web.kept
+    assert_nothing_is_left(web)
+    web.restore(**web.asked)
+    assert web.content() == web.kept
+    assert_nothing_is_left(web)
+
+
 def test_a_disk_that_does_not_show_is_removed(web, monkeypatch):
     monkeypatch.setattr(writers, "SECONDS_TO_SHOW", 0.2)
     web.sim.patch_vm(PROXY, devices="")
