@@ -23,6 +23,7 @@ import threading
 import time
 import typing as t
 
+from . import _signals
 from ._connector import tasks
 from ._errors import Fault, StillRunning, VforgeError
 from ._files import parsed
@@ -408,7 +409,7 @@ class Attachments:
             _carry_out(self._session, start, deadline)
         except Fault:
             raise
-        except VforgeError:
+        except BaseException:
             self._unsure = True
             raise
 
@@ -458,7 +459,10 @@ def _carry_out(session: Session, start: t.Callable[[], t.Any], deadline: float) 
     pause = tasks.Backoff(deadline, first=0.25)
     while True:
         try:
-            _wait(session, session.retrying(start), deadline)
+            # A signal waits for the answer: until then nobody could tell whether there will be such a task.
+            with _signals.held_back(session.stub.connections.break_off):
+                task = session.retrying(start)
+            _wait(session, task, deadline)
             return
         except Fault as fault:
             if fault.fault != "TaskInProgress" or not pause.begin():

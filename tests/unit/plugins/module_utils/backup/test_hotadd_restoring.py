@@ -111,6 +111,15 @@ def test_a_device_that_may_be_another_disk_is_not_written(web, monkeypatch, wron
     assert_nothing_is_left(web)
 
 
+def test_a_device_is_in_the_hands_of_the_module_until_it_is_detached(web, monkeypatch):
+    """Else this machine's own LVM or RAID could take what was written for theirs."""
+    device, seen = writers._devices.Device, []
+    close = device.close
+    monkeypatch.setattr(device, "close", lambda opened: seen.append(attached(web)) or close(opened))
+    web.restore(**web.asked)
+    assert seen == [([], {})]
+
+
 def test_a_device_that_loses_what_was_written_changes_no_vm(web, monkeypatch):
     write = writers.images.write_device
 
@@ -229,7 +238,7 @@ def test_a_disk_that_vcenter_names_in_other_words_is_known_by_its_uuid(web, monk
 def test_whenever_a_run_ends_nothing_stays_for_long(web, tmp_path, name, moment):
     module = Forked(web.sim, "vm_restore", tmp_path)
     asked = {"vm": "web-1", "into": {"name": "web-1"}, "repository": str(web.repository), **web.asked}
-    rule = {"method": "ReconfigVM_Task", "nth": moment, "do": "signal", "signal": name, "delay_ms": 50}
+    rule = {"method": "ReconfigVM_Task", "nth": moment, "do": "signal", "signal": name, "delay_ms": 500}
     ended = module.run(asked, rule=rule)
     web.sim.clear()
     if name == "KILL":
