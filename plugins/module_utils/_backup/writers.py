@@ -207,11 +207,11 @@ class DeviceWriter:
             with (
                 # Held until the disk is detached: what was written has LVM, RAID and partitions, which this machine's
                 # own services would take for theirs.
-                contextlib.ExitStack() as held,
+                contextlib.ExitStack() as afterwards,
                 attachments.made(new, job.target.instance_uuid, what, job.task.deadline) as attached,
             ):
                 device = self._opened(attached, what)
-                held.callback(device.close)
+                afterwards.callback(device.close)
                 self._write(disk, source, device, what)
         finally:
             for why in attachments.end().values():
