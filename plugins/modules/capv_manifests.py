@@ -399,7 +399,7 @@ notes:
   - What is written is held against the schemas of cluster-api 1.14.2, of
     cluster-api-provider-vsphere (main branch of August 2026, which serves both versions) and of
     Argo CD 3.6.1, and a real API server takes it in a strict dry run. Controllers of Cluster API
-    1.14.2 and CAPV 1.14.0 have made machines of it on the simulated vCenter.
+    1.14.2 and CAPV 1.14.0 have made machines of it on the simulated vCenter, and Argo CD 3.6.1 has taken it from Git.
   - Needs Argo CD 3.2 or later, whose Applications can retry with the newest commit.
 seealso:
   - name: Role vforge.vsphere.capv_cluster

@@ -25,6 +25,7 @@ from gate.definitions import documents
 from gate.kube import Document, Kube, Objects, conditions
 from gate.play import Played, Player
 from gate.programs import PATIENCE, free_port
+from gate.sealing import SEAL, unsealed
 from gate.servers import Etcd
 from gate.workload import INFRASTRUCTURE, VERSION, Workload
 
@@ -36,15 +37,6 @@ _NAME, _SPACE = "gm", "gate-machines"
 _FOLDER, _NODES = "gm-nodes", "/DC0/vm/gm-templates"
 _OLD, _NEW = f"gm-node-{VERSION}", "gm-node-next"
 _WAVE = "argocd.argoproj.io/sync-wave"
-
-# Stands for kubeseal: what it prints can be read again.
-_SEAL = """
-import sys, yaml
-secret = yaml.safe_load(sys.stdin)
-sealed = {"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret", "metadata": secret["metadata"]}
-sealed["spec"] = {"encryptedData": {key: value.encode().hex() for key, value in secret["stringData"].items()}}
-print(yaml.safe_dump(sealed))
-"""
 
 
 @dataclasses.dataclass
@@ -260,13 +252,12 @@ def test_the_role_registers_a_login_that_logs_in(story: Story, folder: Path, wor
     """Out of the Secret that Cluster API keeps it makes one that Argo CD reads; the API server knows the certificate in it."""
     tree, seal = folder / "machines-sealed", folder / "seal-machines.py"
     subprocess.run(["git", "init", "--quiet", str(tree)], check=True)
-    seal.write_text(_SEAL, encoding="utf-8")
+    seal.write_text(SEAL, encoding="utf-8")
     credentials = {"command": [sys.executable, str(seal)], "username": "capv", "password": "a-secret-of-capv"}
     given = {"path": str(tree), "credentials": credentials}
     played = story.cluster(**given)
     assert "PRIVATE KEY" not in played.output
-    data = documents(tree / "management" / _NAME / "registration.yaml")[0]["spec"]["encryptedData"]
-    login = {key: bytes.fromhex(value).decode() for key, value in data.items()}
+    login = unsealed(documents(tree / "management" / _NAME / "registration.yaml")[0])
     assert login["server"] == f"https://127.0.0.1:{story.port}"
     config = _kubeconfig(folder / "registered.kubeconfig", login["server"], json.loads(login["config"])["tlsClientConfig"])
     assert set(Kube(config).list("v1", "Node")) == set(workload.kube.list("v1", "Node"))

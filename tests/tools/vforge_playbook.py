@@ -101,6 +101,7 @@ class _Server:
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._owner = os.getpid()
+        self._plugins = _plugins(env)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST)
         with theirs:
@@ -111,14 +112,20 @@ class _Server:
                 stdin=subprocess.DEVNULL,
             )
 
-    @property
-    def usable(self) -> bool:
-        """Whether it runs, and this process has started it: a fork of that one must not use it beside it."""
-        return self._owner == os.getpid() and self._process.poll() is None
+    def serves(self, env: Mapping[str, str]) -> bool:
+        """Whether it runs, looks for plugins where this environment says, and was started by this very process: a fork of that
+        one must not use it beside it.
+        """
+        return self._owner == os.getpid() and self._plugins == _plugins(env) and self._process.poll() is None
 
     def ask(self, request: bytes, files: list[int]) -> None:
         """Have it start a play."""
         socket.send_fds(self._socket, [request], files)
+
+
+def _plugins(env: Mapping[str, str]) -> dict[str, str]:
+    """The settings that are read once, when ansible-core is loaded, and not for each play."""
+    return {name: value for name, value in env.items() if name.startswith("ANSIBLE_") and name.endswith("_PLUGINS")}
 
 
 _servers: list[_Server] = []
@@ -126,9 +133,9 @@ _starting = threading.Lock()
 
 
 def _server(env: Mapping[str, str]) -> _Server:
-    """That of this process, started with the first call. env: its own environment, which no play has."""
+    """That of this process, started with the first call, and another one for other folders of plugins."""
     with _starting:
-        if not _servers or not _servers[0].usable:
+        if not _servers or not _servers[0].serves(env):
             _servers[:] = [_Server(env)]
         return _servers[0]
 

@@ -92,6 +92,12 @@ class Kube:
             body={"status": status}, name=name, namespace=namespace, content_type="application/merge-patch+json"
         )
 
+    def patch(self, api_version: str, kind: str, name: str, namespace: str, change: Document) -> None:
+        """Change a part of an object."""
+        self.resource(api_version, kind).patch(
+            body=change, name=name, namespace=namespace, content_type="application/merge-patch+json"
+        )
+
     def delete(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> None:
         """Have one object removed."""
         self.resource(api_version, kind).delete(name=name, namespace=namespace)
@@ -100,7 +106,7 @@ class Kube:
         self,
         api_version: str,
         kind: str,
-        namespace: str,
+        namespace: str | None,
         reached: Callable[[Objects], bool],
         what: str,
         seconds: float = PATIENCE,
@@ -151,5 +157,8 @@ def _states(found: Objects) -> str:
             for each in status.get("conditions") or []
             if each.get("status") != "True"
         ]
-        lines.append(f"{item['kind']} {name} {status.get('phase', '')} {'; '.join(wrong)}"[:1500])
+        operation = status.get("operationState") or {}
+        states = (status.get("phase"), (status.get("sync") or {}).get("status"), (status.get("health") or {}).get("status"))
+        said = " ".join(filter(None, (*states, operation.get("phase"), operation.get("message"))))
+        lines.append(f"{item['kind']} {name} {said} {'; '.join(wrong)}"[:1500])
     return "\n".join(lines) or "there is none"

@@ -69,13 +69,14 @@ class Authority:
         """Its own certificate."""
         return self.certificate.read_bytes()
 
-    def issue(self, name: str, organization: str = "", folder: Path | None = None) -> Pair:
+    def issue(self, name: str, organization: str = "", folder: Path | None = None, *, expired: bool = False) -> Pair:
         """A certificate for a client or for a server on the loopback interface.
 
         name: its common name, and the name of its files; organization: for clients, their group.
+        expired: whether it is out of date.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.now(datetime.UTC)
+        now = datetime.datetime.now(datetime.UTC) - (2 * _DAY if expired else datetime.timedelta())
         alternatives: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(LOOPBACK))]
         builder = (
             x509.CertificateBuilder()

@@ -20,7 +20,7 @@ from devtools import processes
 from .pki import LOOPBACK
 
 # Seconds. Far more than anything takes, for machines that do other things as well.
-PATIENCE = 300.0
+PATIENCE = 900.0
 _PAUSE = 0.2
 
 

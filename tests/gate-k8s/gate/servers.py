@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Kubernetes without nodes and controllers: etcd and an API server."""
+"""Kubernetes without nodes: etcd, an API server, and of its controllers the garbage collector."""
 
 from __future__ import annotations
 
@@ -71,3 +71,12 @@ class ApiServer(Program):
         path.touch(mode=0o600)
         path.write_text(json.dumps(config), encoding="utf-8")
         return path
+
+
+class GarbageCollector(Program):
+    """Removes what has no owner any more, and what is removed in the foreground when nothing that it owns is left."""
+
+    def __init__(self, binaries: Path, folder: Path, kubeconfig: Path) -> None:
+        command: list[str | Path] = [binaries / "garbage-collector", "--kubeconfig", kubeconfig]
+        # It says nothing of how far it is. What waits for it is removed when it is.
+        super().__init__(command, folder / "logs" / "garbage-collector.log", lambda: True)

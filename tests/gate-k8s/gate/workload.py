@@ -53,7 +53,8 @@ class Workload:
         found = self.management.wait("v1", "Secret", self.namespace, lambda all_: secret in all_, f"the Secret {secret}")
         data = found[secret]["data"]
         pem = base64.b64decode(data["tls.crt"]), base64.b64decode(data["tls.key"])
-        self._server = ApiServer(self._binaries, self._folder, self._etcd, Authority(self._folder, pem), self.name, self._port)
+        self.authority = Authority(self._folder, pem)
+        self._server = ApiServer(self._binaries, self._folder, self._etcd, self.authority, self.name, self._port)
         try:
             self.kube = Kube(self._server.kubeconfig)
             self._kubeadm()

@@ -33,6 +33,7 @@ _VERSIONS = (f"-X {_STAMP}.gitVersion={_KUBERNETES}", f"-X {_STAMP}.gitMajor=1",
 
 _CLUSTER_API = "sigs.k8s.io/cluster-api"
 _CAPV = "sigs.k8s.io/cluster-api-provider-vsphere"
+_ARGO_CD = "github.com/argoproj/argo-cd/v3"
 
 
 @dataclass(frozen=True)
@@ -40,40 +41,56 @@ class Module:
     """A module of Go of the lane.
 
     name: its folder in the lane. programs: what is built of it, by names, from which packages.
-    source, manifests: a module that it requires, and its folders whose files are kept in ``manifests``, beside the programs.
+    source, manifests: a module that it requires, and what of it is kept in ``manifests``, beside the programs: its folders with
+    YAML, and scripts.
+    toolchain: the release of Go that it asks for, where that is a newer one; Go gets it as it gets a module.
     """
 
     name: str
     programs: dict[str, str]
     source: str = ""
     manifests: tuple[str, ...] = ()
+    toolchain: str = "local"
 
     def build(self, go: Go) -> Build:
         """All its programs. Minutes of processor time, so only this lane asks for it."""
         folder = _LANE / self.name
         log = layout.LOGS / f"k8s-{self.name}.log"
+        env = {**go.env(), "CGO_ENABLED": "0", "GOTOOLCHAIN": self.toolchain}
 
         def make(target: Path) -> None:
             for program, package in self.programs.items():
                 command: list[str | Path] = [go.tool("go"), "build", "-trimpath", "-p", "2", "-o", target / program]
                 command += ["-ldflags", " ".join(("-s", "-w", *_VERSIONS)), package]
-                processes.check(command, log, cwd=folder, env={**go.env(), "CGO_ENABLED": "0"})
+                processes.check(command, log, cwd=folder, env=env)
             if self.source:
                 ask: list[str | Path] = [go.tool("go"), "list", "-m", "-f", "{{.Dir}}", self.source]
-                self._keep(Path(processes.check(ask, log, cwd=folder, env=go.env()).strip()), target / "manifests")
+                self._keep(Path(processes.check(ask, log, cwd=folder, env=env).strip()), target / "manifests")
 
-        return Build(f"k8s-{self.name}", (go.version, *_VERSIONS, *self.manifests, *sorted(folder.iterdir())), make)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return Build(f"k8s-{self.name}", (go.version, self.toolchain, *_VERSIONS, *self.manifests, *files), make)
 
     def _keep(self, source: Path, target: Path) -> None:
         """Copy the manifests, without the modes of Go's module cache, which cannot be removed."""
         for where in self.manifests:
-            (target / where).mkdir(parents=True)
-            for manifest in sorted((source / where).glob("*.yaml")):
-                (target / where / manifest.name).write_bytes(manifest.read_bytes())
+            files = sorted((source / where).glob("*.yaml")) or [source / where]
+            for file in files:
+                kept = target / file.relative_to(source)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_bytes(file.read_bytes())
+                if file.suffix == ".sh":
+                    kept.chmod(0o755)
 
 
 _MODULES = (
-    Module("server", {"etcd": "go.etcd.io/etcd/server/v3", "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver"}),
+    Module(
+        "server",
+        {
+            "etcd": "go.etcd.io/etcd/server/v3",
+            "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+            "garbage-collector": "./garbage-collector",
+        },
+    ),
     Module(
         "cluster-api",
         {
@@ -89,6 +106,7 @@ _MODULES = (
         ),
     ),
     Module("capv", {"capv": _CAPV}, _CAPV, ("config/default/crd/bases", "config/govmomi/webhook")),
+    Module("argocd", {"argocd": "."}, _ARGO_CD, ("manifests/crds", "hack/git-verify-wrapper.sh"), "go1.27.3"),
 )
 
 

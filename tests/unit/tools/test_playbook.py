@@ -62,3 +62,14 @@ def test_a_play_is_a_process_in_a_session_of_its_own_that_can_be_killed(tmp_path
         os.killpg(playbook.pid, signal.SIGKILL)
         playbook.communicate()
     assert playbook.poll() == -signal.SIGKILL
+
+
+def test_each_play_has_the_plugins_that_its_environment_names(folder, tmp_path):
+    for word in ("one", "two"):
+        plugins = tmp_path / f"plugins-{word}"
+        plugins.mkdir()
+        filters = f'class FilterModule:\n    def filters(self):\n        return {{"named": lambda _value: "{word}"}}\n'
+        (plugins / "named.py").write_text(filters, encoding="utf-8")
+        there = folder(word, {"assert": {"that": [f"(1 | named) == '{word}'"]}})
+        code, output = run_playbook("play.json", cwd=there, env={**environment(there), "ANSIBLE_FILTER_PLUGINS": str(plugins)})
+        assert code == 0, output
