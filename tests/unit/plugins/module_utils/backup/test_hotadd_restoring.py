@@ -171,6 +171,17 @@ def test_a_disk_that_vcenter_has_made_although_it_says_that_it_failed_goes(web):
     assert_nothing_is_left(web)
 
 
+def test_a_disk_that_is_not_written_in_time_goes_all_the_same(web, monkeypatch):
+    def late(_source, _device, _deadline, go_on):
+        go_on.__self__._job.task.deadline = 0.0
+        go_on()
+
+    monkeypatch.setattr(writers.images, "write_device", late)
+    ran = web.try_restore(**web.asked)
+    assert (ran.error.error_code, ran.result["into"]["warnings"]) == ("timeout", [])
+    assert_nothing_is_left(web)
+
+
 @pytest.mark.parametrize("moment", [1, 2])
 @pytest.mark.parametrize("lost", ["drop", "drop-after"])
 def test_a_call_that_nobody_answers_leaves_nothing(web, moment, lost):
