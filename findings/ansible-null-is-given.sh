@@ -6,9 +6,9 @@
 # ansible-core 2.19.14.
 #
 # Guess: an option that is null is one that is not given, as `default(none)` is often meant.
-# Seen:  it is given. A null counts against mutually_exclusive and satisfies required_one_of; for a text that is required it passes
-#        as "", for a text that has a default it is "" and not the default, and in a list of texts it is "" as well; with choices, and
-#        for an int that has a default, the task fails. Only an option that is none of these has no value then.
+# Seen:  it is given. A null counts against mutually_exclusive; for a text that has a default it is "" and not the default, and in a
+#        list of texts it is "" as well; with choices, and for an int that has a default, the task fails. Only an option that is none
+#        of these has no value then.
 set -euo pipefail
 
 work=$(mktemp -d)
@@ -26,31 +26,29 @@ module = AnsibleModule(
     {
         "name": {"type": "str"},
         "moid": {"type": "str"},
-        "folder": {"type": "str", "required": True},
         "disk": {"type": "str", "default": "thin"},
         "power": {"type": "str", "choices": ["on", "off"]},
         "cpus": {"type": "int", "default": 2},
         "tags": {"type": "list", "elements": "str"},
     },
     mutually_exclusive=[["name", "moid"]],
-    required_one_of=[["name", "moid"]],
 )
-module.exit_json(told={name: repr(module.params[name]) for name in ("name", "folder", "disk", "tags")})
+module.exit_json(told={name: repr(module.params[name]) for name in ("name", "disk", "tags")})
 MODULE
 cat > play.yml <<'YAML'
 - hosts: localhost
   gather_facts: false
   tasks:
-    - find: {name: null, folder: null, disk: null, tags: [one, null]}
+    - find: {name: null, disk: null, tags: [one, null]}
       register: passed
     - ansible.builtin.debug: {msg: "passed: {{ passed.told.values() | join(', ') }}"}
-    - find: {folder: vms, name: web, moid: null}
+    - find: {name: web, moid: null}
       register: exclusive
       ignore_errors: true
-    - find: {folder: vms, name: web, power: null}
+    - find: {name: web, power: null}
       register: choices
       ignore_errors: true
-    - find: {folder: vms, name: web, cpus: null}
+    - find: {name: web, cpus: null}
       register: number
       ignore_errors: true
     - ansible.builtin.debug: {msg: "refused: {{ item }}"}
@@ -58,7 +56,7 @@ cat > play.yml <<'YAML'
       loop_control: {label: refused}
 YAML
 ANSIBLE_HOME="$work/home" ANSIBLE_NOCOLOR=1 venv/bin/ansible-playbook play.yml >log 2>&1 || { cat log; exit 1; }
-grep -F "passed: None, '', '', ['one', '']" log
+grep -F "passed: None, '', ['one', '']" log
 grep -F 'refused: parameters are mutually exclusive: name|moid' log
 grep -F 'refused: value of power must be one of: on, off, got: None' log
 grep -F "refused: argument 'cpus' is of type NoneType" log

@@ -126,7 +126,8 @@ def change_power(task: Task[t.Any], items: t.Iterable[V], step: str, noun: str) 
     start, done, power_state = _POWER[step]
 
     def note(item: V, outcome: Outcome) -> None:
-        is_so = fault_of(outcome.error) == "InvalidPowerState"
+        # Other faults of this name are refusals, such as of a VM that somebody has suspended.
+        is_so = isinstance(outcome.error, Fault) and outcome.error.details.get("existing_state") == power_state
         if outcome.error is not None and not is_so:
             item.fail(outcome.error)
             return

@@ -199,7 +199,9 @@ def _is_host_of(host: str, name: str) -> bool:
     add a domain or a UUID to it.
     """
     host, name = host.casefold(), name.casefold()
-    return host == name or host.startswith(f"{name}.") or bool(_UUID.fullmatch(host.removeprefix(f"{name}_")))
+    if host == name or host.startswith(f"{name}."):
+        return True
+    return host.startswith(f"{name}_") and bool(_UUID.fullmatch(host, len(name) + 1))
 
 
 def _address_of(name: object, text: object) -> str:

@@ -81,8 +81,12 @@ class Playbook:
         return self
 
     def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: types.TracebackType | None
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: types.TracebackType | None
     ) -> None:
+        if kind is not None and self.poll() is None:
+            # Nobody waits for what it would still do.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         self._output.close()
         self.wait()
         self._lines.close()
@@ -150,23 +154,29 @@ def _serve(requests: socket.socket) -> None:
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # Ctrl-C ends the tests, and this process with them.
+    interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         request, files, _flags, _address = socket.recv_fds(requests, _MOST, 2)
         if not request:
             return
         if os.fork() == 0:
             requests.close()
-            _keep(json.loads(request), *files)
+            _keep(json.loads(request), interrupted, *files)
             return
         for file in files:
             os.close(file)
 
 
-def _keep(asked: dict[str, Any], status: int, output: int) -> None:
-    """Start a play, and say how it ended."""
+def _keep(asked: dict[str, Any], interrupted: Any, status: int, output: int) -> None:
+    """Start a play, and say how it ended.
+
+    interrupted: what a play does at SIGINT.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGINT, interrupted)
         _play(status, output, **asked)
     os.close(output)
     _pid, code = os.waitpid(child, 0)

@@ -47,7 +47,7 @@ PATTERN = re.compile(r"[*?[\\]")
 _THUMBPRINT = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){19}")
 
 # A name or an address, with a port where that is not 443.
-_SERVER = re.compile(r"([^][:/@\s]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_SERVER = re.compile(r"([^][:/@\s]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
 HTTPS = 443
 
 # RFC 1123, each label of it.
@@ -291,7 +291,8 @@ def _check_control_planes(replicas: int) -> None:
 
 
 def _server(text: str) -> str:
-    if not _SERVER.fullmatch(text):
+    found = _SERVER.fullmatch(text)
+    if found is None or not 1 <= int(found["port"] or HTTPS) <= 65535:
         raise InvalidOption(
             "vcenter.server is no name or address of a server.",
             hint="Write the name alone, such as vcenter.example.com, without https://; an IPv6 address in brackets.",

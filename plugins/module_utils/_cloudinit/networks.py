@@ -393,10 +393,8 @@ def _match(name: str, device: dict[str, t.Any], where: str) -> list[str]:
 def _links(network: t.Mapping[str, t.Any], where: str) -> list[str]:
     """Names of devices that others are made of, which must be in the same network."""
     names = {str(name) for kind in (*_DEVICES, *_MORE_DEVICES) for name in network.get(kind) or {}}
-    cards = [
-        (str(name), device["set-name"]) for name, device in (network.get("ethernets") or {}).items() if "set-name" in device
-    ]
-    renamed = {name: called for name, called in cards if called != name}
+    cards = {str(name): device.get("set-name") for name, device in (network.get("ethernets") or {}).items()}
+    renamed = {name: called for name, called in cards.items() if called is not None and called != name}
     warnings = []
     for kind, key in _NEEDED.items():
         for name, device in (network.get(kind) or {}).items():

@@ -130,6 +130,8 @@ def _facts(fault: t.Any) -> dict[str, t.Any]:
         return {"privilege": fault.privilegeId, "object": _moid(_denied(fault))}
     if isinstance(fault, vmodl.fault.InvalidArgument):
         return {"invalid_property": fault.invalidProperty}
+    if isinstance(fault, vim.fault.InvalidPowerState) and fault.existingState:
+        return {"existing_state": str(fault.existingState)}
     if isinstance(fault, vim.fault.TaskInProgress):
         return {"task": _moid(fault.task)}
     if isinstance(fault, vmodl.fault.ManagedObjectNotFound):

@@ -728,7 +728,7 @@ def _exactly_one(lookup: _Lookup, found: list[t.Any], selector: Selector, scope:
     wanted = names.unescape(selector.name) if selector.name else (names.split(selector.path or "") or [""])[-1]
     close = lookup.nearest(wanted) if wanted else []
     hint = f"Nearest names: {names.listing(close)}." if close else "Check the spelling, and that this user may see the VM."
-    if lookup.has_vapps():
+    if wanted and lookup.has_vapps():
         hint += f" {_IN_NESTED_VAPPS}"
     raise NotFound(
         f"No VM with the {selector} was found in {scope}.",

@@ -17,7 +17,7 @@ def _is_path(text: str) -> bool:
     """Whether a text may be the path of a program, of Linux or of Windows; vSphere wants a whole one
     (API reference, GuestProgramSpec).
     """
-    return text.startswith("/") or "\\" in text
+    return text.startswith("/") or "\\" in text or text[1:3] == ":/"
 
 
 @dataclasses.dataclass(frozen=True)

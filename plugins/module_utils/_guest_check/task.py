@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 import typing as t
 
 from .._connector.find import TO_ANCESTORS, find_vm, unreadable
@@ -71,8 +70,9 @@ def run(session: Session, options: CheckOptions, *, check: bool) -> dict[str, t.
 def _ask(task: Task[GuestItem], item: GuestItem, ref: t.Any, options: CheckOptions) -> None:
     if not item.vm.powered_on:
         raise GuestError("guest_powered_off", f"{item.title} is not powered on.", hint="Power it on and let its guest start.")
-    if not item.answers and wait_for_tools(task.session, [ref], task.deadline, "guests answer"):
-        if time.monotonic() < task.deadline:
+    gone: set[str] = set()
+    if not item.answers and wait_for_tools(task.session, [ref], task.deadline, "guests answer", gone):
+        if gone:
             raise NotFound(f"{item.title} was removed while its guest was waited for.")
         raise TimedOut(
             f"VMware Tools in {item.title} did not answer within {options.timeout} s.",

@@ -357,14 +357,21 @@ def tools_ready(values: t.Mapping[str, t.Any]) -> bool:
     return values.get(READY[0]) == "guestToolsRunning" and values.get(READY[1]) is not False
 
 
-def wait_for_tools(session: Session, refs: t.Sequence[t.Any], deadline: float, what: str) -> set[str]:
+def wait_for_tools(
+    session: Session,
+    refs: t.Sequence[t.Any],
+    deadline: float,
+    what: str,
+    gone: set[str] | None = None,
+) -> set[str]:
     """Wait until the guests of all these VMs can be worked in, with one filter for all.
 
     :param deadline: of ``time.monotonic()``.
     :param what: for the progress: "3 of 5 " and this.
+    :param gone: gets the moids of those that were removed meanwhile.
     :returns: the moids of those that cannot be at the deadline, or that were removed meanwhile.
     """
-    gone: set[str] = set()
+    gone = set() if gone is None else gone
 
     def answers(update: Update) -> bool:
         if update.gone:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,19 @@ def test_each_play_has_the_plugins_that_its_environment_names(folder, tmp_path):
         there = folder(word, {"assert": {"that": [f"(1 | named) == '{word}'"]}})
         code, output = run_playbook("play.json", cwd=there, env={**environment(there), "ANSIBLE_FILTER_PLUGINS": str(plugins)})
         assert code == 0, output
+
+
+def test_ctrl_c_ends_a_play_and_the_test(tmp_path):
+    os.mkfifo(tmp_path / "play.json")
+    playbook = Playbook("play.json", cwd=tmp_path, env=environment(tmp_path))
+    # Who waits for the play to end gets the signal as well.
+    waiting = int(Path(f"/proc/{playbook.pid}/stat").read_text(encoding="utf-8").split()[3])
+
+    def ctrl_c():
+        with playbook:
+            os.kill(waiting, signal.SIGINT)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ctrl_c()
+    assert playbook.poll() == -signal.SIGKILL

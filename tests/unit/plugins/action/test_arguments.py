@@ -36,12 +36,10 @@ class Connection(Local):
 @pytest.fixture
 def play(shared_sim, tmp_path):
     """A function that runs tasks against a simulator, and returns their results."""
-    (tmp_path / "connection").mkdir()
-    (tmp_path / "connection" / "elsewhere.py").write_text(_ELSEWHERE, encoding="utf-8")
-    usual = {
-        **environment(tmp_path, shared_sim),
-        "ANSIBLE_CONNECTION_PLUGINS": str(tmp_path / "connection"),
-    }
+    # Beside the playbook, where Ansible looks for it.
+    (tmp_path / "connection_plugins").mkdir()
+    (tmp_path / "connection_plugins" / "elsewhere.py").write_text(_ELSEWHERE, encoding="utf-8")
+    usual = environment(tmp_path, shared_sim)
 
     def run(*tasks, variables=None, **more_environment):
         names = [f"done_{number}" for number in range(len(tasks))]

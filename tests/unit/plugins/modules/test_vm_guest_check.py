@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import concurrent.futures
 import pathlib
+import threading
 import uuid
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins import modules
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure
+from ansible_collections.vforge.vsphere.plugins.module_utils._guest_check import task
+from ansible_collections.vforge.vsphere.plugins.module_utils._guest_check.model import CheckOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import guest as guests
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
 
 _PATH = str(pathlib.Path(next(iter(modules.__path__))).parents[4])
@@ -62,18 +68,39 @@ def test_a_guest_that_starts_late_is_waited_for_and_one_that_does_not_is_told(gu
 
 def test_a_vm_that_is_removed_while_it_is_waited_for_is_not_called_late(guest, shared_sim):
     shared_sim.patch_vm(guest.name, tools="notRunning")
+    over = threading.Event()
 
     def remove():
-        while not shared_sim.called("WaitForUpdatesEx", 1):
+        while not shared_sim.called("WaitForUpdatesEx", 1) and not over.is_set():
             pass  # it has waited a while
         shared_sim.govc("vm.destroy", guest.name)
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         removed = pool.submit(remove)
-        said = guest.run()
+        try:
+            said = guest.run()
+        finally:
+            over.set()
         removed.result()
     assert (said["error_code"], said["vm"]["tools_answer"]) == ("not_found", False)
     assert f"{guest.name} was removed while its guest was waited for." in said["msg"]
+
+
+def test_a_wait_that_ends_before_the_deadline_is_late_all_the_same(guest, shared_sim, monkeypatch):
+    """It ends where no round may begin any more, which is up to a quarter of a second before."""
+    shared_sim.patch_vm(guest.name, tools="notRunning")
+    monkeypatch.setattr(guests, "wait_until", lambda _session, refs, *_args, **_more: {ref._GetMoId() for ref in refs})
+    options = CheckOptions.from_params({"vm": {"name": guest.name}, "exit_codes": [0], "timeout": 600})
+    with session(shared_sim) as opened, pytest.raises(PartialFailure) as caught:
+        task.run(opened, options, check=False)
+    assert caught.value.error_code == "timeout"
+
+
+@pytest.mark.parametrize("program", ["/bin/true", "C:\\Windows\\System32\\whoami.exe", "C:/Windows/System32/whoami.exe"])
+def test_paths_of_linux_and_of_windows_are_paths(program):
+    given = {"vm": {"name": "web"}, "guest_username": "root", "guest_password": "of-a-guest"}
+    options = CheckOptions.from_params({**given, "command": [program], "exit_codes": [0], "timeout": 1})
+    assert options.command == (program,)
 
 
 @pytest.mark.parametrize("command", [["ls -l /srv"], ["ls", "/srv"], [""]])

@@ -59,7 +59,8 @@ def test_the_address_of_another_host_is_refused():
     assert judged(vm, hosts={"db-1": "10.0.0.1"}) == ([], {"web-1": "reported_address_refused"})
     for own in ("web-1", "WEB-1.example.com", "web-1_4211AAAA-0000-1111-2222-333344445555"):
         assert judged(vm, hosts={own: "10.0.0.1"})[1] == {}
-    for other in ("web-1_of_others", "web-11", "web-1-4211aaaa-0000-1111-2222-333344445555"):
+    uuid = "4211aaaa-0000-1111-2222-333344445555"
+    for other in ("web-1_of_others", "web-11", f"web-1-{uuid}", uuid):
         assert judged(vm, hosts={other: "10.0.0.1"}) == ([], {"web-1": "reported_address_refused"})
 
 

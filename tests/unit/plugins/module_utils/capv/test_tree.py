@@ -425,6 +425,7 @@ def test_a_file_that_others_may_write_is_refused(tree):
         ({"vcenter": {"server": "https://vcenter"}}, "without https"),
         ({"vcenter": {"server": "2001:db8::1"}}, "an IPv6 address in brackets"),
         ({"vcenter": {"server": "vcenter.example.com:https"}}, "no name or address of a server"),
+        ({"vcenter": {"server": "vcenter.example.com:70000"}}, "no name or address of a server"),
         ({"vcenter": {"server": "vcenter.example.com:8443"}}, "by port 443 alone"),
         ({"machines": {"template": None}}, "there is no template"),
         ({"machines": {"disk_gib": 40}}, "no effect on linked clones"),

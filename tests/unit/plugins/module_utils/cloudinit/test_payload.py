@@ -126,6 +126,13 @@ def test_what_some_releases_do_not_take_is_warned_of(device, word):
     assert word in data(metadata={"network": {"ethernets": {"n": device}}}).warnings[0]
 
 
+@pytest.mark.parametrize("name", [None, "card"])
+def test_a_card_that_is_not_renamed_is_no_trap_for_a_vlan(name):
+    card = {"match": {"macaddress": "00:50:56:01:02:03"}, "set-name": name}
+    network = {"ethernets": {"card": card}, "vlans": {"v": {"id": 5, "link": "card"}}}
+    assert data(metadata={"network": network}).warnings == ()
+
+
 # User data
 
 

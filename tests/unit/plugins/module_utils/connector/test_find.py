@@ -380,11 +380,20 @@ def test_a_path_that_the_search_index_does_not_know_is_one_all_the_same(known, m
         find_vm(known, Selector(path="/DC1/vm/server-00001"), "DC0")
 
 
-@pytest.mark.parametrize("vapps", [False, True])
-def test_where_there_are_vapps_what_may_hide_in_one_is_said(vapps):
+@pytest.mark.parametrize(
+    ("selector", "vapps", "said"),
+    [(Selector(name="till"), False, False), (Selector(name="till"), True, True), (Selector(moid="vm-9999"), True, False)],
+)
+def test_where_there_are_vapps_what_may_hide_in_one_is_said_of_names(selector, vapps, said):
     with pytest.raises(NotFound) as caught:
-        find._exactly_one(find._Known(vapps=vapps), [], Selector(name="till"), find._EVERYWHERE)
-    assert ("by uuid or moid" in caught.value.hint) is vapps
+        find._exactly_one(find._Known(vapps=vapps), [], selector, find._EVERYWHERE)
+    assert ("by uuid or moid" in caught.value.hint) is said
+
+
+def test_a_uuid_that_nothing_has_costs_one_call(known, shared_sim):
+    shared_sim.reset_calls()
+    error_of(known, Selector(uuid="00000000-1111-2222-3333-444455556666"))
+    assert shared_sim.calls()["by_method"] == {"FindAllByUuid": 1}
 
 
 def test_a_datacenter_costs_one_call_more(known, shared_sim):

@@ -279,6 +279,14 @@ def test_somebody_who_is_faster_at_powering_a_child_on_or_off_is_no_failure(fork
     assert (child["action"], child["changed"], child["power_state"]) == ("unchanged", False, state)
 
 
+def test_a_child_that_is_off_after_a_refusal_to_power_it_on_has_failed(forks):
+    """Of the fault that says that a VM is on already, only the state in it tells the two apart."""
+    forks.run(children=named("web-1", powered_on=False))
+    forks.sim.inject(method="PowerOnVM_Task", name="web-1", do="task-fault", fault="InvalidPowerState")
+    child = forks.attempt(children=named("web-1")).children["web-1"]
+    assert (child["action"], child["error"]["existing_state"], child["power_state"]) == ("failed", "poweredOff", "poweredOff")
+
+
 @pytest.mark.parametrize("state", ["disabled", "enabled"])
 def test_a_parent_is_spared_while_a_child_that_could_not_be_removed_runs_on_its_memory(forks, state):
     forks.run(children=named("web-1"))
