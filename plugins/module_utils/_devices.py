@@ -141,6 +141,7 @@ class Device:
     """
 
     def __init__(self, path: str, what: str, *, write: bool = False) -> None:
+        self.path = path
         self._what = what
         # Of a block device O_EXCL alone asks for it to be in nobody's use (open(2)).
         flags = os.O_RDWR | os.O_EXCL if write else os.O_RDONLY

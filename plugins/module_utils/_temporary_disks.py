@@ -23,6 +23,7 @@ import threading
 import time
 import typing as t
 
+from . import _signals
 from ._connector import tasks
 from ._errors import Fault, StillRunning, VforgeError
 from ._files import parsed
@@ -266,7 +267,7 @@ class Attachments:
         :param vm: instance UUID of the VM that it is for.
         :param what: it is, for messages.
         :raises NotAttached: it is not there after all.
-        :raises Fault: vCenter refuses; there is no file then.
+        :raises Fault: vCenter refuses; there is no file then, or it is detached by ``end``.
         """
         mark = self._mark(new.file, vm, written=True)
         with self._attached(
@@ -368,9 +369,11 @@ class Attachments:
             self._ours[slot] = mark
             try:
                 self._change(deadline, add=[change], config=config)
-            except Fault:
-                # Refused as a whole: there is no disk and no mark.
-                self._forget([slot])
+            except Fault as fault:
+                # Refused as a whole: there is no disk and no mark. Of one that was to be made ``end`` makes sure of it,
+                # since its file would go next.
+                if not mark.written or fault.fault == _PLACE_TAKEN:
+                    self._forget([slot])
                 raise
             known = proxies.read(self._session, self._moid)
             made = next((disk for disk in known.disks if disk.slot == slot and disk.mode == mark.mode), None)
@@ -406,7 +409,7 @@ class Attachments:
             _carry_out(self._session, start, deadline)
         except Fault:
             raise
-        except VforgeError:
+        except BaseException:
             self._unsure = True
             raise
 
@@ -456,7 +459,10 @@ def _carry_out(session: Session, start: t.Callable[[], t.Any], deadline: float) 
     pause = tasks.Backoff(deadline, first=0.25)
     while True:
         try:
-            _wait(session, session.retrying(start), deadline)
+            # A signal waits for the answer: until then nobody could tell whether there will be such a task.
+            with _signals.held_back(session.stub.connections.break_off):
+                task = session.retrying(start)
+            _wait(session, task, deadline)
             return
         except Fault as fault:
             if fault.fault != "TaskInProgress" or not pause.begin():

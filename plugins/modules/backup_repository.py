@@ -22,10 +22,10 @@ description:
     is written into them, with no VM being read, so that it needs no other point. Later backups
     stand on it, and their chains are short. Safe to end at any moment, too. It takes the room of a
     full backup.
-  - A point that is damaged, or stands on one that is, fails the task, and is named. The others are
-    pruned or merged all the same. Such a point does not stand for one that a rule keeps, and
-    neither it is removed nor what it needs, since it can be restored from another copy of the
-    repository. Where that cannot be, remove its folder.
+  - A point that is damaged, or stands on one that is damaged or not there, fails the task, and is
+    named. The others are pruned or merged all the same. Such a point does not stand for one that a
+    rule keeps, and neither it is removed nor what it needs or may need, since it can be restored
+    from another copy of the repository. Where that cannot be, remove its folder.
 options:
   path:
     description:

@@ -63,8 +63,8 @@ def remove(machine: Machine, identifier: str, deadline: float) -> None:
 def heirs_of(machine: Machine, known: Known, point: Point, deadline: float) -> list[Point]:
     """The points that stand on one: there is one at most.
 
-    :raises BackupDamaged: there are several, or one whose manifest is damaged may be among them: with this point it
-        would lose what it can still be restored from.
+    :raises BackupDamaged: there are several, or one may be among them whose manifest is damaged, or that is not there:
+        with this point it would lose what it can still be restored from.
     """
     heirs = [other for other in known.points if point.id in other.backings]
     if len(heirs) > 1:
@@ -81,6 +81,13 @@ def heirs_of(machine: Machine, known: Known, point: Point, deadline: float) -> l
             raise BackupDamaged(
                 f"{name} {'stands' if below else 'may stand'} on {point.id}, and its manifest is damaged.",
                 hint=f"Restore the folder {name} from another copy of the repository, or remove it.",
+                path=machine.at(name),
+            )
+    for name, above in known.lost.items():
+        if point.number < above.number:
+            raise BackupDamaged(
+                f"{name} may stand on {point.id}, and is not there.",
+                hint=f"Restore the folder {name} from another copy of the repository, or remove {above.id}, which needs it.",
                 path=machine.at(name),
             )
     return []

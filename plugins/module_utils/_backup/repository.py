@@ -134,6 +134,12 @@ class Known:
         return found
 
     @property
+    def lost(self) -> dict[str, Point]:
+        """The points that are not there, and are stood on: by their IDs, with the point that stands on each."""
+        there = self._by_id.keys() | self.damaged.keys()
+        return {name: point for point in self.points for name in point.backings - there}
+
+    @property
     def whole(self) -> list[Point]:
         """The points of which nothing is known that keeps them from being restored, the oldest first."""
         return [point for point in self.points if point.id not in self.broken]

@@ -360,16 +360,18 @@ def _remove_left(job: RestoreTask, file: str) -> bool:
     return _delete(job, file)
 
 
-def _delete(job: RestoreTask, file: str) -> bool:
+def _delete(job: RestoreTask, file: str, deadline: float | None = None) -> bool:
     """Delete a disk that belongs to no VM; whether it is gone. What cannot be
     deleted, or of which nobody answers whether it is, stays in the record, and a warning says so.
+
+    :param deadline: where it is another one than that of the task.
     """
     try:
         used = _owners(job, file)
         if not used:
             ref = job.datacenter()
             start = functools.partial(disk_calls.start_delete, job.session, ref, file)
-            importing.run(job.task, job.item, start, "disks deleted", repeatable=True)
+            importing.run(job.task, job.item, start, "disks deleted", repeatable=True, deadline=deadline)
     except VforgeError as error:
         if not isinstance(error, Fault) or error.fault != "FileNotFound":
             job.item.warnings.append(f"{file} could not be deleted: {error} The next restore into this VM deletes it.")
@@ -444,7 +446,8 @@ def _discard(job: RestoreTask, made: Made, error: BaseException) -> None:
     if isinstance(error, Fault) and error.fault == "FileAlreadyExists":
         job.record.forget([made.file])  # somebody else has made it meanwhile
     elif made.proxy and made.file not in job.writer.held:
-        _delete(job, made.file)
+        # A disk that did not come in time is as large as one that did.
+        _delete(job, made.file, max(job.task.deadline, time.monotonic() + importing.SECONDS_TO_CLEAN_UP))
 
 
 def _use(job: RestoreTask, disk: RestoredDisk, made: Made) -> bool:

@@ -204,8 +204,15 @@ class DeviceWriter:
             images.backing_of(source, job.task.deadline, self._go_on)
         begin()
         try:
-            with attachments.made(new, job.target.instance_uuid, what, job.task.deadline) as attached:
-                self._write(disk, source, attached, what)
+            with (
+                # Held until the disk is detached: what was written has LVM, RAID and partitions, which this machine's
+                # own services would take for theirs.
+                contextlib.ExitStack() as afterwards,
+                attachments.made(new, job.target.instance_uuid, what, job.task.deadline) as attached,
+            ):
+                device = self._opened(attached, what)
+                afterwards.callback(device.close)
+                self._write(disk, source, device, what)
         finally:
             for why in attachments.end().values():
                 self.held.add(file)
@@ -220,32 +227,28 @@ class DeviceWriter:
         if time.monotonic() > self._job.task.deadline:
             raise TimedOut("The restore was not made in the time allowed.", hint="Raise timeout.")
 
-    def _write(self, disk: RestoredDisk, source: str, attached: Attached, what: str) -> None:
-        """Write the disk of a point to one that was made a moment ago, and read it back.
+    def _opened(self, attached: Attached, what: str) -> _devices.Device:
+        """The device of a disk that was made a moment ago, for this process alone."""
+        if not attached.uuid:
+            raise NotAttached(f"{what} has no UUID by which it could be found in the guest.", hint="Set transport to import.")
+        until = min(self._job.task.deadline, time.monotonic() + SECONDS_TO_SHOW)
+        path = _devices.wait(self._hotadd.folder, attached.uuid, what, until, self._go_on)
+        return _devices.Device(path, what, write=True)
+
+    def _write(self, disk: RestoredDisk, source: str, device: _devices.Device, what: str) -> None:
+        """Write the disk of a point to a new one, and read it back.
 
         :param source: the image of the point.
-        :raises WrongDisk: what shows under its UUID is another disk; nothing is written then.
+        :raises WrongDisk: the device is another disk; nothing is written then.
         :raises NotRestored: it has something else then.
         """
         job, backup = self._job, disk.place.backup
-        if not attached.uuid:
-            raise NotAttached(f"{what} has no UUID by which it could be found in the guest.", hint="Set transport to import.")
-        until = min(job.task.deadline, time.monotonic() + SECONDS_TO_SHOW)
-        path = _devices.wait(self._hotadd.folder, attached.uuid, what, until, self._go_on)
+        _check_new(device, what, backup.capacity)
         job.session.show_progress(f"writing {what}")
-        with contextlib.closing(_devices.Device(path, what, write=True)) as device:
-            _check_new(device, path, what, backup.capacity)
-            images.write_device(source, path, job.task.deadline, self._go_on)
-            device.forget_cached()
-        self._read_back(disk, path, what)
-
-    def _read_back(self, disk: RestoredDisk, path: str, what: str) -> None:
-        job, backup = self._job, disk.place.backup
+        images.write_device(source, device.path, job.task.deadline, self._go_on)
+        device.forget_cached()
         meter = Meter(f"comparing {what}", backup.capacity, job.session.show_progress)
-        with (
-            job.machine.digests_of(job.point, backup) as digests,
-            contextlib.closing(_devices.Device(path, what)) as device,
-        ):
+        with job.machine.digests_of(job.point, backup) as digests:
 
             def read(offset: int, length: int) -> bytes:
                 self._go_on()
@@ -261,20 +264,20 @@ class DeviceWriter:
             )
 
 
-def _check_new(device: _devices.Device, path: str, what: str, capacity: int) -> None:
+def _check_new(device: _devices.Device, what: str, capacity: int) -> None:
     """Make sure, before the first byte is written, that a disk is the one that was made.
 
     :raises WrongDisk: it has another size, or anything but zeros where disks that are in use have something.
     """
     if device.size != capacity:
         raise WrongDisk(
-            f"{what} has {capacity} bytes, and {path} has {device.size}. Nothing was written to it.",
+            f"{what} has {capacity} bytes, and {device.path} has {device.size}. Nothing was written to it.",
             hint="Look which disk of this machine has that name.",
         )
     for begin in (0, max(0, capacity - BLOCK)):
         if any(device.read(begin, min(BLOCK, capacity))):
             raise WrongDisk(
-                f"{path} should be a new disk for {what}, and is not empty. Nothing was written to it.",
+                f"{device.path} should be a new disk for {what}, and is not empty. Nothing was written to it.",
                 hint="Look which disk of this machine has that name.",
             )
 

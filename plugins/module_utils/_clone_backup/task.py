@@ -270,14 +270,16 @@ def _prune(job: BackupTask) -> None:
 
 
 def _unused(job: BackupTask, old: t.Sequence[OldBackup]) -> list[OldBackup]:
-    """Those whose disks no other VM uses, such as a linked clone that was made of one, or a VM that a disk of one was
+    """Those whose disks no VM uses that stays, such as a linked clone that was made of one, or a VM that a disk of one was
     attached to. The others stay, with a warning. No call where nothing is old.
     """
-    going = [each.backup.moid for each in old]
-    used = users(job.session, going) if going else {}
+    used = users(job.session, [each.backup.moid for each in old]) if old else {}
+    going = set(used)
+    while staying := {moid for moid in going if used[moid].keys() - going}:
+        going -= staying
     free = []
     for each in old:
-        others = [name for moid, name in used.get(each.backup.moid, {}).items() if moid not in going]
+        others = [name for moid, name in used[each.backup.moid].items() if moid not in going]
         if others:
             each.of.warnings.append(
                 f"{each.backup.path} is an old backup of {each.of.title}, and stays since its disks are used by "

@@ -48,7 +48,8 @@ _DETACHED = "vforge.disk.detached"
 # What the host has reported of a file that it has got, and it was what was sent.
 DIGEST, SIZE, NOTHING = "digest", "size", "nothing"
 
-_SECONDS_TO_CLEAN_UP = 300.0
+# Removing what did not come is not cut short by the time of the task.
+SECONDS_TO_CLEAN_UP = 300.0
 _SECONDS_TO_VANISH = 15.0
 
 # A lease through which nothing moves lives for 300 seconds (HttpNfcLeaseInfo.leaseTimeout).
@@ -163,7 +164,7 @@ def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Importe
     source = _Source(new.path, item.title, new.digest)
     host = next(iter(home.hosts))
     # After its time a run may still clean up, twice.
-    seconds = new.timeout + 2 * int(_SECONDS_TO_CLEAN_UP)
+    seconds = new.timeout + 2 * int(SECONDS_TO_CLEAN_UP)
     owner = OwnerMark(mark, uuid.uuid4().hex, Owner.this(), seconds)
     marks = {MARK: mark, _OWNER: owner.as_text()}
     spec = apply.import_spec(name, new.target.datastore, new.capacity, new.adapter, new.provisioning, marks, new.policies)
@@ -350,7 +351,7 @@ def _has_moved(task: Task[t.Any], home: Home, source: str, new: NewDisk) -> bool
     """
     if new.replace or task.session.unreachable():
         return False
-    deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP)
+    deadline = max(task.deadline, time.monotonic() + SECONDS_TO_CLEAN_UP)
     with DatastoreFiles(task.session, home.path, deadline) as files:
         return files.there(new.target) and not files.there(DatastorePath.parse(source, "path"))
 
@@ -378,7 +379,7 @@ def _leaves_no_disk(task: Task[t.Any], item: Item, home: Home, moid: str, new: N
 
 def _delete_detached(task: Task[t.Any], item: Item, home: Home, path: str) -> bool:
     """Delete a disk that belongs to no VM any more; whether it is gone."""
-    deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP)
+    deadline = max(task.deadline, time.monotonic() + SECONDS_TO_CLEAN_UP)
     gone: list[bool] = []
 
     def note(item: Item, outcome: t.Any) -> None:
@@ -398,7 +399,7 @@ def _delete_detached(task: Task[t.Any], item: Item, home: Home, path: str) -> bo
 
 def _destroy(task: Task[t.Any], item: Item, moid: str) -> bool:
     """Remove the VM that was made for the import; whether it is gone."""
-    deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP)
+    deadline = max(task.deadline, time.monotonic() + SECONDS_TO_CLEAN_UP)
     gone: list[bool] = []
 
     def note(item: Item, outcome: t.Any) -> None:
@@ -499,10 +500,19 @@ def _is_of_import(name: str, path: str) -> bool:
     return found is not None and (found[1] is None or directories.is_real_name(found[1]))
 
 
-def run(task: Task[t.Any], item: Item, start: t.Callable[[], t.Any], doing: str, *, repeatable: bool = False) -> None:
+def run(
+    task: Task[t.Any],
+    item: Item,
+    start: t.Callable[[], t.Any],
+    doing: str,
+    *,
+    repeatable: bool = False,
+    deadline: float | None = None,
+) -> None:
     """One call, and the task that it may begin.
 
     :param repeatable: whether a call whose answer was lost may be made again.
+    :param deadline: for what has a time of its own, such as cleaning up.
     :raises VforgeError: why it failed.
     """
     errors: list[VforgeError] = []
@@ -511,6 +521,6 @@ def run(task: Task[t.Any], item: Item, start: t.Callable[[], t.Any], doing: str,
         if outcome.error is not None:
             errors.append(outcome.error)
 
-    task.call([item], lambda _item: start(), doing, note, repeatable=repeatable)
+    task.call([item], lambda _item: start(), doing, note, repeatable=repeatable, deadline=deadline)
     if errors:
         raise errors[0]

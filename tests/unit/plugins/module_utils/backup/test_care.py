@@ -346,6 +346,19 @@ def test_what_a_damaged_point_needs_is_known_from_its_images_or_stays(backups):
     assert care(backups, state="verified")["counts"] == {"verified": 1}
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_what_a_point_that_is_not_there_may_have_needed_stays(backups, check, tmp_path):
+    """It comes back from another copy of the repository, and has to stand on what it stood on."""
+    ids = second_chain(backups)
+    place = os.path.dirname(os.path.dirname(image(backups, 1)))
+    os.rename(os.path.join(place, ids[1]), tmp_path / ids[1])
+    failure = failed(backups, state="pruned", keep_last=1, check=check)
+    assert became(failure) == ["kept", "damaged", "removed", "removed", "kept"]
+    assert f"{ids[1]} may stand on {ids[0]}, and is not there" in failure.result["vms"][0]["points"][0]["error"]["msg"]
+    os.rename(tmp_path / ids[1], os.path.join(place, ids[1]))
+    assert care(backups, state="verified")["counts"] == {"verified": 6 if check else 4}
+
+
 def test_an_image_that_is_damaged_keeps_its_point_and_no_other(backups):
     second_chain(backups)
     flip(image(backups, 1))

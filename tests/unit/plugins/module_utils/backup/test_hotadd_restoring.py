@@ -111,6 +111,15 @@ def test_a_device_that_may_be_another_disk_is_not_written(web, monkeypatch, wron
     assert_nothing_is_left(web)
 
 
+def test_a_device_is_in_the_hands_of_the_module_until_it_is_detached(web, monkeypatch):
+    """Else this machine's own LVM or RAID could take what was written for theirs."""
+    device, seen = writers._devices.Device, []
+    close = device.close
+    monkeypatch.setattr(device, "close", lambda opened: seen.append(attached(web)) or close(opened))
+    web.restore(**web.asked)
+    assert seen == [([], {})]
+
+
 def test_a_device_that_loses_what_was_written_changes_no_vm(web, monkeypatch):
     write = writers.images.write_device
 
@@ -153,6 +162,37 @@ def test_a_disk_that_vcenter_does_not_make_changes_nothing(web, fault):
     assert_nothing_is_left(web)
     web.restore(**web.asked)
     assert web.content() == web.kept
+
+
+def test_a_disk_that_vcenter_has_made_although_it_says_that_it_failed_goes(web):
+    web.sim.inject(method="ReconfigVM_Task", do="task-fault-after", fault="GenericVmConfigFault")
+    ran = web.try_restore(**web.asked)
+    assert (ran.error.error_code, ran.result["into"]["warnings"]) == ("generic_vm_config_fault", [])
+    assert_nothing_is_left(web)
+
+
+def test_a_disk_that_is_not_written_in_time_goes_all_the_same(web, monkeypatch):
+    def late(_source, _device, _deadline, go_on):
+        go_on.__self__._job.task.deadline = 0.0
+        go_on()
+
+    monkeypatch.setattr(writers.images, "write_device", late)
+    ran = web.try_restore(**web.asked)
+    assert (ran.error.error_code, ran.result["into"]["warnings"]) == ("timeout", [])
+    assert_nothing_is_left(web)
+
+
+@pytest.mark.parametrize("moment", [1, 2])
+@pytest.mark.parametrize("lost", ["drop", "drop-after"])
+def test_a_call_that_nobody_answers_leaves_nothing(web, moment, lost):
+    web.sim.inject(method="ReconfigVM_Task", nth=moment, do=lost)
+    ran = web.try_restore(**web.asked)
+    if ran.error is None:
+        assert web.content() == web.kept
+    assert_nothing_is_left(web)
+    web.restore(**web.asked)
+    assert web.content() == web.kept
+    assert_nothing_is_left(web)
 
 
 def test_a_disk_that_does_not_show_is_removed(web, monkeypatch):
@@ -209,7 +249,7 @@ def test_a_disk_that_vcenter_names_in_other_words_is_known_by_its_uuid(web, monk
 def test_whenever_a_run_ends_nothing_stays_for_long(web, tmp_path, name, moment):
     module = Forked(web.sim, "vm_restore", tmp_path)
     asked = {"vm": "web-1", "into": {"name": "web-1"}, "repository": str(web.repository), **web.asked}
-    rule = {"method": "ReconfigVM_Task", "nth": moment, "do": "signal", "signal": name, "delay_ms": 50}
+    rule = {"method": "ReconfigVM_Task", "nth": moment, "do": "signal", "signal": name, "delay_ms": 500}
     ended = module.run(asked, rule=rule)
     web.sim.clear()
     if name == "KILL":
@@ -217,6 +257,7 @@ def test_whenever_a_run_ends_nothing_stays_for_long(web, tmp_path, name, moment)
     else:
         assert ended.result["error_code"] == "interrupted"
         assert attached(web) == ([], {})
+        assert moment == 3 or web.orphans() == []
     web.restore(**web.asked)
     assert web.content() == web.kept
     assert_nothing_is_left(web)

@@ -269,6 +269,20 @@ def test_an_old_backup_stays_that_a_vm_has_a_disk_of(backups):
     assert (backups.there(used), backups.there(free)) == (True, False)
 
 
+def test_an_old_backup_stays_whose_disk_one_has_that_stays(backups):
+    name = backups.vm()
+    below, used, free = (backups.old(name, days) for days in (30, 40, 50))
+    backups.sim.create_vm(f"{name}-files", on=False)
+    for owner, user in ((used, f"{name}-files"), (below, used)):
+        file = backups.sim.vm(owner)["disks"][0]["files"][0].removeprefix("[LocalDS_0] ")
+        backups.sim.govc("vm.disk.attach", "-vm", user, "-ds", "LocalDS_0", "-disk", file, "-link=false")
+    entry = backups.run(vm=name, keep_last=1).vms[0]
+    assert [each["name"] for each in entry["removed"]] == [free]
+    (about,) = [warning for warning in entry["warnings"] if f"/{below} is" in warning]
+    assert f"used by {used}." in about
+    assert [backups.there(each) for each in (below, used, free)] == [True, True, False]
+
+
 def test_nothing_is_removed_of_a_vm_whose_backup_failed(backups):
     name = backups.vm()
     old = backups.old(name, 40)
