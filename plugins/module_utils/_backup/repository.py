@@ -26,6 +26,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import itertools
 import os
 import typing as t
 
@@ -225,12 +226,18 @@ class Machine:
         """The name that the VM had at its newest backup, by the times in their IDs; empty where none can be read: one
         damaged VM must not hide the others.
 
-        It reads one manifest, unless that is damaged: a VM is found by its name among thousands.
+        It reads one manifest, unless that is damaged or there are several of one second: a VM is
+        found by its name among thousands.
         """
         with contextlib.suppress(VforgeError):
-            for name in filter(is_point_id, reversed(names(self.place))):
-                with contextlib.suppress(VforgeError):
-                    return self.read(name).vm_name
+            newest_first = filter(is_point_id, reversed(names(self.place)))
+            for _second, same in itertools.groupby(newest_first, second_of):
+                found = []
+                for name in same:
+                    with contextlib.suppress(VforgeError):
+                        found.append(self.read(name))
+                if found:
+                    return max(found, key=lambda point: point.number).vm_name
         return ""
 
     @property

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import types
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import care as caring
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, repository
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.care import CareOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import RestoreOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Machine
@@ -101,6 +102,19 @@ def test_a_vm_is_found_by_its_name_with_one_manifest_read(backups, monkeypatch):
     assert local.chosen(backups.repository, "web") == [UUID]
     with pytest.raises(NotFound):
         local.chosen(backups.repository, "db")
+
+
+def test_of_backups_of_one_second_the_one_with_the_higher_number_has_the_name(backups, monkeypatch):
+    made = {
+        "20261101T000000Z-00000001": (2, "renamed"),
+        "20261101T000000Z-ffffffff": (1, "web"),
+        "20251101T000000Z-aaaaaaaa": (9, "old"),
+    }
+    monkeypatch.setattr(repository, "names", lambda _place: sorted(made))
+    monkeypatch.setattr(
+        Machine, "read", lambda _machine, name: types.SimpleNamespace(number=made[name][0], vm_name=made[name][1])
+    )
+    assert backups.repository.read(UUID).newest_name() == "renamed"
 
 
 def test_what_there_is(backups):
