@@ -51,7 +51,10 @@ class ActionModule(ControllerAction):
         return {**result, "changed": False, **_answer(args["templates"], found)}
 
 
-def _answer(templates: t.Sequence[t.Any], found: t.Sequence[references.Reference]) -> dict[str, t.Any]:
+def _answer(
+    templates: t.Sequence[t.Any],
+    found: t.Sequence[references.Reference],
+) -> dict[str, t.Any]:
     used, unused = [], []
     for template in templates:
         entry = {key: str(template.get(key) or "") for key in ("name", "path", "instance_uuid")}
@@ -65,12 +68,17 @@ def _answer(templates: t.Sequence[t.Any], found: t.Sequence[references.Reference
 
 def _in_tree(tree: str, args: t.Mapping[str, t.Any], deadline: float) -> list[references.Reference]:
     if not os.path.isdir(tree):
-        raise InvalidOption(f"{tree} is no folder.", hint="Look whether its path is right.", option="trees")
+        raise InvalidOption(
+            f"{tree} is no folder.",
+            hint="Look whether its path is right.",
+            option="trees",
+        )
     found: list[references.Reference] = []
     for path in _manifests(tree, args["ignore"]):
         text = _files.read(path, _MOST, what="manifest", deadline=deadline).decode(errors="replace")
-        here = references.references_in(documents.load(text, path), path) if _NAMES_ONE in text else []
-        others = [template for template in args["templates"] if not references.users(template, here)]
+        objects = documents.load(text, path) if _NAMES_ONE in text else []
+        here = references.references_in(objects, path)
+        others = [each for each in args["templates"] if not references.users(each, here)]
         found += [*here, *references.mentions(text, others, path)]
     return found
 
@@ -79,12 +87,16 @@ def _manifests(tree: str, ignore: t.Sequence[str]) -> t.Iterator[str]:
     """The files to look at; what cannot be listed is an error, since it may name a template."""
 
     def refuse(error: OSError) -> t.NoReturn:
-        raise _files.FileUnreadable(f"{error.filename} cannot be read: {error.strerror}.", hint="Let this user read it.")
+        raise _files.FileUnreadable(
+            f"{error.filename} cannot be read: {error.strerror}.",
+            hint="Let this user read it.",
+        )
 
     for folder, folders, files in os.walk(tree, onerror=refuse):
         folders[:] = sorted(name for name in folders if name != ".git")
         for name in sorted(files):
             path = os.path.join(folder, name)
-            ignored = any(fnmatch.fnmatch(os.path.relpath(path, tree), pattern) for pattern in ignore)
+            below = os.path.relpath(path, tree)
+            ignored = any(fnmatch.fnmatch(below, pattern) for pattern in ignore)
             if name.endswith(_SUFFIXES) and not ignored:
                 yield path

@@ -552,12 +552,12 @@ def find_leftovers(job: SnapshotTask[I]) -> None:
 
     One whose run may still be at work is left alone, with a warning.
     """
-    marked = [
-        (item, snapshot, mark)
-        for item in job.vms
-        for snapshot in item.vm.snapshots
-        if (mark := OwnerMark.of(job.kind, snapshot, item.vm.instance_uuid))
-    ]
+    marked = []
+    for item in job.vms:
+        for snapshot in item.vm.snapshots:
+            mark = OwnerMark.of(job.kind, snapshot, item.vm.instance_uuid)
+            if mark:
+                marked.append((item, snapshot, mark))
     if not marked:
         return
     now = job.session.current_time()

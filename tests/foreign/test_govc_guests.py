@@ -24,6 +24,7 @@ def test_folders(govc: Govc) -> None:
     govc.refused("guest.mkdir", "/tmp/a")
     govc.refused("guest.mkdir", "/tmp/a/b/c")
     govc("guest.mkdir", "-p", "/tmp/a/b/c")
+    assert "c" in govc("guest.ls", "/tmp/a/b")
     govc.refused("guest.rmdir", "/tmp/a")
     govc("guest.rmdir", "-r", "/tmp/a")
     made = govc("guest.mktemp", "-d")

@@ -155,6 +155,7 @@ def test_out_of_the_inventory_and_back(govc: Govc) -> None:
     govc.refused("vm.power", "-on", _VM)
     govc("vm.register", "-ds", "LocalDS_0", "-pool", "DC0_C0/Resources", path)
     govc("vm.power", "-on", _VM)
+    assert _info(govc, _VM)["runtime"]["powerState"] == "poweredOn"
 
 
 def test_migration(govc: Govc) -> None:

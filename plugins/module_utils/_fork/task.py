@@ -432,11 +432,11 @@ def _take_over(job: ForkTask, taken: t.Mapping[str, tuple[ChildItem, Outcome]]) 
     homes = {child.home.now.moid: child.home.now for child, _outcome in taken.values()}
     asked = [dataclasses.replace(home, known=True) for home in homes.values()]
     families = read.read_families(job.session, asked, job.task.deadline)
-    ours = {
-        moid: (child, outcome)
-        for moid, (child, outcome) in taken.items()
-        if any(each.moid == moid for each in families[child.home.now.moid].children)
-    }
+    ours = {}
+    for moid, (child, outcome) in taken.items():
+        family = families[child.home.now.moid]
+        if moid in {each.moid for each in family.children}:
+            ours[moid] = (child, outcome)
     known = read.read_wanted(job.session, [vm.reference(job.session, moid) for moid in ours])
     for moid, (child, outcome) in ours.items():
         if moid not in known:

@@ -550,11 +550,11 @@ def _others(session: Session, home: Home, name: str, but: t.Collection[str]) -> 
 def _versions(session: Session, due: t.Sequence[Existing]) -> list[VersionItem]:
     """Templates that are to go; those that VMs depend on stay."""
     used = dependents(session, [each.moid for each in due])
-    return [
-        VersionItem(now=each, users=users, steps=() if users else (REMOVE,))
-        for each in due
-        for users in [used.get(each.moid, [])]
-    ]
+    items = []
+    for each in due:
+        users = used.get(each.moid, [])
+        items.append(VersionItem(now=each, users=users, steps=() if users else (REMOVE,)))
+    return items
 
 
 def _remove(task: Task[t.Any]) -> None:
