@@ -153,6 +153,17 @@ def vms(more: Spec | None = None) -> Spec:
     return {**vm(more), "type": "list", "elements": "dict"}
 
 
+def hotadd() -> Spec:
+    """How disks are attached to the VM that a module runs in."""
+    return {
+        "type": "dict",
+        "options": {
+            "proxy": vm(),
+            "device_folder": {"type": "path", "default": "/dev/disk/by-id"},
+        },
+    }
+
+
 def guest() -> Spec:
     """Who to be in a guest: options of the fragment ``guest``."""
     return {

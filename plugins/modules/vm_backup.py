@@ -598,7 +598,6 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._backup.task import
 def argument_spec():
     """The options of the module."""
     nbd = {"uri": {"type": "str"}, "command": {"type": "list", "elements": "str"}, "libdir": {"type": "path"}}
-    hotadd = {"proxy": _argspec.vm(), "device_folder": {"type": "path", "default": "/dev/disk/by-id"}}
     scripts = {
         "before": {"type": "str", "no_log": True},
         "after": {"type": "str", "no_log": True},
@@ -620,7 +619,7 @@ def argument_spec():
             "mutually_exclusive": [["uri", "command"]],
             "required_one_of": [["uri", "command"]],
         },
-        "hotadd": {"type": "dict", "options": hotadd},
+        "hotadd": _argspec.hotadd(),
         "quiesce": {"type": "str", "choices": ["try", "require", "no"], "default": "try"},
         "scripts": {"type": "dict", "options": scripts, "required_one_of": [["before", "after"]]},
         "excluded_disks": {"type": "str", "choices": ["report", "fail"], "default": "report"},

@@ -502,7 +502,6 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_opt
 
 def argument_spec():
     """The options of the module."""
-    hotadd = {"proxy": _argspec.vm(), "device_folder": {"type": "path", "default": "/dev/disk/by-id"}}
     return {
         **_argspec.connection(),
         "repository": {"type": "path", "required": True},
@@ -520,7 +519,7 @@ def argument_spec():
         "keep_replaced": {"type": "bool", "default": False},
         "verify": {"type": "str", "choices": ["auto", "content", "manifest"], "default": "auto"},
         "transport": {"type": "str", "choices": ["import", "hotadd"], "default": "import"},
-        "hotadd": {"type": "dict", "options": hotadd},
+        "hotadd": _argspec.hotadd(),
         "content": {"type": "bool", "default": True},
         "storage_policy": {"type": "str"},
         "settings": {

@@ -17,6 +17,7 @@ import re
 import typing as t
 
 from .._errors import InvalidOption
+from .._vsphere import addresses
 
 Params: t.TypeAlias = t.Mapping[str, t.Any]
 
@@ -360,7 +361,7 @@ def _ssh_keys(texts: t.Sequence[str]) -> tuple[str, ...]:
 
 def _endpoint(params: Params) -> Endpoint:
     host, load_balancer = params["host"], params["load_balancer"]
-    if load_balancer == KUBE_VIP and not _is_address(host):
+    if load_balancer == KUBE_VIP and not addresses.parsed(host):
         raise InvalidOption(
             f"endpoint.host is {host!r}, and kube-vip needs an address.",
             hint="Give an IP address that nobody else has, or set endpoint.load_balancer to external.",
@@ -378,15 +379,7 @@ def _endpoint(params: Params) -> Endpoint:
 
 
 def _is_host(text: str) -> bool:
-    return bool(_DNS_NAME.fullmatch(text)) or _is_address(text)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return bool(_DNS_NAME.fullmatch(text) or addresses.parsed(text))
 
 
 def _all_workers(entries: t.Sequence[Params], common: Params, datacenter: str, cluster: str) -> tuple[Workers, ...]:
@@ -487,7 +480,7 @@ def _network(entry: Params, where: str) -> Network:
         )
     names = ("nameservers", "search_domains")
     servers, domains = (tuple(options.get(name) or ()) for name in names)
-    wrong = [server for server in servers if not _is_address(server)]
+    wrong = [server for server in servers if not addresses.parsed(server)]
     if wrong:
         raise InvalidOption(
             f"{where}: nameservers of the network {options['name']} has {wrong[0]!r}.",
