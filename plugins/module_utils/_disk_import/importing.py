@@ -373,7 +373,7 @@ def _leaves_no_disk(task: Task[t.Any], item: Item, home: Home, moid: str, new: N
         path = str(new.target) if _has_moved(task, home, source, new) else source
         return _delete_detached(task, item, home, path)
     except VforgeError as error:
-        item.warnings.append(f"Whether a disk is left of the import is not known: {error} The next import to this place looks.")
+        item.warnings.append(f"Whether a disk is left of the import is not known: {error} The next run looks.")
         return False
 
 
@@ -387,7 +387,7 @@ def _delete_detached(task: Task[t.Any], item: Item, home: Home, path: str) -> bo
         gone.append(outcome.error is None or fault == "FileNotFound")
         if not gone[-1]:
             item.warnings.append(
-                f"The disk {path} of the import could not be deleted: {outcome.error} The next import to this place deletes it."
+                f"The disk {path} of the import could not be deleted: {outcome.error} The next run deletes it."
             )
 
     def start(_item: Item) -> t.Any:
@@ -408,7 +408,7 @@ def _destroy(task: Task[t.Any], item: Item, moid: str) -> bool:
         if not gone[-1]:
             item.warnings.append(
                 f"The VM {moid} that was made for the import could not be removed: {outcome.error} "
-                "The next import to this place removes it."
+                "The next run removes it."
             )
 
     task.call([item], lambda _item: start_destroy(task.session, moid), "VMs removed", note, repeatable=True, deadline=deadline)
