@@ -29,8 +29,7 @@ from .._temporary_snapshots import (
     remove_leftovers,
     with_snapshots,
 )
-from .._vsphere import directories, snapshots, starts, vmdk
-from .._vsphere import lease as leases
+from .._vsphere import directories, receiving, snapshots, starts, vmdk
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked, NoSuchFile
 from . import apply, converting, describing, exporting, image, local, metadata, notes, plan, read
@@ -500,9 +499,9 @@ def _made_by_lease(
 
 def _from_own_snapshot(
     job: SnapshotTask[DiskItem], item: DiskItem, vm: DiskVm, disk: Disk, place: Workplace
-) -> leases.Exported:
+) -> receiving.Exported:
     """The disk of a running VM, from a snapshot that is made for it and removed with it."""
-    came: list[leases.Exported] = []
+    came: list[receiving.Exported] = []
 
     def use(ready: list[DiskItem]) -> None:
         for each in ready:
