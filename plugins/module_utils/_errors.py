@@ -164,6 +164,12 @@ class Fault(VforgeError):
         """The moid of the object in the way, or None where the fault does not name one."""
         return self.details.get("holder")
 
+    def found(self, power_state: str) -> bool:
+        """Whether a power operation was refused because the VM is in this power state: ``poweredOff`` where it was to be
+        powered off, for example. The fault has the same name where the VM is suspended.
+        """
+        return self.details.get("existing_state") == power_state
+
 
 class TimedOut(VforgeError):
     """A deadline passed while waiting; details say what was still under way."""

@@ -261,8 +261,8 @@ notes:
   - For storage policies the privilege StorageProfile.View is needed. Without it a warning says that
     a restored disk has the default policy of its datastore. It is made with its policy, not changed
     to it later.
-  - With O(into) it needs the privileges VApp.Import, Resource.AssignVMToPool,
-    Datastore.AllocateSpace, Datastore.FileManagement, VirtualMachine.Inventory.Create and
+  - With O(into) it needs the privileges VApp.Import (on the resource pool and on the folder),
+    Resource.AssignVMToPool, Datastore.AllocateSpace, Datastore.FileManagement, VirtualMachine.Inventory.Create and
     VirtualMachine.Inventory.Delete for the import, and VirtualMachine.Config.AddExistingDisk and
     VirtualMachine.Config.RemoveDisk on the VM. O(snapshots=remove) needs
     VirtualMachine.State.RemoveSnapshot, O(power_off) VirtualMachine.Interact.PowerOff and

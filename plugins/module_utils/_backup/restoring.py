@@ -574,7 +574,7 @@ def _power_off(job: RestoreTask) -> None:
         POWER_OFF,
         lambda item: start_power_off(job.session, item.target.moid),
         "VMs powered off",
-        done_already="InvalidPowerState",
+        power_state="poweredOff",
     )
     if job.item.error is not None:
         raise job.item.error
