@@ -118,7 +118,8 @@ class Known:
     leaving: tuple[Point, ...] = ()
 
     @functools.cached_property
-    def _by_id(self) -> dict[str, Point]:
+    def by_id(self) -> dict[str, Point]:
+        """All that read as they were written, also while they are leaving."""
         return {each.id: each for each in (*self.leaving, *self.points)}
 
     @functools.cached_property
@@ -137,7 +138,7 @@ class Known:
     @property
     def lost(self) -> dict[str, Point]:
         """The points that are not there, and are stood on: by their IDs, with the point that stands on each."""
-        there = self._by_id.keys() | self.damaged.keys()
+        there = self.by_id.keys() | self.damaged.keys()
         return {name: point for point in self.points for name in point.backings - there}
 
     @property
@@ -152,7 +153,7 @@ class Known:
         """
         found = [point]
         while (disk := found[-1].disk(key)) is not None and disk.backing:
-            below = self._by_id.get(disk.backing)
+            below = self.by_id.get(disk.backing)
             if below is None or below.disk(key) is None or below.number >= found[-1].number:
                 raise BackupDamaged(
                     f"The backup {point.id} needs {disk.backing}, which is damaged or not there.",
@@ -424,7 +425,7 @@ class Machine:
 
     def remove(self, identifier: str, deadline: float) -> None:
         """Remove a point; the one that needs it gets what it has. See ``removal``."""
-        removal.remove(self, identifier, deadline)
+        removal.remove(self, self.known(), self.point(identifier), deadline)
 
     def make_full(self, point: Point, deadline: float) -> Point:
         """Give a point all that its images have from earlier ones. See ``synthetic``."""
