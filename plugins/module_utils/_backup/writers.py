@@ -185,7 +185,7 @@ class DeviceWriter:
         if why:
             raise NotRestored(
                 "no_transport",
-                f"{why}.",
+                f"Disks cannot be written by {HOTADD}. {why}.",
                 hint="Set transport to import or auto, or run the module in another VM.",
             )
 
@@ -194,7 +194,7 @@ class DeviceWriter:
         for place in places:
             why = self._obstacle(place) or _devices.reason(self._hotadd.folder)
             if why:
-                return f"{place.backup.label} cannot be written by {HOTADD}: {why}"
+                return f"{place.backup.label}: {why}"
         return ""
 
     def _obstacle(self, place: Place) -> str:
