@@ -196,7 +196,7 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
     uuid = chosen(repository, options.vm)[0]
     _refuse_among_points(options.folder, repository)
     _files.check_folder(options.folder, what="restored image")
-    with repository.locked(uuid, deadline, show, put_right=False) as machine:
+    with repository.locked(uuid, deadline, show, put_right=False, writes=False) as machine:
         point = chosen_point(machine, options.point)
         wanted = chosen_disks(point, options.disks)
         # Before the first byte is written: without it there is no package.

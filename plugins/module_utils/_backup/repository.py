@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import hashlib
 import itertools
@@ -79,6 +80,7 @@ class Repository:
         show: t.Callable[[str], None],
         *,
         put_right: bool = True,
+        writes: bool = True,
         go_on: GoOn = to_the_end,
     ) -> t.Iterator[Machine]:
         """The points of a VM, for this run alone; what runs that died have left is put right first.
@@ -87,13 +89,21 @@ class Repository:
         :param show: called with one sentence when there is something to wait for.
         :param put_right: False for who only reads: what cannot be put right must not keep
             whole points from being restored.
+        :param writes: False for who only reads: where the repository is mounted read-only, it is not locked then. Should
+            somebody change it elsewhere meanwhile, the digests say so.
         :param go_on: is called each second while the lock, a program or an image is waited
             for; raises why that is to end.
         :raises TimedOut: when others hold it until the deadline.
         """
         folder = self.folder(instance_uuid)
         # A qemu-nbd whose run was killed may still be writing.
-        with _files.locked(folder, deadline, show, what=WHAT, by_programs=True, go_on=go_on):
+        lock = _files.locked(folder, deadline, show, what=WHAT, by_programs=True, go_on=go_on)
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(lock)
+            except _files.FileUnwritable as error:
+                if writes or not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EROFS:
+                    raise
             machine = Machine(folder, go_on)
             if put_right:
                 machine.put_right(deadline)

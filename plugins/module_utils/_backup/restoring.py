@@ -161,7 +161,9 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
         _files.check_folder(options.folder, what=writers.WHAT)
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
-    with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
+    # What it does with disks is noted in the repository.
+    writes = options.content and not check
+    with repository.locked(uuid, deadline, session.show_progress, put_right=False, writes=writes) as machine:
         # Read after the wait: who held the lock may have exchanged the disks of this
         # VM, or had a snapshot of it.
         target = targets.again(session, found)

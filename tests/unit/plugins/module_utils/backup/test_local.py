@@ -30,7 +30,13 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
 from ansible_collections.vforge.vsphere.plugins.modules import backup_repository, vm_restore
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup import guide
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import UUID, Backups, Guest, nothing
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import (
+    UUID,
+    Backups,
+    Guest,
+    nothing,
+    why_nothing_can_be_mounted,
+)
 
 MIB = 2**20
 
@@ -200,6 +206,22 @@ def test_an_image_that_reads_as_the_point_but_stands_on_it_is_replaced(backups, 
     shutil.rmtree(backups.repository.path)
     subprocess.run(["qemu-img", "convert", "-O", "raw", image, str(folder / "raw")], check=True)
     assert (folder / "raw").read_bytes() == backups.kept[vm["points"][-1]["id"]]
+
+
+def test_a_repository_that_is_mounted_read_only_is_restored_from(backups, tmp_path):
+    for name in ("mounted", "restored"):
+        (tmp_path / name).mkdir(mode=0o700)
+    if why := why_nothing_can_be_mounted(tmp_path / "mounted"):
+        pytest.skip(why)
+    os.unlink(f"{backups.repository.folder(UUID)}.lock")
+    subprocess.run(["mount", "--bind", "-o", "ro", backups.repository.path, tmp_path / "mounted"], check=True)
+    try:
+        found = restore(backups, tmp_path / "restored", repository=str(tmp_path / "mounted"))
+        assert (tmp_path / "restored/disk-2000.raw").read_bytes() == backups.kept[found["point"]]
+        (warning,) = found["warnings"]
+        assert "Read-only file system" in warning
+    finally:
+        subprocess.run(["umount", tmp_path / "mounted"], check=True)
 
 
 def test_damage_keeps_the_newest_from_being_restored_only_where_it_may_be_of_that(backups, tmp_path):

@@ -8,7 +8,6 @@ cannot write.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import struct
@@ -25,6 +24,7 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.s
     Guest,
     nothing,
     soon,
+    why_nothing_can_be_mounted,
 )
 
 MIB = 2**20
@@ -105,19 +105,6 @@ def test_files_come_out_of_a_point_without_a_mount(chain, tmp_path):
 
 
 # Mounted
-
-
-def why_nothing_can_be_mounted(folder):
-    """Empty where it can: a container may forbid it to root, too."""
-    try:
-        os.close(os.open("/dev/fuse", os.O_RDWR))
-    except OSError as error:
-        return f"there is no FUSE here: {error}"
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"none", os.fsencode(folder), b"tmpfs", 0, None):
-        return f"this user may mount nothing here: {os.strerror(ctypes.get_errno())}"
-    libc.umount2(os.fsencode(folder), 0)
-    return ""
 
 
 @pytest.fixture(name="places")
