@@ -17,7 +17,7 @@ import time
 import types
 import typing as t
 
-from .._errors import ConnectionFailed, ConnectionLost, Fault, SessionExpired, StrangeAnswer
+from .._errors import ConnectionFailed, ConnectionLost, Fault, SessionExpired, StrangeAnswer, Unavailable
 from . import tls, web
 from .options import ConnectionOptions
 
@@ -140,8 +140,10 @@ class RestSession:
 
 def _refused(status: int, path: str, where: str) -> Exception:
     what = path.partition("?")[0]
-    if status == 503:
-        return ConnectionLost(f"The REST API of {where} is not up (HTTP 503).", hint="Wait until vCenter has started.")
+    if status == 429:
+        return Unavailable(f"The REST API of {where} takes no more calls at present (HTTP 429).", hint="Run again later.")
+    if status in (502, 503, 504):
+        return Unavailable(f"The REST API of {where} is not up (HTTP {status}).", hint="Wait until vCenter has started.")
     if status == 403:
         return Fault(
             "NoPermission",

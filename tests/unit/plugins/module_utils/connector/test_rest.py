@@ -15,7 +15,7 @@ import threading
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest import RestSession
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, Fault, SessionExpired
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, Fault, SessionExpired, Unavailable
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import tags
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import IMPOSTOR, nobody
 
@@ -132,6 +132,14 @@ def test_wrong_credentials_are_told_as_such(serve, answers, login):
     with pytest.raises(ConnectionFailed) as caught, RestSession(server.options, pytest.fail):
         pytest.fail("It has no session.")
     assert caught.value.error_code == "wrong_credentials"
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_gateway_that_answers_for_the_vcenter_refuses_nothing(serve, status):
+    server = serve(REST)
+    server.refuses[next(iter(REST))] = status
+    with pytest.raises(Unavailable, match=f"HTTP {status}"), RestSession(server.options, pytest.fail):
+        pytest.fail("It has no session.")
 
 
 def test_a_session_that_vcenter_has_ended_is_no_wrong_password(serve):
