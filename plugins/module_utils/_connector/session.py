@@ -550,10 +550,14 @@ class Session:
         """
         try:
             content = vim.ServiceInstance("ServiceInstance", login).RetrieveContent()
-        except ConnectionLost as error:
-            if not doubt and not isinstance(error, StrangeAnswer):
+        except StrangeAnswer as error:
+            if error.is_newer:
                 raise
             raise not_a_vcenter(self.options, doubt or "answers, but not as vSphere does") from error
+        except ConnectionLost as error:
+            if not doubt:
+                raise
+            raise not_a_vcenter(self.options, doubt) from error
         about = content.about if isinstance(content, vim.ServiceInstanceContent) else None
         if about is None or content.sessionManager is None:
             raise not_a_vcenter(self.options, doubt or "answers, but not as vSphere does")

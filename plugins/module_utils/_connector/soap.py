@@ -640,9 +640,10 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
             except Unavailable:
                 if name not in _AFTER_A_GATEWAY or not waits.begin():
                     raise
-            except ConnectionLost:
+            except ConnectionLost as error:
                 broken += 1
-                if name not in _REPEATABLE or broken > 1:
+                same_again = isinstance(error, StrangeAnswer) and error.is_newer
+                if name not in _REPEATABLE or broken > 1 or same_again:
                     raise
 
     def ask_plainly(self, mo: t.Any, info: t.Any, args: t.Any) -> bytes:
@@ -702,7 +703,9 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         except (KeyError, AttributeError, TypeError, ValueError) as error:
             # A type, a property or a value that pyVmomi does not know.
             unknown = faults.unknown_fault(body) if reader.is_fault else None
-            raise unknown or self._strange(info, str(error), _OLDER) from error
+            strange = self._strange(info, str(error), _OLDER)
+            strange.is_newer = True
+            raise unknown or strange from error
         if isinstance(answer, vmodl.MethodFault):
             raise answer  # also one that came with status 200
         if status != http.client.OK:

@@ -13,6 +13,7 @@ import zlib
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim, vmodl
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.soap import CallStats, Stub
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, StrangeAnswer, Unavailable
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
@@ -311,6 +312,14 @@ def test_what_a_newer_vcenter_has_and_this_pyvmomi_does_not_is_told_as_that():
         collector = vmodl.query.PropertyCollector("propertyCollector", stub)
         with pytest.raises(StrangeAnswer, match="hibernating") as raised:
             collector.ContinueRetrievePropertiesEx("1")
+    assert "update that" in raised.value.hint
+
+
+def test_a_vcenter_with_a_manager_that_this_pyvmomi_does_not_know_is_one_all_the_same():
+    newer = ESXI.replace(b"<sessionManager", b'<dreamManager type="DreamManager">dreams</dreamManager><sessionManager')
+    with web_server(response(VERSIONS), response(newer), response(newer)) as server:
+        with pytest.raises(StrangeAnswer, match="dreamManager") as raised, Session(nobody(server.port)):
+            pytest.fail("It has no session.")
     assert "update that" in raised.value.hint
 
 
