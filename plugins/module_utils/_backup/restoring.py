@@ -206,7 +206,7 @@ def _decide(job: RestoreTask) -> restore_plan.Leftovers:
         due,
         nvram=bool(job.settings.nvram),
         tags=bool(job.settings.tags),
-        leftovers=bool(left.deletable),
+        leftovers=bool(left.deletable or left.carried),
         policies=bool(job.settings.policies),
     )
     return left
@@ -242,7 +242,7 @@ def _carry_out(job: RestoreTask) -> None:
 def _leftovers(job: RestoreTask, due: t.Sequence[Place]) -> restore_plan.Leftovers:
     """What runs that were killed have left; where disks are not restored it is for the next run that does."""
     if not job.options.content:
-        return restore_plan.Leftovers((), (), ())
+        return restore_plan.Leftovers()
     wanted = {place.backup.digests for place in due}
     return restore_plan.leftovers(job.target, job.record, wanted, keep_replaced=job.options.keep_replaced)
 
@@ -339,6 +339,7 @@ def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
     for file, why in stuck.items():
         job.item.warnings.append(f"{file} of a run that was killed is left: {why} The next restore into this VM removes it.")
     gone = [_remove_left(job, file) for file in left.deletable if file not in stuck]
+    gone += [_remove_carrier(job, file) for file in left.carried]
     if any(gone):
         job.item.done.append(REMOVE_LEFTOVERS)
 
@@ -348,16 +349,24 @@ def _remove_left(job: RestoreTask, file: str) -> bool:
     import; whether it is gone.
     """
     made = job.record.made.get(file)
-    if made is not None and not made.compared and not made.proxy:
-        path = _path(file)
-        try:
-            importing.clear(job.task, job.item, job.home(path), path)
-        except (importing.Busy, NotFound, InvalidOption) as error:
-            job.item.warnings.append(
-                f"{file} of a run that was killed is left: {error} The next restore into this VM removes it."
-            )
-            return False
+    imported = made is not None and not made.compared and not made.proxy
+    if imported and not _remove_carrier(job, file):
+        return False
     return _delete(job, file)
+
+
+def _remove_carrier(job: RestoreTask, file: str) -> bool:
+    """Remove the VM that was made for the import of a disk, where it is left; whether it is gone."""
+    path = _path(file)
+    try:
+        importing.clear(job.task, job.item, job.home(path), path)
+    except (importing.Busy, NotFound, InvalidOption) as error:
+        job.item.warnings.append(
+            f"What an earlier run has left of {file} stays: {error} The next restore into this VM removes it."
+        )
+        return False
+    job.record.forget_carried(file)
+    return True
 
 
 def _delete(job: RestoreTask, file: str, deadline: float | None = None) -> bool:

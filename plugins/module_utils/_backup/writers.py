@@ -109,6 +109,8 @@ class LeaseWriter:
                 policies=disk.policies,
             )
             came = importing.bring_in(job.task, job.item, job.home(new.target), new)
+        if not came.cleared:
+            job.record.note_carried(file)
         return _REPORTED[came.reported]
 
     @contextlib.contextmanager

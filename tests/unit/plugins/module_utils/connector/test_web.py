@@ -555,7 +555,7 @@ def test_a_requests_that_is_missing_or_too_old_is_said(monkeypatch):
 
 def test_without_requests_the_modules_can_still_be_imported():
     """They are documented and checked then; and who carries no file needs no requests."""
-    names = ["_connector.web", "_connector.adapter", "_vsphere.lease", "_vsphere.guest"]
+    names = ["_connector.web", "_connector.adapter", "_vsphere.sending", "_vsphere.receiving", "_vsphere.guest"]
     package = web.__name__.rpartition("._connector")[0]
     lines = ["import sys", "sys.modules['requests'] = None", *[f"import {package}.{name}" for name in names]]
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
@@ -563,6 +563,6 @@ def test_without_requests_the_modules_can_still_be_imported():
 
 def test_who_carries_no_file_does_not_wait_for_requests_to_load():
     package = web.__name__.rpartition("._connector")[0]
-    names = ["_connector.session", "_vsphere.guest", "_vsphere.lease"]
+    names = ["_connector.session", "_vsphere.guest", "_vsphere.sending", "_vsphere.receiving"]
     lines = ["import sys", *[f"import {package}.{name}" for name in names], "assert 'requests' not in sys.modules"]
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
