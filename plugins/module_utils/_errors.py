@@ -106,7 +106,12 @@ class Unavailable(ConnectionLost):
 
 
 class StrangeAnswer(ConnectionLost):
-    """What came back is not SOAP of vSphere: something between, or something else, has answered."""
+    """What came back is not SOAP of vSphere: something between, or something else, has answered.
+
+    ``is_newer`` is set where it is, with a part that pyVmomi does not know.
+    """
+
+    is_newer = False
 
 
 class SessionExpired(VforgeError):

@@ -25,6 +25,7 @@ import threading
 import typing as t
 import urllib.parse
 
+from .. import _signals
 from .._connector import faults, tls
 from .._connector.props import read
 from .._connector.pyvmomi import vim
@@ -46,6 +47,9 @@ _UNKNOWN = ("MethodNotFound", "NotSupported", "NotImplemented")
 # A lease lives for 300 seconds from one sign of life to the next; ten are no load, and keep the
 # percentage fresh.
 _SECONDS_BETWEEN_SIGNS = 10.0
+
+# So long a sign that is under way is waited for after a signal.
+_FAREWELL_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,7 +258,8 @@ class Lease:
             yield
         finally:
             over.set()
-            thread.join()
+            # A sign that is not answered holds nobody up who was told to end.
+            thread.join(_FAREWELL_SECONDS if _signals.ended() else None)
 
     @contextlib.contextmanager
     def held(self, timeout: float, percent: t.Callable[[], int], stop: Stop) -> t.Iterator[None]:

@@ -415,3 +415,20 @@ def test_of_a_chain_the_first_certificate_is_that_of_the_host():
     other = certificate.replace("MII", "MIJ", 1)
     assert trust.digest_of(f"\n{certificate}\n{other}\0") == impostor_thumbprint()
     assert trust.digest_of("no certificate") is None
+
+
+def test_a_sign_of_life_that_is_not_answered_holds_no_signal_up():
+    asked, over = threading.Event(), threading.Event()
+
+    def unanswered(_do):
+        asked.set()
+        over.wait(4 * SOON)
+
+    known = lease.Lease(types.SimpleNamespace(retrying=unanswered), None)
+    begun = time.monotonic()
+    with _signals.as_interrupts(), pytest.raises(Interrupted), known.kept_alive(0.04, lambda: 0, pytest.fail):
+        assert asked.wait(SOON)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(SOON)
+    assert time.monotonic() - begun < SOON
+    over.set()
