@@ -125,6 +125,11 @@ class NotFound(VforgeError):
 
     error_code = "not_found"
 
+    @classmethod
+    def removed_meanwhile(cls, title: str) -> NotFound:
+        """What the task was at work on was there when it began."""
+        return cls(f"{title} is not there any more: somebody has removed it meanwhile.", hint="Run again.")
+
 
 class NotSupported(VforgeError):
     """This release of vCenter cannot do what is asked."""
