@@ -130,7 +130,7 @@ def debian() -> Path:
 @pytest.fixture
 def tools(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder with the commands of qemu-img, qemu-io, qemu-nbd, vmdkinfo, 7z, nbdkit, nbdinfo, nbdcopy, nbdfuse, fuse2fs,
-    restic, cpuid and cpuid_tool, and `disk-python`: Debian's Python with the modules `nbd` and `pyvmdk`.
+    fusermount, restic, cpuid and cpuid_tool, and `disk-python`: Debian's Python with the modules `nbd` and `pyvmdk`.
 
     They come from Debian's packages, and are first on PATH. Where they cannot be had, the test is skipped.
     """

@@ -24,6 +24,7 @@ from .local import chosen, chosen_point
 from .model import Point, is_instance_uuid, kept
 from .repository import Known, Machine, Repository
 from .selecting import PointSelector
+from .storage import is_read_only
 
 VERIFIED, PRUNED, MERGED = "verified", "pruned", "merged"
 
@@ -145,7 +146,7 @@ def care(options: CareOptions, show: t.Callable[[str], None], *, check: bool) ->
             if check:
                 _WAYS[options.state](repository.read(uuid), options, entry, deadline, True)
                 continue
-            with repository.locked(uuid, deadline, show, put_right=False) as machine:
+            with repository.locked(uuid, deadline, show, put_right=False, writes=options.state != VERIFIED) as machine:
                 _put_right(machine, options, entry, deadline)
                 _WAYS[options.state](machine, options, entry, deadline, False)
         except VforgeError as error:
@@ -237,7 +238,11 @@ def _verify_point(machine: Machine, point: Point, known: Known, found: Entry, de
     if point.machine:
         machine.hardware_of(point)
     machine.nvram_of(point)
-    records.note_verified(machine, point)
+    try:
+        records.note_verified(machine, point)
+    except _files.FileUnwritable as error:
+        if not is_read_only(error):
+            raise
 
 
 # Pruning

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import functools
 import hashlib
 import itertools
@@ -38,7 +37,7 @@ from . import removal, synthetic
 from .blockmap import BlockMap
 from .images import GoOn, to_the_end
 from .model import MACHINE_FILE, NVRAM_FILE, BackupDamaged, DiskBackup, Point, is_instance_uuid, is_point_id, second_of
-from .storage import WHAT, discard, explained, names, sync, write
+from .storage import WHAT, discard, explained, is_read_only, names, sync, write
 
 MANIFEST = "manifest.json"
 _VM, _POINTS, _STAGING = "vm-", "points", ".staging-"
@@ -102,7 +101,7 @@ class Repository:
             try:
                 held.enter_context(lock)
             except _files.FileUnwritable as error:
-                if writes or not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EROFS:
+                if writes or not is_read_only(error):
                     raise
             machine = Machine(folder, go_on)
             if put_right:

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 
 from .. import _files
-from .._errors import InvalidOption
+from .._errors import InvalidOption, VforgeError
 
 WHAT = "backup repository"
 
@@ -18,6 +19,11 @@ WHAT = "backup repository"
 def explained(path: str, kind: type[InvalidOption] = _files.FileUnwritable) -> contextlib.AbstractContextManager[None]:
     """Turn what the system refuses about a file of a repository into an error for the user."""
     return _files.explained(path, WHAT, kind)
+
+
+def is_read_only(error: VforgeError) -> bool:
+    """Whether a file cannot be written since its file system is mounted read-only."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EROFS
 
 
 def write(path: str, data: bytes) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import types
 from pathlib import Path
 
@@ -212,7 +213,30 @@ def test_an_image_that_reads_as_the_point_but_stands_on_it_is_replaced(backups, 
     assert (folder / "raw").read_bytes() == backups.kept[vm["points"][-1]["id"]]
 
 
-def test_a_repository_that_is_mounted_read_only_is_restored_from(backups, tmp_path):
+def test_what_restic_has_is_verified_and_restored_from_without_bringing_it_back(backups, tmp_path, tools, monkeypatch):
+    for name in ("mounted", "restored"):
+        (tmp_path / name).mkdir(mode=0o700)
+    if why := why_nothing_can_be_mounted(tmp_path / "mounted"):
+        pytest.skip(why)
+    monkeypatch.setenv("RESTIC_PASSWORD", "a-secret-of-the-test")
+    restic = [tools / "restic", "-r", tmp_path / "off-site", "-q"]
+    # By its own name, since everybody may write into what is above it here.
+    for words in (["init"], ["backup", "repository"]):
+        subprocess.run([*restic, *words], check=True, capture_output=True, cwd=tmp_path)
+    there = tmp_path / "mounted/snapshots/latest/repository"
+    with subprocess.Popen([*restic, "mount", tmp_path / "mounted"], stdout=subprocess.DEVNULL) as mount:
+        try:
+            while not there.exists():
+                assert mount.poll() is None
+                time.sleep(0.05)
+            assert care(backups, path=str(there), state="verified")["counts"] == {"verified": 3}
+            found = restore(backups, tmp_path / "restored", repository=str(there))
+            assert (tmp_path / "restored/disk-2000.raw").read_bytes() == backups.kept[found["point"]]
+        finally:
+            subprocess.run(["umount", "--lazy", tmp_path / "mounted"], check=False)
+
+
+def test_a_repository_that_is_mounted_read_only_is_restored_from_and_verified(backups, tmp_path):
     for name in ("mounted", "restored"):
         (tmp_path / name).mkdir(mode=0o700)
     if why := why_nothing_can_be_mounted(tmp_path / "mounted"):
@@ -224,6 +248,9 @@ def test_a_repository_that_is_mounted_read_only_is_restored_from(backups, tmp_pa
         assert (tmp_path / "restored/disk-2000.raw").read_bytes() == backups.kept[found["point"]]
         (warning,) = found["warnings"]
         assert "Read-only file system" in warning
+        assert care(backups, path=str(tmp_path / "mounted"), state="verified")["counts"] == {"verified": 3}
+        with pytest.raises(PartialFailure, match="Read-only file system"):
+            care(backups, path=str(tmp_path / "mounted"), state="pruned", keep_last=1)
     finally:
         subprocess.run(["umount", tmp_path / "mounted"], check=True)
 
