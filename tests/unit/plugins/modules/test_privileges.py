@@ -125,6 +125,24 @@ def test_later_runs_need_no_more_than_the_table_says(make_sim, tmp_path, name):
         assert (ended.code, ended.result.get("changed")) == (0, True), ended.result.get("msg")
 
 
+# What a user may see who has a role on VMs and on nothing else: neither their hosts and pools, nor the datacenter above them.
+_VMS_ALONE = {"/DC0/vm": ["*"]}
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_who_sees_nothing_but_vms_is_told_so(make_sim, tmp_path, name):
+    """Not by a traceback, which a module never shows, and by an error that has a code where it fails."""
+    write_package(tmp_path / "ova")
+    sim = make_sim(*STORIES[name].flags)
+    STORIES[name].prepare(sim, 1, tmp_path)
+    username, password = f"pv-{uuid.uuid4().hex[:8]}@vsphere.local", uuid.uuid4().hex
+    sim.add_user_with_roles(username, password, _VMS_ALONE)
+    params = {**STORIES[name].params(sim, 1, tmp_path), "username": username, "password": password}
+    ended = Forked(sim, name, tmp_path).run(params)
+    if ended.code:
+        assert (ended.code, ended.result["error_code"] != "internal_error") == (1, True), ended.result
+
+
 def _of_notes(name):
     """The privileges that a module's notes name."""
     text = (_MODULES / f"{name}.py").read_text(encoding="utf-8").partition("\nnotes:\n")[2]
