@@ -84,6 +84,7 @@ _NICS_CHANGED = Need(_EDIT, _VM, "networks of existing clones")
 MODULES: dict[str, tuple[Need, ...]] = {
     "backup_clone": (
         Need(_CLONE, _VM),
+        Need(_DEPLOY, _VM, "the source is a template"),
         *_PLACE,
         *_snapshots("VMs that run"),
         Need(_DELETE, _VM, "backups are removed"),
