@@ -88,6 +88,7 @@ def differences(options: VmOptions, now: MadeVm) -> list[Difference]:
         ("memory", now.memory, wanted.memory),
         ("guest_id", now.guest_id, wanted.guest_id),
         ("firmware", now.firmware, wanted.firmware),
+        ("secure_boot", now.secure_boot, wanted.secure_boot),
     )
     return [
         Difference(what, _text(actual), _text(asked), "it is never changed") for what, actual, asked in pairs if actual != asked
@@ -105,6 +106,8 @@ def _as_made(now: MadeVm, asked: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _text(value: t.Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)
 
 
