@@ -74,6 +74,11 @@ def looked_at(text: str, where: str, metadata: t.Mapping[str, t.Any] | None) -> 
             warnings.append(f"{place} is a script for cloudbase-init on Windows, which reports nothing. cloud-init passes over it.")
             continue
         _check_type(part, place)
+        if part.kind == CLOUD_CONFIG:
+            warnings += [
+                f"{place} has {key} more than once, and cloud-init takes the last one alone. Put them together."
+                for key in documents.repeated(part.content)
+            ]
         if part.kind == JINJA and metadata is not None:
             warnings += _unknown_names(part.content, metadata, place)
     return warnings + _merging(parts, where)

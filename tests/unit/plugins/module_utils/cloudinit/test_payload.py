@@ -211,6 +211,21 @@ def test_a_script_of_windows_among_parts_has_a_name():
     assert ["(part 2) is a script for cloudbase-init" in warning for warning in made.warnings] == [True]
 
 
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("packages: [a]\nruncmd: [b]\npackages: [c]\n", ["packages"]),
+        ("users:\n- {name: a, shell: x, shell: y}\n", ["users[].shell"]),
+        ("a: &a {b: 1}\nc: *a\nd: *a\n", []),
+        ("runcmd: [a]\nusers: [{name: a}, {name: b}]\n", []),
+        ("'hunter 2': 1\n'hunter 2': 2\n", []),
+    ],
+)
+def test_keys_of_which_cloud_init_takes_the_last_alone_are_warned_of(text, keys):
+    said = [f"userdata has {key} more than once, and cloud-init takes the last one alone. Put them together." for key in keys]
+    assert [warning.partition(": ")[2] for warning in data(userdata=f"#cloud-config\n{text}").warnings] == said
+
+
 @pytest.mark.parametrize("text", ["#cloud-config\na: [hunter2", "#cloud-config\n- hunter2"])
 def test_cloud_config_that_is_no_mapping_is_refused_without_quoting_it(text):
     error = refused(userdata=text)
