@@ -42,7 +42,7 @@ _MOST_USTAR = 8 * 2**30 - 1
 _LONGEST_USTAR = 100
 
 
-class Exists(InvalidOption):
+class PlaceTaken(InvalidOption):
     """Something else is in the place of a package."""
 
     error_code = "exists"
@@ -114,20 +114,20 @@ class Packages:
         """Make sure that a package may be made: what is in its place would be removed.
 
         :param vm: instance UUID of the VM that it is to be of.
-        :raises Exists: there is something that is no package of this VM, nor a part of one.
+        :raises PlaceTaken: there is something that is no package of this VM, nor a part of one.
         """
         found, there = self._look(name)
         if found is not None and found.vm == vm:
             return
         path = self.path(name) if self.form == OVA else os.path.dirname(self.path(name))
         if found is not None:
-            raise Exists(
+            raise PlaceTaken(
                 f"{path} is the package of another VM, whose instance UUID is {found.vm}.",
                 hint="Set package to another name, or remove that one.",
                 path=path,
             )
         if os.path.basename(path) in there if self.form == OVA else there:
-            raise Exists(
+            raise PlaceTaken(
                 f"{path} is there already, and vm_export has not made it.",
                 hint="Set package or dest to another one, or remove it.",
                 path=path,
