@@ -169,8 +169,8 @@ def test_a_signal_ends_calls_that_are_not_answered_and_the_farewell_too(serve):
 
     striking = threading.Thread(target=strike)
     striking.start()
+    begun = time.monotonic()
     with _signals.as_interrupts(), pytest.raises(Interrupted), RestSession(server.options, warned.append) as rest:
-        begun = time.monotonic()
         tags.read_tags(rest)
     assert time.monotonic() - begun < 30
     striking.join()

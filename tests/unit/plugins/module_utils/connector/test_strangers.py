@@ -258,7 +258,9 @@ def test_an_answer_that_is_cut_off_is_lost_with_its_connection():
         ),
         (
             lambda stub: vim.ServiceInstance("ServiceInstance", stub).CurrentTime(),
-            ENVELOPE.format('<CurrentTimeResponse xmlns="urn:vim25"><returnval>soon</returnval></CurrentTimeResponse>').encode(),
+            ENVELOPE.format(
+                '<CurrentTimeResponse xmlns="urn:vim25"><returnval>soon</returnval></CurrentTimeResponse>'
+            ).encode(),
             "soon",
         ),
         (
@@ -317,9 +319,12 @@ def test_what_a_newer_vcenter_has_and_this_pyvmomi_does_not_is_told_as_that():
 
 def test_a_vcenter_with_a_manager_that_this_pyvmomi_does_not_know_is_one_all_the_same():
     newer = ESXI.replace(b"<sessionManager", b'<dreamManager type="DreamManager">dreams</dreamManager><sessionManager')
-    with web_server(response(VERSIONS), response(newer), response(newer)) as server:
-        with pytest.raises(StrangeAnswer, match="dreamManager") as raised, Session(nobody(server.port)):
-            pytest.fail("It has no session.")
+    with (
+        web_server(response(VERSIONS), response(newer), response(newer)) as server,
+        pytest.raises(StrangeAnswer, match="dreamManager") as raised,
+        Session(nobody(server.port)),
+    ):
+        pytest.fail("It has no session.")
     assert "update that" in raised.value.hint
 
 
