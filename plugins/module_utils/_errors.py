@@ -106,7 +106,12 @@ class Unavailable(ConnectionLost):
 
 
 class StrangeAnswer(ConnectionLost):
-    """What came back is not SOAP of vSphere: something between, or something else, has answered."""
+    """What came back is not SOAP of vSphere: something between, or something else, has answered.
+
+    ``is_newer`` is set where it is, with a part that pyVmomi does not know.
+    """
+
+    is_newer = False
 
 
 class SessionExpired(VforgeError):
@@ -119,6 +124,11 @@ class NotFound(VforgeError):
     """No object fits the selector; details hold what was searched and the nearest names."""
 
     error_code = "not_found"
+
+    @classmethod
+    def removed_meanwhile(cls, title: str) -> NotFound:
+        """What the task was at work on was there when it began."""
+        return cls(f"{title} is not there any more: somebody has removed it meanwhile.", hint="Run again.")
 
 
 class NotSupported(VforgeError):

@@ -15,6 +15,7 @@ from ._connector import tasks
 from ._engine import Item, Part, Task
 from ._errors import Fault, TimedOut, VforgeError
 from ._vsphere import vm as vms
+from ._vsphere.guest import GONE, OFF, taken_away
 from ._vsphere.wake import (
     FAILED,
     PATHS,
@@ -263,11 +264,11 @@ class GuestWait(t.Generic[V]):
     def _note(self, item: V, update: tasks.Update, due: set[str], config: t.Mapping[str, str]) -> None:
         """Keep what a guest reports, and take away what it was waited for."""
         if update.gone:
-            item.fail(TimedOut(f"{item.title} was removed while its guest was waited for."))
+            item.fail(taken_away(item.title, GONE))
             return
         # All are on when the wait begins: this is what somebody does meanwhile.
         if str(update.values.get("runtime.powerState", "poweredOn")) != "poweredOn":
-            item.fail(NotOn(f"{item.title} was powered off or suspended while its guest was waited for.", hint="Run again."))
+            item.fail(taken_away(item.title, OFF))
             return
         if "guest.net" in update.values and self.hear(item, update.values["guest.net"] or ()):
             due.discard(ADDRESS)
@@ -280,12 +281,6 @@ def _asked(due: t.Mapping[str, set[str]]) -> tuple[str, ...]:
     """What any of them is waited for."""
     every = set().union(*due.values())
     return tuple(what for what in (ADDRESS, WAKE) if what in every)
-
-
-class NotOn(VforgeError):
-    """Somebody has powered a VM off, or suspended it, while its guest was waited for."""
-
-    error_code = "guest_powered_off"
 
 
 class NoAddress(TimedOut):

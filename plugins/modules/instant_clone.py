@@ -20,7 +20,7 @@ options:
     description:
       - V(present) makes the clones that are missing, and brings existing ones to what is asked as
         far as vSphere allows it on a running VM.
-      - V(absent) powers off and destroys the clones.
+      - V(absent) powers off and destroys the clones. One whose disks others use is left.
     type: str
     choices: [present, absent]
     default: present

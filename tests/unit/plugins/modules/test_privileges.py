@@ -107,7 +107,8 @@ def test_without_one_that_is_always_needed_it_fails_and_names_it(make_sim, tmp_p
     least = privileges_of([name], least=True)
     # A disk that is made and never removed needs no privilege to remove disks, which is asked for before.
     for number, missing in enumerate(least, 1):
-        ended = _run(sim, name, number, tmp_path, [need for need in MODULES[name] if need.name in least and need.name != missing])
+        left = [need for need in MODULES[name] if need.name in least and need.name != missing]
+        ended = _run(sim, name, number, tmp_path, left)
         assert ended.code != 0, missing
         assert "no_permission" in str(ended.result), ended.result
         assert missing in str(ended.result), ended.result
