@@ -146,18 +146,26 @@ def check(target: Target, options: IntoOptions) -> None:
             f"{target.path} is encrypted, and a restored disk would not be.",
             hint="Restore to files (dest), or to a new VM.",
         )
-    if target.consolidate:
-        raise NotRestored(
-            "consolidation_needed",
-            f"The disks of {target.path} need consolidation.",
-            hint="Consolidate its disks (Snapshots > Consolidate), then run again.",
-        )
+    check_consolidated(target)
     if target.snapshots and options.snapshots == REFUSE:
         raise NotRestored(
             "snapshots",
             f"{target.path} has {len(target.snapshots)} snapshots, which belong to the disks that it has now.",
             hint="Set snapshots to remove, and they go when the restored disks have come.",
             snapshots=[snapshot.path for snapshot in target.snapshots],
+        )
+
+
+def check_consolidated(target: Target) -> None:
+    """Refuse a VM whose disks have to be consolidated first.
+
+    :raises NotRestored: they have to.
+    """
+    if target.consolidate:
+        raise NotRestored(
+            "consolidation_needed",
+            f"The disks of {target.path} need consolidation.",
+            hint="Consolidate its disks (Snapshots > Consolidate), then run again.",
         )
 
 
