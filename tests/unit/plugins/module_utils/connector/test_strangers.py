@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import re
 import zlib
 
 import pytest
@@ -118,6 +119,14 @@ def test_an_esxi_is_called_by_its_name():
     assert b'SOAPAction: "urn:vim25/8.0.3.0"' in heard[1]
     assert error.error_code == "not_a_vcenter"
     assert "it is VMware ESXi 8.0.3 build-1" in str(error)
+
+
+@pytest.mark.parametrize("part", ["rootFolder", "propertyCollector", "sessionManager"])
+def test_a_server_that_lacks_what_every_vcenter_has_is_none(part):
+    lacking = re.sub(f"<{part}.*?</{part}>".encode(), b"", ESXI.replace(b"HostAgent", b"VirtualCenter"))
+    with web_server(response(VERSIONS), response(lacking)) as server:
+        error = failure(nobody(server.port))
+    assert error.error_code == "not_a_vcenter"
 
 
 LOGGED_IN = ENVELOPE.format(
