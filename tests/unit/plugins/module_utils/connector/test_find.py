@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import threading
@@ -466,12 +465,9 @@ def test_uuids_count_in_either_case_however_many_vms_are_named(known, monkeypatc
 
     def in_capitals(*args, **more):
         part = original(*args, **more)
-        shout = {path: str.upper for path in ("config.uuid", "config.instanceUuid")}
-        rows = [
-            dataclasses.replace(row, values={path: shout.get(path, lambda same: same)(each) for path, each in row.values.items()})
-            for row in part.rows
-        ]
-        return dataclasses.replace(part, rows=rows)
+        for row in part.rows:
+            row.values.update({path: each.upper() for path, each in row.values.items() if path in find._UUIDS})
+        return part
 
     monkeypatch.setattr(find, "collect_until", in_capitals)
     wanted = [
