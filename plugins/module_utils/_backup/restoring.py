@@ -56,6 +56,7 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .._vsphere.disks import Disk, DiskUser
     from .._vsphere.storage import Storage
+    from .._vsphere.transports import Way
     from .model import Point
     from .targets import Target
     from .writers import Writer
@@ -99,6 +100,8 @@ class RestoreTask:
 
     :ivar machine: the points of the VM that was backed up; its lock is held.
     :ivar settings: what is put back besides the disks.
+    :ivar writer: how disks come to their datastores; it is chosen where any is due.
+    :ivar ways: what the transports that were looked at for that said of these disks.
     """
 
     session: Session
@@ -110,13 +113,10 @@ class RestoreTask:
     record: Record
     files: DatastoreFiles
     settings: settings.Settings = dataclasses.field(default_factory=settings.Settings)
+    writer: Writer = dataclasses.field(init=False)
+    ways: list[Way] = dataclasses.field(default_factory=list)
     _homes: dict[str, homes.Home] = dataclasses.field(default_factory=dict)
     _storage: Storage | None = None
-
-    @functools.cached_property
-    def writer(self) -> Writer:
-        """How disks come to their datastores."""
-        return writers.of(self)
 
     def home(self, path: DatastorePath) -> homes.Home:
         """Where a disk of this path is brought in; asked for once for each datastore."""
@@ -161,7 +161,9 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
         _files.check_folder(options.folder, what=writers.WHAT)
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
-    with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
+    # What it does with disks is noted in the repository.
+    writes = options.content and not check
+    with repository.locked(uuid, deadline, session.show_progress, put_right=False, writes=writes) as machine:
         # Read after the wait: who held the lock may have exchanged the disks of this
         # VM, or had a snapshot of it.
         target = targets.again(session, found)
@@ -198,7 +200,7 @@ def _decide(job: RestoreTask) -> restore_plan.Leftovers:
         settings.choose_policies(job, item.due_disks)
         for place in due:
             job.home(restore_plan.beside(job.target, place))  # refuses a datastore that no host can write to
-        job.writer.check(due)
+        job.writer = writers.choose(job, due)
     left = _leftovers(job, due)
     item.steps = restore_plan.steps(
         job.target,
@@ -574,7 +576,7 @@ def _power_off(job: RestoreTask) -> None:
         POWER_OFF,
         lambda item: start_power_off(job.session, item.target.moid),
         "VMs powered off",
-        done_already="InvalidPowerState",
+        power_state="poweredOff",
     )
     if job.item.error is not None:
         raise job.item.error

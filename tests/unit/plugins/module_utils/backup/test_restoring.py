@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import subprocess
 
 import pytest
 from pyVim.task import WaitForTask
@@ -30,6 +31,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder imp
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.policies import find_policy, policies_of
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.vm import reference
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import why_nothing_can_be_mounted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
 
@@ -178,6 +180,22 @@ def test_the_next_backup_after_a_restore_is_whole_and_right(web):
     third = web.run(mode="incremental")
     assert third.disk["read"] == 65536
     assert web.restored(2) == web.content()
+
+
+def test_a_vm_is_compared_with_a_repository_that_is_mounted_read_only(web, tmp_path):
+    """As the role does with a VM that it has made of a package."""
+    (mounted := tmp_path / "mounted").mkdir(mode=0o700)
+    if why := why_nothing_can_be_mounted(mounted):
+        pytest.skip(why)
+    web.off()
+    subprocess.run(["mount", "--bind", "-o", "ro", web.repository, mounted], check=True)
+    try:
+        (disk,) = web.restore(repository=str(mounted), check=True).result["disks"]
+        assert disk["not_read"] == ""
+        assert web.try_restore(repository=str(mounted)).error.error_code == "file_unwritable"
+    finally:
+        subprocess.run(["umount", mounted], check=True)
+    web.assert_nothing_is_left()
 
 
 def test_any_kept_point_by_its_id_or_by_a_time(web):
