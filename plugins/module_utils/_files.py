@@ -27,6 +27,7 @@ import grp
 import json
 import os
 import pwd
+import re
 import secrets
 import shutil
 import stat
@@ -283,9 +284,10 @@ class Folder:
 
         :raises FileMissing: when there is none.
         :raises FileRefused: when it is something else, or not to be trusted.
-        :raises FileUnreadable: as the system says.
+        :raises FileUnreadable, FileUnwritable: as the system says.
         """
-        with explained(self.path_of(name), self._what, FileUnreadable):
+        kind = FileUnreadable if flags & os.O_ACCMODE == os.O_RDONLY else FileUnwritable
+        with explained(self.path_of(name), self._what, kind):
             # Looked at first, since opening a device may already do something.
             self._judge(name, os.stat(name, dir_fd=self.handle, follow_symlinks=False))
             handle = os.open(name, flags | _QUIET, dir_fd=self.handle)
@@ -430,8 +432,10 @@ class Folder:
 
         :raises FileUnwritable: as the system says.
         """
+        # The name may be the beginning of another one: web, and web.example.com.
+        ours = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]+(?:{re.escape(_DRAFT)}|{re.escape(_OLD)})")
         for found in sorted(self.names()):
-            if not found.startswith(f".{name}.") or not found.endswith((_DRAFT, _OLD)):
+            if not ours.fullmatch(found):
                 continue
             gone = contextlib.suppress(FileNotFoundError, BlockingIOError)
             with explained(self.path_of(found), self._what), gone:

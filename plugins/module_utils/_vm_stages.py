@@ -127,8 +127,7 @@ def change_power(task: Task[t.Any], items: t.Iterable[V], step: str, noun: str) 
     start, done, power_state = _POWER[step]
 
     def note(item: V, outcome: Outcome) -> None:
-        # Other faults of this name are refusals, such as of a VM that somebody has suspended.
-        is_so = isinstance(outcome.error, Fault) and outcome.error.details.get("existing_state") == power_state
+        is_so = isinstance(outcome.error, Fault) and outcome.error.found(power_state)
         if outcome.error is not None and not is_so:
             item.fail(outcome.error)
             return
@@ -160,12 +159,14 @@ def remove(task: Task[t.Any], items: t.Iterable[V], noun: str) -> None:
     """
 
     def note_off(item: V, outcome: Outcome) -> None:
-        if outcome.error is None or fault_of(outcome.error) == "InvalidPowerState":
+        error = outcome.error
+        if error is None or (isinstance(error, Fault) and error.found("poweredOff")):
             item.become("poweredOff")  # by this call or already
-        elif fault_of(outcome.error) == "ManagedObjectNotFound":
+        elif fault_of(error) == "ManagedObjectNotFound":
             item.skip(DESTROY)
-        else:
-            item.fail(outcome.error)
+        # Whether a suspended VM can be powered off differs (the reference says that it cannot): then it goes as it is.
+        elif not (isinstance(error, Fault) and error.found("suspended")):
+            item.fail(error)
 
     def note_destroyed(item: V, outcome: Outcome) -> None:
         gone = fault_of(outcome.error) == "ManagedObjectNotFound"

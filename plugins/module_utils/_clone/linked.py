@@ -17,8 +17,8 @@ import typing as t
 from .._connector import tasks
 from .._connector.find import find_vm
 from .._engine import Item, Part, Task, note_failure
-from .._errors import InvalidOption, NotFound, TimedOut, VforgeError
-from .._vm_stages import POWER_ON, change_power, fault_of
+from .._errors import Fault, InvalidOption, NotFound, TimedOut, VforgeError
+from .._vm_stages import POWER_ON, change_power
 from .._vsphere import snapshots
 from .._vsphere import vm as vms
 from .._vsphere.markers import CUSTOMIZED_KEY, TEMPLATE_KEY, level_mark
@@ -371,8 +371,8 @@ def _shut_down(task: Task[CloneItem], items: t.Sequence[CloneItem], timeout: int
     """Let the guests shut down, and wait for it: what they hold in memory belongs on the disks."""
 
     def note(item: CloneItem, outcome: Outcome) -> None:
-        # InvalidPowerState: it went down by itself meanwhile.
-        if outcome.error is not None and fault_of(outcome.error) != "InvalidPowerState":
+        went_down = isinstance(outcome.error, Fault) and outcome.error.found("poweredOff")  # by itself, meanwhile
+        if outcome.error is not None and not went_down:
             item.fail(outcome.error)
 
     running = [item for item in items if item.vm is not None and item.vm.powered_on]

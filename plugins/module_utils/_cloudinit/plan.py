@@ -300,7 +300,18 @@ def _customized(machine: Machine, request: Request, options: CloudOptions) -> Pl
         changes=changes,
         instance_id=instance_id,
     )
-    return _with_power(plan, options, list(request.data.warnings))
+    return _with_power(plan, options, [*request.data.warnings, *_in_guestinfo(machine)])
+
+
+def _in_guestinfo(machine: Machine) -> list[str]:
+    """cloud-init asks guestinfo first, and looks no further where that has something (DataSourceVMware, _get_data)."""
+    there = [kind for kind in KINDS if not encoding.is_absent(machine.config.get(keys.value(kind)))]
+    if not there:
+        return []
+    return [
+        f"{machine.name} has {' and '.join(there)} in guestinfo, which cloud-init reads first: it then looks at no "
+        "customization. Take them away with transport guestinfo and state absent."
+    ]
 
 
 # Power, and what can be waited for

@@ -40,6 +40,7 @@ _TO_HOMES = (
     *TO_ANCESTORS,
 )
 
+_SECURE_BOOT = "config.bootOptions.efiSecureBootEnabled"
 _VM: dict[type, tuple[str, ...]] = {
     **ABOVE,
     vim.VirtualMachine: (
@@ -49,6 +50,7 @@ _VM: dict[type, tuple[str, ...]] = {
         "config.hardware.memoryMB",
         "config.guestId",
         "config.firmware",
+        _SECURE_BOOT,
         "snapshot",
         "guest.toolsRunningStatus",
     ),
@@ -177,7 +179,7 @@ def _names_of(session: Session, found: Home, store: Row, disk: DatastorePath) ->
 
 def named(session: Session, folder: t.Any, name: str) -> MadeVm | None:
     """The VM of a name in a folder; None where there is none. One call, or two."""
-    ref = session.retrying(lambda: session.content.searchIndex.FindChild(folder, names.escape(name)))
+    ref = session.retrying(lambda: session.manager("searchIndex").FindChild(folder, names.escape(name)))
     return made(session, ref) if isinstance(ref, vim.VirtualMachine) else None
 
 
@@ -208,5 +210,6 @@ def made(session: Session, ref: t.Any) -> MadeVm | None:
         memory=int(row.get("config.hardware.memoryMB") or 0),
         guest_id=str(row.get("config.guestId") or ""),
         firmware=str(row.get("config.firmware") or "bios"),
+        secure_boot=bool(row.get(_SECURE_BOOT)),
         tools=row.get("guest.toolsRunningStatus") == "guestToolsRunning",
     )

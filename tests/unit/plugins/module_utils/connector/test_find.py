@@ -6,22 +6,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import signal
+import threading
 import time
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import find, names
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm, find_vms
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row, read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.tasks import wait_for_tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Ambiguous,
+    Interrupted,
     InvalidOption,
     NotFound,
+    NotSupported,
     VforgeError,
 )
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import make_vapp, session
 
 
 @pytest.fixture
@@ -349,19 +355,11 @@ def test_a_vm_in_a_vapp_is_found_by_its_name(make_sim):
     """vCenter has it in no folder, and the vApp in one. The simulator has it the other way round, so the vApp is given here."""
     sim = make_sim("--vms", "4", "--parents", "0")
     with session(sim) as known:
-        pool, folder = find.find_entity(known, "/DC0/host/DC0_C0/Resources"), find.find_folder(known, "/DC0/vm")
-        share = vim.ResourceAllocationInfo(
-            reservation=0, limit=-1, expandableReservation=True, shares=vim.SharesInfo(level="normal", shares=0)
-        )
-        spec = vim.ResourceConfigSpec(cpuAllocation=share, memoryAllocation=share)
-        vapp = pool.CreateVApp("shop", spec, vim.vApp.VAppConfigSpec(), folder)
-        files = vim.vm.FileInfo(vmPathName="[LocalDS_0]")
-        making = vapp.CreateChildVM_Task(vim.vm.ConfigSpec(name="till", files=files), None)
-        ends = []
-        wait_for_tasks(known, [making], time.monotonic() + 60, lambda _moid, end: ends.append(end))
+        vapp = make_vapp(known, "shop", "till")
         places = find._Places(known, find._EVERYWHERE)
         places.__dict__["_read"] = ([], [vapp])
-        assert places.having(["till", "server-00001"]) == {"till": [ends[0].result], "server-00001": []}
+        (till,) = read(known, [vapp], vim.VirtualApp, ("vm",))[vapp._GetMoId()].get("vm")
+        assert places.having(["till", "server-00001"]) == {"till": [till], "server-00001": []}
 
 
 @pytest.mark.usefixtures("in_a_large_inventory")
@@ -450,3 +448,47 @@ def test_what_no_call_can_carry_is_refused(known):
 def test_a_selector_with_what_cannot_be_sent_is_refused_before_anything_is(given):
     with pytest.raises(InvalidOption, match="parent has a control character"):
         Selector.from_params(given, "parent")
+
+
+def test_uuids_count_in_either_case_however_many_vms_are_named(known, monkeypatch):
+    by_name = find_vm(known, Selector(name="golden-parent"))
+    values = facts(known, by_name)
+    original = find.collect_until
+
+    def in_capitals(*args, **more):
+        part = original(*args, **more)
+        rows = []
+        for row in part.rows:
+            identity = {path: row.values[path].upper() for path in ("config.uuid", "config.instanceUuid") if path in row.values}
+            rows.append(dataclasses.replace(row, values={**row.values, **identity}))
+        return dataclasses.replace(part, rows=rows)
+
+    monkeypatch.setattr(find, "collect_until", in_capitals)
+    wanted = [
+        Selector(uuid=values["config.uuid"].upper()),
+        Selector(uuid=values["config.instanceUuid"], use_instance_uuid=True),
+    ]
+    assert [ref._GetMoId() for ref in find_vms(known, wanted)] == [by_name._GetMoId()] * 2
+
+
+def test_a_server_without_a_search_index_is_called_that(known):
+    known.content.searchIndex = None
+    error = error_of(known, Selector(path="/DC0/vm/golden-parent"), kind=NotSupported)
+    assert "has no searchIndex" in str(error)
+
+
+def test_a_signal_ends_questions_that_are_not_answered(make_sim):
+    sim = make_sim("--vms", "0", "--parents", "0")
+    with session(sim) as known, _signals.as_interrupts():
+        sim.inject(method="FindByInventoryPath", do="delay", times=0)
+        sim.reset_calls()
+        question = find._question(known, find._EVERYWHERE, (find._PATH, "/DC0"))
+        strike = threading.Thread(
+            target=lambda: sim.called("FindByInventoryPath", 3, within=120) and os.kill(os.getpid(), signal.SIGTERM)
+        )
+        strike.start()
+        begun = time.monotonic()
+        with pytest.raises(Interrupted):
+            find.ask_each(known, [question] * 3)
+        assert time.monotonic() - begun < 30
+        strike.join()

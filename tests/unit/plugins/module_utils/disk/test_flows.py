@@ -29,12 +29,14 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     TimedOut,
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
+from ansible_collections.vforge.vsphere.plugins.module_utils._vmfromdisks import task as vm_task
 from ansible_collections.vforge.vsphere.plugins.module_utils._vmfromdisks.model import VmOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat import Flat
 from ansible_collections.vforge.vsphere.plugins.modules import vm_from_disks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
+from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Disks, Vms, one, sha256
 from vforge_control import SimulatorError
@@ -321,6 +323,49 @@ def test_a_vm_that_vcenter_does_not_return_is_found_by_the_next_run(disks, tmp_p
     assert vms.run(**asked, powered_on=True).result["vms"][0]["actions"] == ["powered_on"]
 
 
+def test_a_vm_that_does_not_come_up_is_named_so_that_it_can_be_removed(disks, tmp_path):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, asked = Vms(disks.sim), {"name": "deaf", "disks": [path], "powered_on": True, "wait_for_tools": True}
+    with time_over("PowerOnVM_Task"):
+        late = vms.attempt(**asked)
+    entry = late.result["vms"][0]
+    assert late.error is not None
+    assert entry["instance_uuid"] == disks.sim.vm("deaf")["instance_uuid"]
+    assert entry["path"] == "/DC0/vm/deaf"
+
+
+def test_somebody_else_may_power_a_new_vm_on(disks, tmp_path):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    disks.sim.inject(method="PowerOnVM_Task", nth=1, do="fault", fault="InvalidPowerState")
+    ran = Vms(disks.sim).run(name="quick", disks=[path], powered_on=True)
+    assert ran.result["vms"][0]["actions"] == ["created", "powered_on"]
+
+
+def test_a_vm_that_is_removed_while_its_guest_is_waited_for_is_not_called_late(disks, tmp_path, monkeypatch):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, real = Vms(disks.sim), vm_task._wait_for_tools
+
+    def removed(*given):
+        disks.sim.govc("vm.destroy", "brief")
+        real(*given)
+
+    monkeypatch.setattr(vm_task, "_wait_for_tools", removed)
+    ran = vms.attempt(name="brief", disks=[path], powered_on=True, wait_for_tools=True)
+    assert (ran.error.error_code, "was removed" in str(ran.error)) == ("not_found", True)
+
+
+def test_a_vm_with_another_secure_boot_is_not_as_asked(disks, tmp_path):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, asked = Vms(disks.sim), {"name": "safe", "disks": [path], "firmware": "efi"}
+    vms.run(**asked, secure_boot=True)
+    assert not vms.run(**asked, secure_boot=True).result["changed"]
+    assert "secure_boot is true, not false" in str(vms.attempt(**asked).error)
+
+
 def test_a_linked_clone_of_a_disk_is_not_the_vm_around_it(disks, tmp_path):
     path = "[LocalDS_0] images/a.vmdk"
     disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
@@ -463,6 +508,39 @@ def _to_copy(disks):
     disks.sim.govc("vm.unregister", "flt-src")
     path, copy = "[LocalDS_0] flt-src/flt-src.vmdk", "[LocalDS_0] flt-copies/b.vmdk"
     return {"state": "copied", "datastore_path": path, "destination": copy}
+
+
+def _notes(disks):
+    return [file for file in disks.sim.orphans() if ".vmdk." in file]
+
+
+def test_a_note_that_cannot_be_deleted_goes_with_the_next_run_and_the_disk_is_copied_all_the_same(disks, to_copy):
+    disks.sim.inject(method="DeleteDatastoreFile_Task", do="task-fault", fault="NoPermission")
+    assert one(disks.run(**to_copy).result)["actions"] == ["copied"]
+    assert "-begun stays until the next run" in disks.warnings[-1]
+    assert len(_notes(disks)) == 2
+    assert not disks.run(**to_copy).result["changed"]
+    assert len(_notes(disks)) == 1
+
+
+def test_notes_that_cannot_be_deleted_with_their_disk_go_with_the_next_run(disks, to_copy):
+    disks.run(**to_copy)
+    gone = {"state": "absent", "datastore_path": to_copy["destination"]}
+    disks.sim.inject(method="DeleteDatastoreFile_Task", do="task-fault", fault="NoPermission")
+    assert one(disks.run(**gone).result)["actions"] == ["deleted"]
+    assert "stays until the next run" in disks.warnings[-1]
+    assert _notes(disks)
+    assert not disks.run(check=True, **gone).result["changed"]
+    assert _notes(disks)
+    assert not disks.run(**gone).result["changed"]
+    assert not _notes(disks)
+
+
+@pytest.mark.parametrize("do", ["drop", "drop-after"])
+def test_a_note_is_deleted_though_an_answer_is_lost(disks, to_copy, do):
+    disks.sim.inject(method="DeleteDatastoreFile_Task", do=do)
+    assert one(disks.run(**to_copy).result)["actions"] == ["copied"]
+    assert len(_notes(disks)) == 1
 
 
 @pytest.mark.parametrize("do", ["drop-after", "half"])
@@ -693,7 +771,7 @@ def test_the_disk_of_an_import_that_cannot_be_deleted_keeps_the_vm_that_names_it
     disks.sim.inject(method="DeleteVirtualDisk_Task", do="task-fault", fault="FileLocked")
     disks.attempt(**asked)
     disks.sim.clear()
-    assert any("The next import to this place deletes it" in warning for warning in disks.warnings)
+    assert any("The next run deletes it" in warning for warning in disks.warnings)
     assert disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
     monkeypatch.setattr(Owner, "is_gone", lambda _owner: True)
     assert disks.run(**asked).result["changed"]
@@ -772,14 +850,14 @@ def test_the_vm_of_an_import_that_could_not_be_removed_is_removed_by_the_next_ru
     disks.sim.inject(method="Destroy_Task", do="fault", fault="NoPermission", times=0)
     asked = {"state": "imported", "path": str(image(tmp_path)), "datastore_path": "[LocalDS_0] flt-left/a.vmdk"}
     assert one(disks.run(**asked).result)["actions"] == ["imported"]
-    assert "The next import to this place removes it." in disks.warnings[-1]
+    assert "The next run removes it." in disks.warnings[-1]
     assert disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
     # The next run is another process.
     monkeypatch.setattr(Owner, "is_gone", lambda _self: True)
     os.utime(asked["path"])
     for _attempt in ("touched", "noted"):
         assert not disks.run(**asked).result["changed"]
-        assert "The next import to this place tries again." in disks.warnings[-1]
+        assert "The next run tries again." in disks.warnings[-1]
     disks.sim.clear()
     assert not disks.run(**asked).result["changed"]
     assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
