@@ -11,6 +11,7 @@ import typing as t
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import certificate
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import (
+    LONGEST_TIMEOUT,
     ConnectionOptions,
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
@@ -67,10 +68,9 @@ def _options(args: t.Mapping[str, t.Any]) -> ConnectionOptions:
     """
     way = {key: args.get(key) for key in ("port", "ca_path", "proxy_host", "proxy_port")}
     nobody = {"username": "-", "password": "-"}
+    seconds = min(args["timeout"], LONGEST_TIMEOUT)
     try:
-        return ConnectionOptions.from_params(
-            {"hostname": args["host"], **way, **nobody, "connection_timeout": args["timeout"]},
-        )
+        return ConnectionOptions.from_params({"hostname": args["host"], **way, **nobody, "connection_timeout": seconds})
     except InvalidOption as error:
         if error.details.get("option") != "hostname":
             raise

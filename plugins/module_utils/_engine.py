@@ -295,6 +295,7 @@ class Task(t.Generic[I]):
         then: t.Callable[[I, Outcome], None] | None = None,
         repeatable: bool = False,
         done_already: str = "",
+        power_state: str = "",
         deadline: float | None = None,
     ) -> None:
         """Carry one step out for every item that it is due for.
@@ -306,15 +307,21 @@ class Task(t.Generic[I]):
         :param repeatable: whether a call whose answer was lost may be made again, since twice has
             the effect of once.
         :param done_already: name of the fault that says that there was nothing to do any more.
+        :param power_state: that a power operation brings about: one that is refused because the VM
+            is in it had nothing to do any more.
         :param deadline: for what has a time of its own, such as cleaning up.
         :raises Reason: why the task ended early, after each item has its outcome.
         """
 
+        def is_done(error: VforgeError) -> bool:
+            if not isinstance(error, Fault):
+                return False
+            return bool(done_already and error.fault == done_already) or bool(power_state and error.found(power_state))
+
         def note(item: I, outcome: Outcome) -> None:
             if isinstance(outcome.error, StillRunning):
                 item.parts.append(Part(step, STARTED))
-            fault = outcome.error.fault if isinstance(outcome.error, Fault) else ""
-            if outcome.error is not None and not (done_already and fault == done_already):
+            if outcome.error is not None and not is_done(outcome.error):
                 item.fail(outcome.error)
                 return
             item.done.append(step)

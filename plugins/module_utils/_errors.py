@@ -106,7 +106,12 @@ class Unavailable(ConnectionLost):
 
 
 class StrangeAnswer(ConnectionLost):
-    """What came back is not SOAP of vSphere: something between, or something else, has answered."""
+    """What came back is not SOAP of vSphere: something between, or something else, has answered.
+
+    ``is_newer`` is set where it is, with a part that pyVmomi does not know.
+    """
+
+    is_newer = False
 
 
 class SessionExpired(VforgeError):
@@ -119,6 +124,11 @@ class NotFound(VforgeError):
     """No object fits the selector; details hold what was searched and the nearest names."""
 
     error_code = "not_found"
+
+    @classmethod
+    def removed_meanwhile(cls, title: str) -> NotFound:
+        """What the task was at work on was there when it began."""
+        return cls(f"{title} is not there any more: somebody has removed it meanwhile.", hint="Run again.")
 
 
 class NotSupported(VforgeError):
@@ -163,6 +173,12 @@ class Fault(VforgeError):
     def holder(self) -> str | None:
         """The moid of the object in the way, or None where the fault does not name one."""
         return self.details.get("holder")
+
+    def found(self, power_state: str) -> bool:
+        """Whether a power operation was refused because the VM is in this power state: ``poweredOff`` where it was to be
+        powered off, for example. The fault has the same name where the VM is suspended.
+        """
+        return self.details.get("existing_state") == power_state
 
 
 class TimedOut(VforgeError):

@@ -284,9 +284,10 @@ class Folder:
 
         :raises FileMissing: when there is none.
         :raises FileRefused: when it is something else, or not to be trusted.
-        :raises FileUnreadable: as the system says.
+        :raises FileUnreadable, FileUnwritable: as the system says.
         """
-        with explained(self.path_of(name), self._what, FileUnreadable):
+        kind = FileUnreadable if flags & os.O_ACCMODE == os.O_RDONLY else FileUnwritable
+        with explained(self.path_of(name), self._what, kind):
             # Looked at first, since opening a device may already do something.
             self._judge(name, os.stat(name, dir_fd=self.handle, follow_symlinks=False))
             handle = os.open(name, flags | _QUIET, dir_fd=self.handle)

@@ -16,7 +16,7 @@ from ._engine import Item, Part, Task, note_failure
 from ._errors import GuestError, Reason
 from ._vsphere import freeze, wake
 from ._vsphere.freeze import Found, Freezing, ParentVm
-from ._vsphere.guest import Guest, wait_for_tools
+from ._vsphere.guest import GONE, OFF, Guest, taken_away, wait_for_tools
 from ._vsphere.vm import reference
 
 if t.TYPE_CHECKING:
@@ -123,9 +123,11 @@ class FreezeStage:
                 item.fail(self._no_tools(item))
         left = [item for item in waiting.values() if item.error is None]
         refs = [reference(self.task.session, item.now.moid) for item in left]
-        late = wait_for_tools(self.task.session, refs, self.task.deadline, "guests answer")
+        unready = wait_for_tools(self.task.session, refs, self.task.deadline, "guests answer")
         for moid, item in waiting.items():
-            if moid in late:
+            if unready.get(moid) in (GONE, OFF):
+                item.fail(taken_away(item.title, unready[moid]))
+            elif moid in unready:
                 item.fail(self._no_tools(item))
             elif item.error is None:
                 item.now = dataclasses.replace(item.now, tools=True)

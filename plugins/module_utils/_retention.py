@@ -15,7 +15,7 @@ from ._errors import InvalidOption
 
 T = t.TypeVar("T")
 
-# What a backup is the newest one of, by the name of the rule. Times are in UTC.
+# What a backup is the newest one of, by the name of the rule.
 _PERIODS: dict[str, t.Callable[[datetime.datetime], t.Any]] = {
     "daily": lambda at: at.date(),
     "weekly": lambda at: at.isocalendar()[:2],
@@ -64,9 +64,10 @@ class Retention:
     def reasons(self, newest_first: t.Sequence[datetime.datetime], now: datetime.datetime) -> list[list[str]]:
         """Which rules keep each of the backups of one VM; none for one that is not kept.
 
-        :param newest_first: when they were made. Days, weeks and months are those of UTC.
+        :param newest_first: when they were made, in any zones. Days, weeks and months are those of UTC.
         :returns: in the same order. Where the newest is kept by no rule, its reason is ``newest``.
         """
+        newest_first = [at.astimezone(datetime.UTC) for at in newest_first]
         found: list[list[str]] = [[] for _backup in newest_first]
         for number, at in enumerate(newest_first):
             if number < (self.last or 0):

@@ -15,6 +15,7 @@ from ._connector import tasks
 from ._engine import Item, Part, Task
 from ._errors import Fault, TimedOut, VforgeError
 from ._vsphere import vm as vms
+from ._vsphere.guest import GONE, OFF, taken_away
 from ._vsphere.wake import (
     FAILED,
     PATHS,
@@ -126,8 +127,7 @@ def change_power(task: Task[t.Any], items: t.Iterable[V], step: str, noun: str) 
     start, done, power_state = _POWER[step]
 
     def note(item: V, outcome: Outcome) -> None:
-        # Other faults of this name are refusals, such as of a VM that somebody has suspended.
-        is_so = isinstance(outcome.error, Fault) and outcome.error.details.get("existing_state") == power_state
+        is_so = isinstance(outcome.error, Fault) and outcome.error.found(power_state)
         if outcome.error is not None and not is_so:
             item.fail(outcome.error)
             return
@@ -159,12 +159,14 @@ def remove(task: Task[t.Any], items: t.Iterable[V], noun: str) -> None:
     """
 
     def note_off(item: V, outcome: Outcome) -> None:
-        if outcome.error is None or fault_of(outcome.error) == "InvalidPowerState":
+        error = outcome.error
+        if error is None or (isinstance(error, Fault) and error.found("poweredOff")):
             item.become("poweredOff")  # by this call or already
-        elif fault_of(outcome.error) == "ManagedObjectNotFound":
+        elif fault_of(error) == "ManagedObjectNotFound":
             item.skip(DESTROY)
-        else:
-            item.fail(outcome.error)
+        # Whether a suspended VM can be powered off differs (the reference says that it cannot): then it goes as it is.
+        elif not (isinstance(error, Fault) and error.found("suspended")):
+            item.fail(error)
 
     def note_destroyed(item: V, outcome: Outcome) -> None:
         gone = fault_of(outcome.error) == "ManagedObjectNotFound"
@@ -262,11 +264,11 @@ class GuestWait(t.Generic[V]):
     def _note(self, item: V, update: tasks.Update, due: set[str], config: t.Mapping[str, str]) -> None:
         """Keep what a guest reports, and take away what it was waited for."""
         if update.gone:
-            item.fail(TimedOut(f"{item.title} was removed while its guest was waited for."))
+            item.fail(taken_away(item.title, GONE))
             return
         # All are on when the wait begins: this is what somebody does meanwhile.
         if str(update.values.get("runtime.powerState", "poweredOn")) != "poweredOn":
-            item.fail(NotOn(f"{item.title} was powered off or suspended while its guest was waited for.", hint="Run again."))
+            item.fail(taken_away(item.title, OFF))
             return
         if "guest.net" in update.values and self.hear(item, update.values["guest.net"] or ()):
             due.discard(ADDRESS)
@@ -279,12 +281,6 @@ def _asked(due: t.Mapping[str, set[str]]) -> tuple[str, ...]:
     """What any of them is waited for."""
     every = set().union(*due.values())
     return tuple(what for what in (ADDRESS, WAKE) if what in every)
-
-
-class NotOn(VforgeError):
-    """Somebody has powered a VM off, or suspended it, while its guest was waited for."""
-
-    error_code = "guest_powered_off"
 
 
 class NoAddress(TimedOut):

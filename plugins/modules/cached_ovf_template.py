@@ -271,7 +271,7 @@ attributes:
 notes:
   - The user needs the privileges C(VApp.Import) and C(Resource.AssignVMToPool) on the resource
     pool, C(Datastore.AllocateSpace) on the datastore and C(Network.Assign) on the networks. On the
-    folder, so that VMs in it inherit them, C(VirtualMachine.Inventory.Create),
+    folder, so that VMs in it inherit them, C(VApp.Import), C(VirtualMachine.Inventory.Create),
     C(VirtualMachine.Inventory.Delete) (an import that fails is removed, as are templates),
     C(VirtualMachine.Config.AdvancedConfig), C(VirtualMachine.Config.AddNewDisk),
     C(VirtualMachine.Config.RemoveDisk) and C(VirtualMachine.Provisioning.MarkAsTemplate); with

@@ -24,9 +24,16 @@ options:
     description:
       - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM
         folder of the datacenter (V(web)).
-      - The folders below it are looked in too. Without it and O(datacenter) the whole inventory
-        is searched, in one traversal.
+      - Without it and O(datacenter) the whole inventory is searched, in one traversal.
     type: str
+  recurse:
+    description:
+      - Whether the folders below O(folder) are looked in, too.
+      - Without it only that folder is, by default the VM folder of the datacenter. That is where
+        M(vforge.vsphere.cached_ovf_template) has a template and its versions with the same
+        O(datacenter) and O(folder).
+    type: bool
+    default: true
   used_by:
     description:
       - Whether the VMs are returned that depend on the disks of each template. For this the disks
@@ -135,6 +142,18 @@ templates:
       returned: with O(used_by=true)
       type: list
       elements: str
+    users:
+      description: The same VMs, each with C(name) and C(moid), since names may repeat.
+      returned: with O(used_by=true)
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name.
+          type: str
+        moid:
+          description: Managed object ID.
+          type: str
 timing:
   description: Seconds by phase.
   returned: always
@@ -169,6 +188,7 @@ def argument_spec():
         "name": {"type": "str"},
         "datacenter": {"type": "str"},
         "folder": {"type": "str"},
+        "recurse": {"type": "bool", "default": True},
         "used_by": {"type": "bool", "default": False},
         **_argspec.timeout(),
     }

@@ -164,7 +164,8 @@ options:
         required: true
       state:
         description:
-          - Whether the child is to be there. With V(absent) it is powered off and destroyed.
+          - Whether the child is to be there. With V(absent) it is powered off and destroyed. One
+            whose disks others use is left.
         type: str
         choices: [present, absent]
         default: present

@@ -20,7 +20,7 @@ options:
     description:
       - V(present) makes the clones that are missing, and brings existing ones to what is asked as
         far as vSphere allows it on a running VM.
-      - V(absent) powers off and destroys the clones.
+      - V(absent) powers off and destroys the clones. One whose disks others use is left.
     type: str
     choices: [present, absent]
     default: present
@@ -337,7 +337,7 @@ notes:
     and VirtualMachine.Inventory.Delete; for O(customize) VirtualMachine.Provisioning.Customize and
     VirtualMachine.Config.AdvancedConfig. To change existing clones it needs
     VirtualMachine.Config.AdvancedConfig for O(guestinfo) and O(extra_config), and
-    VirtualMachine.Config.EditDevice for O(networks).
+    VirtualMachine.Config.EditDevice and VirtualMachine.Interact.DeviceConnection for O(networks).
   - A running parent that is not frozen gets one more delta disk with each clone. vSphere refuses
     clones at 255 of them. Clones that would not all fit are refused before any is made, in check
     mode too. From 200 on there is a warning.

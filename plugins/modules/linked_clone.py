@@ -436,7 +436,7 @@ notes:
   - For the hardware of clones the user needs VirtualMachine.Config.CPUCount and
     VirtualMachine.Config.Settings (O(cpu)), VirtualMachine.Config.Memory (O(memory)) and
     VirtualMachine.Config.Annotation (O(annotation)), and to change O(networks) of existing clones
-    VirtualMachine.Config.EditDevice.
+    VirtualMachine.Config.EditDevice and VirtualMachine.Interact.DeviceConnection.
 seealso:
   - module: vforge.vsphere.instant_clone
 author:

@@ -143,9 +143,11 @@ options:
       - V(hotadd) has vCenter make the disk on the VM that the module runs in, writes it there as a
         device, reads it back, compares every MiB, and detaches it. It needs nothing but vCenter's
         public API, and it proves disks on vSAN by their content. See O(hotadd).
+      - V(auto) is V(hotadd) where that leads to all disks that are to be restored, else V(import).
+        RV(into.transports) says why not.
       - With O(into).
     type: str
-    choices: [import, hotadd]
+    choices: [import, hotadd, auto]
     default: import
   hotadd:
     description:
@@ -160,7 +162,7 @@ options:
         attached, the next restore into the same VM detaches and deletes.
       - Keep LVM and multipath in that VM from using foreign disks by themselves
         (C(filter) in F(/etc/lvm/lvm.conf)).
-      - With O(transport=hotadd).
+      - With O(transport=hotadd) or O(transport=auto).
     type: dict
     suboptions:
       proxy:
@@ -261,8 +263,8 @@ notes:
   - For storage policies the privilege StorageProfile.View is needed. Without it a warning says that
     a restored disk has the default policy of its datastore. It is made with its policy, not changed
     to it later.
-  - With O(into) it needs the privileges VApp.Import, Resource.AssignVMToPool,
-    Datastore.AllocateSpace, Datastore.FileManagement, VirtualMachine.Inventory.Create and
+  - With O(into) it needs the privileges VApp.Import (on the resource pool and on the folder),
+    Resource.AssignVMToPool, Datastore.AllocateSpace, Datastore.FileManagement, VirtualMachine.Inventory.Create and
     VirtualMachine.Inventory.Delete for the import, and VirtualMachine.Config.AddExistingDisk and
     VirtualMachine.Config.RemoveDisk on the VM. O(snapshots=remove) needs
     VirtualMachine.State.RemoveSnapshot, O(power_off) VirtualMachine.Interact.PowerOff and
@@ -391,8 +393,14 @@ into:
       description: Instance UUID of the VM.
       type: str
     transport:
-      description: How disks come to their datastores.
+      description: How disks come to their datastores. As it was asked for where none is to come.
       type: str
+    transports:
+      description:
+        - What the transports that were looked at say of the disks, each with C(name), whether it is
+          C(usable), and the C(reason) why not. Empty where no disk is to come.
+      type: list
+      elements: dict
     actions:
       description:
         - What was done, of V(leftover_removed), V(disks_brought_in), V(powered_off),
@@ -518,7 +526,7 @@ def argument_spec():
         "snapshots": {"type": "str", "choices": ["refuse", "remove"], "default": "refuse"},
         "keep_replaced": {"type": "bool", "default": False},
         "verify": {"type": "str", "choices": ["auto", "content", "manifest"], "default": "auto"},
-        "transport": {"type": "str", "choices": ["import", "hotadd"], "default": "import"},
+        "transport": {"type": "str", "choices": ["import", "hotadd", "auto"], "default": "import"},
         "hotadd": _argspec.hotadd(),
         "content": {"type": "bool", "default": True},
         "storage_policy": {"type": "str"},
@@ -539,7 +547,7 @@ def rules():
         {
             "required_one_of": [["dest", "into"]],
             "mutually_exclusive": [["into", "format"]],
-            "required_if": [["content", False, ["into"]], ["transport", "hotadd", ["into"]]],
+            "required_if": [["content", False, ["into"]], ["transport", "hotadd", ["into"]], ["transport", "auto", ["into"]]],
         },
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import urllib.parse
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _PATIENCE = 300.0
@@ -109,6 +110,15 @@ class Control:
         if privileges is not None:
             body["privileges"] = privileges
         self.request("POST", "/users", body)
+
+    def add_user_with_roles(self, username: str, password: str, roles: Mapping[str, Iterable[str]]) -> None:
+        """Add or replace a user who has roles on some objects, and sees nothing besides.
+
+        Args:
+            roles: privileges by the path of the object on which the role is given; it propagates, and looking is in it.
+        """
+        given = {path: sorted(privileges) for path, privileges in roles.items()}
+        self.request("POST", "/users", {"username": username, "password": password, "roles": given})
 
     def vm(self, name: str) -> dict[str, Any]:
         """A raw view of one VM; ``name`` is a name or a managed object id."""

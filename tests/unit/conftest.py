@@ -129,8 +129,8 @@ def debian() -> Path:
 
 @pytest.fixture
 def tools(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder with the commands of qemu-img, qemu-io, qemu-nbd, vmdkinfo, 7z, nbdkit, nbdinfo, nbdcopy, restic, cpuid
-    and cpuid_tool, and `disk-python`: Debian's Python with the modules `nbd` and `pyvmdk`.
+    """The folder with the commands of qemu-img, qemu-io, qemu-nbd, vmdkinfo, 7z, nbdkit, nbdinfo, nbdcopy, nbdfuse, fuse2fs,
+    restic, cpuid and cpuid_tool, and `disk-python`: Debian's Python with the modules `nbd` and `pyvmdk`.
 
     They come from Debian's packages, and are first on PATH. Where they cannot be had, the test is skipped.
     """
@@ -139,6 +139,17 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip(settings.get("no_disk_tools") or "run this test by `make pytest`, which unpacks Debian's packages")
     monkeypatch.setenv("PATH", settings["disk_tools"], prepend=os.pathsep)
     return Path(settings["disk_tools"])
+
+
+@pytest.fixture
+def boot_tools(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same of qemu-system-x86_64 and grub-mkimage, besides those of `tools`."""
+    settings = _settings()
+    if not settings.get("boot_tools"):
+        pytest.skip(settings.get("no_boot_tools") or "run this test by `make pytest`, which unpacks Debian's packages")
+    monkeypatch.setenv("PATH", settings["boot_tools"], prepend=os.pathsep)
+    assert tools.is_dir()
+    return Path(settings["boot_tools"])
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
+import os
 import time
 import typing as t
 
@@ -27,7 +28,7 @@ from .selecting import PointSelector
 VERIFIED, PRUNED, MERGED = "verified", "pruned", "merged"
 
 # What becomes of points, besides.
-DAMAGED, REMOVED, BEGUN = "damaged", "removed", "removal_begun"
+DAMAGED, KEPT, REMOVED, BEGUN = "damaged", "kept", "removed", "removal_begun"
 
 # These say nothing of a point, and end the work on its VM.
 _OF_NO_POINT = (TimedOut, MissingProgram, _files.FileUnwritable)
@@ -246,9 +247,12 @@ def _prune(machine: Machine, options: CareOptions, entry: Entry, deadline: float
     known = machine.known()
     errors = _name_damaged({**known.damaged, **known.broken}, entry)
     # What cannot be restored must not take the place of one that can.
-    reasons = kept(known.whole, options.retention, datetime.datetime.now(datetime.UTC))
-    for point in known.whole:
-        found: Entry = {"id": point.id, "action": "kept", "kept_by": reasons.get(point.id, [])}
+    whole = known.whole
+    reasons = kept(whole, options.retention, datetime.datetime.now(datetime.UTC))
+    for identifier in [point.id for point in whole]:
+        # As it is by now: it may have what another one had that was removed.
+        point = known.by_id[identifier]
+        found: Entry = {"id": identifier, "action": KEPT, "kept_by": reasons.get(identifier, [])}
         entry["points"].append(found)
         if found["kept_by"]:
             continue
@@ -256,7 +260,7 @@ def _prune(machine: Machine, options: CareOptions, entry: Entry, deadline: float
             if check:
                 removal.heirs_of(machine, known, point, deadline)
             else:
-                machine.remove(point.id, deadline)
+                known = removal.remove(machine, known, point, deadline)
             found["action"] = REMOVED
         except _OF_NO_POINT:
             found["action"] = _what_became(machine, point)
@@ -271,7 +275,9 @@ def _prune(machine: Machine, options: CareOptions, entry: Entry, deadline: float
 
 def _what_became(machine: Machine, point: Point) -> str:
     """Of a point that could not be removed."""
-    return BEGUN if removal.is_begun(machine, point.id) else "kept"
+    if not os.path.lexists(machine.folder_of(point)):
+        return REMOVED  # under another name its folder is still there, which the next run removes
+    return BEGUN if removal.is_begun(machine, point.id) else KEPT
 
 
 # Merging

@@ -18,7 +18,7 @@ from .._descriptor import Content, DiskFile, OtherFile, descriptor, manifest
 from .._errors import Ambiguous, InvalidOption, NotFound, VforgeError
 from . import disk as disks
 from . import images, records
-from .model import Point
+from .model import Point, second_of
 from .report import point_entry
 from .repository import Machine, Repository
 from .restore_options import IMPORT
@@ -69,16 +69,24 @@ def chosen(repository: Repository, wanted: str | None) -> list[str]:
 
 
 def chosen_point(machine: Machine, wanted: PointSelector) -> Point:
-    """The point that is meant. Damage of others matters only where it is not named by its ID.
+    """The point that is meant. Damage of others matters only where one of them may be meant.
 
     :raises NotFound: there is none.
     :raises BackupDamaged: its manifest was changed, or nobody can say which point it is.
     """
     known = machine.known()
-    error = known.damaged.get(wanted.point) if wanted.names_one else next(iter(known.damaged.values()), None)
-    if error is not None:
-        raise error
-    return wanted.choose(known.points, machine.folder)
+    if wanted.names_one:
+        maybe = [wanted.point] if wanted.point in known.damaged else []
+    else:
+        maybe = list(filter(wanted.may_mean, known.damaged))
+    try:
+        point = wanted.choose(known.points, machine.folder)
+    except NotFound as error:
+        raise (known.damaged[maybe[0]] if maybe else error) from None
+    for name in maybe:
+        if second_of(name) >= second_of(point.id):
+            raise known.damaged[name]
+    return point
 
 
 # Asking
@@ -186,8 +194,9 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
     deadline = time.monotonic() + options.timeout
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
+    _refuse_among_points(options.folder, repository)
     _files.check_folder(options.folder, what="restored image")
-    with repository.locked(uuid, deadline, show, put_right=False) as machine:
+    with repository.locked(uuid, deadline, show, put_right=False, writes=False) as machine:
         point = chosen_point(machine, options.point)
         wanted = chosen_disks(point, options.disks)
         # Before the first byte is written: without it there is no package.
@@ -208,6 +217,22 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
         "disks": entries,
         "warnings": [warning] if warning else [],
     }
+
+
+def _refuse_among_points(folder: str, repository: Repository) -> None:
+    """Refuse a folder of points: their images have the names that restored ones get, and would be replaced.
+
+    :raises InvalidOption: it is one, or lies in one.
+    """
+    there = os.path.realpath(folder)
+    for uuid in repository.vms:
+        own = os.path.realpath(repository.folder(uuid))
+        if os.path.commonpath([there, own]) == own:
+            raise InvalidOption(
+                f"dest is {folder}, among the backups of {uuid}, whose images restored ones could replace.",
+                hint="Name another folder.",
+                option="dest",
+            )
 
 
 def _package(

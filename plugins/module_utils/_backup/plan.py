@@ -211,6 +211,18 @@ def reading(disk: Disk, earlier: Earlier, options: BackupOptions, way: str) -> R
     return found
 
 
+def check_increments(disks: t.Sequence[Disk], earlier: Earlier, options: BackupOptions, way: str) -> None:
+    """Refuse, before there is a snapshot, a VM of which a disk has to be read whole in any case.
+
+    :param disks: as the VM has them now. Their changeIds say nothing of those that the snapshot will have.
+    :raises NotBackedUp: with the reason.
+    """
+    for disk in kept(disks):
+        known = earlier.point.disk(disk.key) if earlier.point is not None else None
+        change_id = known.change_id if known is not None else None
+        reading(dataclasses.replace(disk, change_id=change_id), earlier, options, way)
+
+
 def _reading(disk: Disk, there: Earlier, options: BackupOptions, way: str) -> Reading:
     point = there.point
     earlier = point.disk(disk.key) if point is not None else None

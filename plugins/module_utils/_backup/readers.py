@@ -15,6 +15,7 @@ from .._devices import Device
 from .._errors import ConnectionLost, VforgeError
 from .._progress import Meter
 from .._vsphere import lease as leases
+from .._vsphere import lease_devices, receiving
 from .._vsphere.flat import Flat
 from . import nbd
 from .images import Nbd
@@ -263,7 +264,7 @@ class ImageReader:
         """What the image has."""
         with contextlib.closing(self.open()) as disk:
             # A streamOptimized VMDK has whole sectors, or whole grains.
-            if disk.size < capacity or not leases.same_grains(disk.size, capacity):
+            if disk.size < capacity or not lease_devices.same_grains(disk.size, capacity):
                 raise WrongDisk(f"The disk has {capacity} bytes, and {disk.size} came by the lease.", hint="Run again.")
             return list(disk.data(0, capacity))
 
@@ -293,7 +294,7 @@ def export(
     """
     lease = leases.export_snapshot(session, snapshot)
     with leases.exporting(lease, deadline) as ready:
-        found = [(disk, leases.device_of(ready, disk, disks)) for disk in disks]
+        found = [(disk, lease_devices.device_of(ready, disk, disks)) for disk in disks]
         missing = [disk.label for disk, device in found if device is None]
         if missing:
             raise leases.ExportFailed(
@@ -304,11 +305,13 @@ def export(
         paths = {disk.key: os.path.join(folder, f"export-{disk.key}.vmdk") for disk in disks}
         with contextlib.ExitStack() as files:
             wanted = [
-                leases.Wanted(device, files.enter_context(_Sink(paths[disk.key])), f"{disk.label} of {vm.path}", disk.capacity)
+                receiving.Wanted(
+                    device, files.enter_context(_Sink(paths[disk.key])), f"{disk.label} of {vm.path}", disk.capacity
+                )
                 for disk, device in found
                 if device is not None
             ]
-            came = leases.receive(
+            came = receiving.receive(
                 session,
                 lease,
                 ready,

@@ -44,20 +44,23 @@ def is_begun(machine: Machine, identifier: str) -> bool:
     return os.path.lexists(os.path.join(machine.at(identifier), _MARK))
 
 
-def remove(machine: Machine, identifier: str, deadline: float) -> None:
+def remove(machine: Machine, known: Known, point: Point, deadline: float) -> Known:
     """Remove a point.
 
+    :param known: what there is of the VM, the point among it.
+    :returns: what there is then.
     :raises BackupDamaged, ToolFailed: when what its heir has is damaged, or nobody can say
         whether it has one; nothing is begun then.
     """
-    point = machine.point(identifier)
-    heirs = heirs_of(machine, machine.known(), point, deadline)
+    heirs = heirs_of(machine, known, point, deadline)
     for heir in heirs:
         _prove_before(machine, point, heir, deadline)
-    write(os.path.join(machine.at(identifier), _MARK), b"\n".join(heir.id.encode() for heir in heirs))
-    with explained(machine.at(identifier)):
-        sync(machine.at(identifier))
-    _finish(machine, point, heirs, deadline)
+    write(os.path.join(machine.folder_of(point), _MARK), b"\n".join(heir.id.encode() for heir in heirs))
+    with explained(machine.folder_of(point)):
+        sync(machine.folder_of(point))
+    now = {heir.id: heir for heir in _finish(machine, point, heirs, deadline)}
+    left = tuple(now.get(each.id, each) for each in known.points if each.id != point.id)
+    return dataclasses.replace(known, points=left)
 
 
 def heirs_of(machine: Machine, known: Known, point: Point, deadline: float) -> list[Point]:
@@ -138,14 +141,15 @@ def _heir(machine: Machine, word: str) -> Point:
     return machine.read(word)
 
 
-def _finish(machine: Machine, point: Point, heirs: t.Sequence[Point], deadline: float) -> None:
-    for heir in heirs:
-        _hand_over(machine, point, heir, deadline)
+def _finish(machine: Machine, point: Point, heirs: t.Sequence[Point], deadline: float) -> list[Point]:
+    """Hand over what a point has, and remove it; the heirs as they are then."""
+    now = [_hand_over(machine, point, heir, deadline) for heir in heirs]
     gone = os.path.join(machine.place, f"{GONE}{point.id}")
     with explained(machine.at(point.id)):
         os.rename(machine.at(point.id), gone)
         sync(machine.place)
     discard(gone)
+    return now
 
 
 def _shared(point: Point, heir: Point) -> t.Iterator[tuple[DiskBackup, DiskBackup]]:
@@ -169,15 +173,17 @@ def _prove_before(machine: Machine, point: Point, heir: Point, deadline: float) 
                 prove(target, digests, blocks_of(own), deadline, go_on=machine.go_on)
 
 
-def _hand_over(machine: Machine, point: Point, heir: Point, deadline: float) -> None:
-    """Give an heir the images that it stands on, with what it has itself written into them."""
+def _hand_over(machine: Machine, point: Point, heir: Point, deadline: float) -> Point:
+    """Give an heir the images that it stands on, with what it has itself written into them; the heir as it is then."""
     shared = {disk.key: below for below, disk in _shared(point, heir)}
     records.forget_verified(machine, heir)
     for disk in heir.disks:
         if disk.key in shared:
             _hand_over_image(machine, point, heir, shared[disk.key], disk, deadline)
     disks = [dataclasses.replace(disk, backing=shared[disk.key].backing) if disk.key in shared else disk for disk in heir.disks]
-    machine.rewrite(dataclasses.replace(heir, disks=tuple(disks)))
+    now = dataclasses.replace(heir, disks=tuple(disks))
+    machine.rewrite(now)
+    return now
 
 
 def _hand_over_image(machine: Machine, point: Point, heir: Point, below: DiskBackup, disk: DiskBackup, deadline: float) -> None:

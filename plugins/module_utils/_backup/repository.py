@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import hashlib
 import itertools
@@ -79,6 +80,7 @@ class Repository:
         show: t.Callable[[str], None],
         *,
         put_right: bool = True,
+        writes: bool = True,
         go_on: GoOn = to_the_end,
     ) -> t.Iterator[Machine]:
         """The points of a VM, for this run alone; what runs that died have left is put right first.
@@ -87,13 +89,21 @@ class Repository:
         :param show: called with one sentence when there is something to wait for.
         :param put_right: False for who only reads: what cannot be put right must not keep
             whole points from being restored.
+        :param writes: False for who only reads: where the repository is mounted read-only, it is not locked then. Should
+            somebody change it elsewhere meanwhile, the digests say so.
         :param go_on: is called each second while the lock, a program or an image is waited
             for; raises why that is to end.
         :raises TimedOut: when others hold it until the deadline.
         """
         folder = self.folder(instance_uuid)
         # A qemu-nbd whose run was killed may still be writing.
-        with _files.locked(folder, deadline, show, what=WHAT, by_programs=True, go_on=go_on):
+        lock = _files.locked(folder, deadline, show, what=WHAT, by_programs=True, go_on=go_on)
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(lock)
+            except _files.FileUnwritable as error:
+                if writes or not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EROFS:
+                    raise
             machine = Machine(folder, go_on)
             if put_right:
                 machine.put_right(deadline)
@@ -118,7 +128,8 @@ class Known:
     leaving: tuple[Point, ...] = ()
 
     @functools.cached_property
-    def _by_id(self) -> dict[str, Point]:
+    def by_id(self) -> dict[str, Point]:
+        """All that read as they were written, also while they are leaving."""
         return {each.id: each for each in (*self.leaving, *self.points)}
 
     @functools.cached_property
@@ -137,7 +148,7 @@ class Known:
     @property
     def lost(self) -> dict[str, Point]:
         """The points that are not there, and are stood on: by their IDs, with the point that stands on each."""
-        there = self._by_id.keys() | self.damaged.keys()
+        there = self.by_id.keys() | self.damaged.keys()
         return {name: point for point in self.points for name in point.backings - there}
 
     @property
@@ -152,7 +163,7 @@ class Known:
         """
         found = [point]
         while (disk := found[-1].disk(key)) is not None and disk.backing:
-            below = self._by_id.get(disk.backing)
+            below = self.by_id.get(disk.backing)
             if below is None or below.disk(key) is None or below.number >= found[-1].number:
                 raise BackupDamaged(
                     f"The backup {point.id} needs {disk.backing}, which is damaged or not there.",
@@ -424,7 +435,7 @@ class Machine:
 
     def remove(self, identifier: str, deadline: float) -> None:
         """Remove a point; the one that needs it gets what it has. See ``removal``."""
-        removal.remove(self, identifier, deadline)
+        removal.remove(self, self.known(), self.point(identifier), deadline)
 
     def make_full(self, point: Point, deadline: float) -> Point:
         """Give a point all that its images have from earlier ones. See ``synthetic``."""

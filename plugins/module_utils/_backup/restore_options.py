@@ -39,8 +39,8 @@ class IntoOptions:
     :ivar power_off: whether a VM that is not powered off is powered off for it.
     :ivar snapshots: ``refuse`` or ``remove``.
     :ivar keep_replaced: whether the disks that were replaced stay on their datastores.
-    :ivar transport: ``import`` or ``hotadd``.
-    :ivar hotadd: for that, how disks are attached to the VM that the module runs in.
+    :ivar transport: ``import``, ``hotadd`` or ``auto``.
+    :ivar hotadd: how disks are attached to the VM that the module runs in.
     :ivar content: whether disks are restored; else only the settings are put back.
     :ivar settings: what is put back besides the disks: ``storage_policies``, ``nvram``, ``tags``.
     :ivar storage_policy: name of the one that restored disks get; empty for those of the disks

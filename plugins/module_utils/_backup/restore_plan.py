@@ -254,11 +254,13 @@ class Leftovers:
         else has taken the place of both.
     :ivar kept: disks that were taken off the VM and stay: in their place is another one than the
         restored, or replaced disks are to be kept.
+    :ivar carried: disks of which the VM that was made for their import is left.
     """
 
-    deletable: tuple[str, ...]
-    settled: tuple[str, ...]
-    kept: tuple[str, ...]
+    deletable: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
 
 
 def leftovers(target: Target, record: Record, wanted: t.Collection[str], *, keep_replaced: bool) -> Leftovers:
@@ -283,7 +285,7 @@ def leftovers(target: Target, record: Record, wanted: t.Collection[str], *, keep
             deletable.append(each.file)
         else:
             kept.append(each.file)
-    return Leftovers(tuple(deletable), tuple(settled), tuple(kept))
+    return Leftovers(tuple(deletable), tuple(settled), tuple(kept), tuple(sorted(record.carried)))
 
 
 def beside(target: Target, place: Place) -> DatastorePath:

@@ -63,6 +63,8 @@ class Record:
         self._vm = vm
         self.made: dict[str, Made] = {}
         self.replaced: dict[str, Replaced] = {}
+        # Disks that have come, of which the VM that was made for their import could not be removed.
+        self.carried: set[str] = set()
         with contextlib.suppress(_files.FileMissing):
             self._load(_files.read(self._path, _MOST, what=_WHAT))
 
@@ -72,6 +74,7 @@ class Record:
             known = content["format"] <= _FORMAT
             self.made = {each["file"]: Made(**each) for each in content["made"]}
             self.replaced = {each["file"]: Replaced(**each) for each in content["replaced"]}
+            self.carried = set(content.get("carried", ()))
         except (ValueError, TypeError, KeyError) as error:
             raise self._damaged(str(error)) from error
         if not known:
@@ -94,6 +97,16 @@ class Record:
         self.replaced |= {each.file: each for each in replaced}
         self._save()
 
+    def note_carried(self, file: str) -> None:
+        """The VM that was made for the import of a disk is left."""
+        self.carried.add(file)
+        self._save()
+
+    def forget_carried(self, file: str) -> None:
+        """There is no such VM any more."""
+        self.carried.discard(file)
+        self._save()
+
     def forget_made(self, files: t.Iterable[str]) -> None:
         """These are in their places; whether they are to be deleted later is another matter."""
         for file in files:
@@ -108,7 +121,7 @@ class Record:
         self._save()
 
     def _save(self) -> None:
-        if not self.made and not self.replaced:
+        if not self.made and not self.replaced and not self.carried:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
             return
@@ -117,5 +130,6 @@ class Record:
             "vm": self._vm,
             "made": [dataclasses.asdict(each) for each in self.made.values()],
             "replaced": [dataclasses.asdict(each) for each in self.replaced.values()],
+            "carried": sorted(self.carried),
         }
         _files.replace(self._path, json.dumps(content, indent=1).encode(), what=_WHAT)

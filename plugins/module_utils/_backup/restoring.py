@@ -56,6 +56,7 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .._vsphere.disks import Disk, DiskUser
     from .._vsphere.storage import Storage
+    from .._vsphere.transports import Way
     from .model import Point
     from .targets import Target
     from .writers import Writer
@@ -99,6 +100,8 @@ class RestoreTask:
 
     :ivar machine: the points of the VM that was backed up; its lock is held.
     :ivar settings: what is put back besides the disks.
+    :ivar writer: how disks come to their datastores; it is chosen where any is due.
+    :ivar ways: what the transports that were looked at for that said of these disks.
     """
 
     session: Session
@@ -110,13 +113,10 @@ class RestoreTask:
     record: Record
     files: DatastoreFiles
     settings: settings.Settings = dataclasses.field(default_factory=settings.Settings)
+    writer: Writer = dataclasses.field(init=False)
+    ways: list[Way] = dataclasses.field(default_factory=list)
     _homes: dict[str, homes.Home] = dataclasses.field(default_factory=dict)
     _storage: Storage | None = None
-
-    @functools.cached_property
-    def writer(self) -> Writer:
-        """How disks come to their datastores."""
-        return writers.of(self)
 
     def home(self, path: DatastorePath) -> homes.Home:
         """Where a disk of this path is brought in; asked for once for each datastore."""
@@ -161,7 +161,9 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
         _files.check_folder(options.folder, what=writers.WHAT)
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
-    with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
+    # What it does with disks is noted in the repository.
+    writes = options.content and not check
+    with repository.locked(uuid, deadline, session.show_progress, put_right=False, writes=writes) as machine:
         # Read after the wait: who held the lock may have exchanged the disks of this
         # VM, or had a snapshot of it.
         target = targets.again(session, found)
@@ -198,7 +200,7 @@ def _decide(job: RestoreTask) -> restore_plan.Leftovers:
         settings.choose_policies(job, item.due_disks)
         for place in due:
             job.home(restore_plan.beside(job.target, place))  # refuses a datastore that no host can write to
-        job.writer.check(due)
+        job.writer = writers.choose(job, due)
     left = _leftovers(job, due)
     item.steps = restore_plan.steps(
         job.target,
@@ -206,7 +208,7 @@ def _decide(job: RestoreTask) -> restore_plan.Leftovers:
         due,
         nvram=bool(job.settings.nvram),
         tags=bool(job.settings.tags),
-        leftovers=bool(left.deletable),
+        leftovers=bool(left.deletable or left.carried),
         policies=bool(job.settings.policies),
     )
     return left
@@ -242,7 +244,7 @@ def _carry_out(job: RestoreTask) -> None:
 def _leftovers(job: RestoreTask, due: t.Sequence[Place]) -> restore_plan.Leftovers:
     """What runs that were killed have left; where disks are not restored it is for the next run that does."""
     if not job.options.content:
-        return restore_plan.Leftovers((), (), ())
+        return restore_plan.Leftovers()
     wanted = {place.backup.digests for place in due}
     return restore_plan.leftovers(job.target, job.record, wanted, keep_replaced=job.options.keep_replaced)
 
@@ -339,6 +341,7 @@ def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
     for file, why in stuck.items():
         job.item.warnings.append(f"{file} of a run that was killed is left: {why} The next restore into this VM removes it.")
     gone = [_remove_left(job, file) for file in left.deletable if file not in stuck]
+    gone += [_remove_carrier(job, file) for file in left.carried]
     if any(gone):
         job.item.done.append(REMOVE_LEFTOVERS)
 
@@ -348,16 +351,24 @@ def _remove_left(job: RestoreTask, file: str) -> bool:
     import; whether it is gone.
     """
     made = job.record.made.get(file)
-    if made is not None and not made.compared and not made.proxy:
-        path = _path(file)
-        try:
-            importing.clear(job.task, job.item, job.home(path), path)
-        except (importing.Busy, NotFound, InvalidOption) as error:
-            job.item.warnings.append(
-                f"{file} of a run that was killed is left: {error} The next restore into this VM removes it."
-            )
-            return False
+    imported = made is not None and not made.compared and not made.proxy
+    if imported and not _remove_carrier(job, file):
+        return False
     return _delete(job, file)
+
+
+def _remove_carrier(job: RestoreTask, file: str) -> bool:
+    """Remove the VM that was made for the import of a disk, where it is left; whether it is gone."""
+    path = _path(file)
+    try:
+        importing.clear(job.task, job.item, job.home(path), path)
+    except (importing.Busy, NotFound, InvalidOption) as error:
+        job.item.warnings.append(
+            f"What an earlier run has left of {file} stays: {error} The next restore into this VM removes it."
+        )
+        return False
+    job.record.forget_carried(file)
+    return True
 
 
 def _delete(job: RestoreTask, file: str, deadline: float | None = None) -> bool:
@@ -565,7 +576,7 @@ def _power_off(job: RestoreTask) -> None:
         POWER_OFF,
         lambda item: start_power_off(job.session, item.target.moid),
         "VMs powered off",
-        done_already="InvalidPowerState",
+        power_state="poweredOff",
     )
     if job.item.error is not None:
         raise job.item.error

@@ -10,6 +10,7 @@ import datetime
 import typing as t
 
 from .._errors import InvalidOption, NotFound
+from .model import point_id, second_of
 
 if t.TYPE_CHECKING:
     from .model import DiskBackup, Point
@@ -48,6 +49,13 @@ class PointSelector:
     def names_one(self) -> bool:
         """Whether it is an ID, rather than the newest of some."""
         return self.before is None and self.point not in _NEWEST
+
+    def may_mean(self, name: str) -> bool:
+        """Whether a point that cannot be read may be among those of which it takes the newest.
+
+        :param name: its ID, which has the second when it was made.
+        """
+        return self.before is None or second_of(name) <= second_of(point_id(self.before.astimezone(datetime.UTC), ""))
 
     def choose(self, points: t.Sequence[Point], where: str) -> Point:
         """The point that it names.

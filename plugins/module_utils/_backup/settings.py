@@ -288,7 +288,7 @@ def _write(job: RestoreTask, path: DatastorePath) -> None:
 
 def _forget(job: RestoreTask, kept: DatastorePath) -> None:
     """Delete what was kept of the settings of the firmware."""
-    start = functools.partial(job.session.content.fileManager.DeleteDatastoreFile_Task, str(kept), job.datacenter())
+    start = functools.partial(job.session.manager("fileManager").DeleteDatastoreFile_Task, str(kept), job.datacenter())
     try:
         importing.run(job.task, job.item, start, "files deleted", repeatable=True)
     except VforgeError as error:

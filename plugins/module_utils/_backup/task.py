@@ -18,6 +18,7 @@ import dataclasses
 import datetime
 import functools
 import hashlib
+import itertools
 import os
 import secrets
 import threading
@@ -265,6 +266,8 @@ def _back_up(job: BackupTask, turn: Turn[BackupItem]) -> None:
             plan.check(item.vm, job.options)
             _choose_transport(job, item)
         if item.due(BACK_UP) and not _made_meanwhile(job, item):
+            if job.options.mode == INCREMENTAL:
+                plan.check_increments(item.vm.disks, _earlier(item, machine), job.options, item.transport)
             _shorten(job, item)
             item.quiesced = plan.quiesces(item.vm, job.options)
             _copy(job, item)
@@ -445,14 +448,19 @@ def _snapshot(item: BackupItem) -> str:
 
 def _plan(job: BackupTask, item: BackupItem, machine: Machine, found: t.Sequence[Disk]) -> None:
     try:
-        known = machine.known()
-        base = None if item.stands_alone else known.base()
-        earlier = plan.Earlier(base, damaged=item.stands_alone or bool(known.damaged))
+        earlier = _earlier(item, machine)
         item.readings = [plan.reading(disk, earlier, job.options, item.transport) for disk in plan.kept(found)]
     except VforgeError as error:
         item.fail(error)
-        return
-    item.warnings += [f"The backup {name} cannot be used: {error}" for name, error in known.damaged.items()]
+
+
+def _earlier(item: BackupItem, machine: Machine) -> plan.Earlier:
+    """The newest point of a VM, on which a new one can stand; a warning names each that is damaged."""
+    known = machine.known()
+    said = [f"The backup {name} cannot be used: {error}" for name, error in known.damaged.items()]
+    item.warnings += [each for each in said if each not in item.warnings]
+    base = None if item.stands_alone else known.base()
+    return plan.Earlier(base, damaged=item.stands_alone or bool(known.damaged))
 
 
 def _copy_vm(job: BackupTask, item: BackupItem) -> None:
@@ -486,7 +494,7 @@ def _areas(job: BackupTask, item: BackupItem, reading: Reading, source: Reader) 
         try:
             # All of it before the first byte is read: what an answer says counts only when the
             # whole of it was right.
-            return reading, _pairs(changed_areas(ask, disk.capacity), 0 if isinstance(reading, Audit) else job.options.gap)
+            return reading, Areas.of(changed_areas(ask, disk.capacity), 0 if isinstance(reading, Audit) else job.options.gap)
         except Fault as fault:
             why = tracking.full_required(fault)
             if why is None:
@@ -497,12 +505,22 @@ def _areas(job: BackupTask, item: BackupItem, reading: Reading, source: Reader) 
     return reading, source.data(disk.capacity)
 
 
-def _pairs(areas: t.Iterator[t.Any], gap: int) -> t.Iterator[tuple[int, int]]:
+class Areas:
     """Areas, kept in 16 bytes each."""
-    numbers = array.array("Q")
-    for area in merged(areas, gap):
-        numbers.extend((area.start, area.length))
-    return zip(numbers[::2], numbers[1::2], strict=True)
+
+    def __init__(self) -> None:
+        self._numbers = array.array("Q")
+
+    @classmethod
+    def of(cls, areas: t.Iterator[t.Any], gap: int) -> Areas:
+        """Those with at most so many bytes between them joined."""
+        found = cls()
+        for area in merged(areas, gap):
+            found._numbers.extend((area.start, area.length))
+        return found
+
+    def __iter__(self) -> t.Iterator[tuple[int, int]]:
+        return zip(itertools.islice(self._numbers, 0, None, 2), itertools.islice(self._numbers, 1, None, 2), strict=True)
 
 
 def _copy_disk(
@@ -514,7 +532,8 @@ def _copy_disk(
     source: Reader,
 ) -> Staged:
     disk = reading.disk
-    meter = Meter(f"{item.vm.name}, {disk.label}", disk.capacity, job.session.show_progress)
+    total = disk.capacity if isinstance(reading, Audit) else sum(length for _start, length in areas)
+    meter = Meter(f"{item.vm.name}, {disk.label}", total, job.session.show_progress)
     copying: Copying | Auditing
     if isinstance(reading, Audit):
         copying = Auditing(
@@ -522,7 +541,7 @@ def _copy_disk(
             streams=job.options.streams,
             go_on=job.go_on,
             tracked=Tracked(areas),
-            report=lambda count: meter.reach(count, disk.capacity),
+            report=lambda count: meter.reach(count, total),
         )
         areas = [(0, disk.capacity)]
         item.missed[disk.key] = copying.missed
@@ -532,7 +551,7 @@ def _copy_disk(
             fresh=isinstance(reading, Whole),
             streams=job.options.streams,
             go_on=job.go_on,
-            report=lambda count: meter.reach(count, disk.capacity),
+            report=lambda count: meter.reach(count, total),
         )
     new = NewDisk(
         key=disk.key,

@@ -22,13 +22,13 @@ from .._progress import Meter
 from .._temporary_disks import Attachments, Fresh, NotAttached, detach_leftovers, leftovers
 from .._vsphere import proxy as proxies
 from .._vsphere.folder import DatastorePath
-from .._vsphere.transports import Store, Subject, hotadd_new
+from .._vsphere.transports import Store, Subject, Way, hotadd_new
 from . import disk as disks
 from . import images, restore_plan
 from .blockmap import differences
 from .model import BLOCK
 from .readers import WrongDisk
-from .restore_options import CONTENT, HOTADD, MANIFEST, NOTHING, SIZE
+from .restore_options import CONTENT, HOTADD, IMPORT, MANIFEST, NOTHING, SIZE
 from .restore_plan import NotRestored
 from .sources import SECONDS_TO_SHOW
 
@@ -72,9 +72,23 @@ class Writer(t.Protocol):
         """
 
 
-def of(job: RestoreTask) -> Writer:
-    """The way that was asked for."""
-    return DeviceWriter(job) if job.options.transport == HOTADD else LeaseWriter(job)
+def choose(job: RestoreTask, places: t.Sequence[Place]) -> Writer:
+    """The way that was asked for; where any will do, devices of the VM that the module runs in, if they lead to all disks.
+
+    :raises VforgeError: it cannot bring these disks in, or not prove them as asked for.
+    """
+    wanted = job.options.transport
+    if wanted != IMPORT:
+        devices = DeviceWriter(job)
+        way = Way(HOTADD, devices.reason(places))
+        job.ways.append(way)
+        if way.usable or wanted == HOTADD:
+            devices.check(places)
+            return devices
+    lease = LeaseWriter(job)
+    lease.check(places)
+    job.ways.append(Way(IMPORT))
+    return lease
 
 
 # By an import lease
@@ -109,6 +123,8 @@ class LeaseWriter:
                 policies=disk.policies,
             )
             came = importing.bring_in(job.task, job.item, job.home(new.target), new)
+        if not came.cleared:
+            job.record.note_carried(file)
         return _REPORTED[came.reported]
 
     @contextlib.contextmanager
@@ -167,14 +183,21 @@ class DeviceWriter:
 
     def check(self, places: t.Sequence[Place]) -> None:
         """Each disk has to have its way to that VM."""
+        why = self.reason(places)
+        if why:
+            raise NotRestored(
+                "no_transport",
+                f"Disks cannot be written by {HOTADD}. {why}.",
+                hint="Set transport to import or auto, or run the module in another VM.",
+            )
+
+    def reason(self, places: t.Sequence[Place]) -> str:
+        """Why a disk has no way to that VM; empty where all have."""
         for place in places:
             why = self._obstacle(place) or _devices.reason(self._hotadd.folder)
             if why:
-                raise NotRestored(
-                    "no_transport",
-                    f"{place.backup.label} cannot be written by {HOTADD}: {why}.",
-                    hint="Set transport to import, or run the module in another VM.",
-                )
+                return f"{place.backup.label}: {why}"
+        return ""
 
     def _obstacle(self, place: Place) -> str:
         job, target = self._job, self._job.target

@@ -16,7 +16,7 @@ from .._errors import Fault, GuestError
 from .._vm_stages import ADDRESS, WAKE, GuestWait, no_address
 from .._vsphere import vm as vms
 from .._vsphere import wake
-from .._vsphere.guest import GuestCredentials, guest_error, wait_for_tools
+from .._vsphere.guest import GONE, OFF, GuestCredentials, guest_error, taken_away, wait_for_tools
 from .._vsphere.markers import CUSTOMIZED_KEY
 from . import apply
 from .model import CloneOptions, own_guest
@@ -114,9 +114,12 @@ def _start_customizing(task: Task[CloneItem], item: CloneItem, login: GuestCrede
 
 def _wait_for_tools(task: Task[CloneItem], due: t.Sequence[CloneItem], timeout: int) -> None:
     refs = [vms.reference(task.session, item.vm_moid) for item in due]
-    late = wait_for_tools(task.session, refs, task.deadline, "guests answer")
+    unready = wait_for_tools(task.session, refs, task.deadline, "guests answer")
     for item in due:
-        if item.vm_moid in late:
+        why = unready.get(item.vm_moid, "")
+        if why in (GONE, OFF):
+            item.fail(taken_away(item.title, why))
+        elif why:
             item.fail(
                 GuestError(
                     "guest_tools_not_running",

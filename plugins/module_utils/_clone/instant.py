@@ -15,7 +15,7 @@ from .._errors import Fault, InvalidOption, VforgeError
 from .._vsphere import disks
 from .._vsphere.wake import TOKEN_KEY, new_run
 from . import apply, guests, plan, read, report, task
-from .model import PRESENT, Existing, InstantOptions, Parent
+from .model import ABSENT, PRESENT, Existing, InstantOptions, Parent
 from .plan import Create, Plan, Refuse
 from .read import Wanted
 from .task import CloneItem, Found
@@ -49,8 +49,8 @@ class InstantClones(task.Way[InstantOptions]):
             read.require_customization(self.session)
 
     def read(self) -> Found:
-        """Look everything up, in at most six calls whatever the number
-        of parents, clones and VMs.
+        """Look everything up, in at most six calls whatever the number of parents, clones and VMs;
+        for clones that are to go, one more where none has a disk that others could use.
         """
         known = self._read_parents()
         asked = []
@@ -62,7 +62,10 @@ class InstantClones(task.Way[InstantOptions]):
             else:
                 asked.append(Wanted(request, parent))
         parents = {each.moid: each for each in known.values() if isinstance(each, Parent)}
-        return Found(tuple(parents.values()), tuple(read.read_wanted(self.session, asked)))
+        wanted = read.read_wanted(self.session, asked)
+        if self.options.state == ABSENT:
+            self.look_for_users(wanted)
+        return Found(tuple(parents.values()), tuple(wanted))
 
     def _read_parents(self) -> dict[Selector, Parent | VforgeError]:
         """The parents by what names them; in the place of one that is not there, why it is not.
@@ -97,7 +100,14 @@ class InstantClones(task.Way[InstantOptions]):
 
     def absent(self, wanted: Wanted) -> Plan:
         """What removes a clone."""
-        return plan.absent(wanted.request, wanted.existing, wanted.parent, force=self.options.force)
+        existing = wanted.existing
+        return plan.absent(
+            wanted.request,
+            existing,
+            wanted.parent,
+            self.users_of(existing),
+            force=self.options.force,
+        )
 
     def look_over(self, plans: t.Sequence[Plan]) -> tuple[Plan, ...]:
         """Refuse the clones of a parent whose disks would get too deep,

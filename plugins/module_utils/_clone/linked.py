@@ -17,9 +17,9 @@ import typing as t
 from .._connector import tasks
 from .._connector.find import find_vm
 from .._engine import Item, Part, Task, note_failure
-from .._errors import InvalidOption, NotFound, TimedOut, VforgeError
-from .._vm_stages import DESTROY, POWER_ON, change_power, fault_of, remove
-from .._vsphere import disks, snapshots
+from .._errors import Fault, InvalidOption, NotFound, TimedOut, VforgeError
+from .._vm_stages import POWER_ON, change_power
+from .._vsphere import snapshots
 from .._vsphere import vm as vms
 from .._vsphere.markers import CUSTOMIZED_KEY, TEMPLATE_KEY, level_mark
 from . import apply, linked_plan, plan, read, report, task
@@ -83,10 +83,6 @@ class LinkedClones(task.Way[LinkedOptions]):
         super().__init__(session, options)
         self._snapshot = ""
         self._changing: SourceItem | None = None
-        # The VMs that use disks of one that is to go, by their moids: those that are not named by
-        # this task, and all.
-        self._used: dict[str, dict[str, str]] = {}
-        self._users: dict[str, frozenset[str]] = {}
         self._around: dict[_Key, Source | InvalidOption] = {}
 
     @property
@@ -105,7 +101,7 @@ class LinkedClones(task.Way[LinkedOptions]):
         asked = [Wanted(request, source) for request in self.options.requests]
         wanted = read.read_wanted(self.session, asked)
         if self.options.state == ABSENT:
-            self._look_for_users(wanted)
+            self.look_for_users(wanted)
         return Found((source,) if source is not None else (), tuple(wanted))
 
     def _read_source(self, selector: Selector) -> Source:
@@ -139,19 +135,6 @@ class LinkedClones(task.Way[LinkedOptions]):
         for key, choice in chosen.items():
             self._around[key] = linked_plan.around(source, choice, reach[choice.host.moid])
 
-    def _look_for_users(self, wanted: t.Sequence[Wanted]) -> None:
-        """Which VMs use the disks of those that are to go.
-
-        Most have no disks below the topmost ones, which others hardly ever have.
-        """
-        there = [each.existing for each in wanted if each.existing is not None]
-        doomed = [each.moid for each in there if each.kind == "VirtualMachine"]
-        self._used = disks.users(self.session, doomed, below_tops=True) if doomed else {}
-        self._users = {moid: frozenset(using) for moid, using in self._used.items()}
-        for using in self._used.values():
-            for moid in doomed:
-                using.pop(moid, None)
-
     def plan(self, wanted: Wanted) -> Plan:
         """What brings a clone to what is asked."""
         request = wanted.request
@@ -181,42 +164,16 @@ class LinkedClones(task.Way[LinkedOptions]):
     def absent(self, wanted: Wanted) -> Plan:
         """What removes a clone."""
         existing, source = wanted.existing, wanted.parent
-        used = self._used.get(existing.moid, {}) if existing else {}
         if source is not None:
             source = linked_plan.made_of(existing, source, self.options.other_versions)
-        return linked_plan.absent(
+        return plan.absent(
             wanted.request,
             existing,
             source,
-            used.values(),
+            self.users_of(existing),
             force=self.options.force,
+            templates=True,
         )
-
-    def spare(self, items: t.Sequence[CloneItem]) -> None:
-        """Have clones stay whose disks are used by others of this task that stay, as they are not
-        this source's, or could not be removed.
-        """
-        for _level in items:
-            staying = {item.vm_moid: item.title for item in items if item.error is not None}
-            due = [item for item in items if item.due(DESTROY)]
-            used = {item.vm_moid: staying.keys() & self._users.get(item.vm_moid, frozenset()) for item in due}
-            spared = [item for item in due if used[item.vm_moid]]
-            for item in spared:
-                item.fail(linked_plan.still_used(item.title, [staying[moid] for moid in used[item.vm_moid]]))
-            if not spared:
-                return
-
-    def remove(self, task: Task[CloneItem]) -> None:
-        """Remove those first whose disks no other one uses: so no disk goes under one that then
-        cannot be removed.
-        """
-        left = {item.vm_moid: item for item in task.items if item.due(DESTROY)}
-        while left:
-            free = [item for moid, item in left.items() if not left.keys() & self._users.get(moid, frozenset())]
-            remove(task, free or left.values(), "clones")
-            self.spare(task.items)
-            tried = {item.vm_moid for item in free} or left.keys()
-            left = {moid: item for moid, item in left.items() if moid not in tried and item.due(DESTROY)}
 
     def prepare(self, task: Task[CloneItem]) -> None:
         """Put delta disks on the source's disks, where there are none to share."""
@@ -227,7 +184,7 @@ class LinkedClones(task.Way[LinkedOptions]):
         with task.phase("delta_disks"):
             known = read.read_disks(self.session, [item.moid])
             if item.moid not in known:
-                raise _not_there_any_more("The source")
+                raise NotFound.removed_meanwhile("The source")
             work.stage(
                 ADD_DELTAS,
                 lambda item: apply.start_adding_deltas(self.session, item.moid, known[item.moid], {}),
@@ -400,7 +357,7 @@ def _add_deltas(task: Task[CloneItem], items: t.Sequence[CloneItem]) -> None:
 
     for item in bare:
         if item.vm_moid not in known:
-            item.fail(_not_there_any_more(item.title))
+            item.fail(NotFound.removed_meanwhile(item.title))
     task.call(
         [item for item in bare if item.error is None],
         start,
@@ -410,16 +367,12 @@ def _add_deltas(task: Task[CloneItem], items: t.Sequence[CloneItem]) -> None:
     )
 
 
-def _not_there_any_more(what: str) -> NotFound:
-    return NotFound(f"{what} is not there any more.", hint="Somebody has removed it meanwhile.")
-
-
 def _shut_down(task: Task[CloneItem], items: t.Sequence[CloneItem], timeout: int) -> None:
     """Let the guests shut down, and wait for it: what they hold in memory belongs on the disks."""
 
     def note(item: CloneItem, outcome: Outcome) -> None:
-        # InvalidPowerState: it went down by itself meanwhile.
-        if outcome.error is not None and fault_of(outcome.error) != "InvalidPowerState":
+        went_down = isinstance(outcome.error, Fault) and outcome.error.found("poweredOff")  # by itself, meanwhile
+        if outcome.error is not None and not went_down:
             item.fail(outcome.error)
 
     running = [item for item in items if item.vm is not None and item.vm.powered_on]

@@ -28,7 +28,7 @@ from .model import (
     Parent,
     Source,
 )
-from .plan import Change, Create, Leave, Placement, Plan, Publish, Remove
+from .plan import Change, Create, Leave, Placement, Plan, Publish
 
 
 @dataclasses.dataclass(frozen=True)
@@ -307,34 +307,6 @@ def published(request: CloneRequest, existing: Existing | None, source: Parent) 
         return Leave(request=request, parent=source, existing=existing)
     change = Difference("template", "no", "yes")
     return Publish(request=request, parent=source, existing=existing, differences=(change,))
-
-
-def absent(
-    request: CloneRequest,
-    existing: Existing | None,
-    source: Parent | None,
-    used: t.Collection[str],
-    *,
-    force: bool,
-) -> Plan:
-    """The plan that removes a clone, or a template that was one.
-
-    :param used: the names of VMs that use its disks, and stay.
-    """
-    found = plan.absent(request, existing, source, force=force, templates=True)
-    if not isinstance(found, Remove) or not used:
-        return found
-    reason = f"its disks are used by {names.listing(sorted(used), most=5)}"
-    return plan.conflict(found, "removed", reason, "Remove those first, or in the same task.")
-
-
-def still_used(title: str, users: t.Iterable[str]) -> InvalidOption:
-    """The error for a clone whose disks others of the same task use, which stay."""
-    return InvalidOption(
-        f"{title} is not removed: its disks are used by {names.listing(sorted(users), most=5)}, which stays.",
-        hint="See why, and run again.",
-        conflict=True,
-    )
 
 
 def expected(found: Create) -> Existing:

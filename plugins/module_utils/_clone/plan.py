@@ -282,14 +282,17 @@ def absent(
     request: CloneRequest,
     existing: Existing | None,
     parent: Parent | None,
+    used: t.Collection[str] = (),
     *,
     force: bool,
     templates: bool = False,
 ) -> Remove | Gone | Refuse:
     """The plan that removes a clone.
 
-    Only a marked one (of this parent, where one is given), unless forced.
+    Only a marked one (of this parent, where one is given), unless forced; and never one whose disks
+    others use.
 
+    :param used: the names of VMs that use its disks, and stay.
     :param templates: whether a clone may have become a template.
     """
     if existing is None:
@@ -298,7 +301,19 @@ def absent(
     reason = _why_it_stays(existing, parent, force=force, templates=templates)
     if reason:
         return conflict(asked, "removed", reason, "Remove it by hand if it is really to go.")
+    if used:
+        reason = f"its disks are used by {names.listing(sorted(used), most=5)}"
+        return conflict(asked, "removed", reason, "Remove those first, or in the same task.")
     return Remove(request=request, parent=parent, existing=existing)
+
+
+def still_used(title: str, users: t.Iterable[str]) -> InvalidOption:
+    """The error for a clone whose disks others of the same task use, which stay."""
+    return InvalidOption(
+        f"{title} is not removed: its disks are used by {names.listing(sorted(users), most=5)}, which stays.",
+        hint="See why, and run again.",
+        conflict=True,
+    )
 
 
 def _why_it_stays(

@@ -20,8 +20,9 @@ from .._connector import names
 from .._connector.batch import vm_made
 from .._connector.session import is_gone
 from .._engine import Item, Task
-from .._errors import Fault, InvalidOption, NotAttempted, NotSupported, VforgeError
+from .._errors import Fault, InvalidOption, NotAttempted, NotFound, NotSupported, VforgeError
 from .._vm_stages import CREATE, DESTROY, UPDATE, VmItem, remove
+from .._vsphere import disks
 from .._vsphere import vm as vms
 from .._vsphere.addresses import warn
 from .._vsphere.markers import MARKER_KEY, RUN_KEY, marker
@@ -137,6 +138,10 @@ class Way(abc.ABC, t.Generic[O]):
         self.session = session
         self.options = options
         self._run = new_run()
+        # The VMs that use disks of one that is to go, by their moids: those that are not named by
+        # this task, and all.
+        self._used: dict[str, dict[str, str]] = {}
+        self._users: dict[str, frozenset[str]] = {}
 
     @property
     @abc.abstractmethod
@@ -164,15 +169,50 @@ class Way(abc.ABC, t.Generic[O]):
     def absent(self, wanted: Wanted) -> Plan:
         """What removes a clone."""
 
+    def look_for_users(self, wanted: t.Sequence[Wanted]) -> None:
+        """Which VMs use the disks of those that are to go.
+
+        Most have no disks below the topmost ones, which others hardly ever have.
+        """
+        there = [each.existing for each in wanted if each.existing is not None]
+        doomed = [each.moid for each in there if each.kind == "VirtualMachine"]
+        self._used = disks.users(self.session, doomed, below_tops=True) if doomed else {}
+        self._users = {moid: frozenset(using) for moid, using in self._used.items()}
+        for using in self._used.values():
+            for moid in doomed:
+                using.pop(moid, None)
+
+    def users_of(self, existing: Existing | None) -> t.Collection[str]:
+        """The names of the VMs that use disks of one that is to go, and are not named by this task."""
+        return self._used.get(existing.moid, {}).values() if existing is not None else ()
+
     def spare(self, items: t.Sequence[CloneItem]) -> None:
-        """Have clones stay that others need which stay."""
+        """Have clones stay whose disks are used by others of this task that stay, as they are not
+        this source's, or could not be removed.
+        """
+        for _level in items:
+            staying = {item.vm_moid: item.title for item in items if item.error is not None}
+            due = [item for item in items if item.due(DESTROY)]
+            used = {item.vm_moid: staying.keys() & self._users.get(item.vm_moid, frozenset()) for item in due}
+            spared = [item for item in due if used[item.vm_moid]]
+            for item in spared:
+                item.fail(plan.still_used(item.title, [staying[moid] for moid in used[item.vm_moid]]))
+            if not spared:
+                return
 
     def remove(self, task: Task[CloneItem]) -> None:
-        """Remove the clones that are to go.
+        """Remove those first whose disks no other one uses: so no disk goes under one that then
+        cannot be removed.
 
         :raises Reason: why the task ended early.
         """
-        remove(task, task.items, "clones")
+        left = {item.vm_moid: item for item in task.items if item.due(DESTROY)}
+        while left:
+            free = [item for moid, item in left.items() if not left.keys() & self._users.get(moid, frozenset())]
+            remove(task, free or left.values(), "clones")
+            self.spare(task.items)
+            tried = {item.vm_moid for item in free} or left.keys()
+            left = {moid: item for moid, item in left.items() if moid not in tried and item.due(DESTROY)}
 
     def look_over(self, plans: t.Sequence[Plan]) -> tuple[Plan, ...]:
         """Judge the plans together: what each of them could have, all of them may not."""
@@ -484,12 +524,15 @@ def _take_over(
 
 
 def _read_again(task: Task[CloneItem]) -> None:
-    """What the changed VMs are now, in one call for all."""
+    """What the changed VMs are now, in one call for all; one that is gone by then has failed."""
     changed = [item for item in task.items if item.done]
     owned = [(vms.reference(task.session, item.vm_moid), item.plan.parent) for item in changed]
     known = read.read_made(task.session, owned)
     for item in changed:
-        item.vm = known.get(item.vm_moid, item.vm)
+        gone = item.vm_moid not in known
+        item.vm = known.get(item.vm_moid)
+        if gone:
+            item.fail(NotFound.removed_meanwhile(item.title))
 
 
 def _roll_back(task: Task[CloneItem]) -> None:

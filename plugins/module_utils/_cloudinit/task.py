@@ -199,7 +199,7 @@ def _start(task: Task[VmItem]) -> None:
         "VMs powered on",
         then=is_on,
         repeatable=True,
-        done_already="InvalidPowerState",  # somebody else was faster, or this call was sent twice
+        power_state="poweredOn",  # somebody else was faster, or this call was sent twice
     )
     task.stage(REBOOT, lambda item: apply.reboot(task.session, item.machine.moid), "VMs asked to reboot")
     # Only now, so that a task which ended before leaves the reboot to the next one.

@@ -89,7 +89,8 @@ def thumbprints(options: ConnectionOptions) -> dict[str, str]:
     :raises ConnectionFailed: there is no connection, or the certificate is not trusted.
     """
     proxies = {"https": f"http://{options.proxy}"} if options.proxy else {}
-    client = web.Client(tls.context_for(options), web.Clock(options.connection_timeout), lambda _url: proxies)
+    seconds = options.connection_timeout
+    client = web.Client(tls.context_for(options), web.Clock(seconds, time.monotonic() + seconds), lambda _url: proxies)
     try:
         answer = client.send("GET", f"https://{options.endpoint}{VERSIONS_PATH}", {})
         found = answer.certificate

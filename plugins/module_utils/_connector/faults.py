@@ -30,6 +30,9 @@ _HINTS = {
 }
 
 
+_NO_WORDS = "vCenter refused without a message"
+
+
 def snake(name: str) -> str:
     """``DuplicateName`` becomes ``duplicate_name``, ``SSLVerifyFault`` becomes
     ``ssl_verify_fault``.
@@ -51,7 +54,12 @@ def session_expired(doing: str = "") -> SessionExpired:
 
 def fault_name(fault: t.Any) -> str:
     """The wire name of a fault, without its namespace."""
-    return type(fault).__name__.rsplit(".", 1)[-1]
+    return kind_name(type(fault))
+
+
+def kind_name(kind: type) -> str:
+    """vSphere's name of one of pyVmomi's types."""
+    return kind.__name__.rsplit(".", 1)[-1]
 
 
 def translate(fault: t.Any, doing: str = "") -> VforgeError:
@@ -81,6 +89,33 @@ def translate(fault: t.Any, doing: str = "") -> VforgeError:
     return error
 
 
+def unknown_fault(document: bytes) -> Fault | None:
+    """The fault of an answer whose type pyVmomi does not know: its name, and its own words.
+
+    :param document: a SOAP envelope.
+    :returns: None where it has no name.
+    """
+    # Only an error reads an answer twice.
+    from xml.etree import ElementTree
+
+    try:
+        elements = list(ElementTree.fromstring(document).iter())
+    except ElementTree.ParseError:
+        return None
+    detail = next((each[0] for each in elements if _local(each.tag) == "detail" and len(each)), None)
+    if detail is None:
+        return None
+    kinds = (value for key, value in detail.attrib.items() if _local(key) == "type")
+    name = next(kinds, _local(detail.tag).removesuffix("Fault")).rpartition(":")[2]
+    words = next((each.text or "" for each in elements if _local(each.tag) == "faultstring"), "").strip()
+    return Fault(name, snake(name), f"{words.rstrip('.') or _NO_WORDS} ({name}).")
+
+
+def _local(name: str) -> str:
+    """A name of XML without its namespace."""
+    return name.rpartition("}")[2]
+
+
 def _words(fault: t.Any) -> str:
     """The fault's own message, or a plain one where it has none."""
     message = (fault.msg or "").strip()
@@ -98,7 +133,7 @@ def _words(fault: t.Any) -> str:
         # Raised by pyVmomi itself, and then without a message, when the method is newer than the
         # server's version.
         return f"this vCenter does not offer {fault.method}"
-    return message.rstrip(".") or "vCenter refused without a message"
+    return message.rstrip(".") or _NO_WORDS
 
 
 def _denied(fault: t.Any) -> t.Any:
@@ -144,4 +179,4 @@ def _moid(reference: t.Any) -> str | None:
 
 
 def _reference(reference: t.Any) -> str:
-    return f"{type(reference).__name__.rsplit('.', 1)[-1]} {_moid(reference)}" if reference is not None else ""
+    return f"{kind_name(type(reference))} {_moid(reference)}" if reference is not None else ""

@@ -25,7 +25,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from .. import _signals
-from .._errors import Ambiguous, Fault, InvalidOption, NotFound, VforgeError
+from .._errors import Ambiguous, Fault, Interrupted, InvalidOption, NotFound, VforgeError
 from . import names
 from .names import is_sendable
 from .props import PAGE, PAGE_OF_LITTLE, Route, Row, collect, collect_until
@@ -100,6 +100,11 @@ def ask_each(session: Session, calls: t.Sequence[t.Callable[[], t.Any]]) -> list
         with _signals.held_back():  # a thread that is just being started would be lost
             answers = [pool.submit(session.retrying, call) for call in calls]
         return [answer.result() for answer in answers]
+    except Interrupted:
+        # What is under way is waited for no longer: it changes nothing.
+        with session.stub.connections.halted(lambda: None):
+            pool.shutdown(cancel_futures=True)
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -416,7 +421,7 @@ def _by_keys(session: Session, scope: _Scope, wanted: t.Collection[_Key]) -> tup
 def _question(session: Session, scope: _Scope, key: _Key) -> t.Callable[[], t.Any]:
     """The call that finds what has a path or a UUID."""
     kind, text = key
-    search = session.content.searchIndex
+    search = session.manager("searchIndex")
     if kind == _PATH:
         if not text.startswith(f"{scope.path}/"):
             return lambda: None  # what is outside of the scope is not found, wherever it is
@@ -453,8 +458,8 @@ def _read_all(session: Session, scope: _Scope, page: int, enough: t.Callable[[in
             path = names.join([*above, *names.split(path_in(rows, moid))])
             keys = [(_NAME, names.unescape(row.get("name", ""))), (_PATH, path)]
             keys += [
-                (_UUID, row.get(_UUIDS[0]) or ""),
-                (_INSTANCE_UUID, row.get(_UUIDS[1]) or ""),
+                (_UUID, (row.get(_UUIDS[0]) or "").lower()),
+                (_INSTANCE_UUID, (row.get(_UUIDS[1]) or "").lower()),
             ]
             found.path[moid] = path
             for key in keys:
@@ -495,7 +500,7 @@ class _Places:
     def having(self, wanted: t.Collection[str]) -> dict[str, list[t.Any]]:
         """The VMs of these unescaped names."""
         folders, vapps = self._read
-        search = self._session.content.searchIndex
+        search = self._session.manager("searchIndex")
         kept = [names.escape(name) for name in wanted]
         calls = [functools.partial(search.FindChild, each, name) for name in kept for each in folders]
         children = [child for answer in ask_each(self._session, calls) for child in _vms(answer)]
@@ -679,7 +684,7 @@ def _at(session: Session, path: str) -> t.Any:
     SearchIndex wants names as they are kept, and no slash at the start.
     """
     wanted = names.join(names.split(path))[1:]
-    return session.retrying(lambda: session.content.searchIndex.FindByInventoryPath(wanted))
+    return session.retrying(lambda: session.manager("searchIndex").FindByInventoryPath(wanted))
 
 
 def _uuid_of(selector: Selector) -> str:

@@ -18,7 +18,7 @@ from .names import is_sendable
 VARIABLES = {"hostname": "VMWARE_HOST", "username": "VMWARE_USER", "password": "VMWARE_PASSWORD"}
 
 _SHA256_HEX = 64
-_LONGEST_TIMEOUT = 86_400
+LONGEST_TIMEOUT = 86_400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,9 +82,9 @@ class ConnectionOptions:
         for name in ("port", "proxy_port"):
             if not 0 < values.get(name, 443) < 65536:
                 raise InvalidOption(f"The {name} {values[name]} is not between 1 and 65535.", option=name)
-        if not 1 <= values.get("connection_timeout", 1) <= _LONGEST_TIMEOUT:
+        if not 1 <= values.get("connection_timeout", 1) <= LONGEST_TIMEOUT:
             raise InvalidOption(
-                f"The connection_timeout must be at least 1 second and at most {_LONGEST_TIMEOUT}.",
+                f"The connection_timeout must be at least 1 second and at most {LONGEST_TIMEOUT}.",
                 option="connection_timeout",
             )
         values["thumbprint"] = _thumbprint(values.get("thumbprint"))

@@ -11,13 +11,16 @@ Newer ones have ``/api`` besides and call ``/rest`` deprecated; a server that kn
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
+import threading
 import time
 import types
 import typing as t
 
-from .._errors import ConnectionFailed, ConnectionLost, Fault, SessionExpired, StrangeAnswer
+from .. import _signals
+from .._errors import ConnectionFailed, ConnectionLost, Fault, SessionExpired, StrangeAnswer, Unavailable
 from . import tls, web
 from .options import ConnectionOptions
 
@@ -28,6 +31,9 @@ _NEWER = ((_SESSION, "/session"), ("/com/vmware/", "/"), ("/id:", "/"), ("?~acti
 
 # Bytes of one answer; that for a hundred thousand attached tags is some 10 MiB.
 _LONGEST_ANSWER = 64 * 1024 * 1024
+
+# What logging out may take after a signal, whose sender does not wait long.
+_FAREWELL_SECONDS = 2.0
 
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 
@@ -49,7 +55,8 @@ class RestSession:
         self._newer = False
         proxies = {"https": f"http://{options.proxy}"} if options.proxy else {}
         self._clock = web.Clock(options.connection_timeout, deadline)
-        self._client = web.Client(tls.context_for(options), self._clock, lambda _url: proxies)
+        self._stop = web.Stop()
+        self._client = web.Client(tls.context_for(options), self._clock, lambda _url: proxies, self._stop)
 
     def __enter__(self) -> RestSession:
         pair = f"{self._options.username}:{self._options.password}".encode()
@@ -79,13 +86,34 @@ class RestSession:
         try:
             # A server that has just failed to answer would only be waited for once more.
             if not isinstance(error, (ConnectionFailed, ConnectionLost, SessionExpired)):
-                self.call("DELETE", _SESSION)
+                self._log_out()
         except SessionExpired:
             pass  # it is closed
         except (ConnectionFailed, ConnectionLost, Fault) as failure:
             self._warn(f"The session of the REST API could not be closed: {failure}")
         finally:
             self._client.close()
+
+    def _log_out(self) -> None:
+        farewell = threading.Timer(_FAREWELL_SECONDS, self._stop.set)
+        farewell.daemon = True
+        if _signals.ended():
+            farewell.start()
+        try:
+            self.call("DELETE", _SESSION)
+        finally:
+            farewell.cancel()
+
+    @contextlib.contextmanager
+    def broken_off(self) -> t.Iterator[None]:
+        """End all calls that are under way, at once; none comes to an answer as long as the context
+        lasts.
+        """
+        self._stop.set()
+        try:
+            yield
+        finally:
+            self._stop.clear()
 
     def call(self, method: str, path: str, body: t.Any = None) -> t.Any:
         """Make one call; it may be made from several threads.
@@ -140,8 +168,10 @@ class RestSession:
 
 def _refused(status: int, path: str, where: str) -> Exception:
     what = path.partition("?")[0]
-    if status == 503:
-        return ConnectionLost(f"The REST API of {where} is not up (HTTP 503).", hint="Wait until vCenter has started.")
+    if status == 429:
+        return Unavailable(f"The REST API of {where} takes no more calls at present (HTTP 429).", hint="Run again later.")
+    if status in (502, 503, 504):
+        return Unavailable(f"The REST API of {where} is not up (HTTP {status}).", hint="Wait until vCenter has started.")
     if status == 403:
         return Fault(
             "NoPermission",

@@ -36,7 +36,7 @@ left out::
 A single call. ``retrying`` opens a new session when vCenter has ended this one, and calls once
 more::
 
-    found = session.retrying(lambda: session.content.searchIndex.FindByInventoryPath("DC0/vm"))
+    found = session.retrying(lambda: session.manager("searchIndex").FindByInventoryPath("DC0/vm"))
 
 Many calls at once, one wait for all of their tasks, and an account that no failure and no signal
 can falsify::
@@ -107,7 +107,7 @@ _ROUNDS_OF_DIGEST = 20_000
 class KeptSession:
     """What it takes to go on with a session.
 
-    :ivar cookie: value of the ``vmware_soap_session`` cookie; never in ``repr``.
+    :ivar cookie: value of the ``vmware_soap_session`` cookie, as it came; never in ``repr``.
     :ivar about: ``apiVersion``, ``apiType``, ``fullName``, ``instanceUuid`` of the vCenter.
     :ivar references: the service content's managed objects, as attribute -> (type, moid).
     """
@@ -225,7 +225,8 @@ def _kept_session(data: dict[str, t.Any]) -> KeptSession:
     if not about["apiVersion"] or "propertyCollector" not in references:
         raise ValueError("a part is missing")
     cookie = _text(data["cookie"])
-    if not cookie.isascii() or not cookie.isprintable() or '"' in cookie:
+    bare = cookie[1:-1] if len(cookie) > 1 and cookie[0] == cookie[-1] == '"' else cookie
+    if not cookie.isascii() or not cookie.isprintable() or '"' in bare:
         raise ValueError("no cookie")
     return KeptSession(cookie=cookie, about=about, references=references)
 
@@ -509,7 +510,7 @@ class Session:
         if found is None:
             raise NotSupported(
                 f"{self.options.endpoint} has no {name}.",
-                hint="Every vCenter has one: find out what it is that answers at this address.",
+                hint="Either this vCenter is too old for that, or something else answers at this address.",
             )
         return found
 
@@ -535,23 +536,33 @@ class Session:
         for others' time-outs.
         """
         login = self.stub.for_login()
-        login.negotiate()
-        content = self._service_content(login)
+        content = self._service_content(login, login.negotiate())
         with self._store.locked(self.limit.seconds()):
             kept = self._store.load()
             if kept is not None and kept.cookie != dead and self._resume(kept):
                 return
             self._login(login, content)
 
-    def _service_content(self, login: Stub) -> t.Any:
+    def _service_content(self, login: Stub, doubt: str) -> t.Any:
+        """What the vCenter has, which it says to everybody.
+
+        :param doubt: of ``negotiate``.
+        """
         try:
             content = vim.ServiceInstance("ServiceInstance", login).RetrieveContent()
         except StrangeAnswer as error:
-            raise not_a_vcenter(self.options, "answers, but not as vSphere does") from error
-        if not isinstance(content, vim.ServiceInstanceContent):
-            raise not_a_vcenter(self.options, "answers, but not as vSphere does")
-        if content.about.apiType != "VirtualCenter":
-            raise not_a_vcenter(self.options, f"is {content.about.fullName}")
+            if error.is_newer:
+                raise
+            raise not_a_vcenter(self.options, doubt or "answers, but not as vSphere does") from error
+        except ConnectionLost as error:
+            if not doubt:
+                raise
+            raise not_a_vcenter(self.options, doubt) from error
+        about = content.about if isinstance(content, vim.ServiceInstanceContent) else None
+        if about is None or content.sessionManager is None:
+            raise not_a_vcenter(self.options, doubt or "answers, but not as vSphere does")
+        if about.apiType != "VirtualCenter":
+            raise not_a_vcenter(self.options, f"is {about.fullName}")
         return content
 
     def _login(self, login: Stub, content: t.Any) -> None:

@@ -17,6 +17,7 @@ import collections
 import contextlib
 import functools
 import http.client
+import io
 import math
 import re
 import select
@@ -109,6 +110,10 @@ class Limit:
 
 _MOST_IDLE = 64
 
+# What nobody has used for so many seconds a firewall may have forgotten: a call over it would wait
+# for an answer in vain.
+_LONGEST_IDLE = 60.0
+
 # What anybody may read of a vCenter; small, and no call.
 VERSIONS_PATH = "/sdk/vimServiceVersions.xml"
 
@@ -142,7 +147,8 @@ class ConnectionPool:
         self.gone = False
         self._context = tls.context_for(options)
         self._lock = threading.Lock()
-        self._idle: list[http.client.HTTPSConnection] = []
+        # Those that nobody uses, with the moments since when; the latest is the last.
+        self._idle: list[tuple[http.client.HTTPSConnection, float]] = []
         self._halted = threading.Event()
         # Those in use, and sockets that are still being connected: for who breaks off what is under
         # way.
@@ -162,10 +168,10 @@ class ConnectionPool:
         until = time.monotonic() + self.limit.seconds()
         while True:
             with self._lock:
-                connection = self._idle.pop() if self._idle else None
+                connection, since = self._idle.pop() if self._idle else (None, 0.0)
             if connection is None:
                 connection = self._open(until)
-            elif not _quiet(connection):
+            elif time.monotonic() - since > _LONGEST_IDLE or not _quiet(connection):
                 connection.close()
                 continue
             tls.bound(connection.sock, until)
@@ -184,7 +190,7 @@ class ConnectionPool:
             self._busy.discard(connection)
             keep = connection.sock is not None and len(self._idle) < _MOST_IDLE
             if keep:
-                self._idle.append(connection)
+                self._idle.append((connection, time.monotonic()))
         if not keep:
             connection.close()
 
@@ -192,7 +198,7 @@ class ConnectionPool:
         """Close the connections that nobody uses."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for connection in idle:
+        for connection, _since in idle:
             connection.close()
 
     def break_off(self) -> None:
@@ -365,12 +371,18 @@ _ROUNDS = frozenset(("WaitForUpdatesEx",))
 _RUN_AGAIN = "Run again: what was done is then found as done."
 _OLDER = "Where the vCenter is newer than the pyVmomi of the Python that the module runs with, update that."
 
-# The session among the cookies of an answer, several of which stand in one line.
-_SESSION_COOKIE = re.compile(r'(?:^|[,;\s])vmware_soap_session="?([^";,\s]+)')
+# The session among the cookies of an answer, several of which stand in one line. It goes back as it
+# came: with quotation marks or without.
+_SESSION_COOKIE = re.compile(r'(?:^|[,;\s])vmware_soap_session=("[^";,\s]+"|[^";,\s]+)')
 
-# What a gateway says for a service behind it that is not up.
-_STARTING = (502, 503, 504)
-_STARTING_HINT = "Wait until the vCenter has started, or look at its health in its management page (port 5480)."
+# SOAP has an answer with one, and a fault with the other.
+_OF_SOAP = (http.client.OK, http.client.INTERNAL_SERVER_ERROR)
+
+_LONGEST_REASON = 200
+
+# What a gateway says that has too many calls, and for a service behind it that is not up.
+_TOO_MANY = http.client.TOO_MANY_REQUESTS
+_LATER = (_TOO_MANY, http.client.BAD_GATEWAY, http.client.SERVICE_UNAVAILABLE, http.client.GATEWAY_TIMEOUT)
 
 
 class CallStats:
@@ -433,6 +445,36 @@ class _Plainly:
         self.result = method.result
 
 
+class _Reader(SoapAdapter.SoapResponseDeserializer):  # type: ignore[misc]
+    """pyVmomi's reader of answers. It takes any XML for an answer without a result, also the page
+    of a gateway; here it is noted what it was.
+    """
+
+    is_answer = is_fault = False
+
+    def StartElementHandler(self, tag: str, attr: t.Any) -> None:  # noqa: N802 (pyVmomi's name)
+        """Begin an element outside of what is returned."""
+        self.is_answer = self.is_answer or tag.endswith("Response")
+        self.is_fault = self.is_fault or tag == self.soapFaultTag
+        super().StartElementHandler(tag, attr)
+
+
+def _is_needed(info: t.Any) -> bool:
+    """Whether a call returns a managed object, as a task, and always one."""
+    optional = info.resultFlags & VmomiSupport.F_OPTIONAL
+    return not optional and issubclass(info.result, vim.ManagedObject)
+
+
+def _unpacked(body: bytes) -> bytes:
+    """:raises http.client.HTTPException: it is not compressed as it says."""
+    import gzip
+
+    try:
+        return gzip.decompress(body)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise http.client.HTTPException(f"a body that cannot be decompressed ({error})") from error
+
+
 class Stub(SoapStubAdapter):  # type: ignore[misc]
     """The way to one vCenter.
 
@@ -442,10 +484,11 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
     :param connections: to share those of another stub.
     :raises VforgeError: every method does, and nothing else.
 
-    ``connections`` are those to the server. ``session_id`` is the session that calls are made in,
-    None for none. ``GetSessionId`` returns the one that the server gave last, which is another
-    where the server answers a dead session with the offer of a new one; a stub of its own makes
-    each login, so that such an offer to one thread never takes the session of the others away.
+    ``connections`` are those to the server. ``session_id`` is the session that calls are made in, as
+    the cookie has it, None for none. ``GetSessionId`` returns the one that the server gave last,
+    which is another where the server answers a dead session with the offer of a new one; a stub of
+    its own makes each login, so that such an offer to one thread never takes the session of the
+    others away.
     """
 
     def __init__(
@@ -468,19 +511,22 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
 
     @property
     def cookie(self) -> str:
-        """What pyVmomi sends as the header ``Cookie``."""
-        return f'vmware_soap_session="{self.session_id}"' if self.session_id else ""
+        """The header ``Cookie`` of calls."""
+        return f"vmware_soap_session={self.session_id}" if self.session_id else ""
 
     @cookie.setter
     def cookie(self, value: str) -> None:
-        """pyVmomi sets it to the ``Set-Cookie`` of every answer; only a login may.
-
-        It is kept for ``GetSessionId``: pyVmomi's own reader finds none where a gateway adds a
-        cookie of its own, or an attribute that Python does not know.
+        """Note the session that the ``Set-Cookie`` of an answer offers, for ``GetSessionId``; only a
+        login takes it.
         """
         found = _SESSION_COOKIE.search(value)
         if found is not None:
             self.sessionId = found[1]  # pylint: disable=invalid-name,attribute-defined-outside-init
+
+    @property
+    def session_key(self) -> str:
+        """The session as other services of the vCenter want it named; empty for none."""
+        return (self.session_id or "").strip('"')
 
     def for_login(self) -> Stub:
         """A stub without a session, over the same connections."""
@@ -497,31 +543,38 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         stub.ComputeVersionInfo(version)
         return stub
 
-    def negotiate(self) -> None:
+    def negotiate(self) -> str:
         """Ask which versions the server speaks, and use the newest that pyVmomi knows too.
 
         This is no SOAP call.
 
         A vCenter that is starting is asked again, as long as the task has time.
 
+        :returns: what speaks against a vCenter, where the server has no description of versions, and
+            so the oldest version is used; empty otherwise.
         :raises ConnectionFailed: also when what answers is no vCenter, or one that is not up yet.
         """
         waits = StartingWait(self.connections)
         while True:
             status, reason, document = self._ask_for_versions()
-            if status not in _STARTING:
+            if status not in _LATER:
                 break
             if not waits.begin():
-                raise _starting(self._options, f"{status} {reason}")
+                raise unavailable(_not_now(self._options, status, reason))
+        why = f"answers {status} {reason} when asked for its API versions"
+        if status == http.client.NOT_FOUND:
+            return why
         if status != http.client.OK:
-            raise not_a_vcenter(self._options, f"answers {status} {reason} when asked for its API versions")
+            raise not_a_vcenter(self._options, why)
         version = versions.offered(document)
         if version is None:
             raise not_a_vcenter(self._options, "answers, but not as vSphere does")
         self.speak(version)
+        return ""
 
     def _ask_for_versions(self) -> tuple[int, str, bytes]:
         """Status, reason and body of the answer."""
+        begun = time.monotonic()
         connection = self.connections.take()
         try:
             connection.request("GET", VERSIONS_PATH)
@@ -529,7 +582,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
             document = answer.read(_LONGEST_DESCRIPTION)
         except OSError as error:
             connection.close()
-            raise tls.failure(error, self._options) from error
+            raise tls.failure(error, self._options, round(time.monotonic() - begun)) from error
         except http.client.HTTPException as error:
             connection.close()
             raise not_a_vcenter(self._options, f"does not speak HTTP ({type(error).__name__})") from error
@@ -537,7 +590,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
             self.connections.give_back(connection)
         else:
             connection.close()
-        return answer.status, answer.reason, document
+        return answer.status, answer.reason[:_LONGEST_REASON], document
 
     def speak(self, api_version: str) -> None:
         """Use the newest version that both the server (``8.0.3.0``) and pyVmomi know."""
@@ -587,9 +640,10 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
             except Unavailable:
                 if name not in _AFTER_A_GATEWAY or not waits.begin():
                     raise
-            except ConnectionLost:
+            except ConnectionLost as error:
                 broken += 1
-                if name not in _REPEATABLE or broken > 1:
+                same_again = isinstance(error, StrangeAnswer) and error.is_newer
+                if name not in _REPEATABLE or broken > 1 or same_again:
                     raise
 
     def ask_plainly(self, mo: t.Any, info: t.Any, args: t.Any) -> bytes:
@@ -598,58 +652,88 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         """
         return t.cast(bytes, self.InvokeMethod(mo, _Plainly(info), args))
 
-    def _send(self, mo: t.Any, info: t.Any, args: t.Any, outer: t.Any) -> t.Any:
-        """Send a call once, for pyVmomi's objects or for the answer as it came."""
-        if isinstance(info, _Plainly):
-            return self._raw(mo, info.method, args)
-        answer = super().InvokeMethod(mo, info, args, outer)
-        if isinstance(answer, vmodl.MethodFault):
-            raise answer  # pyVmomi returns one that came with status 200
-        return answer
+    def _exchange(self, request: bytes) -> tuple[int, str, bytes]:
+        """Send a request once; status, reason and body of the answer.
 
-    def _raw(self, mo: t.Any, info: t.Any, args: t.Any) -> bytes:
-        """Send a call once; faults are raised as pyVmomi does."""
-        import gzip
-
+        :raises OSError, http.client.HTTPException: as they come.
+        """
         headers = {
             "Cookie": self.cookie,
             "SOAPAction": self.versionId,
             "Content-Type": "text/xml; charset=UTF-8",
             "Accept-Encoding": "gzip",
+            "User-Agent": "vforge.vsphere",
         }
-        request = self.SerializeRequest(mo, info, args)
         connection = self.GetConnection()
         try:
             connection.request("POST", self.path, request, headers)
             answer = connection.getresponse()
             body = answer.read()
-            if answer.getheader("Content-Encoding", "").lower() == "gzip":
-                body = gzip.decompress(body)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            connection.close()
-            raise http.client.HTTPException(f"a body that cannot be decompressed ({error})") from error
         except (OSError, http.client.HTTPException):
             connection.close()
             self.DropConnections()
             raise
-        self.ReturnConnection(connection)
-        if answer.status == http.client.OK:
-            return t.cast(bytes, body)
-        if answer.status == http.client.INTERNAL_SERVER_ERROR:
-            fault = SoapAdapter.SoapResponseDeserializer(self).Deserialize(body, info.result)
-            raise fault if isinstance(fault, Exception) else http.client.HTTPException("status 500 without a fault")
-        raise http.client.HTTPException(f"{answer.status} {answer.reason}")
+        except BaseException:
+            connection.close()
+            raise
+        if answer.status in _OF_SOAP:
+            self.ReturnConnection(connection)
+        else:
+            connection.close()
+        self.cookie = answer.getheader("Set-Cookie", "")
+        if answer.getheader("Content-Encoding", "").lower() in ("gzip", "x-gzip"):
+            body = _unpacked(body)
+        return answer.status, answer.reason[:_LONGEST_REASON], body
+
+    def _answer(self, info: t.Any, status: int, body: bytes) -> t.Any:
+        """What an answer returns, for pyVmomi's objects or as it came.
+
+        :raises vmodl.MethodFault: it is a fault.
+        :raises Fault: it is one that pyVmomi does not know.
+        :raises StrangeAnswer: it is none of vSphere.
+        """
+        if isinstance(info, _Plainly) and status == http.client.OK:
+            return body
+        reader = _Reader(self)
+        try:
+            # As a file: of bytes pyVmomi does not notice that their end is missing.
+            answer = reader.Deserialize(io.BytesIO(body), info.result)
+        except xml.parsers.expat.ExpatError as error:
+            raise self._strange(info, str(error)) from error
+        except (KeyError, AttributeError, TypeError, ValueError) as error:
+            # A type, a property or a value that pyVmomi does not know.
+            unknown = faults.unknown_fault(body) if reader.is_fault else None
+            strange = self._strange(info, str(error), _OLDER)
+            strange.is_newer = True
+            raise unknown or strange from error
+        if isinstance(answer, vmodl.MethodFault):
+            raise answer  # also one that came with status 200
+        if status != http.client.OK:
+            raise self._strange(info, f"status {status} without a fault")
+        if not reader.is_answer:
+            raise self._strange(info, "its XML is no answer to any call")
+        if answer is None and _is_needed(info):
+            raise self._strange(info, f"no {faults.kind_name(info.result)}")
+        return answer
 
     def _may_ask_again(self, sent: int) -> bool:
         limit = self.connections.limit
         without_end = math.isinf(limit.deadline)
         return not self.connections.gone and not limit.over() and not (without_end and sent >= _MOST_SENT)
 
-    def _invoke(self, mo: t.Any, info: t.Any, args: t.Any, outer: t.Any) -> t.Any:
+    def _invoke(self, mo: t.Any, info: t.Any, args: t.Any, _outer: t.Any) -> t.Any:
+        """Send a call once."""
         begun = time.monotonic()
         self.stats.add(info.wsdlName)
         try:
-            answer = self._send(mo, info, args, outer)
+            request = self.SerializeRequest(mo, info.method if isinstance(info, _Plainly) else info, args)
+            status, reason, body = self._exchange(request)
+            if status not in _OF_SOAP:
+                raise self._no_soap(info, status, reason)
+            return self._answer(info, status, body)
+        except StrangeAnswer:
+            self.DropConnections()  # another one may lead to the vCenter
+            raise
         except vmodl.MethodFault as fault:
             raise faults.translate(fault) from fault
         except TimeoutError as error:
@@ -658,22 +742,10 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
             raise InvalidOption("An option has a character that cannot be sent: half of a surrogate pair.") from error
         except OSError as error:
             raise self._lost(info, f"broke the connection ({error.strerror or error})") from error
+        except http.client.IncompleteRead as error:
+            raise self._lost(info, "broke its answer off") from error
         except http.client.HTTPException as error:
-            raise self._no_soap(info, str(error) or type(error).__name__) from error
-        except (xml.parsers.expat.ExpatError, KeyError, AttributeError) as error:
-            # KeyError: a type that pyVmomi does not know; AttributeError: a value that its type
-            # does not have.
-            hint = "" if isinstance(error, xml.parsers.expat.ExpatError) else _OLDER
-            raise self._strange(info, str(error), hint) from error
-        except Exception as error:
-            # What pyVmomi raises for status 500 with well-formed XML that is no fault has no class
-            # of its own.
-            if error.__class__ is not Exception:
-                raise
-            raise self._strange(info, "status 500 without a fault") from error
-        if answer is None and info.result is vim.Task:
-            raise self._strange(info, "no task")
-        return answer
+            raise self._strange(info, str(error) or type(error).__name__) from error
 
     def _late(self, info: t.Any, seconds: int) -> CallTimedOut:
         # A call may take no more than what is left of the task's time.
@@ -686,14 +758,10 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
     def _lost(self, info: t.Any, what: str) -> ConnectionLost:
         return ConnectionLost(f"{self._options.endpoint} {what} during {info.wsdlName}.", hint=_RUN_AGAIN)
 
-    def _no_soap(self, info: t.Any, status: str) -> ConnectionLost:
-        """What pyVmomi raises for another status than 200 and 500 begins with it."""
-        if status[:3].isdigit() and int(status[:3]) in _STARTING:
-            return Unavailable(
-                f"{self._options.endpoint} answers, but its vCenter service does not ({status}), during {info.wsdlName}.",
-                hint="Wait until the vCenter has started, then run again: what was done is then found as done.",
-            )
-        return self._strange(info, status)
+    def _no_soap(self, info: t.Any, status: int, reason: str) -> ConnectionLost:
+        if status in _LATER:
+            return _not_now(self._options, status, reason, f", during {info.wsdlName}")
+        return self._strange(info, f"{status} {reason}".strip())
 
     def _strange(self, info: t.Any, what: str, hint: str = "") -> StrangeAnswer:
         return StrangeAnswer(
@@ -713,12 +781,22 @@ def not_a_vcenter(options: ConnectionOptions, why: str) -> ConnectionFailed:
 
 def unavailable(error: Unavailable) -> ConnectionFailed:
     """The error for a vCenter that cannot be connected to since its service is not up."""
-    return ConnectionFailed("vcenter_unavailable", error.message, hint=_STARTING_HINT)
+    return ConnectionFailed("vcenter_unavailable", error.message, hint=error.hint)
 
 
-def _starting(options: ConnectionOptions, status: str) -> ConnectionFailed:
-    message = f"{options.endpoint} answers, but its vCenter service does not ({status})."
-    return ConnectionFailed("vcenter_unavailable", message, hint=_STARTING_HINT)
+def _not_now(options: ConnectionOptions, status: int, reason: str, during: str = "") -> Unavailable:
+    """The error for a gateway that answers for the vCenter."""
+    said = f"({status} {reason})".replace(" )", ")")
+    if status == _TOO_MANY:
+        return Unavailable(
+            f"{options.endpoint} takes no more calls at present {said}{during}.",
+            hint="Run again later, or with a lower parallel: what was done is then found as done.",
+        )
+    return Unavailable(
+        f"{options.endpoint} answers, but its vCenter service does not {said}{during}.",
+        hint="Wait until the vCenter has started; its management page (port 5480) shows its health. Then run again: what was "
+        "done is found as done.",
+    )
 
 
 class StartingWait:

@@ -34,6 +34,9 @@ _NAMES = {40: "SHA-1", 64: "SHA-256"}
 _CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
+# Seconds for each address of a name but the last.
+_LONGEST_OF_SEVERAL = 5.0
+
 S = t.TypeVar("S", bound=socket.socket)
 
 
@@ -55,12 +58,15 @@ def dial(
     :raises OSError: none takes it.
     """
     failure: OSError | None = None
-    for family, kind, protocol, _name, address in _resolve(host, port, left()):
+    found = _resolve(host, port, left())
+    for number, (family, kind, protocol, _name, address) in enumerate(found, 1):
         sock = make(family, kind, protocol)
         with watched(sock):
             try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.settimeout(left())
+                # One that answers nothing, as where IPv6 leads nowhere, leaves the others their time.
+                last = number == len(found)
+                sock.settimeout(left() if last else min(left() / 2, _LONGEST_OF_SEVERAL))
                 sock.connect(address)
                 sock.settimeout(left())
             except BaseException as error:
@@ -246,6 +252,20 @@ def unchecked() -> ssl.SSLContext:
     return context
 
 
+class _Connection(http.client.HTTPSConnection):
+    """With an address of IPv6 as proxies want it, which http.client has from 3.11.9 and 3.12.4 on."""
+
+    _tunnel_host: str
+
+    def _tunnel(self) -> None:
+        bare = self._tunnel_host
+        self._tunnel_host = f"[{bare}]" if ":" in bare else bare
+        try:
+            super()._tunnel()  # type: ignore[misc]
+        finally:
+            self._tunnel_host = bare
+
+
 def connected(
     options: ConnectionOptions,
     context: ssl.SSLContext,
@@ -262,7 +282,7 @@ def connected(
     host, port = options.hostname, options.port
     if options.proxy_host and options.proxy_port:
         host, port = options.proxy_host, options.proxy_port
-    connection = http.client.HTTPSConnection(host, port, context=context)
+    connection = _Connection(host, port, context=context)
     # The hook of http.client for the socket; its own gives each address of a name the whole time.
     connection._create_connection = lambda *_where: dial(  # type: ignore[attr-defined]
         host, port, left, socket.socket, watched
@@ -384,10 +404,12 @@ def _network_failure(error: OSError, options: ConnectionOptions, seconds: int) -
             hint="Check the spelling of hostname and proxy_host, and the DNS of this machine.",
         )
     if isinstance(error, TimeoutError):
+        # No more than what was left of the task's time.
+        option = "timeout" if seconds < options.connection_timeout else "connection_timeout"
         return ConnectionFailed(
             "connection_timeout",
             f"{where} did not answer within {seconds} s.",
-            hint="Check firewall and address, or raise connection_timeout.",
+            hint=f"Check firewall and address, or raise {option}.",
         )
     if "Tunnel connection failed" in str(error):
         return ConnectionFailed(

@@ -203,8 +203,7 @@ class Answer:
         data = self._read(None if most is None else most + 1)
         if most is not None and len(data) > most:
             raise Broken(f"more than {most} bytes came")
-        if len(data) != int(self.headers.get("Content-Length", len(data))):
-            raise Broken(_BROKEN_OFF)
+        self._check_length(len(data))
         return data
 
     def end(self, most: int) -> bytes:
@@ -215,9 +214,14 @@ class Answer:
         kept, came = b"", 0
         while piece := self._read(_PIECE):
             kept, came = (kept + piece)[-most:], came + len(piece)
-        if came != int(self.headers.get("Content-Length", came)):
-            raise Broken(_BROKEN_OFF)
+        self._check_length(came)
         return kept
+
+    def _check_length(self, came: int) -> None:
+        # One that is no number, or comes with chunks, says nothing (RFC 9112, 6.3).
+        told = self.headers.get("Content-Length", "").strip()
+        if told.isdecimal() and "Transfer-Encoding" not in self.headers and int(told) != came:
+            raise Broken(_BROKEN_OFF)
 
     def _read(self, most: int | None) -> bytes:
         from . import adapter
@@ -556,11 +560,20 @@ def _small(
         ) from late
 
 
+def _server_of(url: str) -> tuple[str, int]:
+    """Host and port of an address that vCenter hands out.
+
+    :raises ConnectionFailed: it has none.
+    """
+    with contextlib.suppress(ValueError):
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme == "https" and parts.hostname:
+            return parts.hostname, parts.port or 443
+    raise ConnectionFailed("transfer_url", "vCenter handed out no HTTPS address for the transfer.")
+
+
 def _reached(options: ConnectionOptions, url: str, pin: str | None) -> ConnectionOptions:
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
-        raise ConnectionFailed("transfer_url", "vCenter handed out no HTTPS address for the transfer.")
-    host, port = parts.hostname, parts.port or 443
+    host, port = _server_of(url)
     if host == "*" or (host, port) == (options.hostname.lower(), options.port):
         return options
     if pin is None and options.thumbprint is not None:

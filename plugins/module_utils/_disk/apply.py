@@ -16,10 +16,10 @@ def start_copy(session: Session, datacenter: t.Any, source: str, target: str, *,
 
     The parameter destSpec is for hosts alone (API reference).
     """
-    manager = session.content.virtualDiskManager
+    manager = session.manager("virtualDiskManager")
     return manager.CopyVirtualDisk_Task(source, datacenter, target, datacenter, None, force)
 
 
 def start_delete_file(session: Session, datacenter: t.Any, path: str) -> t.Any:
     """``DeleteDatastoreFile_Task``, for a file that is no disk."""
-    return session.content.fileManager.DeleteDatastoreFile_Task(path, datacenter)
+    return session.manager("fileManager").DeleteDatastoreFile_Task(path, datacenter)

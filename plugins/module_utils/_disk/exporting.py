@@ -21,7 +21,7 @@ from .._connector.tasks import Backoff
 from .._errors import ConnectionLost, Fault, TimedOut
 from .._progress import Meter
 from .._vsphere import lease as leases
-from .._vsphere import snapshots, vmdk
+from .._vsphere import lease_devices, receiving, snapshots, vmdk
 from .._vsphere.disks import disks_in
 from .._vsphere.flat import Flat, NotWhole
 from .._vsphere.folder import FileState
@@ -236,7 +236,9 @@ class _File:
         os.close(self._handle)
 
 
-def by_lease(task: Task[DiskItem], item: DiskItem, vm: DiskVm, disk: Disk, snapshot: str, place: Workplace) -> leases.Exported:
+def by_lease(
+    task: Task[DiskItem], item: DiskItem, vm: DiskVm, disk: Disk, snapshot: str, place: Workplace
+) -> receiving.Exported:
     """Get a disk as a streamOptimized file; again by another lease,
     where one ended with its session.
 
@@ -261,17 +263,17 @@ def by_lease(task: Task[DiskItem], item: DiskItem, vm: DiskVm, disk: Disk, snaps
 
 def _by_one_lease(
     task: Task[DiskItem], item: DiskItem, vm: DiskVm, disk: Disk, snapshot: str, place: Workplace
-) -> leases.Exported:
+) -> receiving.Exported:
     session = task.session
     disks = _disks_of_snapshot(session, snapshot) if snapshot else vm.disks
     lease = leases.export_snapshot(session, snapshot) if snapshot else leases.export_vm(session, vm.moid)
     sink = _File(place.of(STREAM_NAME))
     try:
         with leases.exporting(lease, task.deadline) as ready:
-            wanted = leases.Wanted(_device(ready, disk, disks), sink, item.title, disk.capacity)
+            wanted = receiving.Wanted(_device(ready, disk, disks), sink, item.title, disk.capacity)
             meter = Meter(item.title, disk.capacity, session.show_progress)
             with task.phase("transfer"):
-                (came,) = leases.receive(
+                (came,) = receiving.receive(
                     session, lease, ready, [wanted], gauge=meter, parallel=1, deadline=task.deadline, hashed=False
                 )
             return came
@@ -279,7 +281,7 @@ def _by_one_lease(
         sink.close()
 
 
-def compare(came: leases.Exported, path: str, file: str, label: str) -> bool:
+def compare(came: receiving.Exported, path: str, file: str, label: str) -> bool:
     """Hold a file that came by a lease against the digest that its host has reported.
 
     :param file: its digest by ``vmdk.HOST_DIGEST``.
@@ -304,7 +306,7 @@ def _disks_of_snapshot(session: Session, snapshot: str) -> tuple[Disk, ...]:
 
 
 def _device(ready: leases.Ready, disk: Disk, disks: t.Sequence[Disk]) -> leases.Device:
-    found = leases.device_of(ready, disk, disks)
+    found = lease_devices.device_of(ready, disk, disks)
     if found is None:
         raise NotWhole(
             f"The lease has no file for {disk.label} ({disk.unit}).",

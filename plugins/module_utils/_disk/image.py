@@ -281,29 +281,37 @@ class QemuImg:
         self._output(*words, f"if={image.path}", f"of={target}")
         return start - first * _BLOCK
 
-    def read(self, image: Image, places: t.Sequence[int], size: int) -> None:
+    def read(
+        self,
+        image: Image,
+        places: t.Sequence[int],
+        size: int,
+        begun: t.Callable[[subprocess.Popen[bytes]], None] = lambda _program: None,
+    ) -> None:
         """Read blocks of an image in an order, and keep nothing of them.
 
+        :param begun: is called with the program that reads, for who breaks it off.
         :raises MissingProgram: ``qemu-io`` is not there.
         :raises ImageError: one cannot be read.
         """
         program = find("qemu-io")
         orders = "".join(f"read -q {at} {min(size, image.capacity - at)}\n" for at in places)
-        try:
-            done = subprocess.run(
-                [program, "-r", "-U", "-f", image.format, image.path],
-                input=orders.encode(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                check=False,
-                timeout=max(self._deadline - time.monotonic(), 0.1),
-                env=environment(),
-            )
-        except subprocess.TimeoutExpired as late:
-            raise TimedOut("The time allowed for the task was over while qemu-io read.", hint="Raise timeout.") from late
+        with subprocess.Popen(
+            [program, "-r", "-U", "-f", image.format, image.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment(),
+        ) as running:
+            begun(running)
+            try:
+                said, _nothing = running.communicate(orders.encode(), max(self._deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired as late:
+                running.kill()
+                raise TimedOut("The time allowed for the task was over while qemu-io read.", hint="Raise timeout.") from late
         # It ends well whatever it could not read.
-        if done.returncode or b"failed" in done.stdout or b"rror" in done.stdout:
-            why = done.stdout.decode("utf-8", "replace").replace("qemu-io> ", "").strip()[-_MOST_WORDS:]
+        if running.returncode or b"failed" in said or b"rror" in said:
+            why = said.decode("utf-8", "replace").replace("qemu-io> ", "").strip()[-_MOST_WORDS:]
             raise ImageError(f"qemu-io cannot read {image.path}: {why}", hint="Look whether the image is whole.")
 
     def check(self, image: Image) -> None:

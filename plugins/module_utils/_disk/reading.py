@@ -13,15 +13,20 @@ import functools
 import os
 import random
 import tempfile
+import threading
 import time
 import typing as t
 
+from .. import _signals
+from .._connector.web import Stop
 from .._vsphere.flat import Flat
 from .._vsphere.folder import DatastoreFiles
 from . import exporting, image
 from .asking import MIB, RANDOM, Benchmark
 
 if t.TYPE_CHECKING:
+    import subprocess
+
     from .._connector.session import Session
     from .._vsphere.disks import Disk
     from .._vsphere.folder import DatastorePath
@@ -109,7 +114,9 @@ class ImageReader:
 
     def measured(self, places: t.Sequence[t.Sequence[int]], size: int) -> float:
         """By ``qemu-io``, a process for each stream, which opens the image once."""
-        return _at_once([functools.partial(self._tool.read, self._image, part, size) for part in places])
+        programs = _Programs()
+        works = [functools.partial(self._tool.read, self._image, part, size, programs.add) for part in places]
+        return _at_once(works, programs.end)
 
 
 class DatastoreReader:
@@ -138,8 +145,8 @@ class DatastoreReader:
             self.capacity = flat.text.capacity
             flat.state()
 
-    def _files(self) -> DatastoreFiles:
-        return DatastoreFiles(self._session, self._datacenter, self._deadline)
+    def _files(self, stop: Stop | None = None) -> DatastoreFiles:
+        return DatastoreFiles(self._session, self._datacenter, self._deadline, stop)
 
     def pieces(self, start: int, length: int) -> t.Iterator[bytes]:
         """Over HTTPS from the vCenter."""
@@ -156,10 +163,11 @@ class DatastoreReader:
 
     def measured(self, places: t.Sequence[t.Sequence[int]], size: int) -> float:
         """Each stream over a connection of its own, which is open when the clock starts."""
+        stop = Stop()
         with contextlib.ExitStack() as stack:
-            flats = [Flat(stack.enter_context(self._files()), self._path) for _part in places]
+            flats = [Flat(stack.enter_context(self._files(stop)), self._path) for _part in places]
             works = [functools.partial(_read_all, flat, part, size) for flat, part in zip(flats, places, strict=True)]
-            return _at_once(works)
+            return _at_once(works, stop.set)
 
 
 def of_vm(session: Session, vm: DiskVm, disk: Disk, path: DatastorePath, deadline: float) -> DatastoreReader:
@@ -199,10 +207,42 @@ def _read_all(flat: Flat, part: t.Sequence[int], size: int) -> None:
             pass
 
 
-def _at_once(works: t.Sequence[t.Callable[[], None]]) -> float:
-    """Seconds until all works are done, which run beside each other."""
+class _Programs:
+    """Programs that read, for who breaks them off."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._ended = False
+
+    def add(self, program: subprocess.Popen[bytes]) -> None:
+        """One was started."""
+        with self._lock:
+            self._running.append(program)
+            if self._ended:
+                program.kill()
+
+    def end(self) -> None:
+        """End them all, also one that is just being started."""
+        with self._lock:
+            self._ended = True
+            for program in self._running:
+                program.kill()
+
+
+def _at_once(works: t.Sequence[t.Callable[[], None]], break_off: t.Callable[[], None]) -> float:
+    """Seconds until all works are done, which run beside each other.
+
+    :param break_off: ends them at once: where one of them fails, or a signal comes.
+    """
     with concurrent.futures.ThreadPoolExecutor(len(works)) as pool:
         begun = time.monotonic()
-        for done in [pool.submit(work) for work in works]:
-            done.result()
+        try:
+            with _signals.held_back():  # a thread that is just being started would be lost
+                due = [pool.submit(work) for work in works]
+            for done in due:
+                done.result()
+        except BaseException:
+            break_off()
+            raise
         return time.monotonic() - begun

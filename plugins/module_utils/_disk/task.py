@@ -29,8 +29,7 @@ from .._temporary_snapshots import (
     remove_leftovers,
     with_snapshots,
 )
-from .._vsphere import directories, snapshots, starts, vmdk
-from .._vsphere import lease as leases
+from .._vsphere import directories, receiving, snapshots, starts, vmdk
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked, NoSuchFile
 from . import apply, converting, describing, exporting, image, local, metadata, notes, plan, read
@@ -500,9 +499,9 @@ def _made_by_lease(
 
 def _from_own_snapshot(
     job: SnapshotTask[DiskItem], item: DiskItem, vm: DiskVm, disk: Disk, place: Workplace
-) -> leases.Exported:
+) -> receiving.Exported:
     """The disk of a running VM, from a snapshot that is made for it and removed with it."""
-    came: list[leases.Exported] = []
+    came: list[receiving.Exported] = []
 
     def use(ready: list[DiskItem]) -> None:
         for each in ready:
@@ -705,7 +704,7 @@ def _cleared(task: Task[DiskItem], item: DiskItem, home: places.Home, target: Da
     try:
         importing.clear(task, item, home, target)
     except importing.Busy as error:
-        item.warnings.append(f"{error.message} The next import to this place tries again.")
+        item.warnings.append(f"{error.message} The next run tries again.")
         return False
     return True
 
@@ -906,25 +905,39 @@ def _end_begun_of(
 
 
 def _end_begun(task: Task[DiskItem], item: DiskItem, datacenter: t.Any, target: DatastorePath) -> None:
-    _delete_file(task, item, datacenter, notes.begun_of(target))
+    _delete_note(task, item, datacenter, notes.begun_of(target))
 
 
-def _delete_file(task: Task[DiskItem], item: DiskItem, datacenter: t.Any, file: DatastorePath) -> None:
-    importing.run(task, item, lambda: apply.start_delete_file(task.session, datacenter, str(file)), "notes deleted")
+def _delete_note(task: Task[DiskItem], item: DiskItem, datacenter: t.Any, file: DatastorePath) -> None:
+    """Delete what was noted beside a disk. The disk is as it was asked for all the same where that fails; then the next run
+    does it.
+    """
+    try:
+        importing.run(
+            task,
+            item,
+            lambda: apply.start_delete_file(task.session, datacenter, str(file)),
+            "notes deleted",
+            repeatable=True,
+        )
+    except VforgeError as error:
+        if not isinstance(error, Fault) or error.fault != "FileNotFound":
+            item.warnings.append(f"{file} stays until the next run: {error.message}")
 
 
 def _delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     session, target = task.session, t.cast(DatastorePath, options.on_datastore)
     ref, path = places.datacenter(session, options.place.datacenter)
     with DatastoreFiles(session, path, task.deadline) as files:
-        if not files.there(target):
-            return
-        item.steps = (DELETE,)
-        describing.check_nobodys(session, ref, target)
+        there = files.there(target)
+        if there:
+            item.steps = (DELETE,)
+            describing.check_nobodys(session, ref, target)
         if task.check:
             return
-        importing.run(task, item, lambda: import_calls.start_delete(session, ref, str(target)), "disks deleted")
+        if there:
+            importing.run(task, item, lambda: import_calls.start_delete(session, ref, str(target)), "disks deleted")
+            item.done.append(DELETE)
         for note in (notes.note_of(target), notes.begun_of(target)):
             if files.there(note):
-                _delete_file(task, item, ref, note)
-    item.done.append(DELETE)
+                _delete_note(task, item, ref, note)

@@ -112,10 +112,10 @@ def start_detach(session: Session, moid: str, devices: t.Iterable[t.Any], marks:
 
 def start_move(session: Session, datacenter: t.Any, source: str, target: str, *, force: bool) -> t.Any:
     """``MoveVirtualDisk_Task``, within one datacenter."""
-    manager = session.content.virtualDiskManager
+    manager = session.manager("virtualDiskManager")
     return manager.MoveVirtualDisk_Task(source, datacenter, target, datacenter, force)
 
 
 def start_delete(session: Session, datacenter: t.Any, path: str) -> t.Any:
     """``DeleteVirtualDisk_Task``: the descriptor, and all that it names."""
-    return session.content.virtualDiskManager.DeleteVirtualDisk_Task(path, datacenter)
+    return session.manager("virtualDiskManager").DeleteVirtualDisk_Task(path, datacenter)

@@ -26,7 +26,7 @@ from .._engine import Task
 from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
 from .._progress import Meter
 from .._temporary_snapshots import Owner, OwnerMark
-from .._vsphere import directories, vmdk
+from .._vsphere import directories, sending, vmdk
 from .._vsphere import lease as leases
 from .._vsphere.folder import DatastoreFiles, DatastorePath
 from .._vsphere.vm import reference, start_destroy
@@ -237,15 +237,15 @@ def _fill(task: Task[t.Any], item: Item, lease: leases.Lease, ready: leases.Read
     meter = Meter(item.title, source.size, session.show_progress)
     stop = Stop()
 
-    def note(_upload: leases.Upload, digest: str) -> None:
+    def note(_upload: sending.Upload, digest: str) -> None:
         source.digest = digest or source.digest
 
-    sender = leases.Sender(session, 1, task.deadline, stop, progress=meter.add, check=note)
+    sender = sending.Sender(session, 1, task.deadline, stop, progress=meter.add, check=note)
     try:
         device = _address(ready)
         algorithm = "" if source.digest else vmdk.HOST_DIGEST
         with task.phase("transfer"), lease.held(ready.timeout, meter.percent, stop):
-            sender.send([[leases.Upload(source.label, source, device, algorithm=algorithm)]])
+            sender.send([[sending.Upload(source.label, source, device, algorithm=algorithm)]])
         # From here on a sign of life may be refused because the lease is being completed.
         with lease.kept_alive(ready.timeout, lambda: 99, lambda _error: None):
             reported = _compare(lease, device, source)
@@ -373,7 +373,7 @@ def _leaves_no_disk(task: Task[t.Any], item: Item, home: Home, moid: str, new: N
         path = str(new.target) if _has_moved(task, home, source, new) else source
         return _delete_detached(task, item, home, path)
     except VforgeError as error:
-        item.warnings.append(f"Whether a disk is left of the import is not known: {error} The next import to this place looks.")
+        item.warnings.append(f"Whether a disk is left of the import is not known: {error} The next run looks.")
         return False
 
 
@@ -387,7 +387,7 @@ def _delete_detached(task: Task[t.Any], item: Item, home: Home, path: str) -> bo
         gone.append(outcome.error is None or fault == "FileNotFound")
         if not gone[-1]:
             item.warnings.append(
-                f"The disk {path} of the import could not be deleted: {outcome.error} The next import to this place deletes it."
+                f"The disk {path} of the import could not be deleted: {outcome.error} The next run deletes it."
             )
 
     def start(_item: Item) -> t.Any:
@@ -407,8 +407,7 @@ def _destroy(task: Task[t.Any], item: Item, moid: str) -> bool:
         gone.append(outcome.error is None or fault == "ManagedObjectNotFound")
         if not gone[-1]:
             item.warnings.append(
-                f"The VM {moid} that was made for the import could not be removed: {outcome.error} "
-                "The next import to this place removes it."
+                f"The VM {moid} that was made for the import could not be removed: {outcome.error} The next run removes it."
             )
 
     task.call([item], lambda _item: start_destroy(task.session, moid), "VMs removed", note, repeatable=True, deadline=deadline)

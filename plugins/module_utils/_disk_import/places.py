@@ -183,4 +183,4 @@ def carrier(session: Session, ref: t.Any) -> Carrier | None:
 
 def carrier_named(session: Session, folder: t.Any, name: str) -> t.Any:
     """The VM of this name in a folder, or None: one call."""
-    return session.retrying(lambda: session.content.searchIndex.FindChild(folder, names.escape(name)))
+    return session.retrying(lambda: session.manager("searchIndex").FindChild(folder, names.escape(name)))

@@ -123,7 +123,7 @@ def start_all(task: Task[t.Any], items: t.Sequence[VmItem], options: Options) ->
         lambda item: vsphere.start_power_on(task.session, item.vm.moid),
         "VMs powered on",
         repeatable=True,
-        done_already="InvalidPowerState",
+        power_state="poweredOn",
     )
     _await_tools(task, items, options)
 
@@ -167,7 +167,8 @@ def shut_down(task: Task[t.Any], items: t.Sequence[VmItem], options: Options) ->
             item.done.append(SHUT_DOWN)
 
     def off(item: VmItem, outcome: Outcome) -> None:
-        if outcome.error is None or fault_of(outcome.error) == "InvalidPowerState":
+        is_off = isinstance(outcome.error, Fault) and outcome.error.found("poweredOff")
+        if outcome.error is None or is_off:
             item.done.append(SHUT_DOWN)
         else:
             item.asked = item.asked or _may_have_worked(outcome)

@@ -27,7 +27,7 @@ from .._errors import NotFound, VforgeError
 from .._progress import Meter
 from .._temporary_snapshots import Kind, SnapshotTask, find_leftovers, remove_leftovers
 from .._vsphere import lease as leases
-from .._vsphere import starts
+from .._vsphere import lease_devices, receiving, starts
 from .._vsphere.hardware import HardDisk, Machine, exported_extra
 from . import package, plan, read, record, report
 from .model import ExportOptions, Target, Vm
@@ -65,7 +65,7 @@ class ExportItem(CopyItem):
     enough: bool = False
     last_start: str = ""
     removed: list[tuple[str, Record]] = dataclasses.field(default_factory=list)
-    received: dict[str, leases.Exported] = dataclasses.field(default_factory=dict)
+    received: dict[str, receiving.Exported] = dataclasses.field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -258,7 +258,7 @@ def _export_one(job: ExportTask, item: ExportItem, machine: Machine, parallel: i
             files = _addressed(item, machine, ready)
             wanted = [_wanted(item, made, *each) for each in files]
             total = sum(disk.stored for _device, disk, _href in files if disk is not None) or ready.capacity
-            came = leases.receive(
+            came = receiving.receive(
                 session,
                 lease,
                 ready,
@@ -302,13 +302,13 @@ def _addressed(item: ExportItem, machine: Machine, ready: leases.Ready) -> list[
 
 def _pairs(disks: t.Sequence[HardDisk], offered: t.Sequence[leases.Device]) -> list[tuple[HardDisk, leases.Device | None]]:
     """Each disk with its address."""
-    expected = [leases.Expected(leases.unit_in(disk.place), disk.file, disk.capacity) for disk in disks]
-    return list(zip(disks, leases.devices_of(offered, expected), strict=True))
+    expected = [lease_devices.Expected(lease_devices.unit_in(disk.place), disk.file, disk.capacity) for disk in disks]
+    return list(zip(disks, lease_devices.devices_of(offered, expected), strict=True))
 
 
-def _wanted(item: ExportItem, made: Package, device: leases.Device, disk: HardDisk | None, href: str) -> leases.Wanted:
+def _wanted(item: ExportItem, made: Package, device: leases.Device, disk: HardDisk | None, href: str) -> receiving.Wanted:
     capacity = disk.capacity if disk is not None else None
-    return leases.Wanted(device, made.sink(href), f"{href} of {item.title}", capacity)
+    return receiving.Wanted(device, made.sink(href), f"{href} of {item.title}", capacity)
 
 
 def is_nvram(device: leases.Device) -> bool:
@@ -316,7 +316,7 @@ def is_nvram(device: leases.Device) -> bool:
     return device.target.endswith(".nvram") or device.key.endswith("/nvram") or ".nvram" in device.url.rpartition("/")[2]
 
 
-_Came: t.TypeAlias = tuple[HardDisk | None, str, leases.Exported]
+_Came: t.TypeAlias = tuple[HardDisk | None, str, receiving.Exported]
 
 
 def _packed(job: ExportTask, item: ExportItem, machine: Machine, made: Package, came: t.Sequence[_Came]) -> Record:

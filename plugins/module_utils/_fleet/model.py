@@ -311,6 +311,17 @@ class Clone:
 
 
 @dataclasses.dataclass(frozen=True)
+class Renamed:
+    """A VM that runs and was a clone of this fleet until somebody gave it another name.
+
+    :ivar ipv4: the fixed address that it was made with.
+    """
+
+    name: str
+    ipv4: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Situation:
     """All that a plan is made from.
 
@@ -320,6 +331,7 @@ class Situation:
     :ivar datastores: that they see, by moid.
     :ivar taken: names of this fleet that something else has -> what that is.
     :ivar unknown: those of them of which vCenter does not say whose they are.
+    :ivar renamed: with the addresses that nobody else may get while they run.
     """
 
     golden: Golden | None
@@ -332,3 +344,4 @@ class Situation:
     clones: tuple[Clone, ...]
     taken: t.Mapping[str, str]
     unknown: tuple[str, ...] = ()
+    renamed: tuple[Renamed, ...] = ()

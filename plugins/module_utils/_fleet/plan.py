@@ -22,6 +22,7 @@ from .model import (
     FleetOptions,
     Golden,
     Parent,
+    Renamed,
     Situation,
     address_alone,
     parent_name,
@@ -133,7 +134,7 @@ def _present(
     kept = {number: clone for number, clone in fresh.items() if number not in orphans}
     numbers = [number for number in range(1, options.count + 1) if number not in orphans]
     missing = [number for number in numbers if number not in kept]
-    _refuse_held(options, missing, [*staying.values(), *lost.values()])
+    _refuse_held(options, missing, [*staying.values(), *lost.values()], now.renamed)
     current = _current_parents(now, golden.version)
     room = Room(options, golden, now, current)
     places = _places(missing, room, [*kept.values(), *orphans.values()])
@@ -282,24 +283,34 @@ def handed(options: FleetOptions, number: int, existing: Clone | None) -> str:
     return options.addresses[number - 1] if options.addresses else ""
 
 
-def _refuse_held(options: FleetOptions, making: t.Iterable[int], staying: t.Iterable[Clone]) -> None:
+def _refuse_held(
+    options: FleetOptions,
+    making: t.Iterable[int],
+    staying: t.Iterable[Clone],
+    renamed: t.Iterable[Renamed],
+) -> None:
     """Make sure that no clone gets the address of another one.
 
     :param making: numbers of the clones that are made, or made again.
     :param staying: the clones that are not gone by then.
+    :param renamed: VMs that are not of the fleet any more, and keep their addresses.
     :raises InvalidOption: naming the addresses.
     """
-    held = {address_alone(clone.ipv4): clone for clone in staying if clone.ipv4}
+    holders: list[Clone | Renamed] = [*staying, *renamed]
+    held = {address_alone(vm.ipv4): vm.name for vm in holders if vm.ipv4}
     taken = []
     for number in making if options.addresses else ():
-        address = address_alone(options.addresses[number - 1])
-        if address in held and held[address].number != number:
-            taken.append((options.pattern.name(number), address, held[address].name))
+        name, address = options.pattern.name(number), address_alone(options.addresses[number - 1])
+        if held.get(address, name) != name:
+            taken.append((name, address, held[address]))
     if taken:
         name, address, holder = taken[0]
+        how = f"Give it to {holder}, or remove {holder} first."
+        if holder in [vm.name for vm in renamed]:
+            how = f"{holder} was renamed since: give it its name back, or power it off, or take the address out of the list."
         raise InvalidOption(
             f"The option addresses gives {address} to {name}, and {holder} has it.",
-            hint=f"A clone keeps the address with which it was made. Give it to {holder}, or remove {holder} first.",
+            hint=f"A clone keeps the address with which it was made. {how}",
             option="addresses",
             conflicts=[each[1] for each in taken],
         )

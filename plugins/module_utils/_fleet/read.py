@@ -41,6 +41,7 @@ from .model import (
     FleetOptions,
     Golden,
     Parent,
+    Renamed,
     Situation,
     is_address,
 )
@@ -121,6 +122,8 @@ def situation(session: Session, options: FleetOptions) -> Situation:
     clones = tuple(clone for clone in known_clones if clone is not None)
     own = {clone.moid for clone in clones}
     others = {name_of(row): row for row in inside if row.moid not in own}
+    ours = own | {parent.moid for parent in parents}
+    renamed = [_renamed(row, options) for row in inside if row.moid not in ours]
     named = {name: row for name, row in others.items() if options.pattern.number(name) is not None}
     return Situation(
         golden=golden,
@@ -133,6 +136,7 @@ def situation(session: Session, options: FleetOptions) -> Situation:
         clones=clones,
         taken={name: _what_it_is(row) for name, row in named.items()},
         unknown=tuple(name for name, row in named.items() if _is_lost(row) or _is_being_made(row)),
+        renamed=tuple(each for each in renamed if each is not None),
     )
 
 
@@ -356,7 +360,6 @@ def _clone(row: Row, options: FleetOptions, parents: t.Sequence[Parent]) -> Clon
     if of is None:
         return None
     versions = [parent.version for parent in parents if parent.instance_uuid == of]
-    fixed = [config_value(row.get(path)) for path in _ADDRESSES]
     return Clone(
         moid=row.moid,
         name=name,
@@ -365,8 +368,25 @@ def _clone(row: Row, options: FleetOptions, parents: t.Sequence[Parent]) -> Clon
         version=versions[0] if versions else mark[1],
         host=moid_of(row.get("runtime.host")),
         address=next(iter(usable([row.get("guest.ipAddress") or ""])), ""),
-        ipv4=next((address for address in fixed if is_address(address)), ""),
+        ipv4=_fixed_address(row),
     )
+
+
+def _fixed_address(row: Row) -> str:
+    """The address that a VM was made with, or an empty text."""
+    fixed = [config_value(row.get(path)) for path in _ADDRESSES]
+    return next((address for address in fixed if is_address(address)), "")
+
+
+def _renamed(row: Row, options: FleetOptions) -> Renamed | None:
+    """A VM that has the mark of this fleet and none of its names, where it runs with a fixed
+    address.
+    """
+    mark, address = fleet_of(config_value(row.get(_FLEET_MARK))), _fixed_address(row)
+    is_on = str(row.get("runtime.powerState")) == "poweredOn"
+    if mark is None or mark[0] != options.pattern.fleet or not is_on or not address:
+        return None
+    return Renamed(name_of(row), address)
 
 
 def _forked_from(row: Row, parent_name: str, parents: t.Sequence[Parent]) -> str | None:

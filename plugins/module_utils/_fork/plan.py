@@ -141,6 +141,7 @@ class Conflict(ChildPlan):
 
     existing: Child
     reason: str
+    hint: str = "Choose another name or folder, or remove by hand what holds the name."
     placement: Placement | None = None
 
 
@@ -181,14 +182,21 @@ def present(request: ChildRequest, placement: Placement, existing: Child | None,
     )
 
 
-def absent(request: ChildRequest, existing: Child | None, parent: Parent) -> ChildPlan:
-    """The plan that removes a child, and nothing but a child of this parent."""
+def absent(request: ChildRequest, existing: Child | None, parent: Parent, used: t.Collection[str] = ()) -> ChildPlan:
+    """The plan that removes a child, and nothing but a child of this parent; never one whose disks
+    others use.
+
+    :param used: the names of VMs that use its disks.
+    """
     if existing is None:
         return Gone(request=request, parent=parent)
     is_parent = existing.moid == parent.moid
     reason = "it is the parent itself" if is_parent else why_not_ours(existing, parent)
     if reason:
         return Conflict(request=request, parent=parent, existing=existing, reason=reason)
+    if used:
+        reason = f"its disks are used by {names.listing(sorted(used), most=5)}"
+        return Conflict(request=request, parent=parent, existing=existing, reason=reason, hint="Remove those first.")
     return Remove(request=request, parent=parent, existing=existing)
 
 

@@ -33,7 +33,7 @@ from .._vm_stages import (
     no_address,
     remove,
 )
-from .._vsphere import vm, wake
+from .._vsphere import disks, vm, wake
 from .._vsphere.addresses import warn
 from .._vsphere.compute import find_folders, read_names
 from . import apply, plan, read, report
@@ -195,7 +195,8 @@ _Folders: t.TypeAlias = dict[str, dict[str, tuple[str, str] | NotFound]]
 
 
 def _plans(task: Task[t.Any], options: ForkOptions, known: t.Sequence[Parent]) -> list[ChildPlan]:
-    """What is asked for of children, beside what there is: at most three calls for each datacenter.
+    """What is asked for of children, beside what there is: at most three calls for each datacenter,
+    and one for the disks of children that are to go.
 
     A child whose parent, folder, pool or datastore is not there is a failure of its own.
 
@@ -220,13 +221,23 @@ def _plans(task: Task[t.Any], options: ForkOptions, known: t.Sequence[Parent]) -
         return []
     taken = read_names(task.session, wanted)
     existing = read.read_wanted(task.session, list(taken.values()))
+    found = [existing.get(vm.moid_of(taken.get((each.folder, each.request.name)))) for each in asked]
+    used = _users(task.session, asked, found)
     plans = []
-    for each in asked:
-        holder = taken.get((each.folder, each.request.name))
-        found = existing.get(holder._GetMoId()) if holder is not None else None
+    for each, child in zip(asked, found, strict=True):
         with _or_missing(task, options, each.place):
-            plans.append(_child_plan(each, found, folders))
+            plans.append(_child_plan(each, child, folders, used))
     return plans
+
+
+def _users(session: Session, asked: t.Sequence[_Asked], found: t.Sequence[Child | None]) -> dict[str, dict[str, str]]:
+    """The VMs that use disks of children that are to go, by the moids of these: one call, where none
+    has a disk that others could use.
+    """
+    there = [(each, child) for each, child in zip(asked, found, strict=True) if child is not None]
+    doomed = [child for each, child in there if each.request.state == ABSENT]
+    moids = [child.moid for child in doomed if child.kind == "VirtualMachine"]
+    return disks.users(session, moids, below_tops=True) if moids else {}
 
 
 @contextlib.contextmanager
@@ -242,9 +253,15 @@ def _or_missing(task: Task[t.Any], options: ForkOptions, place: int) -> t.Iterat
         task.miss("children", place, Missing(called=name, entry=entry, error=error))
 
 
-def _child_plan(asked: _Asked, found: Child | None, folders: _Folders) -> ChildPlan:
+def _child_plan(
+    asked: _Asked,
+    found: Child | None,
+    folders: _Folders,
+    used: t.Mapping[str, t.Mapping[str, str]],
+) -> ChildPlan:
     if asked.request.state == ABSENT:
-        return plan.absent(asked.request, found, asked.parent)
+        users = used.get(found.moid, {}) if found is not None else {}
+        return plan.absent(asked.request, found, asked.parent, users.values())
     there = folders.get(asked.parent.datacenter, {})
     known = {text: folder for text, folder in there.items() if not isinstance(folder, NotFound)}
     placement = plan.place(asked.request, asked.parent, known)
@@ -301,7 +318,7 @@ def _child(wanted: ChildPlan, home: ParentItem, state: str | None) -> ChildItem:
         item.fail(
             InvalidOption(
                 f"{wanted.name} is not touched: {wanted.reason}.",
-                hint="Choose another name or folder, or remove by hand what holds the name.",
+                hint=wanted.hint,
                 conflict=True,
             )
         )
@@ -469,11 +486,13 @@ def _power(job: ForkTask) -> None:
 
 
 def _read_children(job: ForkTask) -> None:
-    """What the changed children are now, in one call for all."""
+    """What the changed children are now, in one call for all; one that is gone by then has failed."""
     changed = [child for child in job.children if child.changed and DESTROY not in child.done]
     known = read.read_wanted(job.session, [vm.reference(job.session, child.moid) for child in changed])
     for child in changed:
-        child.vm = known.get(child.moid, child.vm)
+        child.vm = known.get(child.moid)
+        if child.vm is None:
+            child.fail(NotFound.removed_meanwhile(child.title))
 
 
 def _wait_for_guests(job: ForkTask) -> None:

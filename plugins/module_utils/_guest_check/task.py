@@ -12,8 +12,17 @@ from .._connector.find import TO_ANCESTORS, find_vm, unreadable
 from .._connector.props import collect
 from .._connector.pyvmomi import vim
 from .._engine import Item, Task
-from .._errors import GuestError, NotFound, TimedOut
-from .._vsphere.guest import READY, Completed, Guest, tools_ready, wait_for_tools
+from .._errors import GuestError, TimedOut
+from .._vsphere.guest import (
+    GONE,
+    OFF,
+    READY,
+    Completed,
+    Guest,
+    taken_away,
+    tools_ready,
+    wait_for_tools,
+)
 from .._vsphere.vm import ABOVE, BASICS, Vm, basics, is_readable, moid_of
 
 if t.TYPE_CHECKING:
@@ -70,10 +79,11 @@ def run(session: Session, options: CheckOptions, *, check: bool) -> dict[str, t.
 def _ask(task: Task[GuestItem], item: GuestItem, ref: t.Any, options: CheckOptions) -> None:
     if not item.vm.powered_on:
         raise GuestError("guest_powered_off", f"{item.title} is not powered on.", hint="Power it on and let its guest start.")
-    gone: set[str] = set()
-    if not item.answers and wait_for_tools(task.session, [ref], task.deadline, "guests answer", gone):
-        if gone:
-            raise NotFound(f"{item.title} was removed while its guest was waited for.")
+    unready = {} if item.answers else wait_for_tools(task.session, [ref], task.deadline, "guests answer")
+    why = unready.get(item.vm.moid, "")
+    if why in (GONE, OFF):
+        raise taken_away(item.title, why)
+    if why:
         raise TimedOut(
             f"VMware Tools in {item.title} did not answer within {options.timeout} s.",
             hint="Look at its console: the guest may not have started, or has no VMware Tools.",

@@ -18,6 +18,7 @@ from .._connector.web import Stop
 from .._errors import TimedOut, VforgeError
 from .._progress import Meter
 from .._vsphere import lease as leases
+from .._vsphere import sending
 from . import apply, identity, read
 from .blobs import Blob, SliceBlob
 from .errors import PackageError, TemplateError
@@ -152,7 +153,7 @@ def _push(
     stop: Stop,
 ) -> None:
     chains = [[_upload(job, item, device) for item in items] for device, items in _by_device(pairs)]
-    sender = leases.Sender(
+    sender = sending.Sender(
         job.session,
         job.options.parallel,
         job.deadline,
@@ -166,12 +167,12 @@ def _push(
         job.account.attempts = max(job.account.attempts, sender.attempts)
 
 
-def _upload(job: TemplateTask, item: t.Any, device: leases.Device) -> leases.Upload:
+def _upload(job: TemplateTask, item: t.Any, device: leases.Device) -> sending.Upload:
     algorithm = job.identity.files[item.path].algorithm
-    return leases.Upload(item.path, _blob(job, item), device, bool(item.create), algorithm)
+    return sending.Upload(item.path, _blob(job, item), device, bool(item.create), algorithm)
 
 
-def _check(job: TemplateTask, upload: leases.Upload, value: str) -> None:
+def _check(job: TemplateTask, upload: sending.Upload, value: str) -> None:
     """Hold the digest of what was sent against what the file is to be.
 
     :raises PackageError: ``checksum_mismatch``, ``source_changed``.

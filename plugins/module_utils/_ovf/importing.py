@@ -82,6 +82,7 @@ _POOL_NEEDS = ("VApp.Import", "Resource.AssignVMToPool")
 _DATASTORE_NEEDS = ("Datastore.AllocateSpace",)
 _NETWORK_NEEDS = ("Network.Assign",)
 _VM_NEEDS = (
+    "VApp.Import",  # on the folder, too
     "VirtualMachine.Inventory.Create",
     # An import that fails is removed, so nobody may begin one who may not end it.
     "VirtualMachine.Inventory.Delete",

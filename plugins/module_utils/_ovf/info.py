@@ -10,7 +10,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.props import PAGE_OF_LITTLE, collect
-from .._vsphere.disks import dependents
+from .._vsphere.disks import users
 from . import read, report
 from .model import FOREIGN, NAME_KEY, READY, Existing, Place
 
@@ -23,13 +23,14 @@ class InfoOptions:
     """What is asked for.
 
     :ivar name: of a template, whose versions are then returned; None for all templates.
-    :ivar place: the folder to look in, with all below it; the whole datacenter, or inventory, where
-        none is named.
+    :ivar place: the folder to look in; the whole datacenter, or inventory, where none is named.
+    :ivar recurse: whether the folders below it are looked in, too.
     :ivar users: whether the VMs that depend on each are returned.
     """
 
     name: str | None
     place: Place
+    recurse: bool
     users: bool
 
     @classmethod
@@ -39,30 +40,33 @@ class InfoOptions:
             datacenter=params.get("datacenter") or None,
             folder=params.get("folder") or None,
         )
-        return cls(params.get("name") or None, place, params["used_by"])
+        return cls(params.get("name") or None, place, params["recurse"], params["used_by"])
 
 
 def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
     """The module's result: ``templates``, sorted by their paths. Changes nothing.
 
     :raises NotFound: the folder or the datacenter is not there.
+    :raises InvalidOption: one folder alone is asked for, and nothing says of which datacenter.
     """
-    root = session.content.rootFolder
-    if options.place != Place():
+    root, routes = session.content.rootFolder, read.TO_ALL_VMS
+    if options.place != Place() or not options.recurse:
         root = read.folder(session, read.find_home(session, options.place).moid)
+    if not options.recurse:
+        routes = read.TO_CHILDREN
     # Of all VMs no more than one mark, which every finished or unfinished template has.
-    rows = collect(session, [root], read.MARKED, read.TO_ALL_VMS, page=PAGE_OF_LITTLE)
+    rows = collect(session, [root], read.MARKED, routes, page=PAGE_OF_LITTLE)
     marked = [row.ref for row in rows if read.marks_of(row.values)]
     known = read.read_vms(session, marked).values()
     found = [existing for existing in known if _wanted(existing, options.name)]
     used = None
     if options.users:
         ready = [existing.moid for existing in found if existing.state == READY]
-        used = dependents(session, ready)
+        used = users(session, ready)
     return {
         "changed": False,
         "templates": [
-            report.info(existing, None if used is None else used.get(existing.moid, ()))
+            report.info(existing, None if used is None else used.get(existing.moid, {}))
             for existing in sorted(found, key=lambda existing: existing.path)
         ],
     }

@@ -131,7 +131,7 @@ def folder(session: Session, moid: str) -> t.Any:
 def find_child(session: Session, folder_moid: str, name: str) -> t.Any:
     """What has a name in a folder, or None."""
     home = folder(session, folder_moid)
-    return session.retrying(lambda: session.content.searchIndex.FindChild(home, names.escape(name)))
+    return session.retrying(lambda: session.manager("searchIndex").FindChild(home, names.escape(name)))
 
 
 def marks_of(values: t.Mapping[str, t.Any]) -> dict[str, str]:

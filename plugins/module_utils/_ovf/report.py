@@ -145,10 +145,21 @@ def absent(
     }
 
 
-def info(existing: Existing, users: t.Sequence[str] | None) -> dict[str, t.Any]:
-    """One entry of the information module."""
+def info(existing: Existing, users: t.Mapping[str, str] | None) -> dict[str, t.Any]:
+    """One entry of the information module.
+
+    :param users: the names of the VMs that depend on its disks, by moid; None where that was not
+        asked.
+    """
     entry = {**template(existing), "owner": existing.marks.get(OWNER_KEY, "")}
-    return entry if users is None else {**entry, "used_by": list(users)}
+    if users is None:
+        return entry
+    by_name = sorted(users.items(), key=lambda user: (user[1], user[0]))
+    return {
+        **entry,
+        "used_by": [name for _moid, name in by_name],
+        "users": [{"name": name, "moid": moid} for moid, name in by_name],
+    }
 
 
 def diff(before: str, after: str) -> dict[str, str]:

@@ -309,7 +309,7 @@ def _make_sure(task: TemplateTask) -> None:
     """
     item, options = task.template, task.options
     prepared: dict[str, importing.Prepared] = {}
-    unseen, waits = 0, Backoff(task.deadline)
+    unseen, idle, waits = 0, 0, Backoff(task.deadline)
     while time.monotonic() < task.deadline:
         step = _next_step(task)
         found: Existing | None = None
@@ -322,18 +322,18 @@ def _make_sure(task: TemplateTask) -> None:
                 if name not in prepared:
                     prepared[name] = importing.prepare(task, name)
                 found = _imported(task, prepared[name])
-                unseen = unseen + 1 if found is None else 0
+                unseen = idle = unseen + 1 if found is None else 0
             case plan.Wait(existing):
                 item.made_as = existing.name
-                found, unseen = _waited(task, existing), 0
+                found, unseen, idle = _waited(task, existing), 0, 0
             case plan.Swap(name, existing, old):
-                _swap(task, name, existing, old)
+                idle = 0 if _swap(task, name, existing, old) else idle + 1
         if found is not None and not _is_to_be_swapped(found, options):
             item.now, item.made_as = found, found.name
             return
         if unseen >= _MOST_UNSEEN:
             raise _taken_unseen(task, item.made_as)
-        if unseen > 1 and not waits.begin():
+        if idle > 1 and not waits.begin():
             break
     raise TimedOut(
         f"The template {options.name} was not ready in the time allowed.",
@@ -349,7 +349,27 @@ def _next_step(task: TemplateTask) -> plan.Step:
         wanted.append(version_name(options.name, digest))
     known = read.read_named(task.session, task.home, wanted)
     version = known.get(wanted[-1]) if len(wanted) > 1 else None
-    return plan.decide(options, digest, known.get(options.name), version)
+    step = plan.decide(options, digest, known.get(options.name), version)
+    if isinstance(step, (plan.Import, plan.Swap)) and step.old is not None:
+        _refuse_taken_aside(task, step.old)
+    return step
+
+
+def _refuse_taken_aside(task: TemplateTask, old: Existing) -> None:
+    """Make sure that a version which is to make room can have the name of its version.
+
+    :raises TemplateError: ``name_taken``.
+    """
+    aside = version_name(old.name, old.digest)
+    holder = read.read_named(task.session, task.home, [aside]).get(aside)
+    if holder is not None and holder.moid != old.moid:
+        raise TemplateError(
+            "name_taken",
+            f"The template {old.path or old.name} cannot make room for the new one: {holder.moid} has {aside}, the name "
+            "that it would get.",
+            hint="Rename or remove that, and run again.",
+            holder=holder.moid,
+        )
 
 
 def _imported(task: TemplateTask, prepared: importing.Prepared) -> Existing | None:
@@ -376,11 +396,13 @@ def _waited(task: TemplateTask, existing: Existing) -> Existing | None:
     return done.template if done is not None else None
 
 
-def _swap(task: TemplateTask, name: str, new: Existing, old: Existing | None) -> None:
+def _swap(task: TemplateTask, name: str, new: Existing, old: Existing | None) -> bool:
     """Give the name to another version; where another run was faster, nothing is done.
 
     The one that has it now gets the name of its version first, so between the two calls nothing has
     the name. A run that dies there leaves what the next run finds by the version's name.
+
+    :returns: whether it has the name now.
     """
     task.template.plan(SWAP)
     task.template.old = task.template.old or old
@@ -390,9 +412,11 @@ def _swap(task: TemplateTask, name: str, new: Existing, old: Existing | None) ->
         moid = old.moid
         making_room = Part(SWAP, "renamed")
         if not task.change(lambda: apply.start_rename(task.session, moid, aside), harmless, part=making_room):
-            return
-    if task.change(lambda: apply.start_rename(task.session, new.moid, name), harmless):
+            return False
+    swapped = task.change(lambda: apply.start_rename(task.session, new.moid, name), harmless)
+    if swapped:
         task.template.done.append(SWAP)
+    return swapped
 
 
 def _is_to_be_swapped(found: Existing, options: OvfOptions) -> bool:
@@ -558,14 +582,26 @@ def _versions(session: Session, due: t.Sequence[Existing]) -> list[VersionItem]:
 
 
 def _remove(task: Task[t.Any]) -> None:
+    """Remove the versions that are to go; one that is gone by then is no failure."""
     if task.check:
         for item in task.items:
             item.done += [REMOVE] if item.due(REMOVE) else []
         return
-    task.stage(
-        REMOVE,
+
+    def note(item: VersionItem, outcome: Outcome) -> None:
+        gone = isinstance(outcome.error, Fault) and outcome.error.fault == "ManagedObjectNotFound"
+        if gone and not outcome.repeated:
+            item.steps = ()  # another run was faster
+        elif outcome.error is not None and not gone:
+            item.fail(outcome.error)
+        else:
+            item.done.append(REMOVE)
+
+    task.call(
+        [item for item in task.items if item.due(REMOVE)],
         lambda version: apply.start_destroy(task.session, version.now.moid),
         "templates removed",
+        note,
         repeatable=True,
     )
 

@@ -19,15 +19,15 @@ if t.TYPE_CHECKING:
 
 def create(session: Session, options: Options) -> int:
     """``AddAuthorizationRole``; returns the ``roleId``."""
-    manager = session.content.authorizationManager
+    manager = session.manager("authorizationManager")
     return t.cast("int", manager.AddAuthorizationRole(options.name, sorted(options.privileges)))
 
 
 def update(session: Session, role: Role, options: Options) -> None:
     """``UpdateAuthorizationRole``."""
-    session.content.authorizationManager.UpdateAuthorizationRole(role.number, role.name, sorted(options.privileges))
+    session.manager("authorizationManager").UpdateAuthorizationRole(role.number, role.name, sorted(options.privileges))
 
 
 def remove(session: Session, role: Role) -> None:
     """``RemoveAuthorizationRole``; it fails where somebody has the role."""
-    session.content.authorizationManager.RemoveAuthorizationRole(role.number, True)
+    session.manager("authorizationManager").RemoveAuthorizationRole(role.number, True)

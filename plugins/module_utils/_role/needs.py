@@ -44,6 +44,7 @@ _DELETE = "VirtualMachine.Inventory.Delete"
 _ON = "VirtualMachine.Interact.PowerOn"
 _OFF = "VirtualMachine.Interact.PowerOff"
 _RESET = "VirtualMachine.Interact.Reset"
+_CONNECT = "VirtualMachine.Interact.DeviceConnection"
 _ADVANCED = "VirtualMachine.Config.AdvancedConfig"
 _SETTINGS = "VirtualMachine.Config.Settings"
 _NEW_DISK = "VirtualMachine.Config.AddNewDisk"
@@ -77,9 +78,19 @@ def _snapshots(when: str = "") -> tuple[Need, ...]:
 
 # What any clone needs where it is to be.
 _PLACE = (Need(_CREATE_OF, _FOLDER), Need(_SPACE, _DATASTORE), Need(_ASSIGN_POOL, _POOL))
+
+
+def _removal(when: str) -> tuple[Need, ...]:
+    """To delete a VM takes the privilege on the VM and on its folder."""
+    return Need(_DELETE, _VM, when), Need(_DELETE, _FOLDER, when)
+
+
 # What becomes of clones that are there.
-_REMOVED = tuple(Need(name, _VM, "state: absent, on_error: rollback") for name in (_OFF, _DELETE))
-_NICS_CHANGED = Need(_EDIT, _VM, "networks of existing clones")
+_REMOVED = (
+    Need(_OFF, _VM, "state: absent, on_error: rollback"),
+    *_removal("state: absent, on_error: rollback"),
+)
+_NICS_CHANGED = tuple(Need(name, _VM, "networks of existing clones") for name in (_EDIT, _CONNECT))
 
 MODULES: dict[str, tuple[Need, ...]] = {
     "backup_clone": (
@@ -87,13 +98,14 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_DEPLOY, _VM, "the source is a template"),
         *_PLACE,
         *_snapshots("VMs that run"),
-        Need(_DELETE, _VM, "backups are removed"),
+        *_removal("backups are removed"),
     ),
     "cached_ovf_template": (
         Need(_IMPORT, _POOL),
         Need(_ASSIGN_POOL, _POOL),
         Need(_SPACE, _DATASTORE),
         Need(_ASSIGN_NETWORK, _NETWORK),
+        Need(_IMPORT, _FOLDER),
         Need(_CREATE, _FOLDER),
         Need(_DELETE, _FOLDER),
         Need(_ADVANCED, _FOLDER),
@@ -148,7 +160,7 @@ MODULES: dict[str, tuple[Need, ...]] = {
         *(need._replace(when="children") for need in _PLACE),
         Need(_ON, _VM, "children"),
         Need(_OFF, _VM, "children are removed"),
-        Need(_DELETE, _VM, "children are removed"),
+        *_removal("children are removed"),
         Need(_RESET, _VM, "allow_reset"),
         Need(_SNAPSHOT, _VM, "create_snapshot"),
     ),
@@ -157,7 +169,7 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_ON, _VM),
         *_PLACE,
         Need(_ASSIGN_NETWORK, _NETWORK, "networks"),
-        _NICS_CHANGED,
+        *_NICS_CHANGED,
         Need(_ADVANCED, _VM, "guestinfo and extra_config of existing clones"),
         *_REMOVED,
         Need(_CUSTOMIZE, _VM, "customize"),
@@ -175,7 +187,7 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_ON, _VM),
         Need(_ADVANCED, _VM),
         Need(_ASSIGN_NETWORK, _NETWORK, "networks"),
-        _NICS_CHANGED,
+        *_NICS_CHANGED,
         Need("VirtualMachine.Config.CPUCount", _VM, "cpu"),
         Need(_SETTINGS, _VM, "cpu"),  # for cores_per_socket alone
         Need("VirtualMachine.Config.Memory", _VM, "memory"),
@@ -207,7 +219,7 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_SPACE, _DATASTORE),
         Need(_ASSIGN_NETWORK, _NETWORK),
         Need(_ON, _VM),
-        Need(_DELETE, _VM, "state: absent"),
+        *_removal("state: absent"),
     ),
     "vm_guest_check": _guest("command"),
     "vm_restore": (
@@ -215,6 +227,7 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_ASSIGN_POOL, _POOL, "into"),
         Need(_SPACE, _DATASTORE, "into"),
         Need(_FILES, _DATASTORE, "into"),
+        Need(_IMPORT, _FOLDER, "into"),
         Need(_CREATE, _FOLDER, "into"),
         Need(_DELETE, _FOLDER, "into"),
         Need(_OLD_DISK, _VM, "into"),
@@ -237,6 +250,7 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_IMPORT, _POOL, "state: imported"),
         Need(_ASSIGN_POOL, _POOL, "state: imported"),
         Need(_SPACE, _DATASTORE, "state: imported"),
+        Need(_IMPORT, _FOLDER, "state: imported"),
         Need(_CREATE, _FOLDER, "state: imported"),
         Need(_DELETE, _FOLDER, "state: imported"),
         Need(_NO_DISK, _FOLDER, "state: imported"),

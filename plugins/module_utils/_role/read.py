@@ -28,7 +28,7 @@ class Known:
 
 def read(session: Session) -> Known:
     """All roles and privileges."""
-    (row,) = collect(session, [session.content.authorizationManager], _WANTED)
+    (row,) = collect(session, [session.manager("authorizationManager")], _WANTED)
     roles = {role.name: _role(role) for role in row.get("roleList") or ()}
     # The administrator's role has all privileges (API reference, AuthorizationManager), which helps
     # where the list is empty.

@@ -179,7 +179,7 @@ def _names_of(session: Session, found: Home, store: Row, disk: DatastorePath) ->
 
 def named(session: Session, folder: t.Any, name: str) -> MadeVm | None:
     """The VM of a name in a folder; None where there is none. One call, or two."""
-    ref = session.retrying(lambda: session.content.searchIndex.FindChild(folder, names.escape(name)))
+    ref = session.retrying(lambda: session.manager("searchIndex").FindChild(folder, names.escape(name)))
     return made(session, ref) if isinstance(ref, vim.VirtualMachine) else None
 
 

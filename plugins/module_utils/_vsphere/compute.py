@@ -500,7 +500,7 @@ def read_names(session: Session, wanted: t.Mapping[str, t.Collection[str]]) -> d
             return {pair: found[pair] for pair in pairs if pair in found}
     if not pairs:
         return {}
-    search = session.content.searchIndex
+    search = session.manager("searchIndex")
     questions = [
         functools.partial(search.FindChild, session.reference(vim.Folder, folder), names.escape(name)) for folder, name in pairs
     ]

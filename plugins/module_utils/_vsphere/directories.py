@@ -52,7 +52,7 @@ def names_of(session: Session, datacenter: t.Any, kind: str, url: str, path: Dat
     top, _slash, below = path.path.partition("/")
     if kind not in OF_OBJECTS or not below or is_real_name(top):
         return frozenset({str(path)})
-    manager = session.content.datastoreNamespaceManager
+    manager = session.manager("datastoreNamespaceManager")
     asked = f"{url.rstrip('/')}/{top}"
     found = session.retrying(lambda: manager.ConvertNamespacePathToUuidPath(datacenter, asked))
     name = found.rstrip("/").rpartition("/")[2]
@@ -94,7 +94,7 @@ def _is_there(files: DatastoreFiles, path: str) -> bool:
 
 
 def _make(session: Session, datacenter: t.Any, path: str) -> None:
-    manager = session.content.fileManager
+    manager = session.manager("fileManager")
     with _already_there():
         session.retrying(lambda: manager.MakeDirectory(path, datacenter, True))
 
@@ -107,7 +107,7 @@ def _make_object(session: Session, datacenter: t.Any, path: str) -> bool:
     if not stores:
         return False
     top, _slash, below = wanted.path.partition("/")
-    manager = session.content.datastoreNamespaceManager
+    manager = session.manager("datastoreNamespaceManager")
     with _already_there():
         session.retrying(lambda: manager.CreateDirectory(stores[0], top, ""))
     if below:

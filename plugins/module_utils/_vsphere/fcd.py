@@ -152,8 +152,11 @@ def disk_id(text: str) -> t.Any:
 
 
 def manager(session: Session) -> t.Any:
-    """The manager of first class disks in the service for VMs."""
-    return session.content.vStorageObjectManager
+    """The manager of first class disks in the service for VMs.
+
+    :raises NotSupported: there is none before vSphere 6.5.
+    """
+    return session.manager("vStorageObjectManager")
 
 
 def datastore_ref(session: Session, store: Store) -> t.Any:
@@ -394,7 +397,7 @@ def disks_of_files(session: Session, store: Store, files: t.Mapping[str, t.Colle
 
     :param files: all names of each file, by the one that is its key in what is returned.
     """
-    if not files or manager(session) is None:
+    if not files or session.content.vStorageObjectManager is None:
         return {}  # without a manager: vSphere before 6.5
     found: dict[str, FirstClassDisk] = {}
     for disk in read_disks(session, store, list_ids(session, store)):
@@ -497,7 +500,7 @@ def _asking(session: Session, version: str, ask: t.Callable[[t.Any], t.Any]) -> 
 
     def once() -> t.Any:
         stub = session.stub.beside(_PATH, version)
-        stub.requestContext = {"vcSessionCookie": session.stub.session_id or ""}
+        stub.requestContext = {"vcSessionCookie": session.stub.session_key}
         return ask(stub)
 
     return session.retrying(once)

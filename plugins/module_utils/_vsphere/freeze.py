@@ -23,7 +23,7 @@ import typing as t
 from .._connector import tasks
 from .._connector.props import read
 from .._connector.pyvmomi import vim
-from .._errors import GuestError, Interrupted, InvalidOption, StillRunning, TimedOut, VforgeError
+from .._errors import GuestError, Interrupted, InvalidOption, NotFound, StillRunning, TimedOut, VforgeError
 from .._text import printable
 from . import wake
 from .compute import host_of
@@ -361,7 +361,7 @@ def _note(
     if item is None:
         return
     if update.gone:
-        item.error, item.over = TimedOut(f"{item.path} was removed meanwhile."), True
+        item.error, item.over = NotFound.removed_meanwhile(item.path), True
         del waiting[update.moid]
         return
     if FROZEN_PATH in update.values:

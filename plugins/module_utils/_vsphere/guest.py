@@ -27,6 +27,7 @@ from .._errors import (
     Fault,
     GuestError,
     InvalidOption,
+    NotFound,
     VforgeError,
 )
 from .._text import printable
@@ -238,6 +239,7 @@ TO_ACCESS = (Route("vm-host", vim.VirtualMachine, "runtime.host"),)
 # What shows whether a guest can be worked in. A parent that is frozen says of its Tools that they
 # do not run.
 READY = ("guest.toolsRunningStatus", "guest.guestOperationsReady")
+_POWER_STATE = "runtime.powerState"
 
 
 def authentication(credentials: GuestCredentials) -> t.Any:
@@ -357,33 +359,46 @@ def tools_ready(values: t.Mapping[str, t.Any]) -> bool:
     return values.get(READY[0]) == "guestToolsRunning" and values.get(READY[1]) is not False
 
 
-def wait_for_tools(
-    session: Session,
-    refs: t.Sequence[t.Any],
-    deadline: float,
-    what: str,
-    gone: set[str] | None = None,
-) -> set[str]:
-    """Wait until the guests of all these VMs can be worked in, with one filter for all.
+# Why a guest that was waited for cannot be worked in: it did not answer in time, or somebody has
+# removed its VM, or powered it off, meanwhile.
+LATE, GONE, OFF = "late", "gone", "off"
+
+
+def taken_away(title: str, why: str) -> VforgeError:
+    """The error for a VM that was ``GONE`` or ``OFF`` while its guest was waited for."""
+    if why == GONE:
+        return NotFound.removed_meanwhile(title)
+    return GuestError(
+        "guest_powered_off",
+        f"{title} was powered off or suspended while its guest was waited for.",
+        hint="Run again.",
+    )
+
+
+def wait_for_tools(session: Session, refs: t.Sequence[t.Any], deadline: float, what: str) -> dict[str, str]:
+    """Wait until the guests of all these VMs, which are on, can be worked in, with one filter for
+    all.
 
     :param deadline: of ``time.monotonic()``.
     :param what: for the progress: "3 of 5 " and this.
-    :param gone: gets the moids of those that were removed meanwhile.
-    :returns: the moids of those that cannot be at the deadline, or that were removed meanwhile.
+    :returns: of those that cannot be, by moid: ``LATE``, ``GONE`` or ``OFF``.
     """
-    gone = set() if gone is None else gone
+    ended: dict[str, str] = {}
 
     def answers(update: Update) -> bool:
         if update.gone:
-            gone.add(update.moid)
-        return update.gone or tools_ready(update.state)
+            ended[update.moid] = GONE
+        elif str(update.state.get(_POWER_STATE, "poweredOn")) != "poweredOn":
+            ended[update.moid] = OFF
+        return update.moid in ended or tools_ready(update.state)
 
     def progress(left: set[str], _changed: bool) -> bool:
         session.show_progress(f"{len(refs) - len(left)} of {len(refs)} {what}")
         return False
 
-    late = wait_until(session, refs, vim.VirtualMachine, READY, deadline, answers, after_round=progress)
-    return late | gone
+    paths = (*READY, _POWER_STATE)
+    late = wait_until(session, refs, vim.VirtualMachine, paths, deadline, answers, after_round=progress)
+    return {**dict.fromkeys(late, LATE), **ended}
 
 
 class Guest:

@@ -162,5 +162,5 @@ def _content(stub: Stub) -> t.Any:
 def _stub(other: Stub) -> Stub:
     """The way to the service for policies, over the connections of a session."""
     stub = other.beside(_PATH, VmomiSupport.versionMap[_VERSION])
-    stub.requestContext = {"vcSessionCookie": other.session_id or ""}
+    stub.requestContext = {"vcSessionCookie": other.session_key}
     return stub

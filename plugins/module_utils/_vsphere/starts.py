@@ -33,5 +33,5 @@ def last_start(session: Session, vm: str) -> str:
         entity=vim.event.EventFilterSpec.ByEntity(entity=reference(session, vm), recursion="self"),
         eventTypeId=_STARTS,
     )
-    found = session.retrying(lambda: session.content.eventManager.QueryEvents(spec))
+    found = session.retrying(lambda: session.manager("eventManager").QueryEvents(spec))
     return max((event.createdTime.isoformat() for event in found or ()), default="")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
-from .._errors import Fault
+from .. import _signals
+from .._errors import Fault, Interrupted
 
 if t.TYPE_CHECKING:
     from .._connector.rest import RestSession
@@ -34,16 +35,8 @@ def read_tags(session: RestSession) -> dict[str, dict[str, t.Any]]:
     attached = (session.call("POST", _ATTACHED, {"tag_ids": known}) or []) if known else []
     used = {each["tag_id"]: _moids(each.get("object_ids") or ()) for each in attached}
     used = {tag: moids for tag, moids in sorted(used.items()) if moids}
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        tags = dict(zip(used, pool.map(lambda tag: _one(session, _TAGS, tag), used), strict=True))
-        categories = sorted({tag["category_id"] for tag in tags.values() if tag})
-        names = dict(
-            zip(
-                categories,
-                pool.map(lambda each: _one(session, _CATEGORIES, each), categories),
-                strict=True,
-            )
-        )
+    tags = _each(session, _TAGS, used)
+    names = _each(session, _CATEGORIES, sorted({tag["category_id"] for tag in tags.values() if tag}))
     found: dict[str, dict[str, t.Any]] = {}
     for tag_id, tag in tags.items():
         category = names.get(tag["category_id"]) if tag else None
@@ -80,6 +73,22 @@ def attach(session: RestSession, moid: str, tags: t.Collection[str]) -> list[str
 
 def _moids(objects: t.Iterable[t.Mapping[str, str]]) -> list[str]:
     return [each["id"] for each in objects if each.get("type") == "VirtualMachine"]
+
+
+def _each(session: RestSession, path: str, keys: t.Collection[str]) -> dict[str, t.Any]:
+    """Tags or categories, by their keys; some are asked for at once."""
+    pool = ThreadPoolExecutor(_PARALLEL)
+    try:
+        with _signals.held_back():  # a thread that is just being started would be lost
+            answers = {key: pool.submit(_one, session, path, key) for key in keys}
+        return {key: answer.result() for key, answer in answers.items()}
+    except (Interrupted, KeyboardInterrupt):
+        # What is under way is waited for no longer.
+        with session.broken_off():
+            pool.shutdown(cancel_futures=True)
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _one(session: RestSession, path: str, key: str) -> t.Any:

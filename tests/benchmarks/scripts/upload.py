@@ -21,7 +21,7 @@ from pathlib import Path
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.web import Stop
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease, sending
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     options = ConnectionOptions("vcenter.invalid", "nobody", job["pin"])
     blob, digests = LocalBlob(job["file"]), []
     chains = [[upload(job, blob, f"disk-{number}")] for number in range(job["at_once"])]
-    sender = lease.Sender(
+    sender = sending.Sender(
         types.SimpleNamespace(options=options),
         job["at_once"],
         time.monotonic() + 600,
@@ -47,10 +47,10 @@ def main() -> None:
     Path(job["figures"]).write_text(json.dumps(figures), encoding="utf-8")
 
 
-def upload(job: dict, blob: LocalBlob, name: str) -> lease.Upload:
+def upload(job: dict, blob: LocalBlob, name: str) -> sending.Upload:
     """One disk on its way to the sink."""
     device = lease.Device(name, name, f"https://127.0.0.1:{job['port']}/{name}", job["pin"], disk=True)
-    return lease.Upload(name, blob, device)
+    return sending.Upload(name, blob, device)
 
 
 if __name__ == "__main__":

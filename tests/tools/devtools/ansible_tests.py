@@ -229,6 +229,7 @@ def write_unit_settings(run: Run, tools: Toolbox) -> None:
     """Tell `tests/unit/conftest.py` where the binaries are; ansible-test passes no environment on."""
     debian, no_debian = tools.debian
     disk_tools, no_disk_tools = tools.disk_tools
+    boot_tools, no_boot_tools = tools.boot_tools
     settings = {
         "binary": str(tools.simulator),
         "govc": str(tools.govc),
@@ -236,6 +237,8 @@ def write_unit_settings(run: Run, tools: Toolbox) -> None:
         "no_debian": no_debian,
         "disk_tools": str(disk_tools or ""),
         "no_disk_tools": no_disk_tools,
+        "boot_tools": str(boot_tools or ""),
+        "no_boot_tools": no_boot_tools,
     }
     path = run.collection / "tests" / "unit" / "simulator.json"
     path.write_text(json.dumps(settings), encoding="utf-8")

@@ -5,8 +5,9 @@
 """Programs from Debian's packages, unpacked and never installed: an installed cloud-init runs at the next boot.
 
 cloud-init and netplan are the real consumers of what the collection delivers to guests. qemu-img, libvmdk, 7-Zip and the like
-make disks for it and judge those that it makes; cpuid and libcpuid judge what it says of processors. Without Debian's tools or
-its packages the tests that want them are skipped, with the reason. apt verifies what it downloads by Debian's own signatures.
+make disks for it and judge those that it makes; qemu's machine boots them; cpuid and libcpuid judge what it says of processors.
+Without Debian's tools or its packages the tests that want them are skipped, with the reason. apt verifies what it downloads by
+Debian's own signatures.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 from devtools import layout, processes
@@ -41,16 +42,19 @@ _DISK_TOOLS = (
     "nbdkit-plugin-python",
     "libnbd-bin",
     "python3-libnbd",
+    "fuse2fs",
     "restic",
     "cpuid",
     "cpuidtool",
 )
 
+# Not on all of Debian's architectures.
+_BOOT_TOOLS = ("qemu-system-x86", "grub-pc-bin")
+
 # Of what these depend on, the libraries, but for those that every Debian has and that must be of one kind in a process.
-_OF_DISK_TOOLS = re.compile(
-    "|".join(map(re.escape, _DISK_TOOLS))
-    + r"|lib(?!c6$|gcc-s1$|crypt1$|perl|python3-stdlib$|gdbm|newt|slang|debian|textwrap).*"
-)
+_LIBRARIES = r"|lib(?!c6$|gcc-s1$|crypt1$|perl|python3-stdlib$|gdbm|newt|slang|debian|textwrap).*"
+_OF_DISK_TOOLS = re.compile("|".join(map(re.escape, _DISK_TOOLS)) + _LIBRARIES)
+_OF_BOOT_TOOLS = re.compile(r"qemu-system-(x86|common|data)|seabios|grub-(pc-bin|common)" + _LIBRARIES)
 
 # Where the programs lie in their packages.
 _PROGRAMS = {
@@ -62,11 +66,15 @@ _PROGRAMS = {
     "nbdkit": "usr/bin/nbdkit",
     "nbdinfo": "usr/bin/nbdinfo",
     "nbdcopy": "usr/bin/nbdcopy",
+    "nbdfuse": "usr/bin/nbdfuse",
+    "fuse2fs": "usr/bin/fuse2fs",
     "restic": "usr/bin/restic",
     "cpuid": "usr/bin/cpuid",
     "cpuid_tool": "usr/bin/cpuid_tool",
     "disk-python": "/usr/bin/python3",
 }
+
+_BOOT_PROGRAMS = {"qemu-system-x86_64": "usr/bin/qemu-system-x86_64", "grub-mkimage": "usr/bin/grub-mkimage"}
 
 # Debian's own Python with the modules of libnbd (`nbd`) and libvmdk (`pyvmdk`), which are built for it and no other.
 _PYTHON = """\
@@ -92,7 +100,13 @@ for word; do
 done
 """
 
-_FIRST = {"nbdkit": _NBDKIT, "disk-python": _PYTHON}
+# What qemu would look for in the system's folders.
+_QEMU = """\
+export QEMU_MODULE_DIR=$(echo %(root)s/usr/lib/*/qemu)
+set -- -L %(root)s/usr/share/qemu -L %(root)s/usr/share/seabios "$@"
+"""
+
+_FIRST = {"nbdkit": _NBDKIT, "disk-python": _PYTHON, "qemu-system-x86_64": _QEMU}
 
 
 def why_not() -> str:
@@ -113,19 +127,24 @@ def disk_tools() -> Build:
 
     A command runs the unpacked program with the unpacked libraries.
     """
-    return _build("disk-tools", _DISK_TOOLS, _OF_DISK_TOOLS, _write_commands)
+    return _build("disk-tools", _DISK_TOOLS, _OF_DISK_TOOLS, _PROGRAMS)
 
 
-def _build(name: str, wanted: tuple[str, ...], needed: re.Pattern[str], finish: Callable[[Path], None] | None = None) -> Build:
+def boot_tools() -> Build:
+    """The same of a machine that boots disks, and of GRUB, which makes disks that boot."""
+    return _build("boot-tools", _BOOT_TOOLS, _OF_BOOT_TOOLS, _BOOT_PROGRAMS)
+
+
+def _build(name: str, wanted: tuple[str, ...], needed: re.Pattern[str], programs: Mapping[str, str] | None = None) -> Build:
     release = Path("/etc/os-release")
+    commands = programs or {}
 
     def make(folder: Path) -> None:
         _unpack(folder, wanted, needed, layout.LOGS / f"{name}.log")
-        if finish is not None:
-            finish(folder)
+        _write_commands(folder, commands)
 
-    inputs = (release.read_text(encoding="utf-8") if release.exists() else "", *wanted)
-    return Build(name, inputs if finish is None else (*inputs, _NBDKIT, _PYTHON, *_PROGRAMS.values()), make)
+    system = release.read_text(encoding="utf-8") if release.exists() else ""
+    return Build(name, (system, *wanted, *commands.values(), *(_FIRST.get(command, "") for command in commands)), make)
 
 
 def _unpack(folder: Path, wanted: tuple[str, ...], needed: re.Pattern[str], log: Path) -> None:
@@ -145,11 +164,13 @@ def _unpack(folder: Path, wanted: tuple[str, ...], needed: re.Pattern[str], log:
     shutil.rmtree(folder / ".apt", ignore_errors=True)
 
 
-def _write_commands(root: Path) -> None:
+def _write_commands(root: Path, programs: Mapping[str, str]) -> None:
     """A command for each program: a script that runs it with the libraries beside it."""
+    if not programs:
+        return
     libraries = sorted({*root.glob("lib/*-linux-*"), *root.glob("usr/lib/*-linux-*")})
     (root / "tools").mkdir()
-    for name, program in _PROGRAMS.items():
+    for name, program in programs.items():
         before = _FIRST.get(name, "") % {"root": shlex.quote(str(root))}
         path = ":".join(map(str, libraries))
         path = f'export LD_LIBRARY_PATH={shlex.quote(path)}"${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"'

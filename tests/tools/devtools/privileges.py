@@ -67,10 +67,11 @@ before they change anything, in check mode too.
 How it was proved
 -----------------
 
-Each module runs in a test as a user who has what its table says, and no more, on a simulator that refuses what the API
-reference says that vCenter refuses. ``vm_backup`` and ``vm_restore`` run so in a test of their own, by one transport;
-``transport: hotadd`` and privileges of tags are in no such test, but the tables agree with the notes. The simulator knows
-privileges of users, not of objects: on which object a privilege is needed is from the reference, and not proved.
+Each module runs in a test as a user who has what its table says, on the kind of object that it says, and is Read-only
+everywhere else, on a simulator that refuses what the API reference says that vCenter refuses. What is needed on VMs is given on
+their folder, so that these two are not told apart. ``vm_backup`` and ``vm_restore`` run so in a test of their own, by one
+transport, with the privileges everywhere; ``transport: hotadd`` and privileges of tags are in no such test, but the tables agree
+with the notes.
 
 By flow
 -------

@@ -146,6 +146,12 @@ class Toolbox:
         root, reason = _unpacked(debian.disk_tools())
         return root and root / "tools", reason
 
+    @cached_property
+    def boot_tools(self) -> tuple[Path | None, str]:
+        """The same of qemu's machine and of GRUB."""
+        root, reason = _unpacked(debian.boot_tools())
+        return root and root / "tools", reason
+
     def prepare(self, *, simulator: bool = True) -> Toolbox:
         """Set up everything at once, the Python side beside the Go side. simulator: whether it is needed at all."""
         with ThreadPoolExecutor(2) as pool:

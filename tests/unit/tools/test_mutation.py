@@ -62,8 +62,10 @@ def test_what_no_test_noticed_is_shown(session: Path) -> None:
         results = [
             ("NORMAL", "", "SURVIVED", _DIFF, "3-AddNot"),
             ("NORMAL", "", "KILLED", _DIFF, "4-AddNot"),
+            ("NORMAL", "timeout", "KILLED", _DIFF, "4-NumberReplacer"),
             ("SKIPPED", None, None, None, "5-AddNot"),
         ]
         database.executemany("INSERT INTO work_results VALUES (?, ?, ?, ?, ?)", results)
         database.commit()
-    assert mutation.survivors(session) == (2, ["tasks.py:3: core/AddNot\n  -    if ready:\n  +    if not ready:"])
+    assert mutation.survivors(session) == (3, ["tasks.py:3: core/AddNot\n  -    if ready:\n  +    if not ready:"])
+    assert mutation.out_of_time(session) == 1

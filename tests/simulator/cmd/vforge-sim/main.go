@@ -63,6 +63,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 		c.Processors = strings.Split(v, ",")
 		return nil
 	})
+	fs.IntVar(&c.HostTasks, "host-tasks", c.HostTasks, "how many clones a host has at a time, from it or to it; the others are queued; 0: as many as come")
 	fs.DurationVar(&c.CloneTime, "clone-time", c.CloneTime, "how long one instant clone takes")
 	fs.DurationVar(&c.GuestTime, "guest-time", c.GuestTime, "how long after its start a guest reports its address")
 	fs.DurationVar(&c.SnapshotTime, "snapshot-time", c.SnapshotTime, "how long a change of a VM's snapshots takes")

@@ -44,7 +44,7 @@ var VMPrivileges = map[string][]string{
 	"ConsolidateVMDisks_Task":      {"VirtualMachine.State.RemoveSnapshot"},
 	"QueryChangedDiskAreas":        {"VirtualMachine.Provisioning.DiskRandomRead"},
 	"RevertToCurrentSnapshot_Task": {"VirtualMachine.State.RevertToSnapshot"},
-	"RelocateVM_Task":              {"Resource.HotMigrate"},
+	"RelocateVM_Task":              {}, // depends on the power state: see relocateDenied
 	"MigrateVM_Task":               {"Resource.HotMigrate"},
 	"EnableForkParent_Task":        {"VirtualMachine.Config.ToggleForkParent"},
 	"DisableForkParent_Task":       {"VirtualMachine.Config.ToggleForkParent"},
@@ -94,10 +94,14 @@ var otherPrivileges = map[string][]string{
 	"VirtualMachineSnapshot.RevertToSnapshot_Task": {"VirtualMachine.State.RevertToSnapshot"},
 	"VirtualMachineSnapshot.ExportSnapshot":        {}, // needs it on the VM: see snapshotShim
 	"VirtualMachineSnapshot.RenameSnapshot":        {"VirtualMachine.State.RenameSnapshot"},
+	"AuthorizationManager.AddAuthorizationRole":    {"Authorization.ModifyRoles"},
+	"AuthorizationManager.UpdateAuthorizationRole": {"Authorization.ModifyRoles"},
+	"AuthorizationManager.RemoveAuthorizationRole": {"Authorization.ModifyRoles"},
+	"AuthorizationManager.SetEntityPermissions":    {}, // needed on the entity: see authorizationShim
+	"AuthorizationManager.RemoveEntityPermission":  {},
 	"SessionManager.TerminateSession":              {"Sessions.TerminateSession"},
 	"SessionManager.ImpersonateUser":               {"Sessions.ImpersonateUser"},
 	"EventManager.PostEvent":                       {"Global.LogEvent"},
-	"AuthorizationManager.SetEntityPermissions":    {"Authorization.ModifyPermissions"},
 }
 
 // readers are the beginnings of the names of methods that change nothing but the

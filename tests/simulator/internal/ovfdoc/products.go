@@ -41,16 +41,9 @@ func (d *Descriptor) Products(values map[string]string) (products []types.VAppPr
 
 func propertyInfo(p *ovf.ProductSection, category string, prop ovf.Property, key int32, values map[string]string) types.VAppPropertyInfo {
 	configurable := prop.UserConfigurable != nil && *prop.UserConfigurable
-	kind := prop.Type
-	if kind == "" {
-		kind = "string"
-	}
-	if prop.Password != nil && *prop.Password {
-		kind = "password"
-	}
 	return types.VAppPropertyInfo{
 		Key: key, ClassId: Text(p.Class), InstanceId: Text(p.Instance), Id: prop.Key, Category: category,
-		Label: Text(prop.Label), Type: kind, UserConfigurable: types.NewBool(configurable),
+		Label: Text(prop.Label), Type: PropertyType(&prop), UserConfigurable: types.NewBool(configurable),
 		DefaultValue: Text(prop.Default), Value: values[p.Key(prop)], Description: Text(prop.Description),
 	}
 }

@@ -61,6 +61,9 @@ func (p *Server) selectObjects(ctx *simulator.Context, spec *types.PropertyFilte
 		if o.Skip == nil || !*o.Skip {
 			sel.choose(o.Obj)
 		}
+		if !p.sees(ctx, o.Obj) {
+			continue // nothing is told of it, so it leads nowhere
+		}
 		sel.specs = make(map[string]*types.TraversalSpec)
 		sel.collectNames(o.SelectSet)
 		if fault := sel.follow(o.Obj, o.SelectSet); fault != nil {
@@ -164,7 +167,7 @@ func (sel *selection) step(ref types.ManagedObjectReference, ts *types.Traversal
 		}
 		next = refsOf(value)
 	})
-	return next, fault
+	return sel.from.seen(sel.ctx, next), fault
 }
 
 // pathsFor lists the properties that the property specs ask of an object, each

@@ -32,6 +32,7 @@ type Server struct {
 	reg      *simulator.Registry
 	version  string // of the API
 	sessions LoginState
+	sight    Sight
 	Hub      *hub
 	pages    pages
 	written  written
@@ -46,6 +47,14 @@ type LoginState interface {
 	HidesFaults() bool
 }
 
+// Sight is what users see of the inventory.
+type Sight interface {
+	// SeesAll tells if nothing is hidden from a user.
+	SeesAll(user string) bool
+	// Sees tells if a user may look at an object.
+	Sees(user string, ref types.ManagedObjectReference) bool
+}
+
 // CollectorShim answers the calls on property collectors.
 func (p *Server) CollectorShim() shim.Shim { return &pcShim{shim.NewBase("PropertyCollector"), p} }
 
@@ -53,8 +62,8 @@ func (p *Server) CollectorShim() shim.Shim { return &pcShim{shim.NewBase("Proper
 func (p *Server) FilterShim() shim.Shim { return &filterShim{shim.NewBase("PropertyFilter"), p} }
 
 // New answers about the objects of a registry, in an API version.
-func New(reg *simulator.Registry, version string, sessions LoginState) *Server {
-	return &Server{reg: reg, version: version, sessions: sessions, Hub: newHub()}
+func New(reg *simulator.Registry, version string, sessions LoginState, sight Sight) *Server {
+	return &Server{reg: reg, version: version, sessions: sessions, sight: sight, Hub: newHub()}
 }
 
 // pages keeps the rest of answers that were cut into pages, by token.
@@ -241,6 +250,7 @@ func (p *Server) read(ctx *simulator.Context, ref types.ManagedObjectReference, 
 		return content, false, nil
 	}
 	content.Obj = ref
+	hidden := !p.sees(ctx, ref)
 	ctx.WithLock(ref, func() {
 		v := Managed(obj)
 		if !v.IsValid() {
@@ -254,13 +264,17 @@ func (p *Server) read(ctx *simulator.Context, ref types.ManagedObjectReference, 
 			content.MissingSet, fault = p.withheld(ref, paths)
 			return
 		}
+		if hidden {
+			content.MissingSet = missing(paths, &types.NoPermission{Object: &ref, PrivilegeId: "System.View"})
+			return
+		}
 		for _, path := range paths {
 			value, known := readProperty(v, path)
 			if !known || apiversion.Less(p.version, apiversion.PropertySince[path]) {
 				fault = &types.InvalidProperty{Name: path}
 				return
 			}
-			if value != nil {
+			if value = p.visible(ctx, value); value != nil {
 				content.PropSet = append(content.PropSet, types.DynamicProperty{Name: path, Val: value})
 			}
 		}
@@ -276,11 +290,16 @@ func (p *Server) withheld(ref types.ManagedObjectReference, paths []string) ([]t
 	if !p.sessions.HidesFaults() && ref.Type != "SessionManager" {
 		return nil, denied
 	}
-	var missing []types.MissingProperty
+	return missing(paths, denied), nil
+}
+
+// missing tells of each property why it has no value.
+func missing(paths []string, why types.BaseMethodFault) []types.MissingProperty {
+	var told []types.MissingProperty
 	for _, path := range paths {
-		missing = append(missing, types.MissingProperty{Path: path, Fault: types.LocalizedMethodFault{Fault: denied}})
+		told = append(told, types.MissingProperty{Path: path, Fault: types.LocalizedMethodFault{Fault: why}})
 	}
-	return missing, nil
+	return told
 }
 
 // mergeContent joins what two filter specs of one call ask of the same object.

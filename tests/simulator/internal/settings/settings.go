@@ -55,6 +55,9 @@ type Config struct {
 	Parents     int
 	Processors  []string // of the hosts of each cluster, in turn
 
+	// HostTasks is how many clones are made on a host at a time, from it or to it; the others are queued. 0: as many as come.
+	HostTasks int
+
 	CloneTime       time.Duration
 	GuestTime       time.Duration
 	SnapshotTime    time.Duration
@@ -85,6 +88,7 @@ func DefaultConfig() Config {
 		VMs:          10,
 		Parents:      1,
 		Processors:   []string{cpus.Default},
+		HostTasks:    8,
 		CloneTime:    50 * time.Millisecond,
 		GuestTime:    100 * time.Millisecond,
 		LeaseTimeout: 300 * time.Second,
@@ -139,7 +143,7 @@ func (c *Config) validateCounts() error {
 	}{
 		{"datacenters", c.Datacenters, 1}, {"clusters", c.Clusters, 1}, {"hosts", c.Hosts, 1},
 		{"pools", c.Pools, 0}, {"datastores", c.Datastores, 1}, {"portgroups", c.Portgroups, 0},
-		{"folders", c.Folders, 0}, {"vms", c.VMs, 0}, {"parents", c.Parents, 0},
+		{"folders", c.Folders, 0}, {"vms", c.VMs, 0}, {"parents", c.Parents, 0}, {"host-tasks", c.HostTasks, 0},
 	} {
 		if n.got < n.min {
 			return fmt.Errorf("--%s %d: at least %d is needed", n.flag, n.got, n.min)

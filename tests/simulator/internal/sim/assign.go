@@ -8,8 +8,134 @@ import (
 	"slices"
 
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/vdisk"
 )
+
+// allocateSpace is needed on each datastore where disks or VMs are made.
+const allocateSpace = "Datastore.AllocateSpace"
+
+// need is a privilege on an object.
+type need struct {
+	on        types.ManagedObjectReference
+	privilege string
+}
+
+// lacking returns the fault for the first of some privileges that the caller has not.
+func (s *Sim) lacking(ctx *simulator.Context, needs ...need) types.BaseMethodFault {
+	for _, n := range needs {
+		if fault := s.auth.Denied(ctx.Session.UserName, n.on, n.privilege); fault != nil {
+			return fault
+		}
+	}
+	return nil
+}
+
+// createDenied checks what CreateVM_Task needs besides the privilege to create VMs in the folder, as the API reference has it.
+func (s *Sim) createDenied(ctx *simulator.Context, req *types.CreateVM_Task) types.BaseMethodFault {
+	needs := []need{{req.Pool, "Resource.AssignVMToPool"}}
+	for _, p := range diskPrivileges(req.Config.DeviceChange) {
+		needs = append(needs, need{req.This, p})
+	}
+	if len(req.Config.ExtraConfig) > 0 {
+		needs = append(needs, need{req.This, "VirtualMachine.Config.AdvancedConfig"})
+	}
+	if req.Config.ChangeTrackingEnabled != nil {
+		needs = append(needs, need{req.This, "VirtualMachine.Config.ChangeTracking"})
+	}
+	dc := s.dcOf(req.This)
+	names := fileNames(req.Config.DeviceChange)
+	if req.Config.Files != nil {
+		names = append(names, req.Config.Files.VmPathName)
+	}
+	for _, name := range names {
+		if ds := s.datastoreIn(&dc, name); ds != nil { // else vcsim says what is wrong with it
+			needs = append(needs, need{ds.Self, allocateSpace})
+		}
+	}
+	if fault := s.lacking(ctx, needs...); fault != nil {
+		return fault
+	}
+	host := req.Host
+	if host == nil {
+		host = s.someHost(req.Pool)
+	}
+	if host == nil {
+		return nil // vcsim says what is wrong with the pool
+	}
+	return s.assignDenied(ctx, s.Host(*host), nil, req.Config.DeviceChange)
+}
+
+// someHost is one of the hosts that a pool's VMs run on.
+func (s *Sim) someHost(pool types.ManagedObjectReference) *types.ManagedObjectReference {
+	cr, _ := s.ComputeOf(pool)
+	for _, e := range s.reg.All("HostSystem") {
+		if mine, _ := s.ComputeOf(mo.Reference(e).Reference()); mine == cr {
+			ref := e.Reference()
+			return &ref
+		}
+	}
+	return nil
+}
+
+// diskPrivileges lists what changes of disks need on a VM, or on the folder of one that is made.
+func diskPrivileges(changes []types.BaseVirtualDeviceConfigSpec) []string {
+	var out []string
+	for _, c := range changes {
+		d := c.GetVirtualDeviceConfigSpec()
+		disk, ok := d.Device.(*types.VirtualDisk)
+		switch {
+		case !ok:
+		case d.Operation == types.VirtualDeviceConfigSpecOperationRemove:
+			out = append(out, "VirtualMachine.Config.RemoveDisk")
+		case d.Operation == types.VirtualDeviceConfigSpecOperationAdd && d.FileOperation == "":
+			out = append(out, "VirtualMachine.Config.AddExistingDisk")
+		case d.Operation == types.VirtualDeviceConfigSpecOperationAdd:
+			out = append(out, "VirtualMachine.Config.AddNewDisk")
+		case disk.CapacityInBytes+disk.CapacityInKB > 0:
+			out = append(out, "VirtualMachine.Config.DiskExtend")
+		default:
+			out = append(out, "VirtualMachine.Config.EditDevice")
+		}
+	}
+	return out
+}
+
+// fileNames are the files of disks that changes make or extend.
+func fileNames(changes []types.BaseVirtualDeviceConfigSpec) []string {
+	var names []string
+	for _, c := range changes {
+		d := c.GetVirtualDeviceConfigSpec()
+		disk, ok := d.Device.(*types.VirtualDisk)
+		if !ok || d.Operation == types.VirtualDeviceConfigSpecOperationRemove {
+			continue
+		}
+		grows := d.Operation == types.VirtualDeviceConfigSpecOperationEdit && disk.CapacityInBytes+disk.CapacityInKB > 0
+		if backing, ok := disk.Backing.(*vdisk.FlatBacking); ok && (grows || d.FileOperation != "") {
+			names = append(names, backing.FileName)
+		}
+	}
+	return names
+}
+
+// spaceDenied checks the privilege on every datastore where changes of a VM make or extend disks: on the VM's own where none
+// is named. The caller holds the VM's lock.
+func (s *Sim) spaceDenied(ctx *simulator.Context, vm *simulator.VirtualMachine, changes []types.BaseVirtualDeviceConfigSpec) types.BaseMethodFault {
+	dc := s.dcOf(vm.Self)
+	for _, name := range fileNames(changes) {
+		if name == "" {
+			name = vm.Config.Files.VmPathName
+		}
+		if ds := s.datastoreIn(&dc, name); ds != nil { // else the rules say what is wrong with it
+			if fault := s.lacking(ctx, need{ds.Self, allocateSpace}); fault != nil {
+				return fault
+			}
+		}
+	}
+	return nil
+}
 
 // assignDenied checks the privilege on every network that changes put cards on. A card that
 // stays where it is needs none.

@@ -21,10 +21,6 @@ import (
 	"vforge.vsphere/simulator/internal/vhardware"
 )
 
-// clonesAtOnce is how many full and linked clones of one source are made at the same
-// time; the others wait for their turn.
-const clonesAtOnce = 8
-
 // CloneVMTask is VirtualMachine.CloneVM_Task: full and linked clones of VMs and
 // templates. The call returns its task at once.
 func (sh *vmShim) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task) soap.HasFault {
@@ -38,8 +34,22 @@ func (sh *vmShim) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task) s
 		return &methods.CloneVM_TaskBody{Fault_: faults.SOAP(denied)}
 	}
 	j.task = s.newTask(ctx, req.This, "clone", true)
-	s.queues.Submit(&taskqueue.Job{Parent: cloneQueue(req.This), Task: j.task, AtOnce: clonesAtOnce, Stop: j.stop, Run: j.run})
+	s.queues.Submit(&taskqueue.Job{Source: cloneQueue(req.This), Places: s.cloneRoom(ctx, source, req), Task: j.task, Stop: j.stop, Run: j.run})
 	return &methods.CloneVM_TaskBody{Res: &types.CloneVM_TaskResponse{Returnval: j.task.Self}}
+}
+
+// cloneRoom lists where a clone takes up room: on the host of its source, and on its own. What cannot be made takes up room
+// on the first alone, until its task has failed.
+func (s *Sim) cloneRoom(ctx *simulator.Context, source *simulator.VirtualMachine, req *types.CloneVM_Task) (places []taskqueue.Place) {
+	ctx.WithLock(source, func() {
+		p := &vmClonePlan{spec: &req.Spec, clonePlan: clonePlan{parent: source}}
+		if s.placeVMPool(p) != nil || s.placeVMHost(p) != nil {
+			places = s.roomOn(source.Runtime.Host)
+			return
+		}
+		places = s.roomOn(source.Runtime.Host, &p.host.Self)
+	})
+	return places
 }
 
 // cloneQueue is where the clones of a VM wait: instant clones, one at a time, elsewhere.
@@ -50,14 +60,10 @@ func cloneQueue(source types.ManagedObjectReference) types.ManagedObjectReferenc
 // vmCloneDenied checks the caller's privileges, as the API reference lists them: what
 // is needed on the source depends on which of the two is a template.
 func (s *Sim) vmCloneDenied(ctx *simulator.Context, source *simulator.VirtualMachine, req *types.CloneVM_Task) types.BaseMethodFault {
-	type need struct {
-		ref       *types.ManagedObjectReference
-		privilege string
-	}
 	spec, loc := &req.Spec, &req.Spec.Location
 	needs := []need{
-		{&req.This, cloneKindPrivilege(source.Config.Template, spec.Template)},
-		{&req.Folder, "VirtualMachine.Inventory.CreateFromExisting"},
+		{req.This, cloneKindPrivilege(source.Config.Template, spec.Template)},
+		{req.Folder, "VirtualMachine.Inventory.CreateFromExisting"},
 	}
 	datastore, pool := loc.Datastore, loc.Pool
 	if datastore == nil && len(source.Datastore) > 0 {
@@ -66,21 +72,26 @@ func (s *Sim) vmCloneDenied(ctx *simulator.Context, source *simulator.VirtualMac
 	if pool == nil {
 		pool = source.ResourcePool
 	}
-	needs = append(needs, need{datastore, "Datastore.AllocateSpace"})
-	if !spec.Template {
-		needs = append(needs, need{pool, "Resource.AssignVMToPool"})
+	if datastore != nil {
+		needs = append(needs, need{*datastore, allocateSpace})
+	}
+	for _, disk := range loc.Disk {
+		needs = append(needs, need{disk.Datastore, allocateSpace})
+	}
+	if pool != nil && !spec.Template {
+		needs = append(needs, need{*pool, "Resource.AssignVMToPool"})
 	}
 	if spec.Customization != nil {
-		needs = append(needs, need{&req.This, customizePrivilege})
+		needs = append(needs, need{req.This, customizePrivilege})
 	}
 	if spec.PowerOn && !spec.Template {
-		needs = append(needs, need{&req.This, "VirtualMachine.Interact.PowerOn"})
+		needs = append(needs, need{req.This, "VirtualMachine.Interact.PowerOn"})
 	}
 	for _, n := range needs {
-		if n.ref == nil || s.reg.Get(*n.ref) == nil {
+		if s.reg.Get(n.on) == nil {
 			continue // the rules say what is wrong with it
 		}
-		if fault := s.auth.Denied(ctx.Session.UserName, *n.ref, n.privilege); fault != nil {
+		if fault := s.lacking(ctx, n); fault != nil {
 			return fault
 		}
 	}

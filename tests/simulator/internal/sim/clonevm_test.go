@@ -299,15 +299,16 @@ func TestANameHasOneWinner(t *testing.T) {
 
 func TestClonesOfOneSourceRunBesideEachOther(t *testing.T) {
 	b := start(t, func(c *settings.Config) { c.CloneTime = deadline })
+	room := b.sim.cfg.HostTasks
 	var tasks []*object.Task
-	for i := range clonesAtOnce + 1 {
+	for i := range room + 1 {
 		task, err := b.cloneVM(b.client, b.parent().Reference(), fmt.Sprintf("web-%d", i))
 		if err != nil {
 			t.Fatal(err)
 		}
 		tasks = append(tasks, task)
 	}
-	for _, task := range tasks[:clonesAtOnce] {
+	for _, task := range tasks[:room] {
 		err := property.Wait(b.ctx, property.DefaultCollector(b.client), task.Reference(), []string{"info.state"}, func(pc []types.PropertyChange) bool {
 			return pc[0].Val == types.TaskInfoStateRunning
 		})
@@ -315,7 +316,7 @@ func TestClonesOfOneSourceRunBesideEachOther(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if state := b.info(tasks[clonesAtOnce]).State; state != types.TaskInfoStateQueued {
+	if state := b.info(tasks[room]).State; state != types.TaskInfoStateQueued {
 		t.Errorf("the last one is %s, and was to wait for its turn", state)
 	}
 	for _, task := range slices.Backward(tasks) { // the one that waits can be cancelled, and so can those that run

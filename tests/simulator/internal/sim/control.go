@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/vmware/govmomi/vim25/types"
+
 	"vforge.vsphere/simulator/internal/accounts"
 	"vforge.vsphere/simulator/internal/clock"
 	"vforge.vsphere/simulator/internal/inject"
@@ -245,6 +247,17 @@ func (s *Sim) postUser(r *http.Request) (any, error) {
 	if u.Name == "" {
 		return nil, badRequest(errors.New(`"username" is needed`))
 	}
+	on := make(map[types.ManagedObjectReference][]string)
+	for path, privileges := range u.Roles {
+		ref := s.at(path)
+		if ref == nil {
+			return nil, noSuch("object", path)
+		}
+		on[*ref] = privileges
+	}
 	s.auth.Add(u)
+	for ref, privileges := range on {
+		s.auth.Grant(u.Name, ref, accounts.Role(privileges...))
+	}
 	return done, nil
 }

@@ -40,8 +40,16 @@ func (sh *fileShim) DeleteDatastoreFileTask(ctx *simulator.Context, req *types.D
 
 // MoveDatastoreFileTask moves a file or a directory, unless a VM needs a disk in it.
 func (sh *fileShim) MoveDatastoreFileTask(ctx *simulator.Context, req *types.MoveDatastoreFile_Task) soap.HasFault {
-	if denied := sh.denied(ctx, req.SourceName, req.SourceDatacenter); denied != nil {
-		return &methods.MoveDatastoreFile_TaskBody{Fault_: faults.SOAP(denied)}
+	to := req.DestinationDatacenter
+	if to == nil {
+		to = req.SourceDatacenter
+	}
+	for _, denied := range []types.BaseMethodFault{
+		sh.denied(ctx, req.SourceName, req.SourceDatacenter), sh.denied(ctx, req.DestinationName, to),
+	} {
+		if denied != nil {
+			return &methods.MoveDatastoreFile_TaskBody{Fault_: faults.SOAP(denied)}
+		}
 	}
 	if fault := sh.s.needed(req.SourceName, req.SourceDatacenter); fault != nil {
 		task := sh.s.failedTask(ctx, req.This, "moveDatastoreFile", fault)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vapi/rest"
+	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -268,14 +269,33 @@ func (s *Sim) refuse(call *wire.Call) (types.BaseMethodFault, string) {
 	if fault := s.exportedFrom(call); fault != nil {
 		return fault, ""
 	}
-	if s.reg.Get(call.This) != nil {
-		for _, p := range accounts.MethodPrivileges(call.This.Type, call.Method) {
-			if fault := s.auth.Denied(call.Session.User, call.This, p); fault != nil {
-				return fault, ""
+	return s.callDenied(call), ""
+}
+
+// callDenied checks the privileges that a call needs on its object, and with some also above it. What changes nothing
+// needs that its caller may look at the object.
+func (s *Sim) callDenied(call *wire.Call) types.BaseMethodFault {
+	obj := s.reg.Get(call.This)
+	if obj == nil {
+		return nil
+	}
+	needed := accounts.MethodPrivileges(call.This.Type, call.Method)
+	entity, ok := obj.(mo.Entity)
+	if ok && needed == nil {
+		needed = []string{"System.View"}
+	}
+	for _, p := range needed {
+		if fault := s.auth.Denied(call.Session.User, call.This, p); fault != nil {
+			return fault
+		}
+		// "The appropriate privilege must be held on the parent of the destroyed entity as well as the entity itself."
+		if ok && call.Method == "Destroy_Task" && entity.Entity().Parent != nil {
+			if fault := s.auth.Denied(call.Session.User, *entity.Entity().Parent, p); fault != nil {
+				return fault
 			}
 		}
 	}
-	return nil, ""
+	return nil
 }
 
 // answerFailing accepts a call whose task then fails as a rule says.

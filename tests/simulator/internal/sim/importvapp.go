@@ -219,17 +219,14 @@ func (s *Sim) hostDatastore(host *simulator.HostSystem, name string) *simulator.
 // importDenied checks the privileges on the places of an import; the one on the pool is
 // checked before.
 func (s *Sim) importDenied(ctx *simulator.Context, p *importPlan) types.BaseMethodFault {
-	for _, need := range []struct {
-		ref       types.ManagedObjectReference
-		privilege string
-	}{
-		{p.folder.Self, "VirtualMachine.Inventory.Create"},
-		{p.datastore.Self, "Datastore.AllocateSpace"},
-		{p.pool.Reference(), "Resource.AssignVMToPool"},
-	} {
-		if fault := s.auth.Denied(ctx.Session.UserName, need.ref, need.privilege); fault != nil {
-			return fault
-		}
+	fault := s.lacking(ctx,
+		need{p.folder.Self, "VApp.Import"},
+		need{p.folder.Self, "VirtualMachine.Inventory.Create"},
+		need{p.datastore.Self, allocateSpace},
+		need{p.pool.Reference(), "Resource.AssignVMToPool"},
+	)
+	if fault != nil {
+		return fault
 	}
 	return s.assignDenied(ctx, p.host, nil, p.spec.DeviceChange)
 }

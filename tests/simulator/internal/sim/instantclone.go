@@ -37,7 +37,7 @@ func (sh *vmShim) InstantCloneTask(ctx *simulator.Context, req *types.InstantClo
 	if fault != nil {
 		go j.refuse(fault)
 	} else {
-		s.queues.Submit(&taskqueue.Job{Parent: req.This, Task: j.task, Run: j.run})
+		s.queues.Submit(&taskqueue.Job{Source: req.This, Alone: true, Places: s.roomOn(&plan.host.Self), Task: j.task, Run: j.run})
 	}
 	return &methods.InstantClone_TaskBody{Res: &types.InstantClone_TaskResponse{Returnval: j.task.Self}}
 }
@@ -45,19 +45,11 @@ func (sh *vmShim) InstantCloneTask(ctx *simulator.Context, req *types.InstantClo
 // cloneDenied checks the caller's privileges on the places of a clone; those on the
 // parent are checked before.
 func (s *Sim) cloneDenied(ctx *simulator.Context, p *clonePlan) types.BaseMethodFault {
-	for _, need := range []struct {
-		ref       types.ManagedObjectReference
-		privilege string
-	}{
-		{p.folder.Self, "VirtualMachine.Inventory.CreateFromExisting"},
-		{p.datastore.Self, "Datastore.AllocateSpace"},
-		{p.pool.Reference(), "Resource.AssignVMToPool"},
-	} {
-		if fault := s.auth.Denied(ctx.Session.UserName, need.ref, need.privilege); fault != nil {
-			return fault
-		}
-	}
-	return nil
+	return s.lacking(ctx,
+		need{p.folder.Self, "VirtualMachine.Inventory.CreateFromExisting"},
+		need{p.datastore.Self, allocateSpace},
+		need{p.pool.Reference(), "Resource.AssignVMToPool"},
+	)
 }
 
 // planLocked plans a clone while nothing else changes the parent.

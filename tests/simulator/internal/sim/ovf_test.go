@@ -260,16 +260,37 @@ func TestFilesThatAreAskedFor(t *testing.T) {
 	}
 }
 
-// A boolean is True or False, and nothing else.
-func TestBooleanProperties(t *testing.T) {
+// What a property takes goes by its type, of OVF's, and by its qualifiers.
+func TestValuesOfProperties(t *testing.T) {
 	b := start(t)
-	text := strings.Replace(twoDisks, `ovf:key="count" ovf:type="uint8"`, `ovf:key="count" ovf:type="boolean"`, 1)
-	for value, right := range map[string]bool{"True": true, "False": true, "TRUE": false, "true": false, "1": false} {
-		res := b.importSpec(text, func(p *types.OvfCreateImportSpecParams) {
-			p.PropertyMapping = []types.KeyValue{{Key: "app.count", Value: value}}
-		})
-		if (len(res.Error) == 0) != right {
-			t.Errorf("%s: %+v", value, res.Error)
+	for kind, x := range map[string]struct {
+		told         string
+		right, wrong []string
+	}{
+		`uint8"`:   {"int(0..255)", []string{"0", "255"}, []string{"-1", "256", "x", "1.5"}},
+		`sint16"`:  {"int(-32768..32767)", []string{"-32768", "32767"}, []string{"32768"}},
+		`uint32"`:  {"int", []string{"4294967295"}, []string{"4294967296", "-1"}},
+		`real32"`:  {"real", []string{"1.5", "-2"}, []string{"much"}},
+		`boolean"`: {"boolean", []string{"True", "False"}, []string{"TRUE", "true", "1"}},
+		`string"`:  {"string", []string{"anything"}, nil},
+		`string" ovf:qualifiers="MinLen(2) MaxLen(3)"`:                     {"string(2..3)", []string{"ab", "abc", "äää"}, []string{"a", "abcd"}},
+		`string" ovf:qualifiers="MaxLen(3)"`:                               {"string(..3)", []string{"a"}, []string{"abcd"}},
+		`string" ovf:qualifiers="ValueMap{&quot;a&quot;,&quot;b c&quot;}"`: {`string["a", "b c"]`, []string{"a", "b c"}, []string{"b"}},
+		`string" ovf:password="true" ovf:qualifiers="MinLen(8)"`:           {"password(8..)", []string{"long enough"}, []string{"short"}},
+	} {
+		text := strings.Replace(twoDisks, `ovf:key="count" ovf:type="uint8"`, `ovf:key="count" ovf:type="`+kind, 1)
+		for right, values := range map[bool][]string{true: x.right, false: x.wrong} {
+			for _, value := range values {
+				res := b.importSpec(text, func(p *types.OvfCreateImportSpecParams) {
+					p.PropertyMapping = []types.KeyValue{{Key: "app.count", Value: value}}
+				})
+				if (len(res.Error) == 0) != right {
+					t.Errorf("%s of %s: %+v", value, kind, res.Error)
+				}
+				if right && res.ImportSpec.(*types.VirtualMachineImportSpec).ConfigSpec.VAppConfig.GetVmConfigSpec().Property[1].Info.Type != x.told {
+					t.Errorf("%s is told as %s", kind, res.ImportSpec.(*types.VirtualMachineImportSpec).ConfigSpec.VAppConfig.GetVmConfigSpec().Property[1].Info.Type)
+				}
+			}
 		}
 	}
 }

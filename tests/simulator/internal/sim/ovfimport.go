@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vmware/govmomi/ovf"
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -61,7 +62,10 @@ type ovfImport struct {
 
 // CreateImportSpec makes of a descriptor what ImportVApp takes. What is wrong with the
 // descriptor, or does not fit the place, is in the result, not a fault.
-func (sh *ovfShim) CreateImportSpec(_ *simulator.Context, req *types.CreateImportSpec) soap.HasFault {
+func (sh *ovfShim) CreateImportSpec(ctx *simulator.Context, req *types.CreateImportSpec) soap.HasFault {
+	if fault := sh.s.lacking(ctx, need{req.ResourcePool, "VApp.Import"}, need{req.Datastore, allocateSpace}); fault != nil {
+		return &methods.CreateImportSpecBody{Fault_: faults.SOAP(fault)}
+	}
 	im := &ovfImport{
 		Descriptor: ovfdoc.Read(req.OvfDescriptor), s: sh.s, params: req.Cisp.GetOvfCreateImportSpecParams(),
 		parent: make(map[string]types.BaseVirtualDevice), filled: make(map[string]int), values: make(map[string]string),
@@ -235,7 +239,7 @@ func (im *ovfImport) properties() {
 	for _, section := range im.System.Product {
 		for _, p := range section.Property {
 			known[section.Key(p)] = true
-			im.checkValue(section.Key(p), p.Type, given[section.Key(p)], p.UserConfigurable)
+			im.checkValue(section.Key(p), &p, given[section.Key(p)])
 		}
 	}
 	for key, value := range given {
@@ -255,27 +259,12 @@ func (im *ovfImport) properties() {
 }
 
 // checkValue complains of a value that a property cannot have.
-func (im *ovfImport) checkValue(key, kind, value string, configurable *bool) {
-	if value == "" {
-		return
-	}
-	var err error
+func (im *ovfImport) checkValue(key string, p *ovf.Property, value string) {
 	switch {
-	case configurable == nil || !*configurable:
+	case value == "":
+	case p.UserConfigurable == nil || !*p.UserConfigurable:
 		im.Fail(&types.OvfPropertyQualifier{OvfProperty: types.OvfProperty{Type: key, Value: value}, Qualifier: "userConfigurable"})
-		return
-	case kind == "boolean":
-		if !slices.Contains([]string{"True", "False"}, value) {
-			err = strconv.ErrSyntax
-		}
-	case strings.HasPrefix(kind, "uint"):
-		_, err = strconv.ParseUint(value, 10, 64)
-	case strings.HasPrefix(kind, "sint"), kind == "int":
-		_, err = strconv.ParseInt(value, 10, 64)
-	case strings.HasPrefix(kind, "real"):
-		_, err = strconv.ParseFloat(value, 64)
-	}
-	if err != nil {
-		im.Fail(&types.OvfPropertyValue{OvfProperty: types.OvfProperty{Type: kind, Value: value}})
+	case !ovfdoc.Fits(p, value):
+		im.Fail(&types.OvfPropertyValue{OvfProperty: types.OvfProperty{Type: p.Type, Value: value}})
 	}
 }

@@ -85,6 +85,9 @@ type folderShim struct{ shimBase }
 
 // CreateVMTask makes a VM, unless its name is taken.
 func (sh *folderShim) CreateVMTask(ctx *simulator.Context, req *types.CreateVM_Task) soap.HasFault {
+	if fault := sh.s.createDenied(ctx, req); fault != nil {
+		return &methods.CreateVM_TaskBody{Fault_: faults.SOAP(fault)}
+	}
 	if fault := sh.taken(req.This, req.Config.Name); fault != nil {
 		return &methods.CreateVM_TaskBody{Res: &types.CreateVM_TaskResponse{
 			Returnval: sh.s.failedTask(ctx, req.This, "createVm", fault),

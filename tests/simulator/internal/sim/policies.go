@@ -175,6 +175,12 @@ func (s *Sim) answerBeside(w http.ResponseWriter, r *http.Request, privilege str
 		}}, "")
 		return
 	}
+	// What is of no policy needs nothing but a session, and so does the question where things are.
+	fault := s.auth.Denied(live.User, s.content().RootFolder, privilege)
+	if fault != nil && privilege != "System.View" && call.This.Type != "PbmServiceInstance" {
+		wire.WriteFault(w, fault, "")
+		return
+	}
 	r.Header.Set("Cookie", soap.SessionCookieName+"="+live.Key)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	vcsimsPolicies.RLock()

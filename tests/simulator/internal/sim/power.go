@@ -76,10 +76,13 @@ func (sh *vmShim) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Tas
 	return &methods.PowerOnVM_TaskBody{Res: &types.PowerOnVM_TaskResponse{Returnval: task}}
 }
 
-// PowerOffVMTask powers a VM off, at once.
+// PowerOffVMTask powers a VM off, at once. One that is suspended is not on.
 func (sh *vmShim) PowerOffVMTask(ctx *simulator.Context, req *types.PowerOffVM_Task) soap.HasFault {
 	task := sh.vmTask(ctx, req.This, "powerOff", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
-		if vm.Runtime.PowerState == poweredOff {
+		if vm.Config.Template {
+			return &types.NotSupported{}
+		}
+		if vm.Runtime.PowerState != poweredOn {
 			return wrongPower(vm, poweredOn)
 		}
 		sh.s.powerOff(ctx, vm)
@@ -93,6 +96,10 @@ func (sh *vmShim) RelocateVMTask(ctx *simulator.Context, req *types.RelocateVM_T
 	vm := sh.s.VM(req.This)
 	var res soap.HasFault
 	ctx.WithLock(vm, func() {
+		if fault := sh.s.relocateDenied(ctx, vm, &req.Spec); fault != nil {
+			res = &methods.RelocateVM_TaskBody{Fault_: faults.SOAP(fault)}
+			return
+		}
 		if fault := sh.s.moveFault(vm, req.Spec.Host); fault != nil {
 			res = &methods.RelocateVM_TaskBody{Res: &types.RelocateVM_TaskResponse{Returnval: sh.s.failedTask(ctx, req.This, "relocate", fault)}}
 			return
@@ -108,9 +115,30 @@ func (sh *vmShim) RelocateVMTask(ctx *simulator.Context, req *types.RelocateVM_T
 	return res
 }
 
+// relocateDenied checks the caller's privileges on the VM and on the places that are asked for. The caller holds the VM's lock.
+func (s *Sim) relocateDenied(ctx *simulator.Context, vm *simulator.VirtualMachine, spec *types.VirtualMachineRelocateSpec) types.BaseMethodFault {
+	needs := []need{{vm.Self, "Resource.ColdMigrate"}}
+	if vm.Runtime.PowerState == poweredOn {
+		needs[0].privilege = "Resource.HotMigrate"
+	}
+	if spec.Pool != nil {
+		needs = append(needs, need{*spec.Pool, "Resource.AssignVMToPool"})
+	}
+	if spec.Datastore != nil {
+		needs = append(needs, need{*spec.Datastore, allocateSpace})
+	}
+	for _, disk := range spec.Disk {
+		needs = append(needs, need{disk.Datastore, allocateSpace})
+	}
+	return s.lacking(ctx, needs...)
+}
+
 // SuspendVMTask suspends a VM.
 func (sh *vmShim) SuspendVMTask(ctx *simulator.Context, req *types.SuspendVM_Task) soap.HasFault {
 	task := sh.vmTask(ctx, req.This, "suspend", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+		if vm.Config.Template {
+			return &types.NotSupported{}
+		}
 		if vm.Runtime.PowerState != poweredOn {
 			return wrongPower(vm, poweredOn)
 		}
@@ -125,6 +153,9 @@ func (sh *vmShim) SuspendVMTask(ctx *simulator.Context, req *types.SuspendVM_Tas
 // ResetVMTask resets a VM: it boots anew, and a frozen parent runs again.
 func (sh *vmShim) ResetVMTask(ctx *simulator.Context, req *types.ResetVM_Task) soap.HasFault {
 	task := sh.vmTask(ctx, req.This, "reset", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+		if vm.Config.Template {
+			return &types.NotSupported{}
+		}
 		if vm.Runtime.PowerState != poweredOn {
 			return wrongPower(vm, poweredOn)
 		}

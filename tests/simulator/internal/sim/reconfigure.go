@@ -26,14 +26,9 @@ import (
 // to it, after the checks that it has not.
 func (sh *vmShim) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_Task) soap.HasFault {
 	s := sh.s
-	for _, p := range reconfigPrivileges(&req.Spec) {
-		if fault := s.auth.Denied(ctx.Session.UserName, req.This, p); fault != nil {
-			return &methods.ReconfigVM_TaskBody{Fault_: faults.SOAP(fault)}
-		}
-	}
 	vm := s.VM(req.This)
 	var denied types.BaseMethodFault
-	ctx.WithLock(vm, func() { denied = s.assignDenied(ctx, s.HostOf(vm), vm.Config.Hardware.Device, req.Spec.DeviceChange) })
+	ctx.WithLock(vm, func() { denied = s.reconfigDenied(ctx, vm, &req.Spec) })
 	if denied != nil {
 		return &methods.ReconfigVM_TaskBody{Fault_: faults.SOAP(denied)}
 	}
@@ -64,49 +59,83 @@ func (sh *vmShim) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_T
 	return res
 }
 
-// reconfigPrivileges lists what a change of the configuration needs.
-func reconfigPrivileges(spec *types.VirtualMachineConfigSpec) []string {
-	var out []string
-	if len(spec.ExtraConfig) > 0 {
-		out = append(out, "VirtualMachine.Config.AdvancedConfig")
+// reconfigDenied checks the caller's privileges, as the API reference lists them by what is changed. The caller holds the VM's lock.
+func (s *Sim) reconfigDenied(ctx *simulator.Context, vm *simulator.VirtualMachine, spec *types.VirtualMachineConfigSpec) types.BaseMethodFault {
+	devices := vm.Config.Hardware.Device
+	for _, p := range reconfigPrivileges(devices, spec) {
+		if fault := s.lacking(ctx, need{vm.Self, p}); fault != nil {
+			return fault
+		}
 	}
+	if fault := s.spaceDenied(ctx, vm, spec.DeviceChange); fault != nil {
+		return fault
+	}
+	return s.assignDenied(ctx, s.HostOf(vm), devices, spec.DeviceChange)
+}
+
+// reconfigPrivileges lists what a change of the configuration needs on the VM.
+func reconfigPrivileges(now []types.BaseVirtualDevice, spec *types.VirtualMachineConfigSpec) []string {
+	out := diskPrivileges(spec.DeviceChange)
 	for _, c := range spec.DeviceChange {
 		d := c.GetVirtualDeviceConfigSpec()
-		_, disk := d.Device.(*types.VirtualDisk)
-		switch {
-		case disk && d.Operation == types.VirtualDeviceConfigSpecOperationRemove:
-			out = append(out, "VirtualMachine.Config.RemoveDisk")
-		case disk && d.Operation == types.VirtualDeviceConfigSpecOperationAdd && d.FileOperation == "":
-			out = append(out, "VirtualMachine.Config.AddExistingDisk")
-		case disk && d.Operation == types.VirtualDeviceConfigSpecOperationAdd:
-			out = append(out, "VirtualMachine.Config.AddNewDisk")
-		case disk && d.Device.(*types.VirtualDisk).CapacityInBytes+d.Device.(*types.VirtualDisk).CapacityInKB > 0:
-			out = append(out, "VirtualMachine.Config.DiskExtend")
-		case d.Operation == types.VirtualDeviceConfigSpecOperationEdit:
+		if connectionChanges(now, d) {
+			out = append(out, "VirtualMachine.Interact.DeviceConnection")
+		}
+		if _, disk := d.Device.(*types.VirtualDisk); disk {
+			continue
+		}
+		if d.Operation == types.VirtualDeviceConfigSpecOperationEdit {
 			out = append(out, "VirtualMachine.Config.EditDevice")
-		default:
+		} else {
 			out = append(out, "VirtualMachine.Config.AddRemoveDevice")
 		}
 	}
-	if spec.Name != "" {
-		out = append(out, "VirtualMachine.Config.Rename")
+	rest := *spec
+	for _, setting := range []struct {
+		set       bool
+		privilege string
+		forget    func()
+	}{
+		{len(spec.ExtraConfig) > 0, "VirtualMachine.Config.AdvancedConfig", func() { rest.ExtraConfig = nil }},
+		{len(spec.DeviceChange) > 0, "", func() { rest.DeviceChange = nil }},
+		{spec.Name != "", "VirtualMachine.Config.Rename", func() { rest.Name = "" }},
+		{spec.NumCPUs != 0, "VirtualMachine.Config.CPUCount", func() { rest.NumCPUs = 0 }},
+		{spec.MemoryMB != 0, "VirtualMachine.Config.Memory", func() { rest.MemoryMB = 0 }},
+		{spec.Annotation != "", "VirtualMachine.Config.Annotation", func() { rest.Annotation = "" }},
+		{spec.ChangeTrackingEnabled != nil, "VirtualMachine.Config.ChangeTracking", func() { rest.ChangeTrackingEnabled = nil }},
+		{spec.SwapPlacement != "", "VirtualMachine.Config.SwapPlacement", func() { rest.SwapPlacement = "" }},
+		{spec.CpuAllocation != nil || spec.MemoryAllocation != nil, "VirtualMachine.Config.Resource", func() {
+			rest.CpuAllocation, rest.MemoryAllocation = nil, nil
+		}},
+	} {
+		if !setting.set {
+			continue
+		}
+		setting.forget()
+		if setting.privilege != "" {
+			out = append(out, setting.privilege)
+		}
 	}
-	if spec.NumCPUs != 0 {
-		out = append(out, "VirtualMachine.Config.CPUCount")
-	}
-	if spec.MemoryMB != 0 {
-		out = append(out, "VirtualMachine.Config.Memory")
-	}
-	if spec.Annotation != "" {
-		out = append(out, "VirtualMachine.Config.Annotation")
-	}
-	if spec.ChangeTrackingEnabled != nil {
-		out = append(out, "VirtualMachine.Config.ChangeTracking")
-	}
-	if len(out) == 0 {
+	rest.ChangeVersion = "" // it says what is changed, and changes nothing
+	if !reflect.DeepEqual(rest, types.VirtualMachineConfigSpec{}) || len(out) == 0 {
 		out = append(out, "VirtualMachine.Config.Settings")
 	}
 	return out
+}
+
+// connectionChanges tells if a change connects or disconnects a device.
+func connectionChanges(now []types.BaseVirtualDevice, change *types.VirtualDeviceConfigSpec) bool {
+	wanted := change.Device.GetVirtualDevice()
+	if change.Operation != types.VirtualDeviceConfigSpecOperationEdit || wanted.Connectable == nil {
+		return false
+	}
+	h := &hardware{devices: now}
+	at := h.find(wanted.Key)
+	if at < 0 {
+		return false // the rules say what is wrong with it
+	}
+	is := now[at].GetVirtualDevice().Connectable
+	return is == nil || is.Connected != wanted.Connectable.Connected
 }
 
 // reconfigFault refuses what vCenter refuses and vcsim does not.
@@ -132,6 +161,9 @@ func (s *Sim) reconfigFault(vm *simulator.VirtualMachine, spec *types.VirtualMac
 	}
 	if fault := s.unknownPolicy(spec.DeviceChange); fault != nil {
 		return fault
+	}
+	if vm.Runtime.PowerState == suspended && (len(spec.DeviceChange) > 0 || spec.NumCPUs != 0 || spec.MemoryMB != 0) {
+		return wrongPower(vm, poweredOff) // its memory knows the hardware that it has
 	}
 	if vm.Runtime.PowerState != poweredOn {
 		return nil

@@ -20,7 +20,7 @@ import (
 // locks and leaves a datacenter given as the scope aside.
 type searchShim struct{ shimBase }
 
-// findVMs returns the VMs that match, in the order of their ids; with a datacenter
+// findVMs returns the VMs that match and that the caller may look at, in the order of their ids; with a datacenter
 // only those in it.
 func (s *Sim) findVMs(ctx *simulator.Context, dc *types.ManagedObjectReference, match func(*simulator.VirtualMachine) bool) []types.ManagedObjectReference {
 	var out []types.ManagedObjectReference
@@ -31,7 +31,7 @@ func (s *Sim) findVMs(ctx *simulator.Context, dc *types.ManagedObjectReference, 
 		}
 		hit := false
 		ctx.WithLock(vm, func() { hit = vm.Config != nil && match(vm) })
-		if !hit {
+		if !hit || !s.Sees(ctx.Session.UserName, vm.Self) {
 			continue
 		}
 		if dc != nil {
@@ -146,19 +146,45 @@ func (sh *searchShim) FindChild(ctx *simulator.Context, req *types.FindChild) so
 // FindByInventoryPath walks down from the root folder. A slash in a name is written
 // %2f.
 func (sh *searchShim) FindByInventoryPath(ctx *simulator.Context, req *types.FindByInventoryPath) soap.HasFault {
-	at := &types.ManagedObjectReference{Type: "Folder", Value: "group-d1"}
-	for _, name := range strings.Split(strings.Trim(req.InventoryPath, "/"), "/") {
-		if name == "" || at == nil {
-			break
-		}
-		at = sh.s.child(ctx, *at, name)
-	}
+	at := sh.s.walk(req.InventoryPath, func(parent types.ManagedObjectReference, name string) *types.ManagedObjectReference {
+		return sh.s.child(ctx, parent, name)
+	})
 	return &methods.FindByInventoryPathBody{Res: &types.FindByInventoryPathResponse{Returnval: at}}
 }
 
-// child finds one step of a path: in a folder by the index of names, elsewhere, and
+// at finds an object by its path, whoever may look at it.
+func (s *Sim) at(path string) *types.ManagedObjectReference {
+	ctx := s.background("")
+	return s.walk(path, func(parent types.ManagedObjectReference, name string) *types.ManagedObjectReference {
+		return s.anyChild(ctx, parent, name)
+	})
+}
+
+// walk goes down from the root folder, step by step.
+func (s *Sim) walk(path string, step func(types.ManagedObjectReference, string) *types.ManagedObjectReference) *types.ManagedObjectReference {
+	root := s.content().RootFolder
+	at := &root
+	for _, name := range strings.Split(strings.Trim(path, "/"), "/") {
+		if name == "" || at == nil {
+			break
+		}
+		at = step(*at, name)
+	}
+	return at
+}
+
+// child finds one step of a path, where the caller may look at both of its ends.
+func (s *Sim) child(ctx *simulator.Context, parent types.ManagedObjectReference, name string) *types.ManagedObjectReference {
+	found := s.anyChild(ctx, parent, name)
+	if found == nil || !s.Sees(ctx.Session.UserName, parent) || !s.Sees(ctx.Session.UserName, *found) {
+		return nil
+	}
+	return found
+}
+
+// anyChild finds one step of a path: in a folder by the index of names, elsewhere, and
 // for what the index does not hold, by vcsim's own search.
-func (s *Sim) child(ctx *simulator.Context, parent types.ManagedObjectReference, name string) (found *types.ManagedObjectReference) {
+func (s *Sim) anyChild(ctx *simulator.Context, parent types.ManagedObjectReference, name string) (found *types.ManagedObjectReference) {
 	if ref := s.holder(parent, name); ref != nil {
 		return ref
 	}

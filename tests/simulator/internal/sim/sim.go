@@ -139,9 +139,10 @@ func New(cfg settings.Config) (*Sim, error) {
 	s := &Sim{
 		Finder: lookup.NewFinder(svc.Context.Map), diskLayers: vdisk.NewLayers(svc.Context.Map),
 		cfg: cfg, id: id, svc: svc, reg: svc.Context.Map, base: svc.Context,
-		auth: accounts.NewAuthority(cfg.Username, cfg.Password), index: naming.NewIndex(svc.Context.Map), vms: newVMTable(), tracks: vdisk.NewTracks(), macs: ids.NewMACPool(),
+		index: naming.NewIndex(svc.Context.Map), vms: newVMTable(), tracks: vdisk.NewTracks(), macs: ids.NewMACPool(),
 	}
-	s.props = props.New(s.reg, cfg.APIVersion, &s.sessions)
+	s.auth = accounts.NewAuthority(cfg.Username, cfg.Password, s)
+	s.props = props.New(s.reg, cfg.APIVersion, &s.sessions, s)
 	s.latency.Set("*", cfg.Latency)
 	s.sessions.Idle = cfg.SessionIdle
 	s.cbtGranule.Store(cfg.CBTGranule)

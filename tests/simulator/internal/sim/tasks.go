@@ -5,6 +5,7 @@
 package sim
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -162,6 +163,29 @@ func (s *Sim) taskDone(ctx *simulator.Context, ref types.ManagedObjectReference)
 	return done
 }
 
+// vCenterRoom is how many operations a whole vCenter runs at a time.
+const vCenterRoom = 640
+
+// roomOn lists the places in which an operation takes up room: vCenter, and each of the hosts once.
+func (s *Sim) roomOn(hosts ...*types.ManagedObjectReference) []taskqueue.Place {
+	places := []taskqueue.Place{{Ref: s.content().RootFolder, Room: vCenterRoom}}
+	for _, host := range hosts {
+		known := func(p taskqueue.Place) bool { return p.Ref == *host }
+		if host != nil && s.cfg.HostTasks > 0 && !slices.ContainsFunc(places, known) {
+			places = append(places, taskqueue.Place{Ref: *host, Room: s.cfg.HostTasks})
+		}
+	}
+	return places
+}
+
+// hostRef is the host that a VM is on, if any.
+func (s *Sim) hostRef(vm types.ManagedObjectReference) (host *types.ManagedObjectReference) {
+	if at := s.VM(vm); at != nil {
+		s.background("").WithLock(at, func() { host = at.Runtime.Host })
+	}
+	return host
+}
+
 // failingTask makes a task for a call that is accepted and then fails. That of an
 // instant clone takes its turn in the parent's queue.
 func (s *Sim) failingTask(call *wire.Call, fault types.BaseMethodFault) (types.ManagedObjectReference, bool) {
@@ -181,7 +205,7 @@ func (s *Sim) failingTask(call *wire.Call, fault types.BaseMethodFault) (types.M
 		s.finishTask(ctx, task, nil, faults.Localized(fault))
 	}
 	if queued {
-		s.queues.Submit(&taskqueue.Job{Parent: call.This, Task: task, Run: run})
+		s.queues.Submit(&taskqueue.Job{Source: call.This, Alone: true, Places: s.roomOn(s.hostRef(call.This)), Task: task, Run: run})
 	} else {
 		go run()
 	}

@@ -104,6 +104,72 @@ func TestParentsCloneBesideEachOther(t *testing.T) {
 	}
 }
 
+// running waits for a task to be carried out.
+func (b *bench) running(task *object.Task) {
+	b.Helper()
+	err := property.Wait(b.ctx, property.DefaultCollector(b.client), task.Reference(), []string{"info.state"}, func(c []types.PropertyChange) bool {
+		return c[0].Val == types.TaskInfoStateRunning
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func TestAHostHasEightClonesAtATimeWhateverTheyAreMadeOf(t *testing.T) {
+	b := start(t, func(c *settings.Config) { c.CloneTime, c.Hosts = deadline, 2 })
+	for name, host := range map[string]string{"one": "DC0_C0_H0", "other": "DC0_C0_H0", "elsewhere": "DC0_C1_H0"} {
+		b.control("POST", "/vms", map[string]any{"name": name, "host": host}, nil)
+	}
+	clone := func(source, name string) *object.Task {
+		task, err := b.cloneVM(b.client, b.find("/DC0/vm/"+source), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return task
+	}
+	var tasks []*object.Task
+	for i := range 5 {
+		tasks = append(tasks, clone("one", fmt.Sprintf("one-%d", i)), clone("other", fmt.Sprintf("other-%d", i)))
+	}
+	for _, task := range tasks[:8] {
+		b.running(task)
+	}
+	for _, task := range tasks[8:] {
+		if info := b.info(task); info.State != types.TaskInfoStateQueued || !info.Cancelable || info.StartTime != nil {
+			t.Errorf("a clone for which there is no room: %+v", info)
+		}
+	}
+	b.running(clone("elsewhere", "from-there")) // another host has room of its own
+	toHere, err := b.cloneVM(b.client, b.find("/DC0/vm/elsewhere"), "to-here", func(req *types.CloneVM_Task) {
+		host, pool := b.find("/DC0/host/DC0_C0/DC0_C0_H0"), b.find("/DC0/host/DC0_C0/Resources")
+		req.Spec.Location.Host, req.Spec.Location.Pool = &host, &pool
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state := b.info(toHere).State; state != types.TaskInfoStateQueued {
+		t.Errorf("a clone to a host without room is %s", state)
+	}
+	if err := tasks[3].Cancel(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.running(tasks[8]) // the oldest of those that wait
+	if state := b.info(tasks[9]).State; state != types.TaskInfoStateQueued {
+		t.Errorf("the last one is %s", state)
+	}
+}
+
+func TestWithoutALimitAllClonesRun(t *testing.T) {
+	b := start(t, func(c *settings.Config) { c.CloneTime, c.HostTasks = deadline, 0 })
+	for i := range 10 {
+		task, err := b.cloneVM(b.client, b.parent().Reference(), fmt.Sprintf("web-%d", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.running(task)
+	}
+}
+
 func TestTaskOfAClone(t *testing.T) {
 	b := start(t)
 	task := b.submit(b.parent(), "described")[0]

@@ -38,6 +38,10 @@ func (sh *viewShim) CreateContainerView(ctx *simulator.Context, req *types.Creat
 		body.Fault_ = faults.NotFound(req.Container)
 		return body
 	}
+	if fault := sh.s.auth.Denied(ctx.Session.UserName, req.Container, "System.View"); fault != nil {
+		body.Fault_ = faults.SOAP(fault)
+		return body
+	}
 	if !entityKinds[req.Container.Type] {
 		body.Fault_ = faults.SOAP(faults.Invalid("container"))
 		return body

@@ -39,6 +39,8 @@ func TestPowerStatesThatAreRefused(t *testing.T) {
 	b := start(t)
 	b.control("POST", "/vms", map[string]any{"name": "off", "on": false}, nil)
 	b.control("POST", "/vms", map[string]any{"name": "mould", "template": true}, nil)
+	b.control("POST", "/vms", map[string]any{"name": "asleep"}, nil)
+	b.power("asleep", "suspend")
 	vm := func(name string) *object.VirtualMachine {
 		return object.NewVirtualMachine(b.client, b.find("/DC0/vm/"+name))
 	}
@@ -46,14 +48,16 @@ func TestPowerStatesThatAreRefused(t *testing.T) {
 		do   func() (*object.Task, error)
 		want types.BaseMethodFault
 	}{
-		"on when on":        {func() (*object.Task, error) { return vm("golden-parent").PowerOn(b.ctx) }, &types.InvalidPowerState{}},
-		"off when off":      {func() (*object.Task, error) { return vm("off").PowerOff(b.ctx) }, &types.InvalidPowerState{}},
-		"suspend when off":  {func() (*object.Task, error) { return vm("off").Suspend(b.ctx) }, &types.InvalidPowerState{}},
-		"reset when off":    {func() (*object.Task, error) { return vm("off").Reset(b.ctx) }, &types.InvalidPowerState{}},
-		"on of a template":  {func() (*object.Task, error) { return vm("mould").PowerOn(b.ctx) }, &types.NotSupported{}},
-		"destroy when on":   {func() (*object.Task, error) { return vm("golden-parent").Destroy(b.ctx) }, &types.InvalidPowerState{}},
-		"rename to a taken": {func() (*object.Task, error) { return vm("off").Rename(b.ctx, "mould") }, &types.DuplicateName{}},
-		"rename to nothing": {func() (*object.Task, error) { return vm("off").Rename(b.ctx, "") }, &types.InvalidName{}},
+		"on when on":         {func() (*object.Task, error) { return vm("golden-parent").PowerOn(b.ctx) }, &types.InvalidPowerState{}},
+		"off when off":       {func() (*object.Task, error) { return vm("off").PowerOff(b.ctx) }, &types.InvalidPowerState{}},
+		"off when suspended": {func() (*object.Task, error) { return vm("asleep").PowerOff(b.ctx) }, &types.InvalidPowerState{}},
+		"off of a template":  {func() (*object.Task, error) { return vm("mould").PowerOff(b.ctx) }, &types.NotSupported{}},
+		"suspend when off":   {func() (*object.Task, error) { return vm("off").Suspend(b.ctx) }, &types.InvalidPowerState{}},
+		"reset when off":     {func() (*object.Task, error) { return vm("off").Reset(b.ctx) }, &types.InvalidPowerState{}},
+		"on of a template":   {func() (*object.Task, error) { return vm("mould").PowerOn(b.ctx) }, &types.NotSupported{}},
+		"destroy when on":    {func() (*object.Task, error) { return vm("golden-parent").Destroy(b.ctx) }, &types.InvalidPowerState{}},
+		"rename to a taken":  {func() (*object.Task, error) { return vm("off").Rename(b.ctx, "mould") }, &types.DuplicateName{}},
+		"rename to nothing":  {func() (*object.Task, error) { return vm("off").Rename(b.ctx, "") }, &types.InvalidName{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			task, err := c.do()

@@ -35,7 +35,7 @@ func (sh *vmShim) CreateForkChildTask(ctx *simulator.Context, req *vmforkapi.Cre
 	}
 	bg := detached(ctx)
 	task := s.newTask(ctx, req.This, "createForkChild", true)
-	s.queues.Submit(&taskqueue.Job{Parent: req.This, Task: task, Run: func() {
+	s.queues.Submit(&taskqueue.Job{Source: req.This, Alone: true, Places: s.roomOn(s.hostRef(req.This)), Task: task, Run: func() {
 		s.startTask(bg, task)
 		clock.Sleep(bg, s.cfg.CloneTime)
 		child, fault := s.makeForkChild(bg, parent, req)

@@ -5,6 +5,7 @@
 package taskqueue
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -12,24 +13,35 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// Job is an accepted call whose work is done later, one job of a parent at a time.
+// Job is an accepted call whose work is done later, in turn with the others of its source.
 type Job struct {
-	Parent types.ManagedObjectReference
+	// Source is what the job is made of: the jobs of one begin in the order in which they came.
+	Source types.ManagedObjectReference
+	// Alone tells that no two jobs of the source run at a time.
+	Alone bool
+	// Places are where it takes up room while it runs: it begins when there is room in all of them.
+	Places []Place
 	Task   *simulator.Task
 	Run    func()
 	// Stop is closed to cancel a job that runs; nil for one that cannot be.
-	Stop chan struct{}
-	// AtOnce is how many jobs of the parent run beside each other; 0 means one.
-	AtOnce int
+	Stop   chan struct{}
+	number int // in the order in which they came
 }
 
-// Queues runs the jobs of each parent in the order in which they came, one at a
-// time unless they allow more; different parents run beside each other.
+// Place is something that has room for so many jobs at a time: a host, or a whole vCenter.
+type Place struct {
+	Ref  types.ManagedObjectReference
+	Room int
+}
+
+// Queues runs jobs as soon as their sources and places let them.
 type Queues struct {
 	mu      sync.Mutex
-	waiting map[types.ManagedObjectReference][]*Job
-	running map[types.ManagedObjectReference]int
-	live    map[types.ManagedObjectReference]*Job // by task: those that run and can be cancelled
+	came    int
+	waiting map[types.ManagedObjectReference][]*Job // by source
+	running map[types.ManagedObjectReference]int    // by source
+	taken   map[types.ManagedObjectReference]int    // by place
+	live    map[types.ManagedObjectReference]*Job   // by task: those that run and can be cancelled
 }
 
 // Submit has a job wait for its turn.
@@ -39,43 +51,82 @@ func (q *Queues) Submit(j *Job) {
 	if q.waiting == nil {
 		q.waiting = make(map[types.ManagedObjectReference][]*Job)
 		q.running = make(map[types.ManagedObjectReference]int)
+		q.taken = make(map[types.ManagedObjectReference]int)
+		q.live = make(map[types.ManagedObjectReference]*Job)
 	}
-	q.waiting[j.Parent] = append(q.waiting[j.Parent], j)
-	if q.running[j.Parent] < max(1, j.AtOnce) {
-		q.running[j.Parent]++
-		go q.work(j.Parent)
-	}
+	q.came++
+	j.number = q.came
+	q.waiting[j.Source] = append(q.waiting[j.Source], j)
+	q.begin()
 }
 
-func (q *Queues) work(parent types.ManagedObjectReference) {
+// begin starts what can start: of each source the first that waits, the oldest of these first. The caller holds the lock.
+func (q *Queues) begin() {
 	for {
-		j := q.next(parent)
-		if j == nil {
+		var first []*Job
+		for _, jobs := range q.waiting {
+			first = append(first, jobs[0])
+		}
+		slices.SortFunc(first, func(a, b *Job) int { return cmp.Compare(a.number, b.number) })
+		started := false
+		for _, j := range first {
+			if q.mayStart(j) {
+				q.start(j)
+				started = true
+			}
+		}
+		if !started {
 			return
 		}
-		j.Run()
 	}
 }
 
-func (q *Queues) next(parent types.ManagedObjectReference) *Job {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	jobs := q.waiting[parent]
-	if len(jobs) == 0 {
-		delete(q.waiting, parent)
-		if q.running[parent]--; q.running[parent] == 0 {
-			delete(q.running, parent)
-		}
-		return nil
+func (q *Queues) mayStart(j *Job) bool {
+	if j.Alone && q.running[j.Source] > 0 {
+		return false
 	}
-	q.waiting[parent] = jobs[1:]
-	if j := jobs[0]; j.Stop != nil {
-		if q.live == nil {
-			q.live = make(map[types.ManagedObjectReference]*Job)
-		}
+	return !slices.ContainsFunc(j.Places, func(p Place) bool { return q.taken[p.Ref] >= p.Room })
+}
+
+func (q *Queues) start(j *Job) {
+	q.remove(j)
+	q.running[j.Source]++
+	for _, p := range j.Places {
+		q.taken[p.Ref]++
+	}
+	if j.Stop != nil {
 		q.live[j.Task.Self] = j
 	}
-	return jobs[0]
+	go func() {
+		j.Run()
+		q.end(j)
+	}()
+}
+
+func (q *Queues) end(j *Job) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.running[j.Source]--; q.running[j.Source] == 0 {
+		delete(q.running, j.Source)
+	}
+	for _, p := range j.Places {
+		q.taken[p.Ref]--
+	}
+	q.begin()
+}
+
+// remove takes a job out of its queue. The caller holds the lock.
+func (q *Queues) remove(j *Job) {
+	left := q.waiting[j.Source]
+	if left[0] == j {
+		left = left[1:]
+	} else {
+		left = slices.DeleteFunc(slices.Clone(left), func(other *Job) bool { return other == j })
+	}
+	q.waiting[j.Source] = left
+	if len(left) == 0 {
+		delete(q.waiting, j.Source)
+	}
 }
 
 // Settle ends the time in which a job that runs can be cancelled. It tells if it was.
@@ -103,11 +154,12 @@ func (q *Queues) Stop(task types.ManagedObjectReference) bool {
 func (q *Queues) Cancel(task types.ManagedObjectReference) *Job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for parent, jobs := range q.waiting {
+	for _, jobs := range q.waiting {
 		i := slices.IndexFunc(jobs, func(j *Job) bool { return j.Task.Self == task })
 		if i >= 0 {
 			found := jobs[i]
-			q.waiting[parent] = slices.Delete(slices.Clone(jobs), i, i+1)
+			q.remove(found)
+			q.begin() // what waited behind it may find room elsewhere
 			return found
 		}
 	}

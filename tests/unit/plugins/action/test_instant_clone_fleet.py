@@ -176,3 +176,35 @@ def test_two_controllers_that_make_the_same_fleet_at_once_make_it_once(make_sim,
     assert len(first.vms("web-parent-*")) == 3
     _assert_relations(first, again)
     assert sorted(first.vms("web-[0-9]*")) == [f"web-00{number}" for number in range(1, 7)]
+
+
+def test_a_parent_stays_while_a_vm_uses_its_disks_that_somebody_has_taken_out_of_the_fleet(start):
+    fleet = start("--vms", "0")
+    assert fleet.run(count=2, hosts=["DC0_C0_H0"]).code == 0
+    (old,) = fleet.vms("web-parent-*")
+    fleet.sim.govc("object.mv", "/DC0/vm/DC0_F0/web-002", "/DC0/vm")
+    rolled = fleet.run(count=2, hosts=["DC0_C0_H0"], golden_version="2")
+    assert rolled.code == 0, rolled.output
+    assert f"{old} is not removed: its disks are used by web-002." in " ".join(rolled.output.split())
+    assert old in fleet.vms("web-parent-*")
+    assert (rolled.counts, len(fleet.vms("web-[0-9]*"))) == ({"created": 1, "unchanged": 1}, 2)
+    gone = fleet.run(state="absent")
+    assert gone.code == 2
+    assert list(fleet.vms("web-*")) == [old]
+    fleet.sim.govc("vm.destroy", "/DC0/vm/web-002")
+    assert fleet.run(state="absent").code == 0
+    assert fleet.vms("web-*") == {}
+
+
+def test_no_clone_gets_the_address_of_one_that_was_renamed(start):
+    fleet = start("--vms", "0")
+    given = {"addresses": [f"10.9.8.{n}/24" for n in (31, 21)], "hosts": ["DC0_C0_H0"]}
+    assert fleet.run(count=2, **given).code == 0
+    fleet.sim.govc("object.rename", "/DC0/vm/DC0_F0/web-002", "customer-7")
+    refused = fleet.run(count=2, **given)
+    assert refused.code == 2
+    assert "gives 10.9.8.21 to web-002, and customer-7 has it" in " ".join(refused.output.split())
+    fleet.sim.govc("vm.power", "-off", "-force", "/DC0/vm/DC0_F0/customer-7")
+    again = fleet.run(count=2, **given)
+    assert again.code == 0, again.output
+    assert again.counts == {"created": 1, "unchanged": 1}

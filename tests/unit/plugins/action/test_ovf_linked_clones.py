@@ -126,6 +126,8 @@ def test_a_stranger_of_the_name_is_not_changed_and_the_others_are_made(web):
         ({"clones": [{"name": "web-1"}, {"name": "web-2", "cpu": {"cores": 0}}]}, "cores"),
         ({"identity": "cloud_init", "clones": [{"name": "web-1", "memory": {"size_mb": -1}}]}, "size_mb"),
         ({"identity": "cloud_init", "clones": [{"name": "web-1", "userdata": "runcmd: ["}]}, "userdata"),
+        ({"identity": "cloud_init", "clones": [{"name": "web-1", "guestinfo": {"a": "b"}}]}, "guestinfo and extra_config"),
+        ({"batch_size": 0}, "must be 1 or more"),
     ],
 )
 def test_what_is_wrong_with_one_clone_shows_before_a_package_is_uploaded(web, given, words):
@@ -133,3 +135,60 @@ def test_what_is_wrong_with_one_clone_shows_before_a_package_is_uploaded(web, gi
     assert ran.code != 0
     assert words in ran.output
     assert ran.calls == {}
+
+
+def test_a_template_of_the_same_name_in_a_folder_below_is_another_one(web):
+    """Its clones are not replaced, and it does not say where those of this one are."""
+    web.sim.govc("folder.create", "/DC0/vm/archive")
+    of_another = web.run(template_folder="archive", clones=[{"name": "web-1"}])
+    assert of_another.code == 0, of_another.output
+    theirs = web.seen()["web-1"]["self"]
+    ran = web.run(outdated="replace")
+    assert ran.code == 2
+    assert "a clone of another parent" in " ".join(ran.output.split())
+    assert ran.counts == {"failed": 1, "created": 2}
+    assert web.seen()["web-1"]["self"] == theirs
+
+    beside = web.run(folder="", clones=[{"name": "web-4"}])
+    assert beside.code == 0, beside.output
+    gone = web.run(folder="", clones=[{"name": "web-4"}], state="absent")
+    assert gone.code == 0, gone.output
+    assert web.vms("/DC0/vm/web-*") == {}
+
+
+def test_without_the_template_nothing_is_removed_that_may_be_of_another_one(web):
+    assert web.run(template="other", clones=[{"name": "web-1"}]).code == 0
+    ran = web.run(state="absent", folder="/DC0/vm/DC0_F0")
+    assert ran.code == 2
+    assert "web-1 in /DC0/vm/DC0_F0 stays, since there is no template tiny" in " ".join(ran.output.split())
+    assert list(web.seen()) == ["web-1"]
+    again = web.run(state="absent", folder="/DC0/vm/DC0_F0", clones=[{"name": "web-2"}])
+    assert again.code == 0, again.output
+
+
+def test_a_template_stays_while_a_clone_of_another_folder_uses_it_that_has_the_name_of_one_that_went(web):
+    one = {"clones": [{"name": "web-1"}]}
+    for folder in ("DC0_F0", ""):
+        assert web.run(folder=folder, **one).code == 0
+    absent = {"state": "absent", "remove_template": True, **one}
+    for words in (["--check"], []):
+        ran = web.run(*words, **absent)
+        assert ran.code == 2
+        assert "its disks are used by web-1" in " ".join(ran.output.split())
+    assert (web.seen(), list(web.templates())) == ({}, ["tiny"])
+    would = web.run("--check", folder="", **absent)
+    assert would.code == 0, would.output
+    assert "/DC0/vm/tiny would be removed." in would.output
+    assert "changed=3 " in would.output
+    gone = web.run(folder="", **absent)
+    assert gone.code == 0, gone.output
+    assert "changed=3 " in gone.output
+    assert web.templates() == {}
+
+
+def test_clones_that_cloud_init_sets_up_stay_out_of_the_inventory_where_that_is_asked_for(web):
+    given = {"identity": "cloud_init", "clones": [{"name": "web-1", "address": "10.9.8.5/24"}]}
+    ran = web.run(add_to_inventory=False, others={"guest_cloud_init_gateway": "10.9.8.1"}, **given)
+    assert ran.code == 0, ran.output
+    assert "tiny" not in ran.left["groups"]
+    assert ran.counts == {"created": 1}

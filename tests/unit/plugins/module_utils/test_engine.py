@@ -143,6 +143,17 @@ def test_what_is_done_already_is_done_where_the_domain_says_so(known):
     assert {item.error.fault for item in again} == {"InvalidPowerState"}
 
 
+def test_a_power_operation_is_done_already_by_the_state_that_it_brings_about_alone(make_sim):
+    sim = make_sim("--vms", "6")
+    sim.govc("vm.power", "-suspend", NAMES[0])
+    sim.govc("vm.power", "-off", NAMES[1])
+    with session(sim) as known:
+        items = machines(known, OFF)
+        task(known, items).stage(OFF, power_off(known), "VMs powered off", power_state="poweredOff")
+    assert [item.done for item in items] == [[], [OFF], [OFF]]
+    assert items[0].error.details["existing_state"] == "suspended"
+
+
 def test_what_a_step_makes_of_its_item_is_noted_once(known):
     items, seen = machines(known, OFF), []
     task(known, items).stage(OFF, power_off(known), "off", then=lambda item, _end: seen.append(item.title))

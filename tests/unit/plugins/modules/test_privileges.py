@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Each module works as a user who has what the table of privileges says, and no more; notes and roles agree with the table."""
+"""Each module works as a user who has what the table of privileges says, where it says so, and no more; notes and roles agree
+with the table."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import uuid
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins import modules
-from ansible_collections.vforge.vsphere.plugins.module_utils._role.needs import FLOWS, MODULES, privileges_of
+from ansible_collections.vforge.vsphere.plugins.module_utils._role.needs import FLOWS, MODULES, needs_of, privileges_of
 from ansible_collections.vforge.vsphere.plugins.modules import vcenter_role
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import STORIES, Forked
 from devtools import privileges
@@ -52,25 +53,49 @@ _LATER = {
 }
 
 
-def _user(sim, privileges):
-    """A user with these privileges."""
+# Where a role is given for what is needed on each kind of object. What is needed on VMs and on their folder is told apart by
+# the VMs that the stories find, whose folder is the datacenter's.
+_PLACES = {
+    "VM": ("/DC0/vm",),
+    "VM that the module runs in": ("/DC0/vm",),
+    "VM folder": ("/DC0/vm",),
+    "resource pool": ("/DC0/host/DC0_C0/Resources", "/DC0/host/DC0_C1/Resources"),
+    "cluster": ("/DC0/host/DC0_C0", "/DC0/host/DC0_C1"),
+    "datastore": ("/DC0/datastore",),
+    "network": ("/DC0/network",),
+    "vCenter": ("/",),
+    "tags (global permission)": ("/",),
+}
+
+
+def _roles(needs):
+    """A role on each kind of object, and Read-only on all else."""
+    roles = {"/": set()}
+    for need in needs:
+        for place in _PLACES[need.on]:
+            roles.setdefault(place, set()).add(need.name)
+    return roles
+
+
+def _user(sim, needs):
+    """A user who has these privileges where the table says that they are needed."""
     name, password = f"pv-{uuid.uuid4().hex[:8]}@vsphere.local", uuid.uuid4().hex
-    sim.add_user(name, password, list(privileges))
+    sim.add_user_with_roles(name, password, _roles(needs))
     return {"username": name, "password": password}
 
 
-def _run(sim, name, number, folder, privileges):
+def _run(sim, name, number, folder, needs):
     """The story of a module, as a user with these privileges."""
     STORIES[name].prepare(sim, number, folder)
     params = STORIES[name].params(sim, number, folder)
-    return Forked(sim, name, folder).run({**params, **_user(sim, privileges)})
+    return Forked(sim, name, folder).run({**params, **_user(sim, needs)})
 
 
 @pytest.mark.parametrize("name", _NAMES)
-def test_a_module_needs_no_more_than_the_table_says(make_sim, tmp_path, name):
+def test_a_module_needs_no_more_than_the_table_says_and_where_it_says(make_sim, tmp_path, name):
     write_package(tmp_path / "ova")
     sim = make_sim(*STORIES[name].flags)
-    ended = _run(sim, name, 1, tmp_path, privileges_of([name], least=False) if name in MODULES else ())
+    ended = _run(sim, name, 1, tmp_path, needs_of(name) if name in MODULES else ())
     assert ended.code == 0, ended.result
     STORIES[name].check(sim, 1)
 
@@ -82,7 +107,7 @@ def test_without_one_that_is_always_needed_it_fails_and_names_it(make_sim, tmp_p
     least = privileges_of([name], least=True)
     # A disk that is made and never removed needs no privilege to remove disks, which is asked for before.
     for number, missing in enumerate(least, 1):
-        ended = _run(sim, name, number, tmp_path, [each for each in least if each != missing])
+        ended = _run(sim, name, number, tmp_path, [need for need in MODULES[name] if need.name in least and need.name != missing])
         assert ended.code != 0, missing
         assert "no_permission" in str(ended.result), ended.result
         assert missing in str(ended.result), ended.result
@@ -93,8 +118,8 @@ def test_later_runs_need_no_more_than_the_table_says(make_sim, tmp_path, name):
     write_package(tmp_path / "ova")
     sim = make_sim(*STORIES[name].flags)
     sim.request("POST", "/policies", {"name": "gold", "datastores": ["LocalDS_0"]})
-    assert _run(sim, name, 1, tmp_path, privileges_of([name], least=False)).code == 0
-    params = {**STORIES[name].params(sim, 1, tmp_path), **_user(sim, privileges_of([name], least=False))}
+    assert _run(sim, name, 1, tmp_path, needs_of(name)).code == 0
+    params = {**STORIES[name].params(sim, 1, tmp_path), **_user(sim, needs_of(name))}
     for later in _LATER[name]:
         ended = Forked(sim, name, tmp_path).run({**params, **later})
         assert (ended.code, ended.result.get("changed")) == (0, True), ended.result.get("msg")

@@ -66,24 +66,33 @@ def test_a_guest_that_starts_late_is_waited_for_and_one_that_does_not_is_told(gu
     assert guest.run()["vm"]["tools_answer"] is True
 
 
-def test_a_vm_that_is_removed_while_it_is_waited_for_is_not_called_late(guest, shared_sim):
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["vm.destroy"], "not_found", "is not there any more"),
+        (["vm.power", "-off", "-force"], "guest_powered_off", "was powered off or suspended while its guest was waited for"),
+    ],
+)
+def test_a_vm_that_is_taken_away_while_it_is_waited_for_is_not_called_late(guest, shared_sim, words, code, said):
     shared_sim.patch_vm(guest.name, tools="notRunning")
+    held = shared_sim.inject(method="CreateFilter", do="delay")
     over = threading.Event()
 
-    def remove():
-        while not shared_sim.called("WaitForUpdatesEx", 1) and not over.is_set():
+    def take_away():
+        while not shared_sim.called("CreateFilter", 1) and not over.is_set():
             pass  # it has waited a while
-        shared_sim.govc("vm.destroy", guest.name)
+        shared_sim.govc(*words, guest.name)
+        shared_sim.clear(held)
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        removed = pool.submit(remove)
+        taken = pool.submit(take_away)
         try:
-            said = guest.run()
+            told = guest.run()
         finally:
             over.set()
-        removed.result()
-    assert (said["error_code"], said["vm"]["tools_answer"]) == ("not_found", False)
-    assert f"{guest.name} was removed while its guest was waited for." in said["msg"]
+        taken.result()
+    assert (told["error_code"], told["vm"]["tools_answer"]) == (code, False)
+    assert f"{guest.name} {said}" in told["msg"]
 
 
 def test_a_wait_that_ends_before_the_deadline_is_late_all_the_same(guest, shared_sim, monkeypatch):

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime
+import os
 import time
 from pathlib import Path
 
@@ -30,6 +32,19 @@ def soon():
 
 def nothing(*_args):
     """For what a test does not look at."""
+
+
+def why_nothing_can_be_mounted(folder):
+    """Empty where it can: a container may forbid it to root, too."""
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR))
+    except OSError as error:
+        return f"there is no FUSE here: {error}"
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"none", os.fsencode(folder), b"tmpfs", 0, None):
+        return f"this user may mount nothing here: {os.strerror(ctypes.get_errno())}"
+    libc.umount2(os.fsencode(folder), 0)
+    return ""
 
 
 class Memory:

@@ -63,6 +63,16 @@ def test_full_then_what_changed_and_each_restores(backups):
     assert backups.snapshots("web-1") == []
 
 
+def test_progress_is_of_what_is_to_be_read(backups):
+    backups.run()
+    backups.sim.write_disk("web-1", offset=MIB, length=2 * MIB, seed=1)
+    backups.lines.clear()
+    backups.run()
+    told = [line for line in backups.lines if line.startswith("web-1, Hard disk 1: ")]
+    assert told
+    assert all(" of 2 MiB, " in line for line in told)
+
+
 def test_by_an_export_lease_each_is_whole(backups):
     backups.sim.write_disk("web-1", offset=MIB, length=2 * MIB, seed=1)
     ran = backups.run(transport="export")
@@ -319,6 +329,12 @@ def test_a_vm_that_is_started_before_its_snapshot_was_not_off(backups):
     assert backups.run().one["point"]["consistency"] == "powered-off"
 
 
+def test_an_increment_of_what_has_no_earlier_backup_is_refused_before_there_is_a_snapshot(backups):
+    refused = backups.attempt(mode="incremental")
+    assert (refused.code, refused.one["error"]["reason"]) == ("full_required", "no_earlier_backup")
+    assert (refused.called("CreateSnapshot_Task"), refused.one["snapshot"]) == (0, None)
+
+
 def test_increments_go_on_over_a_snapshot_of_the_users_and_not_once_its_delta_disk_is_gone(backups):
     backups.run()
     backups.snapshot("web-1", "mine")
@@ -333,6 +349,7 @@ def test_increments_go_on_over_a_snapshot_of_the_users_and_not_once_its_delta_di
     backups.govc("snapshot.remove", "-vm", "web-1", "mine")
     refused = backups.attempt(mode="incremental")
     assert (refused.code, refused.one["error"]["reason"]) == ("full_required", "delta_disk_gone")
+    assert refused.called("CreateSnapshot_Task") == 0
     ran = backups.run()
     assert (ran.one["disks"][0]["kind"], ran.one["disks"][0]["reason"]["code"]) == ("full", "delta_disk_gone")
     assert [backups.restored(number) for number in (1, 2, 3)] == [*contents, backups.content()]
@@ -369,6 +386,7 @@ def test_a_damaged_point_keeps_no_new_one_from_being_made(backups, number):
     damaged = damage(backups, number)
     refused = backups.attempt(mode="incremental")
     assert (refused.code, refused.one["error"]["reason"]) == ("full_required", "earlier_backup_damaged")
+    assert (refused.called("CreateSnapshot_Task"), len(refused.one["warnings"])) == (0, 1)
     backups.sim.write_disk("web-1", offset=4 * MIB, length=64 * KIB, seed=9)
     content, ran = backups.content(), backups.run(fresh_hours=1)
     assert (ran.one["disks"][0]["kind"], ran.one["disks"][0]["reason"]["code"]) == ("full", "earlier_backup_damaged")

@@ -15,9 +15,11 @@ import time
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import care as caring
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup import images, local, records
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import images, local, records, removal
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.care import CareOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Machine
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound, PartialFailure
+from ansible_collections.vforge.vsphere.plugins.module_utils._files import FileUnwritable
 from ansible_collections.vforge.vsphere.plugins.modules import backup_repository
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import (
@@ -384,6 +386,34 @@ def test_a_removal_that_fails_when_it_was_begun_ends_the_pruning_and_the_next_ru
     assert (len(done["vms"][0]["put_right"]), done["counts"]) == (1, {"removed": 1, "kept": 1})
     with backups.locked() as machine:
         assert backups.content(machine, machine.point(last), tmp_path) == backups.kept[last]
+
+
+def test_a_point_that_went_and_whose_folder_did_not_is_not_called_kept(backups, monkeypatch):
+    ids = [point["id"] for point in points(backups)]
+
+    def full(folder):
+        raise FileUnwritable(f"{folder} cannot be written.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(removal, "discard", full)
+        failure = failed(backups, state="pruned", keep_last=1)
+    assert (became(failure), failure.result["changed"]) == (["removed"], True)
+    assert [point["id"] for point in points(backups)] == ids[1:]
+    done = care(backups, state="pruned", keep_last=1)
+    assert done["vms"][0]["put_right"] == [f"removed .removed-{ids[0]}"]
+    assert done["counts"] == {"removed": 1, "kept": 1}
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_there_is_is_read_once_however_many_points_go(backups, monkeypatch, check):
+    for number in range(5):
+        backups.guest.write(number * CLUSTER, bytes([number + 9]) * 100)
+        backups.take(backups.guest)
+    read, seen = Machine.read, []
+    monkeypatch.setattr(Machine, "read", lambda machine, name: seen.append(name) or read(machine, name))
+    assert care(backups, state="pruned", keep_last=1, check=check)["counts"] == {"removed": 7, "kept": 1}
+    # The newest once more, for the name of its VM.
+    assert sorted(seen) == sorted([*backups.kept, max(backups.kept)])
 
 
 def test_the_newest_point_that_can_be_read_is_merged(backups):

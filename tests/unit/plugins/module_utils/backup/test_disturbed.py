@@ -19,7 +19,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
 from ansible_collections.vforge.vsphere.plugins.module_utils._files import FileMissing, FileUnreadable
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease as leases
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease_devices
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas, finished
 
@@ -81,14 +81,14 @@ def test_a_snapshot_that_somebody_else_removes_fails_its_vm_alone(backups, meanw
 
 
 def test_a_host_that_cannot_be_reached_fails_its_vms_alone(backups, monkeypatch):
-    real = leases.device_of
+    real = lease_devices.device_of
 
     def device_of(ready, disk, disks):
         device = real(ready, disk, disks)
         # The port of "discard", where nobody listens.
         return device if "web-2" in disk.file else dataclasses.replace(device, url="https://127.0.0.1:9/disk.vmdk")
 
-    monkeypatch.setattr(leases, "device_of", device_of)
+    monkeypatch.setattr(lease_devices, "device_of", device_of)
     names = ["web-1", "web-3", "web-4", "web-2"]
     for name in names[1:3]:
         backups.make(name, size=MIB, on=False)

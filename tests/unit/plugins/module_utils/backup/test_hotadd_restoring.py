@@ -73,6 +73,29 @@ def test_a_disk_is_made_on_the_proxy_written_proved_and_exchanged(web):
     assert (again.result["changed"], again.called("ReconfigVM_Task")) == (False, 0)
 
 
+def test_auto_is_by_devices_where_these_lead_to_all_disks_and_else_by_a_lease(web):
+    checked = web.restore(check=True, **web.asked | {"transport": "auto"})
+    assert (checked.result["into"]["transport"], checked.called("ReconfigVM_Task")) == ("hotadd", 0)
+    ran = web.restore(**web.asked | {"transport": "auto"})
+    assert (ran.result["into"]["transport"], ran.called("ImportVApp")) == ("hotadd", 0)
+    assert ran.result["into"]["transports"] == [{"name": "hotadd", "usable": True, "reason": ""}]
+    assert web.content() == web.kept
+    again = web.restore(**web.asked | {"transport": "auto"})
+    assert (again.result["changed"], again.result["into"]["transports"]) == (False, [])
+
+    web.on()
+    web.write(MIB, seed=4)
+    web.off()
+    web.sim.govc("vm.change", "-vm", PROXY, "-e", "disk.EnableUUID=FALSE")
+    ran = web.restore(**web.asked | {"transport": "auto"})
+    assert (ran.result["into"]["transport"], ran.called("ImportVApp"), ran.result["into"]["warnings"]) == ("import", 1, [])
+    hotadd, lease = ran.result["into"]["transports"]
+    assert "has not disk.EnableUUID" in hotadd["reason"]
+    assert lease == {"name": "import", "usable": True, "reason": ""}
+    assert web.content() == web.kept
+    assert_nothing_is_left(web)
+
+
 def test_a_thick_disk_of_a_vm_that_runs_and_a_policy_go_the_same_way(web):
     web.on()
     ran = web.restore(power_off=True, powered_on=True, verify="content", **web.asked)

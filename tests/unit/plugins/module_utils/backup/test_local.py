@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import types
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._backup import care
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, repository
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.care import CareOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import RestoreOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import BackupDamaged
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Machine
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     InvalidOption,
@@ -26,7 +29,14 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
 )
 from ansible_collections.vforge.vsphere.plugins.modules import backup_repository, vm_restore
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import UUID, Backups, Guest, nothing
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup import guide
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import (
+    UUID,
+    Backups,
+    Guest,
+    nothing,
+    why_nothing_can_be_mounted,
+)
 
 MIB = 2**20
 
@@ -177,6 +187,66 @@ def test_restored_once_and_then_left_alone(backups, tmp_path):
     assert (folder / "disk-2000.raw").read_bytes() == backups.kept[older["point"]]
 
 
+def test_nothing_is_restored_among_the_points(backups, tmp_path):
+    vm = local.info(backups.repository.path, UUID)["vms"][0]
+    (tmp_path / "link").symlink_to(f"{vm['folder']}/points/{vm['points'][0]['id']}")
+    for folder in (tmp_path / "link", vm["folder"], f"{vm['folder']}/points/new"):
+        with pytest.raises(InvalidOption, match="among the backups of"):
+            restore(backups, folder, format="qcow2")
+    assert care(backups, state="verified")["counts"] == {"verified": 3}
+
+
+def test_an_image_that_reads_as_the_point_but_stands_on_it_is_replaced(backups, tmp_path):
+    folder = tmp_path / "restored"
+    folder.mkdir(mode=0o700)
+    vm = local.info(backups.repository.path, UUID)["vms"][0]
+    newest, image = f"{vm['folder']}/points/{vm['points'][-1]['id']}/disk-2000.qcow2", str(folder / "disk-2000.qcow2")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", newest, "-F", "qcow2", image], check=True)
+    assert restore(backups, folder, format="qcow2")["changed"] is True
+    shutil.rmtree(backups.repository.path)
+    subprocess.run(["qemu-img", "convert", "-O", "raw", image, str(folder / "raw")], check=True)
+    assert (folder / "raw").read_bytes() == backups.kept[vm["points"][-1]["id"]]
+
+
+def test_a_repository_that_is_mounted_read_only_is_restored_from(backups, tmp_path):
+    for name in ("mounted", "restored"):
+        (tmp_path / name).mkdir(mode=0o700)
+    if why := why_nothing_can_be_mounted(tmp_path / "mounted"):
+        pytest.skip(why)
+    os.unlink(f"{backups.repository.folder(UUID)}.lock")
+    subprocess.run(["mount", "--bind", "-o", "ro", backups.repository.path, tmp_path / "mounted"], check=True)
+    try:
+        found = restore(backups, tmp_path / "restored", repository=str(tmp_path / "mounted"))
+        assert (tmp_path / "restored/disk-2000.raw").read_bytes() == backups.kept[found["point"]]
+        (warning,) = found["warnings"]
+        assert "Read-only file system" in warning
+    finally:
+        subprocess.run(["umount", tmp_path / "mounted"], check=True)
+
+
+def test_damage_keeps_the_newest_from_being_restored_only_where_it_may_be_of_that(backups, tmp_path):
+    folder = tmp_path / "restored"
+    folder.mkdir(mode=0o700)
+    first, second, third = sorted(backups.kept)
+    place = Path(backups.repository.folder(UUID)) / "points"
+    before = "2026-11-01T02:59:59+00:00"
+
+    def spoil(identifier):
+        (place / identifier / "manifest.json").write_text("{", encoding="utf-8")
+
+    spoil(first)
+    for asked, identifier in (({}, third), ({"before": before}, second)):
+        assert restore(backups, folder, **asked)["point"] == identifier
+        assert (folder / "disk-2000.raw").read_bytes() == backups.kept[identifier]
+    spoil(third)
+    with pytest.raises(BackupDamaged, match=third):
+        restore(backups, folder)
+    assert restore(backups, folder, before=before)["point"] == second
+    spoil(second)
+    with pytest.raises(BackupDamaged):
+        restore(backups, folder, vm=UUID, before=before)
+
+
 def test_a_removal_that_cannot_be_finished_keeps_no_other_point_from_being_restored(backups, tmp_path):
     folder = tmp_path / "restored"
     folder.mkdir(mode=0o700)
@@ -247,15 +317,11 @@ def test_an_unknown_disk_is_named(backups, tmp_path):
         restore(backups, tmp_path, disks=["Hard disk 9"])
 
 
-def test_restic_takes_the_repository_off_site_and_back(backups, tmp_path, tools):
-    # The way of the guide: one folder a call, looked for before, and restored to where it was.
-    environment = {**os.environ, "RESTIC_PASSWORD": "a-secret-of-the-test", "RESTIC_REPOSITORY": str(tmp_path / "off-site")}
-
-    def restic(*words):
-        return subprocess.run([tools / "restic", "-q", *words], env=environment, check=True, capture_output=True, text=True)
-
-    restic("init")
-    restic("backup", backups.repository.path)
-    restic("restore", "latest", "--target", str(tmp_path / "back"))
+def test_restic_takes_the_repository_off_site_and_back(backups, tmp_path, tools, monkeypatch):
+    monkeypatch.setenv("RESTIC_PASSWORD", "a-secret-of-the-test")
+    off_site = tmp_path / "off-site"
+    subprocess.run([tools / "restic", "-r", off_site, "-q", "init"], check=True, capture_output=True)
+    commands = guide.commands("Off-site", 0).replace("sftp:backup@elsewhere:/vforge", str(off_site))
+    guide.Shell(tmp_path, backups=Path(backups.repository.path), back=tmp_path / "back").run(commands)
     there = f"{tmp_path / 'back'}{backups.repository.path}"
     assert care(backups, path=there, state="verified")["counts"] == {"verified": 3}

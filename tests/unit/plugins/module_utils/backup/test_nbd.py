@@ -10,6 +10,7 @@ import hashlib
 import json
 import socket
 import ssl
+import subprocess
 import sys
 import time
 
@@ -138,6 +139,28 @@ def test_nbdkit_of_debian_has_no_plugin():
 def test_placeholders_that_cannot_be_filled_are_refused(given, why):
     with pytest.raises(InvalidOption, match=why):
         NbdServer.from_params(given)
+
+
+def test_a_server_that_is_there_is_read_by_its_uri(served, tmp_path):
+    """It has an export for each disk, by the names that placeholders make."""
+    (exports := tmp_path / "exports").mkdir()
+    path = tmp_path / "served.sock"
+    asked = {"nbd": {"uri": f"nbd+unix:///{{vm}}-{{key}}?socket={path}"}, "transport": "auto"}
+    contents = []
+    with subprocess.Popen(["nbdkit", "--foreground", "--readonly", "--unix", path, "file", f"dir={exports}"]) as server:
+        try:
+            for number, mode in enumerate(("full", "incremental")):
+                served.sim.write_disk("web-1", offset=number * MIB, length=64 * 1024, seed=number)
+                contents.append(served.content())
+                (exports / f"{served.vm('web-1')._GetMoId()}-2000").write_bytes(contents[-1])
+                while not path.exists():
+                    assert server.poll() is None
+                ran = served.run(**asked, mode=mode)
+                assert (ran.one["transport"], ran.disk["kind"]) == ("nbd", mode)
+        finally:
+            server.terminate()
+    assert ran.disk["read"] == 64 * 1024
+    assert [served.restored(number) for number in range(2)] == contents
 
 
 def test_a_server_that_never_answers_does_not_hold_a_task_up(served, tmp_path):

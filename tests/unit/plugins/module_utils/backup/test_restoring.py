@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import subprocess
 
 import pytest
 from pyVim.task import WaitForTask
@@ -23,12 +24,14 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest imp
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing, places
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, NotFound, StillRunning
 from ansible_collections.vforge.vsphere.plugins.module_utils._role.needs import privileges_of
+from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease as leases
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles, FileLocked
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.policies import find_policy, policies_of
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.vm import reference
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import why_nothing_can_be_mounted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
 
@@ -177,6 +180,22 @@ def test_the_next_backup_after_a_restore_is_whole_and_right(web):
     third = web.run(mode="incremental")
     assert third.disk["read"] == 65536
     assert web.restored(2) == web.content()
+
+
+def test_a_vm_is_compared_with_a_repository_that_is_mounted_read_only(web, tmp_path):
+    """As the role does with a VM that it has made of a package."""
+    (mounted := tmp_path / "mounted").mkdir(mode=0o700)
+    if why := why_nothing_can_be_mounted(mounted):
+        pytest.skip(why)
+    web.off()
+    subprocess.run(["mount", "--bind", "-o", "ro", web.repository, mounted], check=True)
+    try:
+        (disk,) = web.restore(repository=str(mounted), check=True).result["disks"]
+        assert disk["not_read"] == ""
+        assert web.try_restore(repository=str(mounted)).error.error_code == "file_unwritable"
+    finally:
+        subprocess.run(["umount", mounted], check=True)
+    web.assert_nothing_is_left()
 
 
 def test_any_kept_point_by_its_id_or_by_a_time(web):
@@ -389,6 +408,27 @@ def test_a_disk_that_cannot_be_deleted_goes_with_the_next_run(db):
     db.sim.clear()
     assert db.restore(disks=["2000"]).result["into"]["actions"] == ["leftover_removed"]
     db.assert_nothing_is_left()
+
+
+def test_the_vm_of_an_import_that_could_not_be_removed_goes_with_the_next_run(web, monkeypatch):
+    """Also where the VM has the restored disk by then, so that nothing is imported any more."""
+    web.write(MIB, seed=2)
+    web.off()
+    web.sim.inject(method="Destroy_Task", do="fault", fault="NoPermission", times=0)
+    assert web.restore().result["disks"][0]["action"] == "restored"
+    assert any("The next run removes it." in warning for warning in web.warnings)
+    assert web.carriers()
+    # The next run is another process.
+    monkeypatch.setattr(Owner, "is_gone", lambda _self: True)
+    assert web.restore().result["into"]["actions"] == []
+    assert any("The next restore into this VM removes it." in warning for warning in web.warnings)
+    web.sim.clear()
+    assert web.restore(check=True).result["into"]["actions"] == ["leftover_removed"]
+    assert web.carriers()
+    ran = web.restore()
+    assert (ran.result["into"]["actions"], ran.called("ImportVApp")) == (["leftover_removed"], 0)
+    web.assert_nothing_is_left()
+    assert not web.restore().result["changed"]
 
 
 def test_where_replaced_disks_are_kept_those_of_an_earlier_run_are_too(db):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import time
 import types
 
 import pytest
@@ -66,12 +67,43 @@ def test_a_point_is_new_enough_but_not_one_of_a_far_tomorrow(hours, age, found):
     assert plan.fresh(None, options, now) is None
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Pacific/Auckland", "America/St_Johns"])
+def test_days_are_those_of_utc_wherever_it_runs_and_whatever_its_clocks_do(zone, monkeypatch):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        # Through the nights in which clocks are put back in Berlin, and forward in Auckland.
+        hourly = [
+            point(number, datetime.datetime(2026, 9, 25, 0, 30, tzinfo=datetime.UTC) + datetime.timedelta(hours=number))
+            for number in range(32 * 24)
+        ]
+        assert sorted(kept(hourly, Retention(daily=40), NOW), key=int) == [str(day * 24 + 23) for day in range(32)]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_time_of_any_zone_counts_on_its_day_in_utc():
+    zone = datetime.timezone(datetime.timedelta(hours=13))
+    times = [datetime.datetime(2026, 11, 2, 23, tzinfo=zone), datetime.datetime(2026, 11, 3, 1, tzinfo=zone)]
+    assert sorted(kept([point(number, at) for number, at in enumerate(times)], Retention(daily=2), NOW)) == ["1"]
+
+
+def test_a_clock_that_was_wrong_for_a_while_costs_no_newer_point():
+    right = datetime.datetime(2026, 11, 2, 1, tzinfo=datetime.UTC)
+    days = [0, 1, 400, 401, 2, 3]
+    points = [point(number, right + datetime.timedelta(days=day)) for number, day in enumerate(days)]
+    assert sorted(kept(points, Retention(daily=3), NOW)) == ["3", "4", "5"]
+    assert sorted(kept(points, Retention(last=2), NOW)) == ["4", "5"]
+
+
+# In any order: a clock may have been put back.
 _TIMES = st.lists(st.datetimes(datetime.datetime(2020, 1, 1), datetime.datetime(2030, 1, 1)), max_size=30)
 
 
 @given(_TIMES, st.integers(0, 5), st.integers(1, 5), st.integers(0, 5), st.integers(0, 5))
 def test_the_newest_is_always_kept_and_no_rule_keeps_more_than_it_says(times, last, daily, weekly, monthly):
-    points = [point(number, when.replace(tzinfo=datetime.UTC)) for number, when in enumerate(sorted(times))]
+    points = [point(number, when.replace(tzinfo=datetime.UTC)) for number, when in enumerate(times)]
     rules = Retention(last=last, daily=daily, weekly=weekly, monthly=monthly)
     found = kept(points, rules, NOW)
     if points:
@@ -83,7 +115,7 @@ def test_the_newest_is_always_kept_and_no_rule_keeps_more_than_it_says(times, la
 
 @given(_TIMES, st.integers(1, 4))
 def test_pruning_again_removes_nothing_more(times, daily):
-    points = [point(number, when.replace(tzinfo=datetime.UTC)) for number, when in enumerate(sorted(times))]
+    points = [point(number, when.replace(tzinfo=datetime.UTC)) for number, when in enumerate(times)]
     rules = Retention(daily=daily)
     left = [one for one in points if one.id in kept(points, rules, NOW)]
     assert set(kept(left, rules, NOW)) == {one.id for one in left}

@@ -147,6 +147,27 @@ def test_what_cannot_be_removed_is_listed_and_the_others_go(start):
     assert tasks.run(state="absent", clones=_THREE).actions == {"web-1": "removed", "web-2": "removed", "web-3": "absent"}
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_clone_whose_disks_another_vm_uses_stays(start, force):
+    tasks = start()
+    tasks.run(clones=_THREE[:1])
+    tasks.run(parent={"name": "web-1"}, name="leaf")
+    asked = {"state": "absent", "clones": _THREE[:1], "force": force}
+    for check in (True, False):
+        ran = tasks.attempt(**asked, check=check)
+        assert ran.actions == {"web-1": "failed"}
+        told = ran.clones["web-1"]["error"]["msg"]
+        assert "its disks are used by leaf. Remove those first, or in the same task." in told
+    assert tasks.sim.vm("web-1")["power"] == "poweredOn"
+    both = tasks.run(
+        state="absent",
+        parent=None,
+        folder="/DC0/vm",
+        clones=[{"name": "web-1"}, {"name": "leaf"}],
+    )
+    assert both.actions == {"web-1": "removed", "leaf": "removed"}
+
+
 def test_the_diff_shows_what_goes(start):
     tasks = start()
     made = tasks.run(name="web-1").clones["web-1"]

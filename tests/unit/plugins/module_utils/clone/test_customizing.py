@@ -124,6 +124,18 @@ def test_a_clone_without_tools_is_told_and_kept(start):
     assert "web-1" in tasks.names()
 
 
+@pytest.mark.parametrize(
+    ("words", "code"), [(["vm.destroy"], "not_found"), (["vm.power", "-off", "-force"], "guest_powered_off")]
+)
+def test_a_clone_that_is_taken_away_while_its_tools_are_waited_for_is_told_at_once(start, words, code):
+    tasks = start("--vms", "2")
+    tasks.sim.patch_vm("golden-parent", tools="notRunning")
+    asked = _asked(tasks, 1, timeout=600)
+    # The first filter is that of the tasks, the second that of the wait for Tools.
+    ran = tasks.meanwhile("CreateFilter", 2, lambda: tasks.sim.govc(*words, "/DC0/vm/web-1"), **asked)
+    assert ran.clones["web-1"]["error"]["error_code"] == code
+
+
 def test_rollback_removes_what_could_not_be_customized(tasks):
     tasks.sim.inject(method="CustomizeGuest_Task", nth=2, do="task-fault", fault="CustomizationFault")
     ran = tasks.attempt(**_asked(tasks, on_error="rollback"))

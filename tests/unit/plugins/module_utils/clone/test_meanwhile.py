@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone import read
+
 _THREE = [{"name": "web-1"}, {"name": "web-2"}, {"name": "web-3"}]
 _PLACE = "/DC0/vm/DC0_F0"
 
@@ -49,7 +51,7 @@ def _disturbed(start):
 
 
 @pytest.mark.parametrize(
-    ("do", "code", "then"), [(_destroyed, "timeout", "created"), (_powered_off, "guest_powered_off", "unchanged")]
+    ("do", "code", "then"), [(_destroyed, "not_found", "created"), (_powered_off, "guest_powered_off", "unchanged")]
 )
 def test_a_clone_that_is_taken_away_is_named_at_once_and_the_others_are_there(disturbed, do, code, then):
     tasks, run = disturbed
@@ -74,3 +76,23 @@ def test_a_clone_that_is_renamed_or_moved_is_made_and_the_next_run_makes_one_in_
     # What somebody has renamed or moved is theirs: it is still there.
     assert again.clones["web-2"]["moid"] != moid
     assert tasks.sim.vm(moid)["moid"] == moid
+
+
+@pytest.mark.parametrize("state", ["created", "updated"])
+def test_a_clone_that_is_gone_before_it_is_read_again_is_no_success(start, monkeypatch, state):
+    tasks = start()
+    if state == "updated":
+        tasks.run(clones=_THREE)
+    real = read.read_made
+
+    def gone_by_then(session, owned):
+        _destroyed(tasks.sim)
+        return real(session, owned)
+
+    monkeypatch.setattr(read, "read_made", gone_by_then)
+    ran = tasks.attempt(clones=_THREE, guestinfo={"role": "web"})
+    assert ran.actions == {"web-1": state, "web-2": "failed", "web-3": state}
+    assert (ran.clones["web-2"]["actions"], ran.clones["web-2"]["error"]["error_code"]) == ([state], "not_found")
+    assert "web-2 is not there any more: somebody has removed it meanwhile." in str(ran.error)
+    monkeypatch.undo()
+    assert tasks.run(clones=_THREE, guestinfo={"role": "web"}).actions["web-2"] == "created"

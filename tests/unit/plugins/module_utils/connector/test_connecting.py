@@ -318,6 +318,25 @@ def test_a_proxy_is_asked_to_connect(shared_sim):
     assert all(b"vmware_soap_session" not in request for request in asked)
 
 
+def test_a_proxy_is_asked_for_an_address_of_ipv6_in_brackets(make_sim):
+    if not _has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    sim = make_sim("--listen", "[::1]:0", "--vms", "0", "--parents", "0")
+    asked: list[bytes] = []
+
+    def serve(connection, _number):
+        asked.append(read_request(connection))
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        pump(connection, socket.create_connection(("::1", sim.port)))
+
+    with Server(serve) as proxy:
+        known = options(sim, hostname="::1", proxy_host="127.0.0.1", proxy_port=proxy.port)
+        # The certificate is checked for the address as it is, without brackets.
+        with Session(known, pytest.fail) as opened:
+            assert opened.about["apiType"] == "VirtualCenter"
+    assert asked[0].startswith(f"CONNECT [::1]:{sim.port} HTTP/1.".encode())
+
+
 def test_behind_a_proxy_certificates_are_checked_all_the_same(shared_sim):
     def serve(connection, _number):
         read_request(connection)

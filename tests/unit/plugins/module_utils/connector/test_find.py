@@ -6,17 +6,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import signal
+import threading
+import time
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import find, names
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm, find_vms
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row, read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Ambiguous,
+    Interrupted,
     InvalidOption,
     NotFound,
+    NotSupported,
     VforgeError,
 )
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import make_vapp, session
@@ -440,3 +448,48 @@ def test_what_no_call_can_carry_is_refused(known):
 def test_a_selector_with_what_cannot_be_sent_is_refused_before_anything_is(given):
     with pytest.raises(InvalidOption, match="parent has a control character"):
         Selector.from_params(given, "parent")
+
+
+def test_uuids_count_in_either_case_however_many_vms_are_named(known, monkeypatch):
+    by_name = find_vm(known, Selector(name="golden-parent"))
+    values = facts(known, by_name)
+    original = find.collect_until
+
+    def in_capitals(*args, **more):
+        part = original(*args, **more)
+        shout = {path: str.upper for path in ("config.uuid", "config.instanceUuid")}
+        rows = [
+            dataclasses.replace(row, values={path: shout.get(path, lambda same: same)(each) for path, each in row.values.items()})
+            for row in part.rows
+        ]
+        return dataclasses.replace(part, rows=rows)
+
+    monkeypatch.setattr(find, "collect_until", in_capitals)
+    wanted = [
+        Selector(uuid=values["config.uuid"].upper()),
+        Selector(uuid=values["config.instanceUuid"], use_instance_uuid=True),
+    ]
+    assert [ref._GetMoId() for ref in find_vms(known, wanted)] == [by_name._GetMoId()] * 2
+
+
+def test_a_server_without_a_search_index_is_called_that(known):
+    known.content.searchIndex = None
+    error = error_of(known, Selector(path="/DC0/vm/golden-parent"), kind=NotSupported)
+    assert "has no searchIndex" in str(error)
+
+
+def test_a_signal_ends_questions_that_are_not_answered(make_sim):
+    sim = make_sim("--vms", "0", "--parents", "0")
+    with session(sim) as known, _signals.as_interrupts():
+        sim.inject(method="FindByInventoryPath", do="delay", times=0)
+        sim.reset_calls()
+        question = find._question(known, find._EVERYWHERE, (find._PATH, "/DC0"))
+        strike = threading.Thread(
+            target=lambda: sim.called("FindByInventoryPath", 3, within=120) and os.kill(os.getpid(), signal.SIGTERM)
+        )
+        strike.start()
+        begun = time.monotonic()
+        with pytest.raises(Interrupted):
+            find.ask_each(known, [question] * 3)
+        assert time.monotonic() - begun < 30
+        strike.join()

@@ -9,13 +9,23 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import os
+import signal
 import ssl
 import threading
+import time
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest import RestSession
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, Fault, SessionExpired
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
+    ConnectionFailed,
+    Fault,
+    Interrupted,
+    SessionExpired,
+    Unavailable,
+)
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import tags
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import IMPOSTOR, nobody
 
@@ -49,11 +59,14 @@ class _Server:
 
     asked: what it was asked, and with which token.
     refuses: HTTP status with which it answers what it has, by what is asked.
+    holds: what it does not answer before the test is over; ``held`` is set when it is asked for such.
     """
 
     def __init__(self, answers):
         self.asked = []
         self.refuses = {}
+        self.holds = ()
+        self.held, self.over = threading.Event(), threading.Event()
         known = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -64,6 +77,9 @@ class _Server:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 asked = f"{self.command} {self.path}"
                 known.asked.append((asked, self.headers.get("vmware-api-session-id")))
+                if asked in known.holds:
+                    known.held.set()
+                    known.over.wait(300)
                 status = known.refuses.get(asked) or (201 if self.path.endswith("session") else 200)
                 body = json.dumps(answers[asked]).encode() if answers.get(asked) is not None else b""
                 self.send_response(status if asked in answers else 404)
@@ -92,6 +108,7 @@ def serve():
             server = _Server(answers)
             stack.callback(server.http.server_close)
             stack.callback(server.http.shutdown)
+            stack.callback(server.over.set)
             threading.Thread(target=server.http.serve_forever, daemon=True).start()
             return server
 
@@ -132,6 +149,34 @@ def test_wrong_credentials_are_told_as_such(serve, answers, login):
     with pytest.raises(ConnectionFailed) as caught, RestSession(server.options, pytest.fail):
         pytest.fail("It has no session.")
     assert caught.value.error_code == "wrong_credentials"
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_gateway_that_answers_for_the_vcenter_refuses_nothing(serve, status):
+    server = serve(REST)
+    server.refuses[next(iter(REST))] = status
+    with pytest.raises(Unavailable, match=f"HTTP {status}"), RestSession(server.options, pytest.fail):
+        pytest.fail("It has no session.")
+
+
+def test_a_signal_ends_calls_that_are_not_answered_and_the_farewell_too(serve):
+    server, warned = serve(API), []
+    server.holds = (f"GET /api/cis/tagging/tag/{TAG}", "DELETE /api/session")
+
+    def strike():
+        if server.held.wait(120):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    striking = threading.Thread(target=strike)
+    striking.start()
+    with _signals.as_interrupts(), pytest.raises(Interrupted), RestSession(server.options, warned.append) as rest:
+        begun = time.monotonic()
+        tags.read_tags(rest)
+    assert time.monotonic() - begun < 30
+    striking.join()
+    assert server.asked[-1][0] == "DELETE /api/session"
+    (warning,) = warned
+    assert "could not be closed" in warning
 
 
 def test_a_session_that_vcenter_has_ended_is_no_wrong_password(serve):

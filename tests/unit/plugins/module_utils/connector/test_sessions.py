@@ -37,7 +37,7 @@ def look(known: Session):
 @pytest.mark.parametrize(
     ("header", "session_id"),
     [
-        ('vmware_soap_session="abc"; Path=/; HttpOnly; Secure; ', "abc"),
+        ('vmware_soap_session="abc"; Path=/; HttpOnly; Secure; ', '"abc"'),
         ("vmware_soap_session=abc; Path=/; HttpOnly, other=1; Path=/", "abc"),
         ("other=1; Path=/, vmware_soap_session=abc; Path=/", "abc"),
         ("vmware_soap_session=abc; Path=/; Partitioned", "abc"),
@@ -309,3 +309,17 @@ def test_a_connection_that_the_server_closed_while_idle_is_not_used(make_sim):
         known.stub.ReturnConnection(idle)
         assert look(known) is not None
     assert calls(sim)["FindByInventoryPath"] == 1
+
+
+def test_a_connection_that_nobody_has_used_for_long_is_not_used(shared_sim, monkeypatch):
+    """A firewall may have forgotten it, without a word to either side."""
+    with session(shared_sim) as known:
+        idle = known.stub.GetConnection()
+        known.stub.ReturnConnection(idle)
+        assert known.stub.GetConnection() is idle
+        known.stub.ReturnConnection(idle)
+        monkeypatch.setattr(soap, "_LONGEST_IDLE", -1.0)
+        other = known.stub.GetConnection()
+        assert other is not idle
+        assert idle.sock is None
+        known.stub.ReturnConnection(other)

@@ -222,6 +222,8 @@ def test_a_damaged_file_is_as_good_as_none(store, kept_folder, warnings, content
     [
         {"cookie": 7},
         {"cookie": "a\nb"},
+        {"cookie": '"'},
+        {"cookie": '"a"b"'},
         {"cookie": "\ud800"},
         {"about": []},
         {"about": {"apiVersion": None}},

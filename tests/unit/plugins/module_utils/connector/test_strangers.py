@@ -6,11 +6,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import zlib
+
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vmodl
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim, vmodl
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.soap import CallStats, Stub
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import StrangeAnswer
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, StrangeAnswer, Unavailable
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     Server,
     failure,
@@ -124,10 +129,175 @@ def test_a_gateway_that_drops_the_cookie_is_suspected():
 def test_a_cookie_that_is_offered_does_not_take_the_place_of_the_sessions():
     """A vCenter may offer a new session with the answer to any call that was made in a dead one."""
     stub = Stub(nobody(443), CallStats())
-    stub.session_id = "ours"
+    stub.session_id = '"ours"'
     stub.cookie = 'vmware_soap_session="theirs"; Path=/'
     assert stub.cookie == 'vmware_soap_session="ours"'
+    assert stub.session_key == "ours"
     assert stub.for_login().cookie == ""
+
+
+def test_a_vcenter_without_a_description_of_versions_is_asked_in_the_oldest_one():
+    heard: list[bytes] = []
+    with web_server(response(HTML, "404 Not Found"), response(ESXI), heard=heard) as server:
+        error = failure(nobody(server.port))
+    assert b'SOAPAction: "urn:vim25/5.5"' in heard[1]
+    assert "it is VMware ESXi 8.0.3 build-1" in str(error)
+
+
+# What is answered to a call, in a session
+
+
+def soap(body: str) -> bytes:
+    return response(ENVELOPE.format(body).encode())
+
+
+def fault(name: str, more: str = "") -> bytes:
+    detail = f'<detail><{name}Fault xmlns="urn:vim25" xsi:type="{name}">{more}</{name}Fault></detail>'
+    text = f"<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>Not today.</faultstring>{detail}</soapenv:Fault>"
+    return response(ENVELOPE.format(text).encode(), "500 Internal Server Error")
+
+
+FOUND = ENVELOPE.format(
+    """<FindByInventoryPathResponse xmlns="urn:vim25"><returnval type="Folder">group-v3</returnval>
+    </FindByInventoryPathResponse>"""
+).encode()
+
+
+@contextlib.contextmanager
+def answering(*answers: bytes):
+    """A stub of a server that gives these answers on each connection."""
+    with web_server(*answers) as server:
+        stub = Stub(nobody(server.port), CallStats())
+        try:
+            yield stub
+        finally:
+            stub.DropConnections()
+
+
+def found(*answers: bytes):
+    """What lies at a path, by these answers to the question, which is asked twice where one is lost."""
+    with answering(*answers) as stub:
+        return vim.SearchIndex("SearchIndex", stub).FindByInventoryPath("DC0/vm")
+
+
+def coded(body: bytes, coding: str) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def chunked(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        response(FOUND),
+        response(FOUND, kind="application/soap+xml"),
+        chunked(FOUND),
+        coded(gzip.compress(FOUND), "gzip"),
+        coded(gzip.compress(FOUND), "x-gzip"),
+        b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(FOUND), FOUND),
+        response(FOUND).replace(b"Content-Type:", b"Set-Cookie: a/b@c=1; Path=/\r\nContent-Type:"),
+    ],
+    ids=["plain", "soap+xml", "chunked", "gzip", "x-gzip", "HTTP/1.0", "odd cookie"],
+)
+def test_an_answer_is_read_in_whatever_way_it_comes(answer):
+    assert found(answer)._GetMoId() == "group-v3"
+
+
+def test_nothing_is_found_where_the_answer_says_so():
+    assert found(soap('<FindByInventoryPathResponse xmlns="urn:vim25"/>')) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (response(HTML, kind="text/html"), "no answer to any call"),
+        (response(b"<html/>", kind="text/html"), "no answer to any call"),
+        (soap(""), "no answer to any call"),
+        (response(b""), "no element found"),
+        (response(b"{}"), "not well-formed"),
+        (response(FOUND[: FOUND.index(b"</returnval>")]), "no element found"),
+        (response(FOUND[: FOUND.index(b"</FindBy")]), "no element found"),
+        (coded(FOUND, "gzip"), "cannot be decompressed"),
+        (coded(gzip.compress(FOUND)[:-9], "gzip"), "cannot be decompressed"),
+        (coded(zlib.compress(FOUND), "deflate"), "not well-formed"),
+        (response(HTML, "500 Internal Server Error"), "status 500 without a fault"),
+        (response(FOUND, "500 Internal Server Error"), "status 500 without a fault"),
+        (response(FOUND.replace(b'type="Folder"', b'type="Shelf"')), "Shelf"),
+        (response(FOUND.replace(b'type="Folder"', b"")), "type"),
+        *((response(b"", status), status) for status in ("204 No Content", "307 Temporary Redirect", "401 Unauthorized")),
+        *((response(HTML, status), status) for status in ("403 Forbidden", "404 Not Found", "413 Too Large")),
+    ],
+)
+def test_what_is_no_answer_of_vsphere_is_not_taken_for_one_that_found_nothing(answer, said):
+    with pytest.raises(StrangeAnswer, match=said):
+        found(answer, answer)
+
+
+def test_an_answer_that_is_cut_off_is_lost_with_its_connection():
+    cut = response(FOUND)[:-30]
+    with pytest.raises(ConnectionLost, match="broke its answer off during FindByInventoryPath"):
+        found(cut)
+
+
+@pytest.mark.parametrize(
+    ("call", "answer", "said"),
+    [
+        (lambda stub: vim.HttpNfcLease("lease-1", stub).HttpNfcLeaseComplete(), HTML, "no answer to any call"),
+        (
+            lambda stub: vmodl.query.PropertyCollector("propertyCollector", stub).CreatePropertyCollector(),
+            ENVELOPE.format('<CreatePropertyCollectorResponse xmlns="urn:vim25"/>').encode(),
+            "no PropertyCollector",
+        ),
+        (
+            lambda stub: vim.VirtualMachine("vm-1", stub).PowerOnVM_Task(),
+            ENVELOPE.format('<PowerOnVM_TaskResponse xmlns="urn:vim25"/>').encode(),
+            "no Task",
+        ),
+        (
+            lambda stub: vim.ServiceInstance("ServiceInstance", stub).CurrentTime(),
+            ENVELOPE.format('<CurrentTimeResponse xmlns="urn:vim25"><returnval>soon</returnval></CurrentTimeResponse>').encode(),
+            "soon",
+        ),
+        (
+            lambda stub: vim.AuthorizationManager("manager", stub).AddAuthorizationRole("role", []),
+            ENVELOPE.format(
+                '<AddAuthorizationRoleResponse xmlns="urn:vim25"><returnval>one</returnval></AddAuthorizationRoleResponse>'
+            ).encode(),
+            "one",
+        ),
+    ],
+    ids=["nothing", "collector", "task", "time", "number"],
+)
+def test_what_is_no_answer_is_not_taken_for_a_call_that_was_carried_out(call, answer, said):
+    with answering(response(answer)) as stub, pytest.raises(StrangeAnswer, match=said):
+        call(stub)
+
+
+@pytest.mark.parametrize("more", ["", "<depth>3</depth>"])
+def test_a_fault_that_pyvmomi_does_not_know_is_a_fault_all_the_same(more):
+    with pytest.raises(Fault) as caught:
+        found(fault("CorridorIsFull", more))
+    assert (caught.value.fault, caught.value.error_code) == ("CorridorIsFull", "corridor_is_full")
+    assert caught.value.message == "Not today (CorridorIsFull)."
+
+
+def test_a_known_fault_with_a_property_that_pyvmomi_does_not_know_keeps_its_name():
+    with pytest.raises(Fault, match="Not today") as caught:
+        found(fault("InvalidState", "<depth>3</depth>"))
+    assert caught.value.error_code == "invalid_state"
+
+
+def test_a_gateway_that_has_too_many_calls_does_not_say_that_the_vcenter_is_down():
+    busy = response(b"slow down", "429 Too Many Requests", "text/plain")
+    with pytest.raises(Unavailable, match="takes no more calls at present"):
+        found(*[busy] * 9)
+    with web_server(*[busy] * 9) as server:
+        error = failure(nobody(server.port))
+    assert error.error_code == "vcenter_unavailable"
+    assert "429 Too Many Requests" in str(error)
 
 
 def test_what_a_newer_vcenter_has_and_this_pyvmomi_does_not_is_told_as_that():
@@ -142,6 +312,14 @@ def test_what_a_newer_vcenter_has_and_this_pyvmomi_does_not_is_told_as_that():
         collector = vmodl.query.PropertyCollector("propertyCollector", stub)
         with pytest.raises(StrangeAnswer, match="hibernating") as raised:
             collector.ContinueRetrievePropertiesEx("1")
+    assert "update that" in raised.value.hint
+
+
+def test_a_vcenter_with_a_manager_that_this_pyvmomi_does_not_know_is_one_all_the_same():
+    newer = ESXI.replace(b"<sessionManager", b'<dreamManager type="DreamManager">dreams</dreamManager><sessionManager')
+    with web_server(response(VERSIONS), response(newer), response(newer)) as server:
+        with pytest.raises(StrangeAnswer, match="dreamManager") as raised, Session(nobody(server.port)):
+            pytest.fail("It has no session.")
     assert "update that" in raised.value.hint
 
 

@@ -317,6 +317,29 @@ def test_all_addresses_of_a_name_are_tried(monkeypatch):
         assert fetch(client(), "http://images.example/x") == b"data"
 
 
+def test_an_address_that_answers_nothing_leaves_the_others_their_time(monkeypatch):
+    """As that of IPv6, where it leads nowhere: packets to it are swallowed."""
+    tried: list[tuple[str, float]] = []
+
+    class Deaf(socket.socket):
+        """Nobody answers to its packets but at one address."""
+
+        def connect(self, address):
+            """Wait for an answer."""
+            tried.append((address[0], self.gettimeout()))
+            if address[0] != "192.0.2.3":
+                raise TimeoutError("timed out")
+
+    family = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+    found = [(*family, (f"192.0.2.{number}", 443)) for number in (1, 2, 3)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: found)
+    tls.dial("vc.example", 443, lambda: 60.0, Deaf).close()
+    assert tried == [("192.0.2.1", 5.0), ("192.0.2.2", 5.0), ("192.0.2.3", 60.0)]
+    tried.clear()
+    tls.dial("vc.example", 443, lambda: 4.0, Deaf).close()
+    assert [seconds for _address, seconds in tried] == [2.0, 2.0, 4.0]
+
+
 # What breaks.
 
 
@@ -341,6 +364,20 @@ def test_an_answer_that_is_cut_off_is_no_answer():
 
     with Server(serve) as server, pytest.raises(Broken, match="closed in mid-file"):
         fetch(client(), f"http://127.0.0.1:{server.port}/x")
+
+
+@pytest.mark.parametrize(
+    "length", ["Content-Length: many", "Content-Length: -1", "Transfer-Encoding: chunked\r\nContent-Length: 99"]
+)
+def test_a_length_that_says_nothing_cuts_nothing_off(length):
+    body = b"4\r\ndata\r\n0\r\n\r\n" if "chunked" in length else b"data"
+
+    def serve(connection, _number):
+        read_request(connection)
+        connection.sendall(f"HTTP/1.1 200 OK\r\nConnection: close\r\n{length}\r\n\r\n".encode() + body)
+
+    with Server(serve) as server:
+        assert fetch(client(), f"http://127.0.0.1:{server.port}/x") == b"data"
 
 
 def test_what_the_body_raises_comes_through():
@@ -465,6 +502,10 @@ def test_a_host_without_a_known_certificate_is_sent_nothing_where_the_vcenter_is
         with pytest.raises(ConnectionFailed) as caught:
             web.put(known, f"http://127.0.0.1:{server.port}/file", b"data", impostor_thumbprint())
         assert caught.value.error_code == "transfer_url"
+        for url in ("https://[::1/file", "https://127.0.0.1:99999/file", "https:///file", ""):
+            with pytest.raises(ConnectionFailed) as caught:
+                web.put(known, url, b"data", impostor_thumbprint())
+            assert caught.value.error_code == "transfer_url"
         assert server.requests == []
 
 
@@ -514,7 +555,7 @@ def test_a_requests_that_is_missing_or_too_old_is_said(monkeypatch):
 
 def test_without_requests_the_modules_can_still_be_imported():
     """They are documented and checked then; and who carries no file needs no requests."""
-    names = ["_connector.web", "_connector.adapter", "_vsphere.lease", "_vsphere.guest"]
+    names = ["_connector.web", "_connector.adapter", "_vsphere.sending", "_vsphere.receiving", "_vsphere.guest"]
     package = web.__name__.rpartition("._connector")[0]
     lines = ["import sys", "sys.modules['requests'] = None", *[f"import {package}.{name}" for name in names]]
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
@@ -522,6 +563,6 @@ def test_without_requests_the_modules_can_still_be_imported():
 
 def test_who_carries_no_file_does_not_wait_for_requests_to_load():
     package = web.__name__.rpartition("._connector")[0]
-    names = ["_connector.session", "_vsphere.guest", "_vsphere.lease"]
+    names = ["_connector.session", "_vsphere.guest", "_vsphere.sending", "_vsphere.receiving"]
     lines = ["import sys", *[f"import {package}.{name}" for name in names], "assert 'requests' not in sys.modules"]
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)})

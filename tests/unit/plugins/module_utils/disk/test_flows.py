@@ -510,6 +510,39 @@ def _to_copy(disks):
     return {"state": "copied", "datastore_path": path, "destination": copy}
 
 
+def _notes(disks):
+    return [file for file in disks.sim.orphans() if ".vmdk." in file]
+
+
+def test_a_note_that_cannot_be_deleted_goes_with_the_next_run_and_the_disk_is_copied_all_the_same(disks, to_copy):
+    disks.sim.inject(method="DeleteDatastoreFile_Task", do="task-fault", fault="NoPermission")
+    assert one(disks.run(**to_copy).result)["actions"] == ["copied"]
+    assert "-begun stays until the next run" in disks.warnings[-1]
+    assert len(_notes(disks)) == 2
+    assert not disks.run(**to_copy).result["changed"]
+    assert len(_notes(disks)) == 1
+
+
+def test_notes_that_cannot_be_deleted_with_their_disk_go_with_the_next_run(disks, to_copy):
+    disks.run(**to_copy)
+    gone = {"state": "absent", "datastore_path": to_copy["destination"]}
+    disks.sim.inject(method="DeleteDatastoreFile_Task", do="task-fault", fault="NoPermission")
+    assert one(disks.run(**gone).result)["actions"] == ["deleted"]
+    assert "stays until the next run" in disks.warnings[-1]
+    assert _notes(disks)
+    assert not disks.run(check=True, **gone).result["changed"]
+    assert _notes(disks)
+    assert not disks.run(**gone).result["changed"]
+    assert not _notes(disks)
+
+
+@pytest.mark.parametrize("do", ["drop", "drop-after"])
+def test_a_note_is_deleted_though_an_answer_is_lost(disks, to_copy, do):
+    disks.sim.inject(method="DeleteDatastoreFile_Task", do=do)
+    assert one(disks.run(**to_copy).result)["actions"] == ["copied"]
+    assert len(_notes(disks)) == 1
+
+
 @pytest.mark.parametrize("do", ["drop-after", "half"])
 def test_a_copy_whose_answer_was_lost_is_found_by_its_content(disks, to_copy, do):
     disks.sim.inject(method="CopyVirtualDisk_Task", do=do)
@@ -738,7 +771,7 @@ def test_the_disk_of_an_import_that_cannot_be_deleted_keeps_the_vm_that_names_it
     disks.sim.inject(method="DeleteVirtualDisk_Task", do="task-fault", fault="FileLocked")
     disks.attempt(**asked)
     disks.sim.clear()
-    assert any("The next import to this place deletes it" in warning for warning in disks.warnings)
+    assert any("The next run deletes it" in warning for warning in disks.warnings)
     assert disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
     monkeypatch.setattr(Owner, "is_gone", lambda _owner: True)
     assert disks.run(**asked).result["changed"]
@@ -817,14 +850,14 @@ def test_the_vm_of_an_import_that_could_not_be_removed_is_removed_by_the_next_ru
     disks.sim.inject(method="Destroy_Task", do="fault", fault="NoPermission", times=0)
     asked = {"state": "imported", "path": str(image(tmp_path)), "datastore_path": "[LocalDS_0] flt-left/a.vmdk"}
     assert one(disks.run(**asked).result)["actions"] == ["imported"]
-    assert "The next import to this place removes it." in disks.warnings[-1]
+    assert "The next run removes it." in disks.warnings[-1]
     assert disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
     # The next run is another process.
     monkeypatch.setattr(Owner, "is_gone", lambda _self: True)
     os.utime(asked["path"])
     for _attempt in ("touched", "noted"):
         assert not disks.run(**asked).result["changed"]
-        assert "The next import to this place tries again." in disks.warnings[-1]
+        assert "The next run tries again." in disks.warnings[-1]
     disks.sim.clear()
     assert not disks.run(**asked).result["changed"]
     assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")

@@ -8,17 +8,23 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
+import pathlib
+import signal
+import threading
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import answers, reading, tools
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk.asking import (
     Benchmark,
     ToolOptions,
 )
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted, InvalidOption, NotFound
 from ansible_collections.vforge.vsphere.plugins.modules import disk_tool_info
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB
@@ -340,3 +346,42 @@ def test_a_first_class_disk_is_asked_about_by_id_and_by_name(tool, tmp_path):
     assert tool.run(question="allocated", **by_id).result["allocated"]["areas"] == []
     missing = tool.attempt(question="info", first_class_disk={"name": "nobody", "datastore": "LocalDS_0"})
     assert missing.code == "not_found"
+
+
+def _strike_when(is_due):
+    """Send this process a signal as soon as something holds."""
+
+    def strike():
+        end = time.monotonic() + 120
+        while time.monotonic() < end and not is_due():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=strike, daemon=True).start()
+
+
+def test_a_signal_ends_the_programs_that_read_for_a_benchmark(copy, tmp_path, monkeypatch):
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    slow = tmp_path / "qemu-io"
+    slow.write_text(f"#!/bin/sh\ntouch {begun}/$$\nexec sleep 600\n", encoding="ascii")
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    _strike_when(lambda: len(list(begun.iterdir())) == 3)
+    with _signals.as_interrupts(), pytest.raises(Interrupted):
+        ask("read_benchmark", path=copy, block_size=4096, reads=50, streams=3)
+    assert [each.name for each in begun.iterdir() if pathlib.Path("/proc", each.name).exists()] == []
+
+
+def test_a_signal_breaks_off_what_is_read_from_a_datastore_for_a_benchmark():
+    over = threading.Event()
+    reading_now = []
+
+    def read():
+        reading_now.append(1)
+        over.wait(600)
+
+    _strike_when(lambda: len(reading_now) == 2)
+    with _signals.as_interrupts(), pytest.raises(Interrupted):
+        reading._at_once([read, read], over.set)
+    assert over.is_set()

@@ -15,7 +15,7 @@ import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.web import Stop
 from ansible_collections.vforge.vsphere.plugins.module_utils._export import task
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease_devices, receiving
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.lease import Device, ExportFailed, Received
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.export.test_descriptor import MACHINE
 
@@ -51,9 +51,9 @@ def receiver():
 def _receiver(data, capacity=None):
     """One that wants a disk of this capacity, or a file that is none, and has got these bytes in some parts."""
     nobody = {"username": "-", "password": "-"}
-    wanted = lease.Wanted(_device("/vm-1/disk"), _Nothing(), "disk1.vmdk of web-1", capacity)
+    wanted = receiving.Wanted(_device("/vm-1/disk"), _Nothing(), "disk1.vmdk of web-1", capacity)
     options = ConnectionOptions(hostname="vc", **nobody)
-    made = lease._Receiver(options, wanted, ("sha256", "sha1"), _Nothing(), Stop(), time.monotonic() + 60)
+    made = receiving._Receiver(options, wanted, ("sha256", "sha1"), _Nothing(), Stop(), time.monotonic() + 60)
     for place in range(0, len(data), 1000):
         part = memoryview(data)[place : place + 1000]
         made._hash(part)
@@ -114,8 +114,8 @@ def test_disks_are_told_by_their_places_whatever_the_order_of_the_lease():
 
 def _found(offered, disks=(("web", 1), ("data", 2))):
     """The numbers of the devices that disks of these names and capacities are taken to be."""
-    expected = [lease.Expected(f"scsi0:{n}", f"[ds] web/{name}.vmdk", gib << 30) for n, (name, gib) in enumerate(disks)]
-    found = lease.devices_of(offered, expected)
+    expected = [lease_devices.Expected(f"scsi0:{n}", f"[ds] web/{name}.vmdk", gib << 30) for n, (name, gib) in enumerate(disks)]
+    found = lease_devices.devices_of(offered, expected)
     keys = [device.key for device in offered]
     return [keys.index(device.key) if device is not None else None for device in found]
 

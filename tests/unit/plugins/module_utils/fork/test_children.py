@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks as tasks_of_vcenter
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted
+from ansible_collections.vforge.vsphere.plugins.module_utils._fork import read
 from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fork.running import Forks, named
 from ansible_collections.vforge.vsphere.tests.unit.plugins.running import succeeded
@@ -94,6 +95,35 @@ def test_removing_is_two_calls_a_child_and_happens_once(forks):
     assert ran.result["diff"]["before"] == would.result["diff"]["before"] != ""
     again = forks.run(children=_absent("web-1", "web-2"))
     assert (again.result["changed"], again.actions) == (False, {"web-1": "absent", "web-2": "absent"})
+
+
+def test_a_child_whose_disks_another_vm_uses_stays(forks):
+    forks.run(children=named("web-1", "web-2"))
+    forks.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "mine")
+    forks.sim.govc("vm.clone", "-vm", "web-1", "-link", "-snapshot", "mine", "-ds", "LocalDS_0", "-on=false", "leaf")
+    for check in (True, False):
+        ran = forks.attempt(children=_absent("web-1", "web-2"), check=check)
+        assert ran.actions == {"web-1": "failed", "web-2": "removed"}
+        told = ran.children["web-1"]["error"]["msg"]
+        assert told == "web-1 is not touched: its disks are used by leaf. Remove those first."
+    assert forks.sim.vm("web-1")["power"] == "poweredOn"
+    forks.sim.govc("vm.destroy", "leaf")
+    assert forks.run(children=_absent("web-1")).actions == {"web-1": "removed"}
+
+
+def test_a_child_that_is_gone_before_it_is_read_again_is_no_success(forks, monkeypatch):
+    real = read.read_wanted
+
+    def gone_by_then(session, refs):
+        if len(refs) == 2:
+            forks.sim.govc("vm.destroy", "web-2")
+        return real(session, refs)
+
+    monkeypatch.setattr(read, "read_wanted", gone_by_then)
+    ran = forks.attempt(children=named("web-1", "web-2"))
+    assert ran.actions == {"web-1": "created", "web-2": "failed"}
+    assert ran.children["web-2"]["error"]["error_code"] == "not_found"
+    assert ran.children["web-2"]["actions"] == ["created", "powered_on"]
 
 
 def test_one_batch_makes_some_and_removes_others(forks):

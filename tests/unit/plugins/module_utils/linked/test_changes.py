@@ -94,7 +94,7 @@ def test_a_source_that_is_removed_while_it_is_looked_at_is_told_as_such(start, m
     tasks.sim.create_vm("plain", on=False)
     monkeypatch.setattr(read, "read_disks", lambda *_args: {})
     ran = tasks.attempt(source={"name": "plain"}, snapshot=None, name="a", add_delta_disks=True)
-    assert "The source is not there any more." in str(ran.error)
+    assert "The source is not there any more: somebody has removed it meanwhile." in str(ran.error)
     assert ran.called("CloneVM_Task") == 0
 
 

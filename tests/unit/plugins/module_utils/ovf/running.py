@@ -32,7 +32,7 @@ class Templates(Runner):
 
     def info(self, **given: t.Any) -> Ran:
         """Run one task of the information module."""
-        asked = info.InfoOptions.from_params({"used_by": False, **given})
+        asked = info.InfoOptions.from_params({"recurse": True, "used_by": False, **given})
         return self.ran(lambda session: info.run(session, asked))
 
     def policy(self, name: str, *datastores: str) -> str:

@@ -347,3 +347,57 @@ def test_names_as_people_write_them(templates, source):
     assert ran.result["template"]["name"] == name
     assert templates.run(source, name=name).result["changed"] is False
     assert templates.run(None, name=name, state="absent").result["changed"] is True
+
+
+@pytest.mark.parametrize("do", ["drop", "drop-after"])
+def test_an_answer_that_was_lost_while_removing_is_no_failure(templates, source, do):
+    templates.run(source)
+    templates.sim.inject(method="Destroy_Task", do=do)
+    ran = templates.run(None, state="absent")
+    assert (ran.result["changed"], templates.vms()) == (True, [])
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_template_that_another_run_removes_meanwhile_is_absent(templates, source, old):
+    """As a version that is to go, too."""
+    first = templates.run(source)
+    asked = {"source": None, "state": "absent"}
+    name = "web"
+    if old:
+        templates.run(newer(source), on_mismatch="replace")
+        name = version_name("web", first.result["digest"])
+        asked = {"source": newer(source), "on_mismatch": "replace", "remove_old_versions": True}
+    ran = templates.meanwhile("Destroy_Task", 1, lambda: templates.sim.govc("vm.destroy", name), **asked)
+    assert ran.error is None
+    assert ran.result["changed"] is False
+    assert f"/DC0/vm/{name}" not in templates.vms()
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_name_that_the_old_version_cannot_get_is_refused_before_anything_is_sent(templates, source, check):
+    first = templates.run(source)
+    aside = version_name("web", first.result["digest"])
+    templates.sim.create_vm(aside, folder="/DC0/vm", on=False)
+    ran = templates.attempt(newer(source), on_mismatch="replace", check=check)
+    assert (ran.code, aside in str(ran.error)) == ("name_taken", True)
+    assert ran.called("ImportVApp") == ran.called("Rename_Task") == 0
+    templates.sim.govc("vm.destroy", aside)
+    assert templates.run(newer(source), on_mismatch="replace", check=check).result["changed"] is True
+
+
+def test_one_folder_alone_is_looked_in_where_that_is_asked_for(templates, source):
+    made = templates.run(source)
+    templates.sim.govc("folder.create", "/DC0/vm/below")
+    below = templates.run(source, folder="below")
+    found = templates.info(name="web").result["templates"]
+    assert {each["moid"] for each in found} == {each.result["template"]["moid"] for each in (made, below)}
+    for place in ({}, {"datacenter": "DC0"}, {"folder": "/DC0/vm"}):
+        alone = templates.info(name="web", recurse=False, **place).result["templates"]
+        assert [each["path"] for each in alone] == ["/DC0/vm/web"]
+
+
+def test_who_depends_on_a_template_is_told_by_moid_too(templates, source):
+    templates.run(source)
+    linked_clone(templates, "web", "clone-1")
+    (told,) = templates.info(name="web", used_by=True).result["templates"]
+    assert told["users"] == [{"name": "clone-1", "moid": templates.sim.vm("clone-1")["moid"]}]

@@ -17,7 +17,7 @@ import uuid
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import apply, carry, importing
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease, sending
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, content
 
@@ -59,7 +59,7 @@ def in_the_upload(monkeypatch):
         yield memoryview(b"x" * 1000)
         die()
 
-    monkeypatch.setattr(lease._Reading, "parts", parts)
+    monkeypatch.setattr(sending._Reading, "parts", parts)
 
 
 def with_all_sent(monkeypatch):

@@ -17,7 +17,7 @@ from pyVmomi import vim
 
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import apply
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease, sending
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, archive, content
 
@@ -279,13 +279,13 @@ def test_a_slow_host_does_not_hold_the_task_beyond_its_timeout(templates, tmp_pa
 
 def test_a_host_that_goes_down_ends_the_upload(templates, tmp_path, monkeypatch):
     source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
-    real = lease.send
+    real = sending.send
 
     def send(*args, **kwargs):
         templates.sim.fail_leases("HostNotReachable")
         real(*args, **kwargs)
 
-    monkeypatch.setattr(lease, "send", send)
+    monkeypatch.setattr(sending, "send", send)
     ran = templates.attempt(source)
     # It depends on who sees it first: the connection that broke, or the next sign of life, which knows why.
     assert ran.code in ("upload_failed", "host_not_reachable"), ran.error
@@ -314,13 +314,13 @@ def _without_the_last_byte(parts):
 
 def test_a_disk_that_arrived_short_is_noticed(templates, tmp_path, monkeypatch):
     source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
-    real = lease.send
+    real = sending.send
 
     def send(options, device, size, parts, **how):
         # A host takes as many bytes as are announced, and does not complain.
         real(options, device, size - 1, _without_the_last_byte(parts), **how)
 
-    monkeypatch.setattr(lease, "send", send)
+    monkeypatch.setattr(sending, "send", send)
     ran = templates.attempt(source)
     assert ran.code == "incomplete_upload"
     assert nothing_made(templates)
@@ -329,13 +329,13 @@ def test_a_disk_that_arrived_short_is_noticed(templates, tmp_path, monkeypatch):
 def test_a_file_that_is_exchanged_while_it_is_sent(templates, tmp_path, monkeypatch):
     made = Made(disks={"a.vmdk": A, "b.vmdk": B})
     source = made.ovf(tmp_path)
-    real = lease.send
+    real = sending.send
 
     def send(*args, **kwargs):
         real(*args, **kwargs)
         (tmp_path / "b.vmdk").write_bytes(B + b"more")
 
-    monkeypatch.setattr(lease, "send", send)
+    monkeypatch.setattr(sending, "send", send)
     ran = templates.attempt(source)
     assert ran.code == "source_changed"
     assert nothing_made(templates)

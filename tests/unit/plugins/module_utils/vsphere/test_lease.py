@@ -22,7 +22,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._connector import t
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.web import Stop
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted, TimedOut, VforgeError
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease, sending
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     IMPOSTOR,
     Server,
@@ -153,7 +153,7 @@ class Sending:
         self._lock = threading.Lock()
         self._host = host
         self._check = check
-        self.sender = lease.Sender(
+        self.sender = sending.Sender(
             types.SimpleNamespace(options=nobody(host.port)),
             parallel,
             time.monotonic() + seconds,
@@ -168,7 +168,7 @@ class Sending:
 
     def upload(self, name, source):
         url = f"https://127.0.0.1:{self._host.port}/{name}"
-        return lease.Upload(name, source, lease.Device(name, name, url, impostor_thumbprint(), disk=True))
+        return sending.Upload(name, source, lease.Device(name, name, url, impostor_thumbprint(), disk=True))
 
     def _progress(self, count):
         with self._lock:
@@ -193,21 +193,21 @@ def soon():
 def test_every_byte_is_read_once_and_hashed_as_it_is_sent():
     sources = [Content(size) for size in (0, 1, MIB, 2 * MIB + 7)]
     with Host() as host, soon():
-        sending = Sending(host)
-        sending.send(*sources)
+        carrying = Sending(host)
+        carrying.send(*sources)
     assert [source.read for source in sources] == [source.size for source in sources]
     assert [source.opened for source in sources] == [0, 1, 1, 1]
     assert [source.closed for source in sources] == [0, 1, 1, 1]
     assert host.bodies == {f"/disk-{number}": source.data for number, source in enumerate(sources)}
-    assert sending.digests == {f"disk-{number}": source.sha256 for number, source in enumerate(sources)}
-    assert sending.moved == sum(source.size for source in sources)
-    assert sending.sender.attempts == 1
+    assert carrying.digests == {f"disk-{number}": source.sha256 for number, source in enumerate(sources)}
+    assert carrying.moved == sum(source.size for source in sources)
+    assert carrying.sender.attempts == 1
 
 
 def test_no_more_is_read_ahead_than_four_parts():
     source = Content(9 * MIB)
     sent = b""
-    with lease._Reading(source, "sha256", MIB, lambda _count: None) as reading:
+    with sending._Reading(source, "sha256", MIB, lambda _count: None) as reading:
         for part in reading.parts():
             # All that was begun to be read is read by now.
             reading._ahead.submit(lambda: None).result()
@@ -230,12 +230,12 @@ def test_files_that_are_sent_at_the_same_time_share_the_memory(disks, parallel, 
 def test_a_broken_connection_means_the_file_from_its_start():
     source = Content(3 * MIB)
     with Host("break", "break") as host, soon():
-        sending = Sending(host)
-        sending.send(source)
+        carrying = Sending(host)
+        carrying.send(source)
     assert (source.opened, source.closed) == (3, 3)
     assert host.bodies == {"/disk-0": source.data}
-    assert sending.digests == {"disk-0": source.sha256}
-    assert (sending.moved, sending.sender.attempts) == (source.size, 3)
+    assert carrying.digests == {"disk-0": source.sha256}
+    assert (carrying.moved, carrying.sender.attempts) == (source.size, 3)
 
 
 @pytest.mark.parametrize("answer", ["break", "507 Insufficient Storage"])
@@ -265,7 +265,7 @@ def test_an_error_of_hashing_ends_the_upload_with_that_error(monkeypatch):
     def update(_part):
         raise MemoryError
 
-    monkeypatch.setattr(lease, "hashlib", types.SimpleNamespace(new=new))
+    monkeypatch.setattr(sending, "hashlib", types.SimpleNamespace(new=new))
     source = Content(6 * MIB)
     with Host() as host, soon(), pytest.raises(MemoryError):
         Sending(host).send(source)
@@ -276,10 +276,10 @@ def test_a_file_that_became_shorter_is_not_sent_to_its_end():
     source = Content(6 * MIB)
     source.size += 1
     with Host() as host, soon():
-        sending = Sending(host)
-        with pytest.raises(lease.SourceChanged, match="became shorter"):
-            sending.send(source)
-    assert sending.digests == {}
+        carrying = Sending(host)
+        with pytest.raises(sending.SourceChanged, match="became shorter"):
+            carrying.send(source)
+    assert carrying.digests == {}
 
 
 def test_what_the_check_says_ends_the_others():
@@ -291,23 +291,23 @@ def test_what_the_check_says_ends_the_others():
 def test_the_first_error_is_told_and_not_what_came_of_it():
     failing = Content(MIB, fails_at=0, error=FAILURE)
     with Host("wait", "take") as host, soon():
-        sending = Sending(host)
-        waiting = Silent(sending.stop)
+        carrying = Sending(host)
+        waiting = Silent(carrying.stop)
         # The first disk waits for its source; what it says when it is broken off does not count.
         real = failing.open
         failing.open = lambda: waiting.asked.wait() and real()
         with pytest.raises(VforgeError) as caught:
-            sending.send(waiting, failing)
+            carrying.send(waiting, failing)
     assert caught.value is FAILURE
 
 
 def test_files_of_one_disk_go_one_after_the_other_and_end_with_the_first_that_fails():
     sources = [Content(1), Content(MIB, fails_at=0, error=FAILURE), Content(3)]
     with Host() as host, soon():
-        sending = Sending(host)
-        chain = [sending.upload(f"file-{number}", source) for number, source in enumerate(sources)]
+        carrying = Sending(host)
+        chain = [carrying.upload(f"file-{number}", source) for number, source in enumerate(sources)]
         with pytest.raises(VforgeError) as caught:
-            sending.sender.send([chain])
+            carrying.sender.send([chain])
     assert caught.value is FAILURE
     assert list(host.bodies) == ["/file-0"]
     assert sources[2].opened == 0
@@ -317,43 +317,43 @@ def test_files_of_one_disk_go_one_after_the_other_and_end_with_the_first_that_fa
 def test_a_host_that_does_not_go_on_is_broken_off(answer):
     def break_off():
         host.waits.wait()
-        sending.stop.set()
+        carrying.stop.set()
 
     with Host(answer) as host:
-        sending = Sending(host)
+        carrying = Sending(host)
         breaker = threading.Thread(target=break_off)
         breaker.start()
         with soon(), pytest.raises(lease.Stopped):
-            sending.send(Content(16 * MIB))
+            carrying.send(Content(16 * MIB))
         breaker.join()
 
 
 def test_a_source_that_does_not_go_on_is_broken_off():
     with Host() as host, soon():
-        sending = Sending(host)
-        source = Silent(sending.stop)
-        breaker = threading.Thread(target=lambda: source.asked.wait() and sending.stop.set())
+        carrying = Sending(host)
+        source = Silent(carrying.stop)
+        breaker = threading.Thread(target=lambda: source.asked.wait() and carrying.stop.set())
         breaker.start()
         with pytest.raises(VforgeError, match="broke off"):
-            sending.send(source)
+            carrying.send(source)
         breaker.join()
 
 
 def test_the_pause_before_the_next_attempt_is_broken_off(monkeypatch):
     pauses = threading.Event()
 
-    class Long(lease.Backoff):
+    class Long(sending.Backoff):
         def pause(self, _now):
             pauses.set()
             return 60.0
 
-    monkeypatch.setattr(lease, "Backoff", Long)
+    monkeypatch.setattr(sending, "Backoff", Long)
     with Host("break") as host, soon():
-        sending = Sending(host)
-        breaker = threading.Thread(target=lambda: pauses.wait() and sending.stop.set())
+        carrying = Sending(host)
+        breaker = threading.Thread(target=lambda: pauses.wait() and carrying.stop.set())
         breaker.start()
         with pytest.raises(lease.UploadFailed, match="1 attempts"):
-            sending.send(Content(MIB))
+            carrying.send(Content(MIB))
         breaker.join()
 
 
@@ -369,25 +369,25 @@ def test_a_signal_ends_all_uploads():
         os.kill(os.getpid(), signal.SIGTERM)
 
     with Host("wait", "wait") as host:
-        sending, sources = Sending(host), [Content(16 * MIB), Content(16 * MIB)]
+        carrying, sources = Sending(host), [Content(16 * MIB), Content(16 * MIB)]
         killer = threading.Thread(target=kill)
         with soon(), _signals.as_interrupts():
             killer.start()
             with pytest.raises(Interrupted):
-                sending.send(*sources)
+                carrying.send(*sources)
         killer.join()
 
 
 def test_a_stop_that_is_cleared_lets_transfers_begin_again():
     source = Content(MIB)
     with Host() as host, soon():
-        sending = Sending(host)
-        sending.stop.set()
+        carrying = Sending(host)
+        carrying.stop.set()
         with pytest.raises(lease.Stopped):
-            sending.send(source)
-        sending.stop.clear()
-        sending = Sending(host)
-        sending.send(source)
+            carrying.send(source)
+        carrying.stop.clear()
+        carrying = Sending(host)
+        carrying.send(source)
     assert host.bodies == {"/disk-0": source.data}
 
 
@@ -415,3 +415,20 @@ def test_of_a_chain_the_first_certificate_is_that_of_the_host():
     other = certificate.replace("MII", "MIJ", 1)
     assert trust.digest_of(f"\n{certificate}\n{other}\0") == impostor_thumbprint()
     assert trust.digest_of("no certificate") is None
+
+
+def test_a_sign_of_life_that_is_not_answered_holds_no_signal_up():
+    asked, over = threading.Event(), threading.Event()
+
+    def unanswered(_do):
+        asked.set()
+        over.wait(4 * SOON)
+
+    known = lease.Lease(types.SimpleNamespace(retrying=unanswered), None)
+    begun = time.monotonic()
+    with _signals.as_interrupts(), pytest.raises(Interrupted), known.kept_alive(0.04, lambda: 0, pytest.fail):
+        assert asked.wait(SOON)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(SOON)
+    assert time.monotonic() - begun < SOON
+    over.set()
