@@ -93,7 +93,7 @@ def _carry_out(task: Task[VmItem], item: VmItem, options: VmOptions, home: read.
         lambda item: vm.start_power_on(session, item.moid),
         "VMs powered on",
         repeatable=True,
-        done_already="InvalidPowerState",  # somebody else was faster, or this call was sent twice
+        power_state="poweredOn",
     )
     waits = options.wait_for_tools and options.powered_on and not (item.now is not None and item.now.tools)
     if waits and item.error is None:

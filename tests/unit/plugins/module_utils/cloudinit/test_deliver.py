@@ -346,6 +346,27 @@ def test_a_customization_carries_what_guestinfo_would(cloud, vm):
     assert refused.one["error"]["option"] == "transport"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        GIVEN,
+        {**GIVEN, "transport": "customization"},
+        {"state": "absent"},
+        {"state": "redacted"},
+        {"userdata": "#!/bin/sh\n", "power_on": True},
+    ],
+)
+def test_a_template_is_refused_in_check_mode_too_unless_nothing_is_to_be_done(cloud, vm, given):
+    name = vm()
+    cloud.run(vm={"name": name}, userdata="#!/bin/sh\n")
+    cloud.sim.govc("vm.markastemplate", name)
+    for check in (True, False):
+        refused = cloud.attempt(check=check, vm={"name": name}, **given)
+        assert "is a template" in refused.one["error"]["msg"]
+        assert refused.result["changed"] is False
+    assert cloud.run(vm={"name": name}, userdata="#!/bin/sh\n").result["changed"] is False
+
+
 def test_a_customization_beside_data_in_guestinfo_is_warned_of(cloud, vm):
     """cloud-init asks guestinfo first (DataSourceVMware, possible_data_access_method_list)."""
     name = vm()

@@ -335,12 +335,19 @@ def test_a_vm_that_does_not_come_up_is_named_so_that_it_can_be_removed(disks, tm
     assert entry["path"] == "/DC0/vm/deaf"
 
 
-def test_somebody_else_may_power_a_new_vm_on(disks, tmp_path):
+def test_somebody_else_may_power_a_new_vm_on(disks, tmp_path, monkeypatch):
     path = "[LocalDS_0] images/a.vmdk"
     disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
-    disks.sim.inject(method="PowerOnVM_Task", nth=1, do="fault", fault="InvalidPowerState")
+    real = vm_task.vm.start_power_on
+
+    def late(*given):
+        disks.sim.govc("vm.power", "-on", "quick")
+        return real(*given)
+
+    monkeypatch.setattr(vm_task.vm, "start_power_on", late)
     ran = Vms(disks.sim).run(name="quick", disks=[path], powered_on=True)
     assert ran.result["vms"][0]["actions"] == ["created", "powered_on"]
+    assert ran.result["vms"][0]["power_state"] == "poweredOn"
 
 
 def test_a_vm_that_is_removed_while_its_guest_is_waited_for_is_not_called_late(disks, tmp_path, monkeypatch):
