@@ -86,7 +86,8 @@ class _Server:
                 self.send_response(status if asked in answers else 404)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(OSError):  # the client may have broken off
+                    self.wfile.write(body)
 
             do_GET = do_POST = do_DELETE = answer  # noqa: N815 (names of http.server)
 
