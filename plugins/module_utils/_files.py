@@ -27,6 +27,7 @@ import grp
 import json
 import os
 import pwd
+import re
 import secrets
 import shutil
 import stat
@@ -431,8 +432,10 @@ class Folder:
 
         :raises FileUnwritable: as the system says.
         """
+        # The name may be the beginning of another one: web, and web.example.com.
+        ours = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]+(?:{re.escape(_DRAFT)}|{re.escape(_OLD)})")
         for found in sorted(self.names()):
-            if not found.startswith(f".{name}.") or not found.endswith((_DRAFT, _OLD)):
+            if not ours.fullmatch(found):
                 continue
             gone = contextlib.suppress(FileNotFoundError, BlockingIOError)
             with explained(self.path_of(found), self._what), gone:

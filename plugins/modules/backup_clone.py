@@ -16,6 +16,8 @@ description:
   - A backup is a VM that is off. It has a mark (C(vforge.backup) in extraConfig) with its source,
     its time and its consistency, and counts only by that. A VM without the mark, or with another
     name than the mark has, is neither counted nor removed.
+  - A backup is in the resource pool of its source; that of a template, or of a VM in a vApp, in the root pool of its
+    cluster or host.
   - To restore, clone the backup by M(vforge.vsphere.linked_clone) with C(disk_mode=full). The role
     P(vforge.vsphere.vm_clone_backup#role) does both.
 options:
@@ -100,7 +102,7 @@ options:
     description:
       - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM
         folder of the datacenter (V(web)).
-      - That of the source by default.
+      - That of the source by default. A VM in a vApp has none, so that it has to be set for it.
     type: str
   datastore:
     description:
@@ -174,7 +176,8 @@ attributes:
   action_group:
     support: full
 notes:
-  - Needs the privileges VirtualMachine.Provisioning.Clone on the VM,
+  - Needs the privileges VirtualMachine.Provisioning.Clone on the VM (on a template
+    VirtualMachine.Provisioning.DeployTemplate),
     VirtualMachine.Inventory.CreateFromExisting on the folder, Datastore.AllocateSpace and
     Resource.AssignVMToPool; for VMs that run VirtualMachine.State.CreateSnapshot and
     VirtualMachine.State.RemoveSnapshot; to remove backups VirtualMachine.Inventory.Delete.

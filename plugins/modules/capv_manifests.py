@@ -197,7 +197,9 @@ options:
     default: []
     suboptions:
       name:
-        description: Name of the pool.
+        description:
+          - Name of the pool. With the name of the cluster it is the name of a MachineDeployment,
+            which no other cluster of the tree may have in this namespace.
         type: str
         required: true
       replicas:

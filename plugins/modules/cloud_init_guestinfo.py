@@ -96,6 +96,9 @@ options:
         mapping of cloud-config, or a mapping with C(content) and, if need be, C(type), C(filename)
         and C(merge). A text begins with a header of cloud-init, such as V(#cloud-config) or
         V(#!/bin/sh).
+      - On Windows cloudbase-init reads it. A script for that begins with V(#ps1), V(#ps1_sysnative),
+        V(#ps1_x86), V(rem cmd), V(<script>) or V(<powershell>); a warning says that cloud-init
+        passes over it.
       - Treated as a secret, not shown at any verbosity.
     type: raw
   vendordata: &vendordata

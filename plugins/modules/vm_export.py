@@ -95,6 +95,8 @@ options:
           - What the files of the package begin with, in letters,
             digits, dots, dashes and underscores.
           - By default the name of the VM, with an underscore for what else it has.
+          - A package of this VM that is there is replaced. What else is there is left alone, a
+            package of another VM too, and the export fails with V(exists).
         type: str
   snapshot: *snapshot
   package: *package

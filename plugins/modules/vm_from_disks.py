@@ -10,8 +10,9 @@ version_added: 0.2.0
 description:
   - Makes a VM with disks that lie on datastores already, such as M(vforge.vsphere.vmdk) has
     imported, with CPUs, memory, firmware, a controller and network cards.
-  - A VM of the name that is there is never changed. Where it has other disks or other hardware,
-    the task fails and says which.
+  - A VM of the name that is there is never changed. Where its disks, CPUs, memory, guest operating
+    system, firmware or secure boot are others, the task fails and says which. Its cards,
+    its controller and its notes are not compared.
 options:
   name:
     description:

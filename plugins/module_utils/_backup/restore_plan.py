@@ -172,8 +172,16 @@ def check_consolidated(target: Target) -> None:
 def check_power(target: Target, options: IntoOptions) -> None:
     """Refuse a VM that runs, where disks are to be replaced.
 
-    :raises NotRestored: and it is not to be powered off.
+    :raises NotRestored: and it is not to be powered off, or cannot be.
     """
+    if target.power_state == "suspended":
+        # PowerOffVM_Task is for VMs that are on (API reference), and what it has in memory belongs to the old disks.
+        raise NotRestored(
+            "not_powered_off",
+            f"{target.path} is suspended, and its disks are to be replaced.",
+            hint="Power it on and shut it down, then run again.",
+            power_state=target.power_state,
+        )
     if not target.powered_off and not options.power_off:
         raise NotRestored(
             "not_powered_off",

@@ -48,7 +48,7 @@ PATTERN = re.compile(r"[*?[\\]")
 _THUMBPRINT = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){19}")
 
 # A name or an address, with a port where that is not 443.
-_SERVER = re.compile(r"([^][:/@\s]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
+_SERVER = re.compile(r"(?P<host>[^][:/@\s]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
 HTTPS = 443
 
 # RFC 1123, each label of it.
@@ -246,9 +246,12 @@ class Cluster:
 
     @property
     def vcenter(self) -> tuple[str, int]:
-        """Host and port of the vCenter, which the cloud provider and CSI have apart."""
-        host, _colon, port = self.server.rpartition(":")
-        return (host, int(port)) if host and port.isdigit() else (self.server, HTTPS)
+        """Host and port of the vCenter, which the cloud provider and CSI have apart.
+
+        An IPv6 address is without its brackets: both put them around it (Go's net.JoinHostPort).
+        """
+        found = t.cast("re.Match[str]", _SERVER.fullmatch(self.server))
+        return found["host"].strip("[]"), int(found["port"] or HTTPS)
 
 
 def given(options: Params) -> dict[str, t.Any]:

@@ -27,6 +27,9 @@ PENDING, KEPT, WRITTEN, EXTERNAL = "pending", "kept", "written", "external"
 
 MANAGEMENT_APP = "management/management-app.yaml"
 
+# Has a folder for each cluster.
+CLUSTERS = "capi-cluster"
+
 # The app of apps of a cluster.
 _APPS_APP = "apps-app.yaml"
 
@@ -79,7 +82,12 @@ class Plan:
 
 def folders(name: str) -> tuple[str, str, str]:
     """The folders of a cluster in the tree: all that is written but one file is in them."""
-    return f"capi-cluster/{name}", f"management/{name}", f"app/{name}"
+    return f"{CLUSTERS}/{name}", f"management/{name}", f"app/{name}"
+
+
+def manifest_of(folder: str) -> str:
+    """The file with the objects of a cluster, in its first folder."""
+    return f"{folder}/cluster.yaml"
 
 
 def owner_of(namespace: str, name: str) -> str:
@@ -87,15 +95,18 @@ def owner_of(namespace: str, name: str) -> str:
     return f"{namespace}/{name}"
 
 
-def present(cluster: Cluster, files: t.Mapping[str, str], prefix: str, on_edited: str) -> Plan:
+def present(cluster: Cluster, files: t.Mapping[str, str], prefix: str, on_edited: str, others: t.Mapping[str, str]) -> Plan:
     """The changes that bring the tree to what the cluster is to be.
 
     :param files: by path in the tree: all of the cluster's folders, and ``MANAGEMENT_APP``.
     :param prefix: path of the tree in its repository, with a slash at its end, or empty.
     :param on_edited: ``FAIL`` or ``OVERWRITE``.
+    :param others: by path in the tree: the objects of all clusters, as ``manifest_of`` names their files.
+    :raises InvalidOption: another cluster has an object of the same name.
     :raises FilesEdited: a file that would be written is not as it was left.
     """
     owner = owner_of(cluster.namespace, cluster.name)
+    _check_names(cluster, owner, others)
     wanted = {path: with_head(owner, dump(documents)) for path, documents in _open_files(cluster, files, prefix).items()}
     sealed = _secret_files(cluster)
     registration = _registration(cluster, files)
@@ -172,6 +183,35 @@ def uncommitted(
     return sorted(found)
 
 
+def _check_names(cluster: Cluster, owner: str, others: t.Mapping[str, str]) -> None:
+    """Make sure that no object of the cluster is another one's: the pool ``eu-md-0`` of ``prod`` makes the same
+    MachineDeployment as the pool ``md-0`` of ``prod-eu``. Argo CD would change it to and fro, and remove it with either.
+
+    :raises InvalidOption: naming the object and the other cluster.
+    """
+    own = {_identity(document) for document in manifests.cluster_documents(cluster)}
+    for path, text in sorted(others.items()):
+        head = head_of(text)
+        if head is None or head.owner == owner or not any(name in text for _kind, _namespace, name in own):
+            continue
+        for document in objects(load(text, path)):
+            kind, _namespace, name = identity = _identity(document)
+            if identity in own:
+                raise InvalidOption(
+                    f"The {kind} {name} would be of two clusters: {path} has it for {head.owner}.",
+                    hint="Give the pool of workers another name, or the cluster.",
+                    option="workers",
+                    path=path,
+                )
+
+
+def _identity(document: Document) -> tuple[str, str, str]:
+    """Kind, namespace and name of an object."""
+    places = (("kind",), ("metadata", "namespace"), ("metadata", "name"))
+    kind, namespace, name = (str(at(document, *place) or "") for place in places)
+    return kind, namespace, name
+
+
 def _sorted(changes: t.Iterable[Change]) -> tuple[Change, ...]:
     return tuple(sorted(changes, key=lambda change: change.path))
 
@@ -184,7 +224,7 @@ def _open_files(cluster: Cluster, files: t.Mapping[str, str], prefix: str) -> di
     """
     capi, management, app = folders(cluster.name)
     found = {
-        f"{capi}/cluster.yaml": manifests.cluster_documents(cluster),
+        manifest_of(capi): manifests.cluster_documents(cluster),
         f"{management}/cluster-app.yaml": [applications.cluster_application(cluster, prefix)],
     }
     if cluster.addons or _of_others(app, owner_of(cluster.namespace, cluster.name), files):
@@ -203,7 +243,7 @@ def _of_others(folder: str, owner: str, files: t.Mapping[str, str]) -> list[str]
 def _secret_files(cluster: Cluster) -> dict[str, SecretFile]:
     if cluster.credentials.method != SEALED:
         return {}
-    found = {f"capi-cluster/{cluster.name}/credentials.yaml": secrets.vcenter_secrets(cluster)}
+    found = {f"{CLUSTERS}/{cluster.name}/credentials.yaml": secrets.vcenter_secrets(cluster)}
     if cluster.registration is not None:
         found[_registration_path(cluster.name)] = secrets.registration_secret(cluster, cluster.registration)
     return found
@@ -277,7 +317,7 @@ def _server(name: str, files: t.Mapping[str, str]) -> str:
     """The address of the workload cluster, as its own file has it; empty where
     that is gone or does not say.
     """
-    path = f"capi-cluster/{name}/cluster.yaml"
+    path = manifest_of(folders(name)[0])
     for document in load(files.get(path, ""), path):
         endpoint = at(document, "spec", "controlPlaneEndpoint")
         host, port = at(endpoint, "host"), at(endpoint, "port")

@@ -62,8 +62,7 @@ def _vcenter_documents(cluster: Cluster) -> list[Document]:
     login = {"username": user, "password": password}
     found = [_secret(credentials_name(cluster), cluster.namespace, login, {CLUSTER_NAME: cluster.name})]
     if "cloud_provider" in cluster.addons:
-        host, _port = cluster.vcenter
-        data = {f"{host}.username": user, f"{host}.password": password}
+        data = _cloud_provider_login(cluster.vcenter[0], user, password)
         namespace = cluster.addons["cloud_provider"].namespace
         found.append(_resource(cluster, "cloud_provider", [_secret("vsphere-cloud-secret", namespace, data)]))
     if "csi" in cluster.addons:
@@ -71,6 +70,15 @@ def _vcenter_documents(cluster: Cluster) -> list[Document]:
         inner = _secret("vsphere-config-secret", namespace, {"csi-vsphere.conf": _csi_config(cluster)})
         found.append(_resource(cluster, "csi", [_namespace(namespace), inner]))
     return found
+
+
+def _cloud_provider_login(host: str, user: str, password: str) -> Document:
+    """The login in the form that the cloud provider reads (pkg/common/credentialmanager). No key of a Secret has
+    a colon, so there is another form for IPv6 addresses.
+    """
+    if ":" in host:
+        return {"server_vcenter": host, "username_vcenter": user, "password_vcenter": password}
+    return {f"{host}.username": user, f"{host}.password": password}
 
 
 def registration_secret(cluster: Cluster, registration: Registration) -> SecretFile:

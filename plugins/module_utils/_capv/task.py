@@ -52,7 +52,8 @@ def _plan(tree: Tree, params: Params, cluster: Cluster | None) -> Plan:
     name, namespace = label(params["name"], "name"), label(params["namespace"], "namespace")
     files = tree.read(plan.folders(name), () if cluster is None else (plan.MANAGEMENT_APP,))
     if cluster is not None:
-        return plan.present(cluster, files, tree.prefix, params["on_edited"])
+        others = tree.read((), map(plan.manifest_of, tree.below(plan.CLUSTERS)))
+        return plan.present(cluster, files, tree.prefix, params["on_edited"], others)
     apps = tree.read([*tree.below("app"), *tree.below("management")])
     return plan.absent(namespace, name, files, apps, params["on_edited"])
 

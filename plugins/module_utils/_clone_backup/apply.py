@@ -38,7 +38,9 @@ def start_clone(
     """
     location = vim.vm.RelocateSpec(
         diskMoveType=_CHILD if mode == LINKED else _COPY,
-        pool=session.reference(vim.ResourcePool, vm.pool) if vm.pool else None,
+        # Without a pool that of the source; with one a cluster without DRS needs a host, too (API reference, RelocateSpec).
+        pool=None if vm.in_pool else session.reference(vim.ResourcePool, vm.root_pool),
+        host=None if vm.in_pool else session.reference(vim.HostSystem, vm.host),
         datastore=session.reference(vim.Datastore, datastore) if datastore else None,
     )
     spec = vim.vm.CloneSpec(

@@ -58,14 +58,19 @@ class Mark:
 class Vm(SourceVm):
     """A VM that is to be backed up.
 
-    :ivar folder: moid of the folder that it is in; ``pool`` that of its resource pool.
+    :ivar folder: moid of the folder that it is in; ``host`` that of its host.
+    :ivar in_pool: whether it is in a resource pool that its backup may be in, too. A template is in none, and in a vApp the
+        backup would be started with it.
+    :ivar root_pool: moid of the root pool where its host is; empty where this user may not see it.
     :ivar datacenter: moid.
     :ivar datastores: that its host sees, by name.
     :ivar independent: labels of the disks that no snapshot has.
     """
 
     folder: str = ""
-    pool: str = ""
+    host: str = ""
+    in_pool: bool = True
+    root_pool: str = ""
     datacenter: str = ""
     datastores: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     independent: tuple[str, ...] = ()

@@ -62,6 +62,11 @@ def decide(vm: Vm, known: t.Sequence[Backup], options: BackupOptions, now: datet
             f"({names.listing(vm.independent)}).",
             hint="Power the VM off and back it up then.",
         )
+    if fresh is None and not vm.in_pool and not vm.root_pool:
+        raise NotClonable(
+            f"{vm.path} is a template or in a vApp, and this user does not see the root resource pool of its host.",
+            hint="Give the user the privilege System.View on the cluster and the host that it is registered on.",
+        )
     return Plan(source, fresh, _datastore(vm, options.datastore))
 
 

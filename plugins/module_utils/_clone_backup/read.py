@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector.find import TO_ANCESTORS, TO_VMS, find_each, readable
-from .._connector.props import Row, collect
+from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
 from .._vsphere import compute
 from .._vsphere.disks import disks_in
@@ -45,9 +45,15 @@ _VM: dict[type, tuple[str, ...]] = {
         "guest.toolsRunningStatus",
     ),
     vim.HostSystem: (*compute.HOST, "datastore"),
+    vim.ComputeResource: ("resourcePool",),
     vim.Datastore: ("name", "summary.accessible"),
 }
-_AROUND = (*TO_ANCESTORS, compute.VM_TO_HOST, compute.HOST_TO_DATASTORES)
+_AROUND = (
+    *TO_ANCESTORS,
+    compute.VM_TO_HOST,
+    compute.HOST_TO_DATASTORES,
+    Route("host-compute", vim.HostSystem, "parent"),
+)
 
 # One pair of each VM's extraConfig, since all VMs of the inventory are read.
 _MARK = config_path(MARK_KEY)
@@ -69,6 +75,7 @@ def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | No
 
 def _vm(rows: t.Mapping[str, Row], row: Row) -> Vm:
     around = compute.surroundings_in(rows, row)
+    above = rows.get(around.host.compute) if around.host is not None else None
     home = datacenter_of(rows, row)
     disks = disks_in(row.get(DEVICES))
     return Vm(
@@ -78,7 +85,9 @@ def _vm(rows: t.Mapping[str, Row], row: Row) -> Vm:
         tools=row.get("guest.toolsRunningStatus") == "guestToolsRunning",
         clean=bool(row.get("runtime.cleanPowerOff")),
         folder=moid_of(row.get("parent")),
-        pool=moid_of(row.get("resourcePool")),
+        host=moid_of(row.get("runtime.host")),
+        in_pool=compute.is_plain_pool(row.get("resourcePool")),
+        root_pool=moid_of(above.get("resourcePool")) if above is not None else "",
         datacenter=home.moid if home is not None else "",
         datastores=around.datastores,
         independent=tuple(disk.label for disk in disks if disk.mode.startswith("independent")),

@@ -70,7 +70,17 @@ def looked_at(text: str, where: str, metadata: t.Mapping[str, t.Any] | None) -> 
     warnings: list[str] = []
     for number, part in enumerate(parts, 1):
         place = f"{where} (part {number})" if len(parts) > 1 else where
+        if multipart.is_for_windows(part.content):
+            warnings.append(
+                f"{place} is a script for cloudbase-init on Windows, which reports nothing. cloud-init passes over it."
+            )
+            continue
         _check_type(part, place)
+        if part.kind == CLOUD_CONFIG:
+            warnings += [
+                f"{place} has {key} more than once, and cloud-init takes the last one alone. Put them together."
+                for key in documents.repeated(part.content)
+            ]
         if part.kind == JINJA and metadata is not None:
             warnings += _unknown_names(part.content, metadata, place)
     return warnings + _merging(parts, where)

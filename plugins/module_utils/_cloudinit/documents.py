@@ -73,6 +73,39 @@ def load_of_guest(text: str, where: str) -> t.Any:
     return load(text, where)
 
 
+def repeated(text: str) -> list[str]:
+    """The keys that a mapping in a YAML document has more than once, of which readers take the last one alone, as paths.
+
+    None of what is no YAML, which ``check`` refuses.
+    """
+    yaml = _library("yaml", "PyYAML", "set validate to none")
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return []
+    found: list[str] = []
+    seen: set[int] = set()
+    due = [(root, "")]
+    while due:
+        node, path = due.pop()
+        if id(node) in seen:
+            continue  # an alias of what was looked at
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            due += [(each, f"{path}[]") for each in node.value]
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        keys = set()
+        for key, value in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) and _PLAIN.fullmatch(key.value) else "a key"
+            place = f"{path}.{name}".removeprefix(".")
+            if name != "a key" and name in keys:
+                found.append(place)
+            keys.add(name)
+            due.append((value, place))
+    return sorted(dict.fromkeys(found))
+
+
 def check(text: str, where: str, schemas: Schemas | None) -> None:
     """Look at every part of user data or vendor data that is cloud-config.
 

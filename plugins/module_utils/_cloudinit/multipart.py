@@ -11,6 +11,7 @@ import email.mime.multipart
 import email.mime.text
 import hashlib
 import json
+import re
 import typing as t
 
 from .._errors import InvalidOption
@@ -47,6 +48,9 @@ MIME_STARTS = ("Content-Type:", "MIME-Version:", "From ")
 
 _KEYS = {"content", "type", "filename", "merge"}
 
+# Scripts of cloudbase-init, which is what Windows has for cloud-init (its plugins/common/userdatautils.py).
+_OF_WINDOWS = re.compile(r"rem\s+cmd\s|#ps1(?:_sysnative|_x86)?\s|<(?:script|powershell)>")
+
 
 def type_of(text: str) -> str | None:
     """The content type that cloud-init gives a text by its header, or None for
@@ -55,6 +59,11 @@ def type_of(text: str) -> str | None:
     beginning = text.lstrip()[:40].lower()
     kind = next((kind for start, kind in _TYPES if beginning.startswith(start)), None)
     return kind if kind in _AFTER_BLANKS or not text[:1].isspace() else None
+
+
+def is_for_windows(text: str) -> bool:
+    """Whether a text is a script that cloudbase-init runs, and cloud-init passes over."""
+    return _OF_WINDOWS.match(text) is not None
 
 
 def message(parts: t.Sequence[t.Any]) -> str:
@@ -145,7 +154,13 @@ def _part(given: t.Any, number: int) -> email.mime.text.MIMEText:
     text = cloud_config(content) if isinstance(content, dict) else content
     if not isinstance(text, str) or not text.strip():
         raise InvalidOption(f"Part {number} has no content.", hint="It is a text, or a mapping for cloud-config.")
-    kind = item.get("type") or type_of(text)
+    of_windows = is_for_windows(text)
+    kind = item.get("type") or type_of(text) or (SHELLSCRIPT if of_windows else None)
+    if of_windows and not item.get("filename"):
+        raise InvalidOption(
+            f"Part {number} is for cloudbase-init, which loses a script among parts that has no filename.",
+            hint="Give it one, such as first.ps1.",
+        )
     if kind is None:
         raise InvalidOption(
             f"Part {number} does not say what it is.",

@@ -209,7 +209,7 @@ def user_text(value: t.Any, where: str, *, mend: bool = False) -> str | None:
 
 
 def _checked_header(text: str, where: str, *, mend: bool) -> str:
-    if multipart.type_of(text) or text.startswith(multipart.MIME_STARTS):
+    if multipart.type_of(text) or text.startswith(multipart.MIME_STARTS) or multipart.is_for_windows(text):
         return text
     # What stands before a header in real life: a mark of byte order, blank lines, the start of a
     # YAML document.

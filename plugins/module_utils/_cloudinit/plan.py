@@ -79,16 +79,17 @@ class Plan:
 def decide(machine: Machine, request: Request, options: CloudOptions) -> Plan:
     """The plan that brings a VM to what is asked."""
     if options.state == PRESENT:
-        if machine.template and options.power_on:
-            return Plan(machine, refusal=_template(machine))
         try:
             data = request.data.with_cards(machine.cards, f"VM {machine.name}")
         except InvalidOption as refusal:
             return Plan(machine, refusal=refusal)
         request = dataclasses.replace(request, data=data)
         give = _customized if options.transport == CUSTOMIZATION else _given
-        return give(machine, request, options)
-    return _taken(machine, options)
+        decided = give(machine, request, options)
+    else:
+        decided = _taken(machine, options)
+    # vSphere changes nothing of a template but its name and its notes.
+    return Plan(machine, refusal=_template(machine)) if machine.template and decided.steps else decided
 
 
 # What is given
@@ -300,7 +301,18 @@ def _customized(machine: Machine, request: Request, options: CloudOptions) -> Pl
         changes=changes,
         instance_id=instance_id,
     )
-    return _with_power(plan, options, list(request.data.warnings))
+    return _with_power(plan, options, [*request.data.warnings, *_in_guestinfo(machine)])
+
+
+def _in_guestinfo(machine: Machine) -> list[str]:
+    """cloud-init asks guestinfo first, and looks no further where that has something (DataSourceVMware, _get_data)."""
+    there = [kind for kind in KINDS if not encoding.is_absent(machine.config.get(keys.value(kind)))]
+    if not there:
+        return []
+    return [
+        f"{machine.name} has {' and '.join(there)} in guestinfo, which cloud-init reads first: it then looks at no "
+        "customization. Take them away with transport guestinfo and state absent."
+    ]
 
 
 # Power, and what can be waited for
@@ -473,7 +485,7 @@ def _cannot_reboot(machine: Machine) -> InvalidOption:
 
 def _template(machine: Machine) -> InvalidOption:
     return InvalidOption(
-        f"{machine.path} is a template, which cannot be powered on.",
-        hint="Clone it, or leave power_on off.",
-        option="power_on",
+        f"{machine.path} is a template, whose configuration cannot be changed and which cannot be powered on.",
+        hint="Name its clones, or make it a VM first.",
+        option="vms",
     )

@@ -11,6 +11,7 @@ it first, since an archive says the size of a file before the file.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import os
@@ -32,10 +33,19 @@ WHAT = "OVF package"
 
 _PART = 2**20
 
+# The size of what is no file, and of an archive that is about to be put into its place.
+_NO_FILE, _NOT_YET = -1, -2
+
 # A field of a tar header of the standard form has room for 8 GiB; larger ones have a form that GNU
 # tar, bsdtar, ovftool and vCenter read.
 _MOST_USTAR = 8 * 2**30 - 1
 _LONGEST_USTAR = 100
+
+
+class PlaceTaken(InvalidOption):
+    """Something else is in the place of a package."""
+
+    error_code = "exists"
 
 
 class FileSink:
@@ -97,15 +107,47 @@ class Packages:
 
         :raises InvalidOption: something else is in its place.
         """
+        found, sizes = self._look(name)
+        return found if found is not None and found.fits(sizes) else None
+
+    def check_free(self, name: str, vm: str) -> None:
+        """Make sure that a package may be made: what is in its place would be removed.
+
+        :param vm: instance UUID of the VM that it is to be of.
+        :raises PlaceTaken: there is something that is no package of this VM, nor a part of one.
+        """
+        found, there = self._look(name)
+        if found is not None and found.vm == vm:
+            return
+        path = self.path(name) if self.form == OVA else os.path.dirname(self.path(name))
+        if found is not None:
+            raise PlaceTaken(
+                f"{path} is the package of another VM, whose instance UUID is {found.vm}.",
+                hint="Set package to another name, or remove that one.",
+                path=path,
+            )
+        if os.path.basename(path) in there if self.form == OVA else there:
+            raise PlaceTaken(
+                f"{path} is there already, and vm_export has not made it.",
+                hint="Set package or dest to another one, or remove it.",
+                path=path,
+            )
+
+    def _look(self, name: str) -> tuple[Record | None, dict[str, int]]:
+        """What is noted of a package, and what is in its folder: for a file its size, for all else
+        a size that no file has.
+
+        :raises InvalidOption: something else is in its place.
+        """
         if self._folder is None:
-            return None
+            return None, {}
         try:
             with self._place(name) as folder:
-                found = record.parse(folder.read(_record_name(name, self.form), record.LONGEST))
-                sizes = {file: size for file in folder.names() if (size := _size(folder, file)) is not None}
+                sizes = {file: _size(folder, file) for file in folder.names()}
+                noted = _record_name(name, self.form)
+                return record.parse(folder.read(noted, record.LONGEST)) if noted in sizes else None, sizes
         except FileMissing:
-            return None
-        return found if found is not None and found.fits(sizes) else None
+            return None, {}
 
     def all_of(self, vm: str) -> list[tuple[str, Record]]:
         """The packages of a VM that are there whole, of this form, by their names.
@@ -199,12 +241,12 @@ def _record_name(name: str, form: str) -> str:
     return f"{name}.ova.vforge.json" if form == OVA else f"{name}.vforge.json"
 
 
-def _size(folder: Folder, name: str) -> int | None:
-    """Bytes of a regular file; None for what is none."""
+def _size(folder: Folder, name: str) -> int:
+    """Bytes of a regular file; less than none for what is no file."""
     with contextlib.suppress(OSError):
         status = os.stat(name, dir_fd=folder.handle, follow_symlinks=False)
-        return status.st_size if _files.is_regular(status) else None
-    return None
+        return status.st_size if _files.is_regular(status) else _NO_FILE
+    return _NO_FILE
 
 
 class Package:
@@ -263,22 +305,25 @@ class Package:
         make_record: t.Callable[[tuple[PackedFile, ...]], Record],
         deadline: float,
     ) -> Record:
-        # What says that the package is right goes first: a death between the two is a package that
-        # nobody knows.
-        self._folder.remove(_record_name(self.name, self._form))
         draft = Draft(self._folder, f"{self.name}.ova")
         try:
             target = _Hashed(draft)
             with tarfile.open(fileobj=target, mode="w|", format=_tar_format(files), bufsize=_PART) as tar:
                 for file in files:
                     tar.addfile(_member(file), _Source(self._handles[file.name], deadline))
+            archive = PackedFile(f"{self.name}.ova", target.size, target.digest(), "archive")
+            made = make_record((archive, *files))
+            # A death between the two leaves a part of a package of this VM, which the next run makes again.
+            self._note(make_record((dataclasses.replace(archive, size=_NOT_YET), *files)))
             draft.finish()
         finally:
             draft.abandon()
-        archive = PackedFile(f"{self.name}.ova", target.size, target.digest(), "archive")
-        made = make_record((archive, *files))
-        self._folder.replace(_record_name(self.name, self._form), made.as_bytes())
+        self._note(made)
         return made
+
+    def _note(self, made: Record) -> None:
+        """Write down beside an archive what it is."""
+        self._folder.replace(_record_name(self.name, self._form), made.as_bytes())
 
     def abandon(self) -> None:
         """Let it go: what was not finished is removed."""

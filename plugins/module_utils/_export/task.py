@@ -166,6 +166,8 @@ def _decide(job: ExportTask, item: ExportItem) -> None:
             item.last_start = starts.last_start(job.session, item.vm.moid)
         item.decided = plan.decide(item.vm, source, job.options, item.before, item.last_start)
         item.source, item.steps = source, item.decided.steps
+        if item.steps:
+            job.packages.check_free(item.package, item.vm.instance_uuid)
     except VforgeError as error:
         item.steps = ()
         item.fail(error)
@@ -351,4 +353,6 @@ def _packed(job: ExportTask, item: ExportItem, machine: Machine, made: Package, 
             files=whole,
         )
 
+    # Once more: it may have taken hours.
+    job.packages.check_free(item.package, item.vm.instance_uuid)
     return made.finish(files, make_record, job.task.deadline)

@@ -21,6 +21,7 @@ from .._vsphere.policies import Policy, find_policy
 from . import apply, plan, read
 from .model import (
     ABSENT,
+    REVERTED,
     AttachedTo,
     CloneOf,
     DiskOptions,
@@ -256,10 +257,25 @@ def _items(task: Task[t.Any], inventory: Inventory, options: DiskOptions) -> lis
             task.miss("disks", place, _missing(request, error))
             continue
         items.append(item)
+    _check_once(items)
     _complete(session, items)
     for item in items:
         _decide(item)
     return items
+
+
+def _check_once(items: t.Sequence[DiskItem]) -> None:
+    """Make sure that no two items are one disk: one may name it by its name and the other by its ID, or the datastore by its
+    name and by its path.
+
+    :raises InvalidOption: two are.
+    """
+    known: dict[str, DiskItem] = {}
+    for item in items:
+        which = item.disk.id if item.disk is not None else f"{item.store.moid} {item.name}"
+        other = known.setdefault(which, item)
+        if other is not item:
+            raise InvalidOption(f"disks has one disk twice: as {other.title}, and as {item.title}.", option="disks")
 
 
 def _missing(request: DiskRequest, error: VforgeError) -> Missing:
@@ -664,7 +680,23 @@ def _snapshot_items(task: Task[t.Any], inventory: Inventory, options: SnapshotOp
             item.steps = item.plan.steps
             item.id = item.plan.snapshot.id if item.plan.snapshot is not None else ""
         items.append(item)
+    _check_snapshots_once(items)
     return items
+
+
+def _check_snapshots_once(items: t.Sequence[SnapshotItem]) -> None:
+    """Make sure that no two items are one snapshot, or revert one disk, however each names them.
+
+    :raises InvalidOption: two are, or do.
+    """
+    known: dict[tuple[str, str], SnapshotItem] = {}
+    for item in items:
+        which = "its revert" if item.request.state == REVERTED else item.id or item.request.description or ""
+        other = known.setdefault((item.disk.id, which), item)
+        if other is not item:
+            raise InvalidOption(
+                f"snapshots has one twice, or reverts one disk twice: {other.title}, and {item.title}.", option="snapshots"
+            )
 
 
 def _disk_of(inventory: Inventory, request: SnapshotRequest, known: dict[tuple[str, str], FirstClassDisk]) -> FirstClassDisk:

@@ -95,6 +95,7 @@ _NICS_CHANGED = tuple(Need(name, _VM, "networks of existing clones") for name in
 MODULES: dict[str, tuple[Need, ...]] = {
     "backup_clone": (
         Need(_CLONE, _VM),
+        Need(_DEPLOY, _VM, "the source is a template"),
         *_PLACE,
         *_snapshots("VMs that run"),
         *_removal("backups are removed"),

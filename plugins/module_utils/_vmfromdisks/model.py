@@ -134,6 +134,7 @@ class MadeVm(vm.Vm):
     memory: int
     guest_id: str
     firmware: str
+    secure_boot: bool
     tools: bool
 
 

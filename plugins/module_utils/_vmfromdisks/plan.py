@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
 CREATE, POWER_ON, POWER_OFF, REMOVE = "created", "powered_on", "powered_off", "removed"
 
 
-class Exists(InvalidOption):
+class NameTaken(InvalidOption):
     """Another VM has the name."""
 
     error_code = "exists"
@@ -61,7 +61,7 @@ def check_unused(title: str, dependents: t.Sequence[str]) -> None:
 def present(options: VmOptions, now: MadeVm | None) -> tuple[str, ...]:
     """The steps to a VM that is there.
 
-    :raises Exists: a VM of this name has other disks, or other hardware:
+    :raises NameTaken: a VM of this name has other disks, or other hardware:
         what is there is never changed.
     """
     on = (POWER_ON,) if options.powered_on else ()
@@ -70,7 +70,7 @@ def present(options: VmOptions, now: MadeVm | None) -> tuple[str, ...]:
     found = differences(options, now)
     if found:
         listed = "; ".join(f"{each.what} is {each.actual}, not {each.wanted}" for each in found)
-        raise Exists(
+        raise NameTaken(
             f"{now.path} is there, and is not as asked: {listed}.",
             hint="Choose another name, or remove or change that VM by hand.",
             differences=[each.as_result() for each in found],
@@ -88,6 +88,7 @@ def differences(options: VmOptions, now: MadeVm) -> list[Difference]:
         ("memory", now.memory, wanted.memory),
         ("guest_id", now.guest_id, wanted.guest_id),
         ("firmware", now.firmware, wanted.firmware),
+        ("secure_boot", now.secure_boot, wanted.secure_boot),
     )
     return [
         Difference(what, _text(actual), _text(asked), "it is never changed") for what, actual, asked in pairs if actual != asked
@@ -105,18 +106,20 @@ def _as_made(now: MadeVm, asked: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _text(value: t.Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)
 
 
 def absent(options: VmOptions, now: MadeVm | None) -> tuple[str, ...]:
     """The steps to a VM that is gone.
 
-    :raises Exists: it is not the one that is meant, or it runs.
+    :raises NameTaken: it is not the one that is meant, or it runs.
     """
     if now is None:
         return ()
     if now.instance_uuid.lower() != options.instance_uuid:
-        raise Exists(f"{now.path} is another VM: its instance UUID is {now.instance_uuid}.", hint="It is left alone.")
+        raise NameTaken(f"{now.path} is another VM: its instance UUID is {now.instance_uuid}.", hint="It is left alone.")
     if not now.powered_off:
         raise InvalidOption(f"{now.path} is {now.power_state}.", hint="Only a VM that is powered off is removed.")
     return (REMOVE,)

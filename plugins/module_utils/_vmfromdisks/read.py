@@ -40,6 +40,7 @@ _TO_HOMES = (
     *TO_ANCESTORS,
 )
 
+_SECURE_BOOT = "config.bootOptions.efiSecureBootEnabled"
 _VM: dict[type, tuple[str, ...]] = {
     **ABOVE,
     vim.VirtualMachine: (
@@ -49,6 +50,7 @@ _VM: dict[type, tuple[str, ...]] = {
         "config.hardware.memoryMB",
         "config.guestId",
         "config.firmware",
+        _SECURE_BOOT,
         "snapshot",
         "guest.toolsRunningStatus",
     ),
@@ -208,5 +210,6 @@ def made(session: Session, ref: t.Any) -> MadeVm | None:
         memory=int(row.get("config.hardware.memoryMB") or 0),
         guest_id=str(row.get("config.guestId") or ""),
         firmware=str(row.get("config.firmware") or "bios"),
+        secure_boot=bool(row.get(_SECURE_BOOT)),
         tools=row.get("guest.toolsRunningStatus") == "guestToolsRunning",
     )

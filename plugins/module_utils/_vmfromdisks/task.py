@@ -12,7 +12,7 @@ import typing as t
 from .._connector.batch import vm_made
 from .._connector.pyvmomi import vim
 from .._engine import UNTOUCHED, Item, Task, diff
-from .._errors import TimedOut
+from .._errors import NotFound, TimedOut
 from .._vsphere import vm
 from .._vsphere.vm import reference
 from . import apply, plan, read
@@ -85,12 +85,21 @@ def _carry_out(task: Task[VmItem], item: VmItem, options: VmOptions, home: read.
     if spot is not None:
         made = functools.partial(_made, session)
         task.stage(CREATE, lambda _item: apply.start_create(home.folder, spot, options), "VMs made", then=made)
-    task.stage(POWER_ON, lambda item: vm.start_power_on(session, item.moid), "VMs powered on")
-    if item.error is None and options.state != ABSENT:
-        if options.wait_for_tools and options.powered_on and not (item.now is not None and item.now.tools):
-            _wait_for_tools(task, item, options)
-        if item.done:
+        if CREATE in item.done:
+            # Now, so that whatever ends the task later, its result says which VM it was.
             item.now = read.made(session, reference(session, item.moid))
+    task.stage(
+        POWER_ON,
+        lambda item: vm.start_power_on(session, item.moid),
+        "VMs powered on",
+        repeatable=True,
+        power_state="poweredOn",
+    )
+    waits = options.wait_for_tools and options.powered_on and not (item.now is not None and item.now.tools)
+    if waits and item.error is None:
+        _wait_for_tools(task, item, options)
+    if item.error is None and (waits or POWER_ON in item.done):
+        item.now = read.made(session, reference(session, item.moid))
 
 
 def _made(session: Session, item: VmItem, outcome: Outcome) -> None:
@@ -100,14 +109,21 @@ def _made(session: Session, item: VmItem, outcome: Outcome) -> None:
 
 
 def _wait_for_tools(task: Task[VmItem], item: VmItem, options: VmOptions) -> None:
+    gone: list[str] = []
+
     def runs(_item: VmItem, update: Update) -> bool:
-        return str(update.state.get(_TOOLS)) == "guestToolsRunning"
+        gone.extend([update.moid] if update.gone else [])
+        return update.gone or str(update.state.get(_TOOLS)) == "guestToolsRunning"
 
     late = task.wait_until(vim.VirtualMachine, (_TOOLS,), {item.moid: item}, runs, "guests answer")
-    if late:
-        raise TimedOut(
-            f"VMware Tools in {item.title} did not run after {options.timeout} s.",
-            hint="Look at its console: the guest may not find its disk by this controller or firmware.",
+    if gone:
+        item.fail(NotFound(f"{item.title} was removed while its guest was waited for.", hint="Run again to make it again."))
+    elif late:
+        item.fail(
+            TimedOut(
+                f"VMware Tools in {item.title} did not run after {options.timeout} s.",
+                hint="Look at its console: the guest may not find its disk by this controller or firmware.",
+            )
         )
 
 

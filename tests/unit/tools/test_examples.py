@@ -155,6 +155,7 @@ _RUN = {
     "guide_given_up": ([1], {}),
     "guide_fleets": ([2], _GOLDEN_WEB),
     "guide_linked_clones": ([2], {"golden": {"on": False}}),
+    "guide_cloud_init": ([2], {"win-1": {"on": False}}),
     "guide_moving": ([1], _ROCKY),
     "guide_ovf_templates": ([1, 6], {}),
     "guide_changed_areas": ([1, 3], _SERVERS),

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 
 import pytest
 import yaml
@@ -129,8 +130,8 @@ def test_a_cluster_without_ranges_of_its_own_has_those_of_kubeadm():
         ("vc.example.com", "vc.example.com", None),
         ("vc.example.com:443", "vc.example.com", None),
         ("vc.example.com:8443", "vc.example.com", "8443"),
-        ("[2001:db8::1]:8443", "[2001:db8::1]", "8443"),
-        ("[2001:db8::1]", "[2001:db8::1]", None),
+        ("[2001:db8::1]:8443", "2001:db8::1", "8443"),
+        ("[2001:db8::1]", "2001:db8::1", None),
     ],
 )
 def test_csi_and_the_cloud_provider_have_host_and_port_apart(server, host, port):
@@ -138,11 +139,31 @@ def test_csi_and_the_cloud_provider_have_host_and_port_apart(server, host, port)
     cluster = _cluster(vcenter={"server": server}, addons={"cloud_provider": provider})
     login, cloud, csi = secrets.vcenter_secrets(cluster).documents
     assert login["stringData"].keys() == {"username", "password"}
-    assert yaml.safe_load(cloud["stringData"]["data"])["stringData"].keys() == {f"{host}.username", f"{host}.password"}
+    logins = yaml.safe_load(cloud["stringData"]["data"])["stringData"]
+    assert all(re.fullmatch(r"[-._a-zA-Z0-9]+", key) for key in logins)  # Kubernetes: keys of a Secret
+    assert _server_in(logins) == host
     lines = list(yaml.safe_load_all(csi["stringData"]["data"]))[1]["stringData"]["csi-vsphere.conf"].splitlines()
     assert f'[VirtualCenter "{host}"]' in lines
     assert [line for line in lines if line.startswith("port")] == ([f'port = "{port}"'] if port else [])
     assert manifests.cluster_documents(cluster)[0]["spec"]["server"] == server
+
+
+def _server_in(logins):
+    """Whose login it is, as the cloud provider reads it (pkg/common/credentialmanager, parseConfig)."""
+    suffixes = {key.removeprefix("server_") for key in logins if key.startswith("server_")}
+    if suffixes:
+        (suffix,) = suffixes
+        assert logins.keys() == {f"server_{suffix}", f"username_{suffix}", f"password_{suffix}"}
+        return logins[f"server_{suffix}"]
+    (server,) = {key.rpartition(".")[0] for key in logins}
+    assert logins.keys() == {f"{server}.username", f"{server}.password"}
+    return server
+
+
+def test_the_chart_of_the_cloud_provider_names_the_server_as_its_secret_does():
+    cluster = _cluster(vcenter={"server": "[2001:db8::1]"}, addons={"cloud_provider": {"revision": "1"}})
+    document = applications.addon_application(cluster, "cloud_provider", cluster.addons["cloud_provider"])
+    assert document["spec"]["source"]["helm"]["valuesObject"]["global"]["config"]["vcenter"] == "2001:db8::1"
 
 
 def test_values_of_the_user_win_in_a_chart_and_the_others_stay():

@@ -86,6 +86,20 @@ def test_no_secret_is_in_the_tree_the_result_or_the_diff(tree):
     assert PASSWORD not in repr(task.Cluster.from_params(options()))
 
 
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_no_object_is_of_two_clusters(tree, check_mode):
+    _run(tree, name="prod", workers=[{"name": "eu-md-0"}])
+    before = _bytes(tree)
+    with pytest.raises(InvalidOption, match=r"The .* prod-eu-md-0.* would be of two clusters: capi-cluster/prod/cluster.yaml"):
+        _run(tree, name="prod-eu", workers=[{"name": "md-0"}], check_mode=check_mode)
+    assert _bytes(tree) == before
+    # In another namespace, or with another name, it is another object.
+    _run(tree, name="prod-eu", workers=[{"name": "md-0"}], namespace="other")
+    _run(tree, name="prod-eu", state="absent", namespace="other")
+    _run(tree, name="prod-eu", workers=[{"name": "md-1"}])
+    assert _run(tree, name="prod", workers=[{"name": "eu-md-0"}])["changed"] is False
+
+
 def test_what_is_sealed_is_in_the_wave_of_its_secret(tree):
     """kubeseal leaves no annotation at the SealedSecret, by which Argo CD would know it."""
     _run(tree, registration=_REGISTRATION)

@@ -16,14 +16,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup import task
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup.model import BackupOptions, Mark, backup_name
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup import plan, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup.model import BackupOptions, Mark, Vm, backup_name
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import read
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._retention import Retention
 from ansible_collections.vforge.vsphere.plugins.modules.backup_clone import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import make_vapp, session
 from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Runner
 
 NOW = datetime.datetime(2026, 5, 30, 2, tzinfo=datetime.UTC)
@@ -79,6 +82,43 @@ def test_a_backup_is_a_clone_that_is_off_with_its_mark_and_disks_of_its_own(back
     assert data[0].strip(b"\0")
 
 
+@pytest.mark.parametrize("drs", ["off", "manual", "fullyAutomated"])
+def test_a_backup_is_in_the_pool_of_its_source_whoever_chooses_hosts(make_sim, drs):
+    backups = Backups(make_sim("--vms", "0"))
+    name = backups.vm()
+    backups.sim.cluster_drs("DC0_C0", drs)
+    made = backups.sim.vm(backups.run(vm=name).vms[0]["backup"]["name"])
+    assert [made[place] for place in ("pool", "host")] == [backups.sim.vm(name)[place] for place in ("pool", "host")]
+
+
+@pytest.mark.parametrize("drs", ["off", "fullyAutomated"])
+def test_a_template_has_a_backup_in_the_root_pool_of_its_host(make_sim, drs):
+    backups = Backups(make_sim("--vms", "0"))
+    name = backups.vm()
+    backups.sim.govc("vm.markastemplate", name)
+    backups.sim.cluster_drs("DC0_C0", drs)
+    made = backups.sim.vm(backups.run(vm=name).vms[0]["backup"]["name"])
+    assert (made["pool"], made["power"]) == ("/DC0/host/DC0_C0/Resources", "poweredOff")
+
+
+def test_the_backup_of_a_vm_in_a_vapp_is_not_in_it(make_sim):
+    """Else it would be started with the vApp, beside its source."""
+    backups = Backups(make_sim("--vms", "0", "--parents", "0"))
+    with session(backups.sim) as known:
+        vapp = make_vapp(known, "shop", "till")
+        backups.run(vm="till", folder="/DC0/vm", check=True)
+        entry = backups.run(vm="till", folder="/DC0/vm").vms[0]
+        rows = read(known, [vapp], vim.VirtualApp, ("vm",))
+        inside = [vm._GetMoId() for vm in rows[vapp._GetMoId()].get("vm")]
+    assert (inside, backups.sim.vm(entry["backup"]["name"])["pool"]) == ([entry["moid"]], "/DC0/host/DC0_C0/Resources")
+
+
+def test_a_template_whose_root_pool_nobody_sees_is_refused():
+    unseen = Vm(moid="vm-1", name="a", path="/DC0/vm/a", power_state="poweredOff", in_pool=False)
+    with pytest.raises(plan.NotClonable, match="does not see the root resource pool"):
+        plan.decide(unseen, [], _options(), NOW)
+
+
 def test_a_backup_that_vcenter_does_not_return_fails_its_vm_and_counts_in_the_next_run(backups, monkeypatch):
     name = backups.vm()
     with monkeypatch.context() as patch:
@@ -87,6 +127,10 @@ def test_a_backup_that_vcenter_does_not_return_fails_its_vm_and_counts_in_the_ne
         ran = backups.attempt(vm=name)
     assert (ran.code, ran.vms[0]["backup"]) == ("task_gone", None)
     assert backups.run(vm=name, fresh_hours=1).vms[0]["actions"] == []
+
+
+def _options(**given):
+    return BackupOptions.from_params(accepted(argument_spec(), {"vm": {"name": "a"}, **given}))
 
 
 def _without_result(real):

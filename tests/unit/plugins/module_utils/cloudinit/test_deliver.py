@@ -346,6 +346,40 @@ def test_a_customization_carries_what_guestinfo_would(cloud, vm):
     assert refused.one["error"]["option"] == "transport"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        GIVEN,
+        {**GIVEN, "transport": "customization"},
+        {"state": "absent"},
+        {"state": "redacted"},
+        {"userdata": "#!/bin/sh\n", "power_on": True},
+    ],
+)
+def test_a_template_is_refused_in_check_mode_too_unless_nothing_is_to_be_done(cloud, vm, given):
+    name = vm()
+    cloud.run(vm={"name": name}, userdata="#!/bin/sh\n")
+    cloud.sim.govc("vm.markastemplate", name)
+    for check in (True, False):
+        refused = cloud.attempt(check=check, vm={"name": name}, **given)
+        assert "is a template" in refused.one["error"]["msg"]
+        assert refused.result["changed"] is False
+    assert cloud.run(vm={"name": name}, userdata="#!/bin/sh\n").result["changed"] is False
+
+
+def test_a_customization_beside_data_in_guestinfo_is_warned_of(cloud, vm):
+    """cloud-init asks guestinfo first (DataSourceVMware, possible_data_access_method_list)."""
+    name = vm()
+    given = {"vm": {"name": name}, "metadata": {"local_hostname": "web-1"}, "userdata": "#!/bin/sh\n"}
+    cloud.run(**given)
+    said = [f"{name} has metadata and userdata in guestinfo, which cloud-init reads first"]
+    for check in (True, False):
+        warnings = cloud.run(check=check, **given, transport="customization").one["warnings"]
+        assert [warning.partition(":")[0] for warning in warnings] == said
+    other = vm()
+    assert cloud.run(**{**given, "vm": {"name": other}}, transport="customization").one["warnings"] == []
+
+
 def test_a_customization_takes_what_vsphere_takes_and_no_byte_more(cloud, vm):
     script = "#!/bin/sh\n#"
     given = {"vm": {"name": vm()}, "transport": "customization", "metadata": {}}

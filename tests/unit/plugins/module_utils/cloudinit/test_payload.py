@@ -179,6 +179,53 @@ def test_each_header_is_known(text):
     assert data(userdata=text).userdata == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#ps1\nhostname",
+        "#ps1_sysnative\r\nhostname",
+        "#ps1_x86\nhostname",
+        "rem cmd\nhostname",
+        "<powershell>hostname</powershell>",
+        "<script>hostname</script>",
+    ],
+)
+def test_a_script_of_windows_is_delivered_as_it_is_with_a_warning(text):
+    made = data(userdata=text)
+    assert made.userdata == text.replace("\r\n", "\n")
+    assert [warning.partition(": ")[2] for warning in made.warnings] == [
+        "userdata is a script for cloudbase-init on Windows, which reports nothing. cloud-init passes over it."
+    ]
+
+
+@pytest.mark.parametrize("text", ["#ps1", "#ps1foo\n", "remcmd\n", "echo <powershell>", " #ps1\n"])
+def test_what_only_looks_like_a_script_of_windows_is_refused(text):
+    assert "no header of cloud-init" in refused(userdata=text).message
+
+
+def test_a_script_of_windows_among_parts_has_a_name():
+    assert "has no filename" in refused(userdata=[{"users": []}, "#ps1\nhostname"]).message
+    made = data(userdata=[{"users": []}, {"content": "#ps1\nhostname", "filename": "first.ps1"}])
+    parts = email.message_from_string(made.userdata).get_payload()
+    assert (parts[1].get_content_type(), parts[1].get_filename()) == ("text/x-shellscript", "first.ps1")
+    assert ["(part 2) is a script for cloudbase-init" in warning for warning in made.warnings] == [True]
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("packages: [a]\nruncmd: [b]\npackages: [c]\n", ["packages"]),
+        ("users:\n- {name: a, shell: x, shell: y}\n", ["users[].shell"]),
+        ("a: &a {b: 1}\nc: *a\nd: *a\n", []),
+        ("runcmd: [a]\nusers: [{name: a}, {name: b}]\n", []),
+        ("'hunter 2': 1\n'hunter 2': 2\n", []),
+    ],
+)
+def test_keys_of_which_cloud_init_takes_the_last_alone_are_warned_of(text, keys):
+    said = [f"userdata has {key} more than once, and cloud-init takes the last one alone. Put them together." for key in keys]
+    assert [warning.partition(": ")[2] for warning in data(userdata=f"#cloud-config\n{text}").warnings] == said
+
+
 @pytest.mark.parametrize("text", ["#cloud-config\na: [hunter2", "#cloud-config\n- hunter2"])
 def test_cloud_config_that_is_no_mapping_is_refused_without_quoting_it(text):
     error = refused(userdata=text)

@@ -12,16 +12,18 @@ import pathlib
 import socket
 import ssl
 import threading
+import time
 import typing as t
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector import soap
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import find, soap
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.tasks import wait_for_tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, VforgeError
 
 # A key and its certificate, made for these tests alone: for impostor.example, localhost and 127.0.0.1.
@@ -75,6 +77,20 @@ def nobody(port: int, **changes: t.Any) -> ConnectionOptions:
         "session_cache": False,
     }
     return ConnectionOptions.from_params({**known, "thumbprint": impostor_thumbprint(), **changes})
+
+
+def make_vapp(known: Session, name: str, vm: str) -> t.Any:
+    """A new vApp in the root pool of the first cluster, with a new VM in it."""
+    pool, folder = find.find_entity(known, "/DC0/host/DC0_C0/Resources"), find.find_folder(known, "/DC0/vm")
+    share = vim.ResourceAllocationInfo(
+        reservation=0, limit=-1, expandableReservation=True, shares=vim.SharesInfo(level="normal", shares=0)
+    )
+    spec = vim.ResourceConfigSpec(cpuAllocation=share, memoryAllocation=share)
+    vapp = pool.CreateVApp(name, spec, vim.vApp.VAppConfigSpec(), folder)
+    files = vim.vm.FileInfo(vmPathName="[LocalDS_0]")
+    making = vapp.CreateChildVM_Task(vim.vm.ConfigSpec(name=vm, files=files), None)
+    assert not wait_for_tasks(known, [making], time.monotonic() + 60, lambda _moid, _end: None)
+    return vapp
 
 
 def _no_warning(message: str) -> None:

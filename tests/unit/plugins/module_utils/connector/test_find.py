@@ -19,7 +19,6 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._connector import f
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm, find_vms
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row, read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.tasks import wait_for_tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Ambiguous,
     Interrupted,
@@ -28,7 +27,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     NotSupported,
     VforgeError,
 )
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import make_vapp, session
 
 
 @pytest.fixture
@@ -356,19 +355,11 @@ def test_a_vm_in_a_vapp_is_found_by_its_name(make_sim):
     """vCenter has it in no folder, and the vApp in one. The simulator has it the other way round, so the vApp is given here."""
     sim = make_sim("--vms", "4", "--parents", "0")
     with session(sim) as known:
-        pool, folder = find.find_entity(known, "/DC0/host/DC0_C0/Resources"), find.find_folder(known, "/DC0/vm")
-        share = vim.ResourceAllocationInfo(
-            reservation=0, limit=-1, expandableReservation=True, shares=vim.SharesInfo(level="normal", shares=0)
-        )
-        spec = vim.ResourceConfigSpec(cpuAllocation=share, memoryAllocation=share)
-        vapp = pool.CreateVApp("shop", spec, vim.vApp.VAppConfigSpec(), folder)
-        files = vim.vm.FileInfo(vmPathName="[LocalDS_0]")
-        making = vapp.CreateChildVM_Task(vim.vm.ConfigSpec(name="till", files=files), None)
-        ends = []
-        wait_for_tasks(known, [making], time.monotonic() + 60, lambda _moid, end: ends.append(end))
+        vapp = make_vapp(known, "shop", "till")
         places = find._Places(known, find._EVERYWHERE)
         places.__dict__["_read"] = ([], [vapp])
-        assert places.having(["till", "server-00001"]) == {"till": [ends[0].result], "server-00001": []}
+        (till,) = read(known, [vapp], vim.VirtualApp, ("vm",))[vapp._GetMoId()].get("vm")
+        assert places.having(["till", "server-00001"]) == {"till": [till], "server-00001": []}
 
 
 @pytest.mark.usefixtures("in_a_large_inventory")
@@ -466,11 +457,10 @@ def test_uuids_count_in_either_case_however_many_vms_are_named(known, monkeypatc
 
     def in_capitals(*args, **more):
         part = original(*args, **more)
-        shout = {path: str.upper for path in ("config.uuid", "config.instanceUuid")}
-        rows = [
-            dataclasses.replace(row, values={path: shout.get(path, lambda same: same)(each) for path, each in row.values.items()})
-            for row in part.rows
-        ]
+        rows = []
+        for row in part.rows:
+            identity = {path: row.values[path].upper() for path in ("config.uuid", "config.instanceUuid") if path in row.values}
+            rows.append(dataclasses.replace(row, values={**row.values, **identity}))
         return dataclasses.replace(part, rows=rows)
 
     monkeypatch.setattr(find, "collect_until", in_capitals)

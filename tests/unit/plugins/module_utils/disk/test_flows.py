@@ -29,12 +29,14 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     TimedOut,
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
+from ansible_collections.vforge.vsphere.plugins.module_utils._vmfromdisks import task as vm_task
 from ansible_collections.vforge.vsphere.plugins.module_utils._vmfromdisks.model import VmOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat import Flat
 from ansible_collections.vforge.vsphere.plugins.modules import vm_from_disks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
+from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Disks, Vms, one, sha256
 from vforge_control import SimulatorError
@@ -319,6 +321,56 @@ def test_a_vm_that_vcenter_does_not_return_is_found_by_the_next_run(disks, tmp_p
         ran = vms.attempt(**asked, powered_on=True)
     assert (ran.error.error_code, ran.called("PowerOnVM_Task")) == ("task_gone", 0)
     assert vms.run(**asked, powered_on=True).result["vms"][0]["actions"] == ["powered_on"]
+
+
+def test_a_vm_that_does_not_come_up_is_named_so_that_it_can_be_removed(disks, tmp_path):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, asked = Vms(disks.sim), {"name": "deaf", "disks": [path], "powered_on": True, "wait_for_tools": True}
+    with time_over("PowerOnVM_Task"):
+        late = vms.attempt(**asked)
+    entry = late.result["vms"][0]
+    assert late.error is not None
+    assert entry["instance_uuid"] == disks.sim.vm("deaf")["instance_uuid"]
+    assert entry["path"] == "/DC0/vm/deaf"
+
+
+def test_somebody_else_may_power_a_new_vm_on(disks, tmp_path, monkeypatch):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    real = vm_task.vm.start_power_on
+
+    def late(*given):
+        disks.sim.govc("vm.power", "-on", "quick")
+        return real(*given)
+
+    monkeypatch.setattr(vm_task.vm, "start_power_on", late)
+    ran = Vms(disks.sim).run(name="quick", disks=[path], powered_on=True)
+    assert ran.result["vms"][0]["actions"] == ["created", "powered_on"]
+    assert ran.result["vms"][0]["power_state"] == "poweredOn"
+
+
+def test_a_vm_that_is_removed_while_its_guest_is_waited_for_is_not_called_late(disks, tmp_path, monkeypatch):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, real = Vms(disks.sim), vm_task._wait_for_tools
+
+    def removed(*given):
+        disks.sim.govc("vm.destroy", "brief")
+        real(*given)
+
+    monkeypatch.setattr(vm_task, "_wait_for_tools", removed)
+    ran = vms.attempt(name="brief", disks=[path], powered_on=True, wait_for_tools=True)
+    assert (ran.error.error_code, "was removed" in str(ran.error)) == ("not_found", True)
+
+
+def test_a_vm_with_another_secure_boot_is_not_as_asked(disks, tmp_path):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, asked = Vms(disks.sim), {"name": "safe", "disks": [path], "firmware": "efi"}
+    vms.run(**asked, secure_boot=True)
+    assert not vms.run(**asked, secure_boot=True).result["changed"]
+    assert "secure_boot is true, not false" in str(vms.attempt(**asked).error)
 
 
 def test_a_linked_clone_of_a_disk_is_not_the_vm_around_it(disks, tmp_path):

@@ -12,7 +12,10 @@ import tarfile
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _descriptor as descriptor
+from ansible_collections.vforge.vsphere.plugins.module_utils._export import package
 from ansible_collections.vforge.vsphere.plugins.module_utils._export.task import KIND
+from ansible_collections.vforge.vsphere.plugins.module_utils._files import FileUnwritable
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.export.running import MIB, one, sums
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Forked
@@ -258,10 +261,83 @@ def test_a_package_that_was_away_when_a_run_was_killed_is_back(exports):
     assert one(again)["reason"] == "unchanged"
 
 
-def test_another_vms_package_is_not_taken_for_this_one(exports):
+def test_a_package_that_was_away_is_not_taken_for_one_whose_name_is_the_beginning_of_its(exports):
+    name, other = exports.vm(), exports.vm()
+    exports.run(vm=name, package="web.example.com")
+    (exports.dest / "web.example.com").rename(exports.dest / ".web.example.com.0123456789abcdef.vforge-old")
+    assert one(exports.run(vm=other, package="web"))["actions"] == ["exported"]
+    assert one(exports.run(vm=name, package="web.example.com"))["reason"] == "unchanged"
+
+
+@pytest.mark.parametrize("form", ["ovf", "ova"])
+@pytest.mark.parametrize("check", [True, False])
+def test_another_vms_package_is_neither_taken_for_this_one_nor_replaced(exports, form, check):
     first, second = exports.vm(), exports.vm()
-    exports.run(vm=first, package="web")
-    assert one(exports.run(vm=second, package="web"))["reason"] == "missing"
+    exports.run(vm=first, package="web", format=form)
+    refused = exports.attempt(vm=second, package="web", format=form, check=check)
+    assert (refused.code, refused.result["changed"]) == ("exists", False)
+    assert "is the package of another VM" in str(refused.error)
+    assert one(exports.run(vm=first, package="web", format=form))["reason"] == "unchanged"
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_no_export_has_made_is_not_replaced(exports, check):
+    name = exports.vm()
+    mine = exports.dest / name / "letters"
+    mine.parent.mkdir(parents=True, mode=0o700)
+    mine.write_text("mine", encoding="utf-8")
+    archive = exports.dest / f"{name}.ova"
+    archive.write_text("of another tool", encoding="utf-8")
+    for form in ("ovf", "ova"):
+        refused = exports.attempt(vm=name, format=form, check=check)
+        assert refused.code == "exists"
+        assert "vm_export has not made it" in str(refused.error)
+    assert (mine.read_text(encoding="utf-8"), archive.read_text(encoding="utf-8")) == ("mine", "of another tool")
+    assert sorted(file.name for file in exports.dest.iterdir()) == [name, archive.name]
+
+
+def test_what_somebody_puts_there_meanwhile_is_not_replaced(exports, monkeypatch):
+    name, mine = exports.vm(), exports.dest / "web" / "letters"
+    pack = descriptor.manifest
+
+    def meanwhile(files):
+        mine.parent.mkdir()
+        mine.write_text("mine", encoding="utf-8")
+        return pack(files)
+
+    monkeypatch.setattr(descriptor, "manifest", meanwhile)
+    assert exports.attempt(vm=name, package="web").code == "exists"
+    assert [str(file.relative_to(exports.dest)) for file in exports.dest.rglob("*")] == ["web", "web/letters"]
+
+
+def test_an_empty_folder_is_a_place_for_a_package(exports):
+    name = exports.vm()
+    (exports.dest / name).mkdir(parents=True, mode=0o700)
+    assert one(exports.run(vm=name))["actions"] == ["exported"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_archive_whose_run_was_killed_before_its_note_is_made_again(exports, monkeypatch, there):
+    name = exports.vm()
+    if there:
+        exports.run(vm=name, format="ova")
+        exports.sim.govc("vm.change", "-vm", name, "-m", "512")
+    with monkeypatch.context() as patch:
+        patch.setattr(package.Draft, "finish", _killed_after(package.Draft.finish, f"{name}.ova"))
+        assert exports.attempt(vm=name, format="ova").error is not None
+    assert (exports.dest / f"{name}.ova").exists()
+    again = one(exports.run(vm=name, format="ova"))
+    assert (again["actions"], again["reason"]) == (["exported"], "missing")
+    assert one(exports.run(vm=name, format="ova"))["reason"] == "unchanged"
+
+
+def _killed_after(finish, name):
+    def killed(draft):
+        finish(draft)
+        if draft._name == name:
+            raise FileUnwritable("The run ends here.", hint="It is a test.")
+
+    return killed
 
 
 def test_two_vms_of_one_package_are_refused_before_anything(exports):

@@ -40,6 +40,16 @@ def test_a_disk_is_made_once(disks):
     assert disks.sim.govc("disk.ls", "-ds", "LocalDS_0", entry(made)["id"])
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_a_disk_that_two_items_name_in_two_ways_is_refused(disks, check):
+    new = [{"name": "d", "size": "8 MiB"}, {"name": "d", "size": "8 MiB", "datastore": "/DC0/datastore/LocalDS_0"}]
+    there = entry(disks.one(name="there", size="8 MiB"))["id"]
+    for twice in (new, [{"name": "there"}, {"id": there, "state": "absent"}]):
+        refused = disks.attempt(disks=twice, check=check)
+        assert "disks has one disk twice" in str(refused.error)
+    assert [disk["name"] for disk in disks.info().result["disks"]] == ["there"]
+
+
 def test_what_is_not_named_is_left_alone(disks):
     disks.one(
         name="d",

@@ -61,6 +61,7 @@ def test_disks_are_chosen_by_id_and_by_name(disks):
     ids = disks.many(3)
     assert [disk["id"] for disk in disks.info(ids=[ids[1]]).result["disks"]] == [ids[1]]
     assert [disk["name"] for disk in disks.info(names=["disk-3"]).result["disks"]] == ["disk-3"]
+    assert disks.info(ids=[ids[1]], names=["disk-3", "none"]).result["disks"] == []
     refused = disks.attempt_info(ids=["00000000-0000-0000-0000-000000000000"])
     assert refused.code == "not_found"
 

@@ -15,10 +15,11 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     InvalidOption,
     NotFound,
 )
-from ansible_collections.vforge.vsphere.plugins.module_utils._fcd import plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._fcd import apply, plan
 from ansible_collections.vforge.vsphere.plugins.module_utils._fcd.model import (
     DiskOptions,
     DiskRequest,
+    Existing,
     SnapshotOptions,
     size_mb,
 )
@@ -261,3 +262,18 @@ def test_why_a_disk_may_be_one_that_nobody_uses():
     assert plan.dangling(held(path="[ds] a.vmdk"), set()) == ("vmdk_gone",)
     assert plan.dangling(disk(path="[ds] a.vmdk"), None) == ("not_attached",)
     assert plan.cns_of({"cns.k8s.pvc.name": "x", "owner": "y"}) == {"cns.k8s.pvc.name": "x"}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "server"),
+    [
+        ("vc.example.com:443", "vc.example.com"),
+        ("vc.example.com:8443", "vc.example.com:8443"),
+        ("[2001:db8::1]:443", "[2001:db8::1]"),
+        ("[2001:db8::1]:4443", "[2001:db8::1]:4443"),
+    ],
+)
+def test_a_file_to_register_is_named_by_the_url_of_its_server(endpoint, server):
+    store = Store("datastore-1", "ds 1", datacenter="/Europe/DC0")
+    address = apply.address_of(endpoint, store, Existing("ds 1", "web/a b.vmdk"))
+    assert address == f"https://{server}/folder/web/a%20b.vmdk?dcPath=Europe%2FDC0&dsName=ds%201"

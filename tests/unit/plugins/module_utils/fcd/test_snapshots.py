@@ -42,6 +42,18 @@ def test_a_snapshot_is_made_and_removed_once(disks, disk):
     assert disks.seen(disk)["snapshots"] == 0
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_a_snapshot_or_a_revert_that_two_items_name_in_two_ways_is_refused(disks, disk, check):
+    first = {"disk": DISK, "id": entry(disks.snapshots({"disk": DISK, "description": "first"}))["id"]}
+    second = {"disk": {"id": disk}, "description": "second"}
+    disks.snapshots(second)
+    reverted = [{**each, "state": "reverted"} for each in (first, second)]
+    for twice in (reverted, [first, {"disk": {"id": disk}, "description": "first", "state": "absent"}]):
+        refused = disks.attempt_snapshots(*twice, check=check)
+        assert "snapshots has one twice" in str(refused.error)
+    assert disks.seen(disk)["snapshots"] == 2
+
+
 def test_a_disk_is_reverted_and_later_snapshots_go(disks, disk):
     disks.write(disk, 0)
     first = disks.snapshots({"disk": DISK, "description": "first"})
