@@ -208,3 +208,15 @@ def test_no_clone_gets_the_address_of_one_that_was_renamed(start):
     again = fleet.run(count=2, **given)
     assert again.code == 0, again.output
     assert again.counts == {"created": 1, "unchanged": 1}
+
+
+def test_check_mode_says_what_would_become_of_parents_and_clones_that_are_not_there_yet(start):
+    fleet = start("--vms", "0")
+    would = fleet.run("--check", count=3)
+    assert would.code == 0, would.output
+    assert "web-001, web-002, web-003 would be made when their parents are there." in would.output
+    assert "would be frozen." in would.output
+    assert "no clones" not in would.output
+    made = fleet.run(count=3)
+    # Parents are made and frozen, clones are made, and the test keeps what there is.
+    assert ("changed=4 " in would.output, "changed=4 " in made.output) == (True, True)
