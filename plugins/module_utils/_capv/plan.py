@@ -95,9 +95,7 @@ def owner_of(namespace: str, name: str) -> str:
     return f"{namespace}/{name}"
 
 
-def present(
-    cluster: Cluster, files: t.Mapping[str, str], prefix: str, on_edited: str, others: t.Mapping[str, str]
-) -> Plan:
+def present(cluster: Cluster, files: t.Mapping[str, str], prefix: str, on_edited: str, others: t.Mapping[str, str]) -> Plan:
     """The changes that bring the tree to what the cluster is to be.
 
     :param files: by path in the tree: all of the cluster's folders, and ``MANAGEMENT_APP``.

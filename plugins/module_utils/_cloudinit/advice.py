@@ -71,7 +71,9 @@ def looked_at(text: str, where: str, metadata: t.Mapping[str, t.Any] | None) -> 
     for number, part in enumerate(parts, 1):
         place = f"{where} (part {number})" if len(parts) > 1 else where
         if multipart.is_for_windows(part.content):
-            warnings.append(f"{place} is a script for cloudbase-init on Windows, which reports nothing. cloud-init passes over it.")
+            warnings.append(
+                f"{place} is a script for cloudbase-init on Windows, which reports nothing. cloud-init passes over it."
+            )
             continue
         _check_type(part, place)
         if part.kind == CLOUD_CONFIG:

@@ -136,7 +136,7 @@ def _read(session: Session, looked: Looked, options: InfoOptions, store: Store, 
 
 def _check_asked(options: InfoOptions, looked: Looked) -> None:
     # One of the others is there, and has none of the names that are asked for.
-    found = {item.disk.id for item in looked.items} | {each.id for each in (*looked.lost, *looked.others)}
+    found = {item.disk.id for item in looked.items} | {each.id for each in looked.lost} | {each.id for each in looked.others}
     missing = [text for text in options.ids if text not in found]
     if missing:
         raise NotFound(
