@@ -30,7 +30,7 @@ author:
 
 EXAMPLES = r"""
 - name: Refuse misspelt variables
-  vforge.vsphere.role_variables:
+  vforge.vsphere.role_variables: {}
 """
 
 RETURN = r"""

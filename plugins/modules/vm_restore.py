@@ -97,7 +97,7 @@ options:
   power_off:
     description:
       - Whether a VM that is not powered off is powered off (not shut down) when the disks have
-        come. Without it such a VM is refused.
+        come. Without it such a VM is refused; one that is suspended is refused in any case.
       - Where the disks are then not replaced, a VM that ran is powered on again with those that it
         had, whatever O(powered_on) says.
     type: bool
@@ -264,9 +264,10 @@ notes:
     a restored disk has the default policy of its datastore. It is made with its policy, not changed
     to it later.
   - With O(into) it needs the privileges VApp.Import (on the resource pool and on the folder),
-    Resource.AssignVMToPool, Datastore.AllocateSpace, Datastore.FileManagement, VirtualMachine.Inventory.Create and
-    VirtualMachine.Inventory.Delete for the import, and VirtualMachine.Config.AddExistingDisk and
-    VirtualMachine.Config.RemoveDisk on the VM. O(snapshots=remove) needs
+    Resource.AssignVMToPool, Datastore.AllocateSpace, Datastore.FileManagement,
+    VirtualMachine.Inventory.Create and VirtualMachine.Inventory.Delete for the import, and
+    VirtualMachine.Config.AddExistingDisk and VirtualMachine.Config.RemoveDisk on the VM.
+    O(snapshots=remove) needs
     VirtualMachine.State.RemoveSnapshot, O(power_off) VirtualMachine.Interact.PowerOff and
     VirtualMachine.Interact.PowerOn, O(powered_on) VirtualMachine.Interact.PowerOn.
   - With O(transport=hotadd) it needs, in place of those for the import,

@@ -101,6 +101,8 @@ class Simulator(Control):
         environment = dict(os.environ)
         environment.pop("VFORGE_SIM_PASSWORD", None)
         environment.pop("VFORGE_SIM_GUEST_PASSWORD", None)
+        # Memory for processor time: most simulators of tests are small, and live for a second.
+        environment.setdefault("GOGC", "400")
         if self._given_password is not None:
             environment["VFORGE_SIM_PASSWORD"] = self._given_password
         self._process = subprocess.Popen(

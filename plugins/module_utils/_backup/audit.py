@@ -66,20 +66,19 @@ class Missed:
     def add(self, start: int, length: int) -> None:
         """One more area."""
         self.bytes += length
-        if self.areas and sum(self.areas[-1]) == start:
-            self.areas[-1] = (self.areas[-1][0], self.areas[-1][1] + length)
-        elif len(self.areas) < MOST_NAMED:
-            self.areas.append((start, length))
+        self.areas.append((start, length))
+        if len(self.areas) > 2 * MOST_NAMED:
+            self.in_order()
 
     def in_order(self) -> None:
-        """Sort them, and join those that touch: readers find them in any order."""
+        """Sort them, join those that touch, and keep the first: readers find them in any order."""
         joined: list[tuple[int, int]] = []
         for start, length in sorted(self.areas):
             if joined and sum(joined[-1]) == start:
                 joined[-1] = (joined[-1][0], joined[-1][1] + length)
             else:
                 joined.append((start, length))
-        self.areas = joined
+        self.areas = joined[:MOST_NAMED]
 
 
 def differing(data: bytes | bytearray, earlier: bytes | bytearray, size: int) -> t.Iterator[tuple[int, int]]:

@@ -53,7 +53,8 @@ def chosen(repository: Repository, wanted: str | None) -> list[str]:
     known = repository.vms
     if wanted is None or wanted in known:
         return [wanted] if wanted else known
-    named = [uuid for uuid in known if repository.read(uuid).newest_name() == wanted]
+    names = {uuid: repository.read(uuid).newest_name() for uuid in known}
+    named = [uuid for uuid, name in names.items() if name == wanted]
     if len(named) > 1:
         raise Ambiguous(
             f"{len(named)} VMs of {repository.path} had the name {wanted}.",
@@ -61,8 +62,10 @@ def chosen(repository: Repository, wanted: str | None) -> list[str]:
             matches=named,
         )
     if not named:
+        nameless = [uuid for uuid, name in names.items() if not name]
         raise NotFound(
-            f"There are no backups of {wanted} in {repository.path}.",
+            f"There are no backups of {wanted} in {repository.path}"
+            + (f", or those of {', '.join(nameless)} are its, which do not say their name any more." if nameless else "."),
             hint="Name the VM by its instance UUID, or by the name that it had at its newest backup. backup_info lists all.",
         )
     return named

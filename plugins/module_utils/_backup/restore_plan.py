@@ -146,12 +146,7 @@ def check(target: Target, options: IntoOptions) -> None:
             f"{target.path} is encrypted, and a restored disk would not be.",
             hint="Restore to files (dest), or to a new VM.",
         )
-    if target.consolidate:
-        raise NotRestored(
-            "consolidation_needed",
-            f"The disks of {target.path} need consolidation.",
-            hint="Consolidate its disks (Snapshots > Consolidate), then run again.",
-        )
+    check_consolidated(target)
     if target.snapshots and options.snapshots == REFUSE:
         raise NotRestored(
             "snapshots",
@@ -161,11 +156,32 @@ def check(target: Target, options: IntoOptions) -> None:
         )
 
 
+def check_consolidated(target: Target) -> None:
+    """Refuse a VM whose disks have to be consolidated first.
+
+    :raises NotRestored: they have to.
+    """
+    if target.consolidate:
+        raise NotRestored(
+            "consolidation_needed",
+            f"The disks of {target.path} need consolidation.",
+            hint="Consolidate its disks (Snapshots > Consolidate), then run again.",
+        )
+
+
 def check_power(target: Target, options: IntoOptions) -> None:
     """Refuse a VM that runs, where disks are to be replaced.
 
-    :raises NotRestored: and it is not to be powered off.
+    :raises NotRestored: and it is not to be powered off, or cannot be.
     """
+    if target.power_state == "suspended":
+        # PowerOffVM_Task is for VMs that are on (API reference), and what it has in memory belongs to the old disks.
+        raise NotRestored(
+            "not_powered_off",
+            f"{target.path} is suspended, and its disks are to be replaced.",
+            hint="Power it on and shut it down, then run again.",
+            power_state=target.power_state,
+        )
     if not target.powered_off and not options.power_off:
         raise NotRestored(
             "not_powered_off",

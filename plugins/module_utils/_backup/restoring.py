@@ -703,7 +703,8 @@ def _look_again(job: RestoreTask, before: Target) -> None:
     :raises NotRestored: it is not.
     """
     now = job.target
-    if not now.powered_off or now.snapshots or now.consolidate or not restore_plan.same_disks(before, now):
+    restore_plan.check_consolidated(now)  # the removal of its snapshots may have ended so
+    if not now.powered_off or now.snapshots or not restore_plan.same_disks(before, now):
         raise NotRestored(
             "changed_meanwhile",
             f"{now.path} was changed while its disks were brought in: it is {now.power_state}, "

@@ -170,13 +170,12 @@ class Way(abc.ABC, t.Generic[O]):
         """What removes a clone."""
 
     def look_for_users(self, wanted: t.Sequence[Wanted]) -> None:
-        """Which VMs use the disks of those that are to go.
-
-        Most have no disks below the topmost ones, which others hardly ever have.
+        """Which VMs use the disks of those that are to go; of most clones others hardly ever have
+        one.
         """
         there = [each.existing for each in wanted if each.existing is not None]
         doomed = [each.moid for each in there if each.kind == "VirtualMachine"]
-        self._used = disks.users(self.session, doomed, below_tops=True) if doomed else {}
+        self._used = disks.users(self.session, doomed, likely=True) if doomed else {}
         self._users = {moid: frozenset(using) for moid, using in self._used.items()}
         for using in self._used.values():
             for moid in doomed:

@@ -70,12 +70,14 @@ class RestSession:
 
     def _login(self, headers: dict[str, str]) -> str:
         try:
-            return str(self._send("POST", _SESSION, None, headers))
+            token = self._send("POST", _SESSION, None, headers)
         except Fault as fault:
             if fault.error_code != "not_found":
                 raise
             self._newer = True
-        return str(self._send("POST", _SESSION, None, headers))
+            token = self._send("POST", _SESSION, None, headers)
+        with self.understood("its session"):
+            return t.cast("str", token.strip())
 
     def __exit__(
         self,
@@ -103,6 +105,21 @@ class RestSession:
             self.call("DELETE", _SESSION)
         finally:
             farewell.cancel()
+
+    @contextlib.contextmanager
+    def understood(self, what: str) -> t.Iterator[None]:
+        """For who takes an answer apart.
+
+        :param what: it is about, for the message.
+        :raises StrangeAnswer: it has another form.
+        """
+        try:
+            yield
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise StrangeAnswer(
+                f"What the REST API of {self._options.endpoint} answers of {what} has another form than it should.",
+                hint="Is there a gateway in between that answers for it?",
+            ) from error
 
     @contextlib.contextmanager
     def broken_off(self) -> t.Iterator[None]:

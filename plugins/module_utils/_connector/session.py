@@ -290,6 +290,9 @@ def _verifier(password: str, salt: str) -> str:
 
 T = t.TypeVar("T")
 
+# What every vCenter has.
+_NEEDED = ("about", "rootFolder", "propertyCollector", "sessionManager")
+
 _ABOUT = ("apiVersion", "apiType", "fullName", "instanceUuid")
 
 
@@ -558,11 +561,10 @@ class Session:
             if not doubt:
                 raise
             raise not_a_vcenter(self.options, doubt) from error
-        about = content.about if isinstance(content, vim.ServiceInstanceContent) else None
-        if about is None or content.sessionManager is None:
+        if not isinstance(content, vim.ServiceInstanceContent) or any(getattr(content, name) is None for name in _NEEDED):
             raise not_a_vcenter(self.options, doubt or "answers, but not as vSphere does")
-        if about.apiType != "VirtualCenter":
-            raise not_a_vcenter(self.options, f"is {about.fullName}")
+        if content.about.apiType != "VirtualCenter":
+            raise not_a_vcenter(self.options, f"is {content.about.fullName}")
         return content
 
     def _login(self, login: Stub, content: t.Any) -> None:

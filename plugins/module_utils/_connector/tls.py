@@ -404,12 +404,10 @@ def _network_failure(error: OSError, options: ConnectionOptions, seconds: int) -
             hint="Check the spelling of hostname and proxy_host, and the DNS of this machine.",
         )
     if isinstance(error, TimeoutError):
-        # No more than what was left of the task's time.
-        option = "timeout" if seconds < options.connection_timeout else "connection_timeout"
         return ConnectionFailed(
             "connection_timeout",
             f"{where} did not answer within {seconds} s.",
-            hint=f"Check firewall and address, or raise {option}.",
+            hint="Check firewall and address, or raise connection_timeout, and timeout where that is shorter.",
         )
     if "Tunnel connection failed" in str(error):
         return ConnectionFailed(

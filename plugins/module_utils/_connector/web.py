@@ -219,8 +219,8 @@ class Answer:
 
     def _check_length(self, came: int) -> None:
         # One that is no number, or comes with chunks, says nothing (RFC 9112, 6.3).
-        told = self.headers.get("Content-Length", "").strip()
-        if told.isdecimal() and "Transfer-Encoding" not in self.headers and int(told) != came:
+        announced = self.headers.get("Content-Length", "").strip()
+        if announced.isdecimal() and "Transfer-Encoding" not in self.headers and int(announced) != came:
             raise Broken(_BROKEN_OFF)
 
     def _read(self, most: int | None) -> bytes:

@@ -237,7 +237,7 @@ def _users(session: Session, asked: t.Sequence[_Asked], found: t.Sequence[Child 
     there = [(each, child) for each, child in zip(asked, found, strict=True) if child is not None]
     doomed = [child for each, child in there if each.request.state == ABSENT]
     moids = [child.moid for child in doomed if child.kind == "VirtualMachine"]
-    return disks.users(session, moids, below_tops=True) if moids else {}
+    return disks.users(session, moids, likely=True) if moids else {}
 
 
 @contextlib.contextmanager

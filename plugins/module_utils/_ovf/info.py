@@ -9,7 +9,7 @@ import dataclasses
 import typing as t
 
 from .._connector import names
-from .._connector.props import PAGE_OF_LITTLE, collect
+from .._connector.props import PAGE_OF_LITTLE, Route, collect
 from .._vsphere.disks import users
 from . import read, report
 from .model import FOREIGN, NAME_KEY, READY, Existing, Place
@@ -49,7 +49,8 @@ def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
     :raises NotFound: the folder or the datacenter is not there.
     :raises InvalidOption: one folder alone is asked for, and nothing says of which datacenter.
     """
-    root, routes = session.content.rootFolder, read.TO_ALL_VMS
+    root = session.content.rootFolder
+    routes: t.Sequence[Route] = read.TO_ALL_VMS
     if options.place != Place() or not options.recurse:
         root = read.folder(session, read.find_home(session, options.place).moid)
     if not options.recurse:

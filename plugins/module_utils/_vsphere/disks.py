@@ -291,7 +291,9 @@ def _delta_on(backing: t.Any) -> t.Any:
 # folders (layoutEx) may be older (VirtualMachineFileLayoutEx.timestamp, RefreshStorageInfo), and counts only where
 # vCenter does not say the devices. But it is short: of many VMs it says whose devices are to be read.
 _DECIDING = (DEVICES, "snapshot", "runtime.connectionState")
-_MORE = ("name", "runtime.powerState", "config.files.vmPathName", "datastore")
+_FORK = "config.forkConfigInfo"
+_STANDS_STILL = ("runtime.instantCloneFrozen", "runtime.quiescedForkParent")
+_MORE = ("name", "runtime.powerState", "config.files.vmPathName", "datastore", *_STANDS_STILL, _FORK)
 _HOLDERS: dict[type, tuple[str, ...]] = {vim.VirtualMachine: (*_MORE, *_DECIDING), vim.vm.Snapshot: (DEVICES,)}
 _DOUBTFUL: dict[type, tuple[str, ...]] = {vim.VirtualMachine: (*_MORE, *_DECIDING, "layoutEx.file")}
 _QUICK: dict[type, tuple[str, ...]] = {
@@ -372,9 +374,17 @@ class _Holder:
         return where.datacenter_of(self.row.get("datastore"))
 
     @property
-    def tops(self) -> frozenset[str]:
-        """Those of the disks that it writes to."""
-        return frozenset(files[0] for files in self.now if files)
+    def is_asked_after(self) -> bool:
+        """Whether others may have a disk of it.
+
+        Of most VMs others can have those alone that lie below the ones which they write to. But a parent that is frozen or
+        quiesced writes to none, so its clones have the topmost ones; and a disk without delta disks may be that of one that
+        was such a parent.
+        """
+        tops = frozenset(files[0] for files in self.now if files)
+        fork = self.row.get(_FORK)
+        is_parent = any(self.row.get(path) for path in _STANDS_STILL) or bool(fork is not None and fork.parentEnabled)
+        return is_parent or bool(self.own - tops) or any(len(files) == 1 for files in self.now)
 
     def shares(self, wanted: t.Collection[str]) -> bool:
         """Whether others build on a disk of it: delta disks of snapshots or of linked clones."""
@@ -461,18 +471,18 @@ def _is_fresh(row: Row) -> bool:
     return listed is not None and bool(known) and max(known) <= listed
 
 
-def users(session: Session, moids: t.Sequence[str], *, below_tops: bool = False) -> dict[str, dict[str, str]]:
+def users(session: Session, moids: t.Sequence[str], *, likely: bool = False) -> dict[str, dict[str, str]]:
     """The VMs that use disks which are these VMs' own, as moids and names, by moid: three calls, or five where there are
     many VMs. VMs of other datacenters that have the same storage are among them.
 
     What a VM only shares, because it is a linked clone itself, is not its own.
 
-    :param below_tops: whether VMs are left out that have no other disks than those that they write to, which others
-        hardly ever have. It is one call then where all are such.
+    :param likely: whether VMs are left out whose disks others hardly ever have, such as linked clones and instant clones
+        that nothing was made of. It is one call then where all are such.
     """
     rows = _rows_of(session, [session.reference(vim.VirtualMachine, moid) for moid in moids])
     doomed = _completed(session, rows)
-    own = {moid: each.own for moid, each in doomed.items() if not below_tops or each.own - each.tops}
+    own = {moid: each.own for moid, each in doomed.items() if not likely or each.is_asked_after}
     if not any(own.values()):
         return {moid: {} for moid in moids}
     where = storage.read(session)

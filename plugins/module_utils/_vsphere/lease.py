@@ -258,7 +258,7 @@ class Lease:
             yield
         finally:
             over.set()
-            # A sign that is not answered holds nobody up who was told to end.
+            # A sign that is not answered holds nobody up who has to end.
             thread.join(_FAREWELL_SECONDS if _signals.ended() else None)
 
     @contextlib.contextmanager

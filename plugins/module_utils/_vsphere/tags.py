@@ -31,6 +31,11 @@ def read_tags(session: RestSession) -> dict[str, dict[str, t.Any]]:
 
     :raises Fault: as vCenter does.
     """
+    with session.understood("tags"):
+        return _tags(session)
+
+
+def _tags(session: RestSession) -> dict[str, dict[str, t.Any]]:
     known = session.call("GET", _TAGS) or []
     attached = (session.call("POST", _ATTACHED, {"tag_ids": known}) or []) if known else []
     used = {each["tag_id"]: _moids(each.get("object_ids") or ()) for each in attached}
@@ -51,13 +56,15 @@ def read_tags(session: RestSession) -> dict[str, dict[str, t.Any]]:
 
 def known_ids(session: RestSession) -> set[str]:
     """The IDs of all tags that this user may see: one call."""
-    return {str(each) for each in session.call("GET", _TAGS) or ()}
+    with session.understood("tags"):
+        return {str(each) for each in session.call("GET", _TAGS) or ()}
 
 
 def attached_to(session: RestSession, moid: str) -> set[str]:
     """The IDs of the tags of a VM: one call."""
     body = {"object_id": {"id": moid, "type": "VirtualMachine"}}
-    return {str(each) for each in session.call("POST", f"{_ASSOCIATION}?~action=list-attached-tags", body) or ()}
+    with session.understood("tags"):
+        return {str(each) for each in session.call("POST", f"{_ASSOCIATION}?~action=list-attached-tags", body) or ()}
 
 
 def attach(session: RestSession, moid: str, tags: t.Collection[str]) -> list[str]:
@@ -68,7 +75,8 @@ def attach(session: RestSession, moid: str, tags: t.Collection[str]) -> list[str
     """
     body = {"object_id": {"id": moid, "type": "VirtualMachine"}, "tag_ids": sorted(tags)}
     answer = session.call("POST", f"{_ASSOCIATION}?~action=attach-multiple-tags-to-object", body) or {}
-    return [str(each.get("default_message") or each.get("id")) for each in answer.get("error_messages") or ()]
+    with session.understood("tags"):
+        return [str(each.get("default_message") or each.get("id")) for each in answer.get("error_messages") or ()]
 
 
 def _moids(objects: t.Iterable[t.Mapping[str, str]]) -> list[str]:

@@ -56,11 +56,11 @@ class Module:
         """All its programs. Minutes of processor time, so only this lane asks for it."""
         folder = _LANE / self.name
         log = layout.LOGS / f"k8s-{self.name}.log"
-        env = {**go.env(), "CGO_ENABLED": "0", "GOTOOLCHAIN": self.toolchain}
+        env = {**go.env(), "GOTOOLCHAIN": self.toolchain}
 
         def make(target: Path) -> None:
             for program, package in self.programs.items():
-                command: list[str | Path] = [go.tool("go"), "build", "-trimpath", "-p", "2", "-o", target / program]
+                command: list[str | Path] = [go.tool("go"), "build", "-p", "2", "-o", target / program]
                 command += ["-ldflags", " ".join(("-s", "-w", *_VERSIONS)), package]
                 processes.check(command, log, cwd=folder, env=env)
             if self.source:

@@ -43,6 +43,9 @@ class GoTests:
         """`go test` of every package, with the race detector where it can be had."""
         env = self.tools.go.env()
         race = _race_detector(env)
+        if race:
+            # It is C's.
+            env["CGO_ENABLED"] = "1"
         # What `go test` vets is a part of what `go vet` does. Tests whose package has not changed since they passed are cached.
         command: list[str | Path] = [self.tools.go.tool("go"), "test", "-vet=off", "-json", *race, "./..."]
         log = self.run.log("go test")

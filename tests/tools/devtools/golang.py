@@ -33,9 +33,12 @@ class Go:
         return self.root / "bin" / name
 
     def env(self) -> dict[str, str]:
-        """Environment for this toolchain. Never fetches another one; never touches go.mod."""
+        """Environment for this toolchain. Never fetches another one; never touches go.mod.
+
+        The same flags for all that is compiled, without C: what one command has compiled is not compiled again by the next.
+        """
         env = dict(os.environ)
-        env.update(GOTOOLCHAIN="local", GOFLAGS="-mod=readonly", GOWORK="off")
+        env.update(GOTOOLCHAIN="local", GOFLAGS="-mod=readonly -trimpath", GOWORK="off", CGO_ENABLED="0")
         env["PATH"] = f"{self.root / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
         if self.own:
             env["GOROOT"] = str(self.root)

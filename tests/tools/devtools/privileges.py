@@ -68,10 +68,10 @@ How it was proved
 -----------------
 
 Each module runs in a test as a user who has what its table says, on the kind of object that it says, and is Read-only
-everywhere else, on a simulator that refuses what the API reference says that vCenter refuses. What is needed on VMs is given on
-their folder, so that these two are not told apart. ``vm_backup`` and ``vm_restore`` run so in a test of their own, by one
-transport, with the privileges everywhere; ``transport: hotadd`` and privileges of tags are in no such test, but the tables agree
-with the notes.
+everywhere else, on a simulator that refuses what the API reference says that vCenter refuses. What is needed on VMs is given
+on their folder, which the tests cannot tell from a grant on each. ``vm_backup`` and ``vm_restore`` run so in a test of their
+own, by one transport, with the privileges everywhere; ``transport: hotadd`` and privileges of tags are in no such test, but the
+tables agree with the notes.
 
 By flow
 -------

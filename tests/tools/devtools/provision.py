@@ -46,17 +46,16 @@ _COMMANDS = ("./cmd/vforge-sim", "./cmd/vforge-sink", "./cmd/vcsim", "./cmd/govc
 
 def _binaries(go: Go) -> Build:
     def make(folder: Path) -> None:
-        command: list[str | Path] = [go.tool("go"), "build", "-trimpath", "-o", f"{folder}/", *_COMMANDS]
-        env = {**go.env(), "CGO_ENABLED": "0"}
-        processes.check(command, layout.LOGS / "bin.log", cwd=layout.SIMULATOR, env=env)
+        command: list[str | Path] = [go.tool("go"), "build", "-o", f"{folder}/", *_COMMANDS]
+        processes.check(command, layout.LOGS / "bin.log", cwd=layout.SIMULATOR, env=go.env())
 
     return Build("bin", (go.version, *_simulator_sources()), make)
 
 
 def _judge(go: Go) -> Build:
     def make(folder: Path) -> None:
-        command: list[str | Path] = [go.tool("go"), "build", "-trimpath", "-o", f"{folder}/", "."]
-        processes.check(command, layout.LOGS / "judge.log", cwd=layout.JUDGE, env={**go.env(), "CGO_ENABLED": "0"})
+        command: list[str | Path] = [go.tool("go"), "build", "-o", f"{folder}/", "."]
+        processes.check(command, layout.LOGS / "judge.log", cwd=layout.JUDGE, env=go.env())
 
     return Build("judge", (go.version, *sorted(layout.JUDGE.iterdir())), make)
 

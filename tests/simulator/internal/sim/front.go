@@ -265,6 +265,14 @@ func (s *Sim) refuse(call *wire.Call) (types.BaseMethodFault, string) {
 		if fault := s.inProgress(call.This); fault != nil {
 			return fault, ""
 		}
+		if fault := s.worksOn(call.This, call.Method); fault != nil {
+			return fault, ""
+		}
+	}
+	if snapshot := s.Snapshot(call.This); snapshot != nil && strings.HasSuffix(call.Method, "_Task") {
+		if fault := s.worksOn(snapshot.Vm, call.Method); fault != nil {
+			return fault, ""
+		}
 	}
 	if fault := s.exportedFrom(call); fault != nil {
 		return fault, ""

@@ -13,11 +13,13 @@ import (
 	"sync"
 
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/simulator/esx"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/deepcopy"
 	"vforge.vsphere/simulator/internal/lookup"
 	"vforge.vsphere/simulator/internal/naming"
 	"vforge.vsphere/simulator/internal/settings"
@@ -54,10 +56,31 @@ func newService(cfg settings.Config) (*simulator.Service, error) {
 	defer building.Unlock()
 	ctx := simulator.NewContext()
 	m.Service = simulator.New(simulator.NewServiceInstance(ctx, m.ServiceContent, m.RootFolder))
-	if err := m.CreateInfrastructure(ctx); err != nil {
+	if err := createInfrastructure(ctx, m); err != nil {
 		return nil, err
 	}
 	return m.Service, addDatastores(ctx, cfg)
+}
+
+// createInfrastructure has vcsim make what the model says. vcsim copies the configuration of each host by XML, which was
+// half of a start; what it does not look at meanwhile is given to the hosts afterwards. Their certificates they get
+// anyhow: see giveHostsCertificates.
+func createInfrastructure(ctx *simulator.Context, m *simulator.Model) error {
+	template := esx.HostSystem.Config
+	whole := *template
+	defer func() { *template = whole }()
+	template.Certificate, template.Firewall, template.Service = nil, nil, nil
+	template.StorageDevice, template.VirtualNicManagerInfo = nil, nil
+	if err := m.CreateInfrastructure(ctx); err != nil {
+		return err
+	}
+	for _, e := range ctx.Map.All("HostSystem") {
+		config := e.(*simulator.HostSystem).Config
+		config.Firewall, config.Service = deepcopy.Of(whole.Firewall), deepcopy.Of(whole.Service)
+		config.StorageDevice = deepcopy.Of(whole.StorageDevice)
+		config.VirtualNicManagerInfo = deepcopy.Of(whole.VirtualNicManagerInfo)
+	}
+	return nil
 }
 
 // addDatastores gives every host of a datacenter that datacenter's datastores.

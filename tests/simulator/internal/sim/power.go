@@ -31,7 +31,7 @@ func (sh *vmShim) vmTask(ctx *simulator.Context, ref types.ManagedObjectReferenc
 // slowVMTask is the same, with a task that runs for a while before it does anything.
 func (sh *vmShim) slowVMTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, takes time.Duration, work func(*simulator.Context, *simulator.VirtualMachine) types.BaseMethodFault) types.ManagedObjectReference {
 	s := sh.s
-	return s.runTask(ctx, ref, id, func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
+	return s.exclusiveTask(ctx, ref, id, func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		clock.Sleep(ctx, takes)
 		vm := s.VM(ref)
 		if vm == nil {

@@ -49,6 +49,8 @@ type Sim struct {
 	base  *simulator.Context
 	shims map[string]shim.Shim
 	calls inject.Calls
+	// busy has the tasks that have a VM for themselves, by the VM.
+	busy sync.Map
 	// underway is how many calls are not answered yet.
 	underway atomic.Int64
 	// filesMoved counts the requests for files, such as "PUT /nfc".

@@ -31,7 +31,7 @@ const maxSnapshots = 32
 
 // snapshotTask starts a task that changes a VM's snapshots; it takes --snapshot-time.
 func (s *Sim) snapshotTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, work func(*simulator.Context, *simulator.VirtualMachine) (types.AnyType, types.BaseMethodFault)) types.ManagedObjectReference {
-	return s.runTask(ctx, ref, id, func(ctx *simulator.Context) (result types.AnyType, fault types.BaseMethodFault) {
+	return s.exclusiveTask(ctx, ref, id, func(ctx *simulator.Context) (result types.AnyType, fault types.BaseMethodFault) {
 		clock.Sleep(ctx, s.cfg.SnapshotTime)
 		vm := s.VM(ref)
 		if vm == nil {

@@ -135,6 +135,33 @@ func (s *Sim) runTask(ctx *simulator.Context, ref types.ManagedObjectReference, 
 	return task.Self
 }
 
+// exclusiveTask is the same for a task that has its VM for itself: while it runs, no other begins that wants that too.
+func (s *Sim) exclusiveTask(ctx *simulator.Context, vm types.ManagedObjectReference, id string, work func(*simulator.Context) (types.AnyType, types.BaseMethodFault)) types.ManagedObjectReference {
+	task := s.newTask(ctx, vm, id, false)
+	s.busy.Store(vm, task.Self)
+	bg := detached(ctx)
+	go func() {
+		s.startTask(bg, task)
+		result, fault := work(bg)
+		s.busy.CompareAndDelete(vm, task.Self) // before its end is seen
+		s.finishTask(bg, task, result, faults.Localized(fault))
+	}()
+	return task.Self
+}
+
+// sharing are the methods that do not want the VM for themselves.
+var sharing = map[string]bool{
+	"CloneVM_Task": true, "InstantClone_Task": true, "CreateForkChild_Task": true, "QueryChangedDiskAreas": true, "ExportVm": true,
+}
+
+// worksOn returns the fault for a call that wants a VM for itself while a task has it, or nil.
+func (s *Sim) worksOn(vm types.ManagedObjectReference, method string) types.BaseMethodFault {
+	if task, ok := s.busy.Load(vm); ok && !sharing[method] {
+		return &types.TaskInProgress{Task: task.(types.ManagedObjectReference)}
+	}
+	return nil
+}
+
 // failedTask makes a task for a call that is accepted but cannot be carried out.
 func (s *Sim) failedTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, fault types.BaseMethodFault) types.ManagedObjectReference {
 	return s.runTask(ctx, ref, id, func(*simulator.Context) (types.AnyType, types.BaseMethodFault) { return nil, fault })

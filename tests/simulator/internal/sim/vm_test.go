@@ -73,6 +73,31 @@ func TestPowerStatesThatAreRefused(t *testing.T) {
 	b.wantFault(b.callFault(vm("golden-parent").ShutdownGuest(b.ctx)), &types.ToolsUnavailable{})
 }
 
+func TestATaskHasItsVMForItself(t *testing.T) {
+	b := start(t, func(c *settings.Config) { c.ReconfigureTime = deadline })
+	b.control("POST", "/vms", map[string]any{"name": "other"}, nil)
+	vm, other := b.parent(), b.find("/DC0/vm/other")
+	named := func(name string) types.VirtualMachineConfigSpec {
+		return types.VirtualMachineConfigSpec{Annotation: name}
+	}
+	first, err := vm.Reconfigure(b.ctx, named("first"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, again := vm.Reconfigure(b.ctx, named("second"))
+	_, off := vm.PowerOff(b.ctx)
+	_, snapshot := vm.CreateSnapshot(b.ctx, "s", "", false, false)
+	for name, err := range map[string]error{"again": again, "off": off, "a snapshot": snapshot, "a shutdown": vm.ShutdownGuest(b.ctx)} {
+		if fault, ok := b.callFault(err).(types.TaskInProgress); !ok || fault.Task != first.Reference() {
+			t.Errorf("%s: %+v", name, fault)
+		}
+	}
+	b.clone("beside") // clones share it
+	if _, err := object.NewVirtualMachine(b.client, other).Reconfigure(b.ctx, named("other")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMaintenanceKeepsVMsOff(t *testing.T) {
 	b := start(t)
 	b.power("golden-parent", "off")

@@ -107,7 +107,8 @@ def test_without_one_that_is_always_needed_it_fails_and_names_it(make_sim, tmp_p
     least = privileges_of([name], least=True)
     # A disk that is made and never removed needs no privilege to remove disks, which is asked for before.
     for number, missing in enumerate(least, 1):
-        ended = _run(sim, name, number, tmp_path, [need for need in MODULES[name] if need.name in least and need.name != missing])
+        left = [need for need in MODULES[name] if need.name in least and need.name != missing]
+        ended = _run(sim, name, number, tmp_path, left)
         assert ended.code != 0, missing
         assert "no_permission" in str(ended.result), ended.result
         assert missing in str(ended.result), ended.result
@@ -123,6 +124,24 @@ def test_later_runs_need_no_more_than_the_table_says(make_sim, tmp_path, name):
     for later in _LATER[name]:
         ended = Forked(sim, name, tmp_path).run({**params, **later})
         assert (ended.code, ended.result.get("changed")) == (0, True), ended.result.get("msg")
+
+
+# What a user may see who has a role on VMs and on nothing else: neither their hosts and pools, nor the datacenter above them.
+_VMS_ALONE = {"/DC0/vm": ["*"]}
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_who_sees_nothing_but_vms_is_told_so(make_sim, tmp_path, name):
+    """Not by a traceback, which a module never shows, and by an error that has a code where it fails."""
+    write_package(tmp_path / "ova")
+    sim = make_sim(*STORIES[name].flags)
+    STORIES[name].prepare(sim, 1, tmp_path)
+    username, password = f"pv-{uuid.uuid4().hex[:8]}@vsphere.local", uuid.uuid4().hex
+    sim.add_user_with_roles(username, password, _VMS_ALONE)
+    params = {**STORIES[name].params(sim, 1, tmp_path), "username": username, "password": password}
+    ended = Forked(sim, name, tmp_path).run(params)
+    if ended.code:
+        assert (ended.code, ended.result["error_code"] != "internal_error") == (1, True), ended.result
 
 
 def _of_notes(name):

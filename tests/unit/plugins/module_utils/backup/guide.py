@@ -18,6 +18,9 @@ from pathlib import Path
 
 _GUIDE = Path(__file__).parents[5] / "docs/docsite/rst/guide_backup.rst"
 
+# Seconds that only commands which hang take.
+_LONG = "300"
+
 _POINT = "/srv/backups/vm-50234567-.../points/20261129T011500Z-1f0e9c3a"
 
 
@@ -47,7 +50,8 @@ class Shell:
         assert not re.search(r"(?<![\w-])/(?:mnt|srv)/", text), text
         # What every Debian starts with, such as debugfs, is not on every user's path.
         env = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
-        return {"args": ["/bin/sh", "-ec", text], "env": env, "stdin": subprocess.DEVNULL}
+        # It ends what they have started, too.
+        return {"args": ["timeout", _LONG, "/bin/sh", "-ec", text], "env": env, "stdin": subprocess.DEVNULL}
 
     def run(self, text: str) -> str:
         """Run commands to their end; what they have printed."""
@@ -56,16 +60,15 @@ class Shell:
         return ran.stdout.decode(errors="replace")
 
     @contextlib.contextmanager
-    def beside(self, text: str, appears: Path, deadline: float) -> t.Iterator[None]:
+    def beside(self, text: str, appears: Path) -> t.Iterator[None]:
         """Run commands the last of which goes on in the background, until a file is there; it has to end with the context."""
         command = self._command(f"{text}\nwait $!")
         with tempfile.TemporaryFile("w+") as said, subprocess.Popen(**command, stdout=said, stderr=said) as process:
             try:
                 while not appears.exists():
                     assert process.poll() is None, said.seek(0) or said.read()
-                    assert time.monotonic() < deadline
                     time.sleep(0.05)
                 yield
-                assert process.wait(max(0.0, deadline - time.monotonic())) == 0, said.seek(0) or said.read()
+                assert process.wait() == 0, said.seek(0) or said.read()
             finally:
-                process.kill()
+                process.terminate()

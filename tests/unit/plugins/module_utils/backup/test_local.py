@@ -135,8 +135,12 @@ def test_what_there_is(backups):
 
 
 def test_an_unknown_vm_is_named(backups):
-    with pytest.raises(NotFound, match="no backups of db"):
+    with pytest.raises(NotFound, match=r"no backups of db in \S+\."):
         local.info(backups.repository.path, "db")
+    for manifest in Path(backups.repository.path).rglob("manifest.json"):
+        manifest.unlink()
+    with pytest.raises(NotFound, match=f"or those of {UUID} are its"):
+        local.info(backups.repository.path, "web")
 
 
 def test_verifying_reads_all_and_notes_when(backups):

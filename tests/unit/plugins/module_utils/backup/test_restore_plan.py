@@ -155,6 +155,11 @@ def test_a_vm_that_nothing_can_be_restored_into(more, code):
     assert raised.value.hint
 
 
+def test_a_suspended_vm_is_refused_even_where_it_may_be_powered_off():
+    with pytest.raises(NotRestored, match="is suspended"):
+        restore_plan.check_power(target(power_state="suspended"), options(power_off=True))
+
+
 def test_steps_are_those_that_are_needed():
     due = [Place(backup(), disk(), 1000, 0, "thin")]
 

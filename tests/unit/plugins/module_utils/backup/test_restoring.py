@@ -537,6 +537,24 @@ def test_a_leftover_that_the_vm_has_got_meanwhile_stays(db, monkeypatch):
     assert db.content(key=key) == bytes(MIB)
 
 
+def test_disks_that_need_consolidation_once_their_snapshots_went_are_left_alone_and_it_is_said(web, monkeypatch):
+    web.write(MIB, seed=2)
+    web.off()
+    web.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "before the upgrade")
+    again = targets.again
+
+    def needing(session, target):
+        return dataclasses.replace(again(session, target), consolidate=not web.snapshots("web-1"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(targets, "again", needing)
+        failed = web.try_restore(snapshots="remove")
+    assert failed.error.error_code == "consolidation_needed"
+    assert failed.result["into"]["actions"] == ["disks_brought_in", "snapshots_removed"]
+    assert web.restore().called("ImportVApp") == 0
+    web.assert_nothing_is_left()
+
+
 def test_a_disk_that_is_put_there_while_snapshots_go_is_left_alone(web, monkeypatch):
     web.write(MIB, seed=2)
     web.off()

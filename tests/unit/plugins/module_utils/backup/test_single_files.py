@@ -120,7 +120,7 @@ def _places(tmp_path):
 
 def test_a_point_is_mounted_and_nobody_can_write_to_it(chain, places):
     shell = guide.Shell(chain.folder, **places)
-    with shell.beside(guide.commands("Single files", 0), places["disk"] / "nbd", soon()):
+    with shell.beside(guide.commands("Single files", 0), places["disk"] / "nbd"):
         shell.run(guide.commands("Single files", 1))
         for path, data in {**FILES, "etc/hosts": b"127.0.0.1 second\n"}.items():
             assert (places["files"] / path).read_bytes() == data

@@ -457,11 +457,10 @@ def test_uuids_count_in_either_case_however_many_vms_are_named(known, monkeypatc
 
     def in_capitals(*args, **more):
         part = original(*args, **more)
-        shout = {path: str.upper for path in ("config.uuid", "config.instanceUuid")}
-        rows = [
-            dataclasses.replace(row, values={path: shout.get(path, lambda same: same)(each) for path, each in row.values.items()})
-            for row in part.rows
-        ]
+        rows = []
+        for row in part.rows:
+            identity = {path: row.values[path].upper() for path in ("config.uuid", "config.instanceUuid") if path in row.values}
+            rows.append(dataclasses.replace(row, values={**row.values, **identity}))
         return dataclasses.replace(part, rows=rows)
 
     monkeypatch.setattr(find, "collect_until", in_capitals)

@@ -24,6 +24,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Fault,
     Interrupted,
     SessionExpired,
+    StrangeAnswer,
     Unavailable,
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import tags
@@ -85,7 +86,8 @@ class _Server:
                 self.send_response(status if asked in answers else 404)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(OSError):  # the client may have broken off
+                    self.wfile.write(body)
 
             do_GET = do_POST = do_DELETE = answer  # noqa: N815 (names of http.server)
 
@@ -169,14 +171,32 @@ def test_a_signal_ends_calls_that_are_not_answered_and_the_farewell_too(serve):
 
     striking = threading.Thread(target=strike)
     striking.start()
+    begun = time.monotonic()
     with _signals.as_interrupts(), pytest.raises(Interrupted), RestSession(server.options, warned.append) as rest:
-        begun = time.monotonic()
         tags.read_tags(rest)
     assert time.monotonic() - begun < 30
     striking.join()
     assert server.asked[-1][0] == "DELETE /api/session"
     (warning,) = warned
     assert "could not be closed" in warning
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "said"),
+    [
+        ("POST /api/session", None, "its session"),
+        ("POST /api/session", {"token": "a"}, "its session"),
+        ("POST /api/cis/tagging/tag-association?action=list-attached-objects-on-tags", [TAG], "tags"),
+        ("POST /api/cis/tagging/tag-association?action=list-attached-objects-on-tags", [{"tag": TAG}], "tags"),
+        (f"GET /api/cis/tagging/tag/{TAG}", {"name": "blue"}, "tags"),
+        (f"GET /api/cis/tagging/category/{CATEGORY}", ["colour"], "tags"),
+    ],
+)
+def test_an_answer_of_another_form_is_called_that(serve, asked, answer, said):
+    server = serve({**API, asked: answer})
+    strange = pytest.raises(StrangeAnswer, match=f"answers of {said} has another form")
+    with strange, RestSession(server.options, pytest.fail) as rest:
+        tags.read_tags(rest)
 
 
 def test_a_session_that_vcenter_has_ended_is_no_wrong_password(serve):

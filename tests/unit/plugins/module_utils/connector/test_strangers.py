@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import re
 import zlib
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import faults
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim, vmodl
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.soap import CallStats, Stub
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, StrangeAnswer, Unavailable
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
+    ConnectionLost,
+    Fault,
+    StrangeAnswer,
+    Unavailable,
+    VforgeError,
+)
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     Server,
     failure,
@@ -109,6 +119,14 @@ def test_an_esxi_is_called_by_its_name():
     assert b'SOAPAction: "urn:vim25/8.0.3.0"' in heard[1]
     assert error.error_code == "not_a_vcenter"
     assert "it is VMware ESXi 8.0.3 build-1" in str(error)
+
+
+@pytest.mark.parametrize("part", ["rootFolder", "propertyCollector", "sessionManager"])
+def test_a_server_that_lacks_what_every_vcenter_has_is_none(part):
+    lacking = re.sub(f"<{part}.*?</{part}>".encode(), b"", ESXI.replace(b"HostAgent", b"VirtualCenter"))
+    with web_server(response(VERSIONS), response(lacking)) as server:
+        error = failure(nobody(server.port))
+    assert error.error_code == "not_a_vcenter"
 
 
 LOGGED_IN = ENVELOPE.format(
@@ -258,7 +276,9 @@ def test_an_answer_that_is_cut_off_is_lost_with_its_connection():
         ),
         (
             lambda stub: vim.ServiceInstance("ServiceInstance", stub).CurrentTime(),
-            ENVELOPE.format('<CurrentTimeResponse xmlns="urn:vim25"><returnval>soon</returnval></CurrentTimeResponse>').encode(),
+            ENVELOPE.format(
+                '<CurrentTimeResponse xmlns="urn:vim25"><returnval>soon</returnval></CurrentTimeResponse>'
+            ).encode(),
             "soon",
         ),
         (
@@ -290,6 +310,47 @@ def test_a_known_fault_with_a_property_that_pyvmomi_does_not_know_keeps_its_name
     assert caught.value.error_code == "invalid_state"
 
 
+ROWS = ENVELOPE.format(
+    """<RetrievePropertiesExResponse xmlns="urn:vim25"><returnval><token>1</token><objects><obj type="VirtualMachine">vm-1</obj>
+    <propSet><name>config.template</name><val xsi:type="xsd:boolean">false</val></propSet>
+    <propSet><name>config.hardware.device</name><val xsi:type="ArrayOfVirtualDevice"><VirtualDevice xsi:type="VirtualDisk">
+    <key>2000</key><backing xsi:type="VirtualDiskFlatVer2BackingInfo"><fileName>[a] b.vmdk</fileName>
+    <diskMode>persistent</diskMode></backing><capacityInKB>1024</capacityInKB></VirtualDevice></val></propSet>
+    <propSet><name>layoutEx.timestamp</name><val xsi:type="xsd:dateTime">2026-01-01T00:00:00Z</val></propSet>
+    <missingSet><path>config</path><fault><fault xsi:type="NoPermission"><object type="Folder">group-1</object>
+    <privilegeId>System.Read</privilegeId></fault><localizedMessage/></fault></missingSet>
+    </objects></returnval></RetrievePropertiesExResponse>"""
+).replace("<soapenv:Body>", '<soapenv:Body xmlns:xsd="http://www.w3.org/2001/XMLSchema">')
+
+REFUSED = fault("NoPermission", '<object type="Folder">group-1</object><privilegeId>a.b</privilegeId>')
+
+
+@settings(max_examples=200)
+@given(
+    answer=st.sampled_from([(200, ROWS), (500, REFUSED.decode().partition("\r\n\r\n")[2])]),
+    places=st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 60)), min_size=1, max_size=3),
+    words=st.lists(st.sampled_from(["", "<", "<a/>", "7", "x", "</val>", "&x;", "VirtualMachine", " type='x'"]), min_size=3),
+)
+def test_whatever_stands_in_an_answer_nothing_but_our_errors_comes_of_it(answer, places, words):
+    status, text = answer
+    for (start, count), word in zip(places, words, strict=False):
+        at = start % max(len(text), 1)
+        text = text[:at] + word + text[at + count :]
+    info = vmodl.query.PropertyCollector.RetrievePropertiesEx.info
+    read, error = None, None
+    try:
+        read = Stub(nobody(443), CallStats())._answer(info, status, text.encode())
+    except vmodl.MethodFault as refused:
+        error = faults.translate(refused)
+    except VforgeError as ours:
+        error = ours
+    if error is not None:
+        assert str(error)
+    else:
+        assert status == 200
+        assert read is None or isinstance(read.objects, list)
+
+
 def test_a_gateway_that_has_too_many_calls_does_not_say_that_the_vcenter_is_down():
     busy = response(b"slow down", "429 Too Many Requests", "text/plain")
     with pytest.raises(Unavailable, match="takes no more calls at present"):
@@ -317,9 +378,9 @@ def test_what_a_newer_vcenter_has_and_this_pyvmomi_does_not_is_told_as_that():
 
 def test_a_vcenter_with_a_manager_that_this_pyvmomi_does_not_know_is_one_all_the_same():
     newer = ESXI.replace(b"<sessionManager", b'<dreamManager type="DreamManager">dreams</dreamManager><sessionManager')
-    with web_server(response(VERSIONS), response(newer), response(newer)) as server:
-        with pytest.raises(StrangeAnswer, match="dreamManager") as raised, Session(nobody(server.port)):
-            pytest.fail("It has no session.")
+    told = pytest.raises(StrangeAnswer, match="dreamManager")
+    with web_server(response(VERSIONS), response(newer)) as server, told as raised, Session(nobody(server.port)):
+        pytest.fail("It has no session.")
     assert "update that" in raised.value.hint
 
 

@@ -100,7 +100,20 @@ def test_removing_is_two_calls_a_child_and_happens_once(forks):
 def test_a_child_whose_disks_another_vm_uses_stays(forks):
     forks.run(children=named("web-1", "web-2"))
     forks.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "mine")
-    forks.sim.govc("vm.clone", "-vm", "web-1", "-link", "-snapshot", "mine", "-ds", "LocalDS_0", "-on=false", "leaf")
+    forks.sim.govc(
+        "vm.clone",
+        "-vm",
+        "web-1",
+        "-link",
+        "-snapshot",
+        "mine",
+        "-ds",
+        "LocalDS_0",
+        "-pool",
+        "DC0_C0/Resources",
+        "-on=false",
+        "leaf",
+    )
     for check in (True, False):
         ran = forks.attempt(children=_absent("web-1", "web-2"), check=check)
         assert ran.actions == {"web-1": "failed", "web-2": "removed"}

@@ -10,6 +10,8 @@ import concurrent.futures
 
 import pytest
 
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.running import Tasks as Instant
+
 _LEVEL = {"name": "level", "as_template": True}
 
 # One whose guest can be shut down: its Tools run when it reports an address.
@@ -200,3 +202,20 @@ def test_a_template_that_is_no_level_of_this_source_stays_even_when_forced(start
     for force in (False, True):
         kept = tasks.attempt(state="absent", name="other", force=force)
         assert "it is a template, not a clone" in kept.clones["other"]["error"]["msg"]
+
+
+@pytest.mark.parametrize(("disk_mode", "is_reset"), [("linked", False), ("full", False), ("full", True)])
+def test_a_parent_of_instant_clones_is_removed_only_when_these_are_gone(start, disk_mode, is_reset):
+    """A frozen parent writes to none of its disks: its clones have the topmost ones."""
+    tasks = start()
+    asked = {"name": "parent", "disk_mode": disk_mode}
+    tasks.run(**asked)
+    tasks.sim.patch_vm("parent", frozen=True)
+    Instant(tasks.sim).run(parent={"name": "parent"}, name="leaf")
+    if is_reset:
+        tasks.sim.patch_vm("parent", frozen=False)
+    for force in (False, True):
+        kept = tasks.attempt(state="absent", force=force, **asked)
+        assert "its disks are used by leaf." in kept.clones["parent"]["error"]["msg"]
+    tasks.sim.govc("vm.destroy", "leaf")
+    assert tasks.run(state="absent", **asked).actions == {"parent": "removed"}

@@ -173,11 +173,11 @@ def test_a_disk_that_another_vm_has_in_a_snapshot_alone_is_used_by_it(make_sim):
         sim.govc("device.remove", "-vm", "web-2", "-keep", "disk-1000-1")
         assert users_of(opened, file) == ["web-1", "web-2"]
         assert disks.users(opened, [one]) == {one: {two: "web-2"}}
+        assert disks.users(opened, [one], likely=True) == {one: {two: "web-2"}}
         # A disk that only a snapshot has is not the topmost one of anything, so others may stand on it.
-        assert disks.users(opened, [one], below_tops=True) == {one: {}}
         sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "with it")
         sim.govc("device.remove", "-vm", "web-1", "-keep", "disk-1000-0")
-        assert disks.users(opened, [one], below_tops=True) == {one: {two: "web-2"}}
+        assert disks.users(opened, [one], likely=True) == {one: {two: "web-2"}}
 
 
 @pytest.mark.usefixtures("place")
@@ -199,7 +199,7 @@ def test_what_vcenter_lists_of_files_is_older_than_what_vms_have(make_sim):
         listed = {name: {file.name for file in row.get("layoutEx.file")} for name, row in rows.items()}
         file = "[LocalDS_0] base/base.vmdk"
         assert (file in listed["late"], file in listed["old"]) == (False, True)
-        assert disks.users(opened, [base], below_tops=True) == {base: {late: "late"}}
+        assert disks.users(opened, [base], likely=True) == {base: {late: "late"}}
         assert users_of(opened, file) == ["base", "late"]
 
 
@@ -252,11 +252,11 @@ def test_many_vms_are_named_in_questions_of_a_bounded_length(make_sim, monkeypat
     monkeypatch.setattr(disks, "_MOST_NAMED", 2)
     sim = make_sim("--vms", "0")
     for number in range(5):
-        sim.create_vm(f"web-{number}", on=False, disks=[{"bytes": 2**20}])
+        sim.create_vm(f"web-{number}", on=False, disks=[])
     with session(sim) as opened:
         moids = [find_vm(opened, Selector(name=f"web-{number}"), None)._GetMoId() for number in range(5)]
         sim.reset_calls()
-        assert disks.users(opened, moids, below_tops=True) == {moid: {} for moid in moids}
+        assert disks.users(opened, moids, likely=True) == {moid: {} for moid in moids}
         assert sim.calls()["by_method"] == {"RetrievePropertiesEx": 3}
 
 

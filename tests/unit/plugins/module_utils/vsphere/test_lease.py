@@ -424,11 +424,14 @@ def test_a_sign_of_life_that_is_not_answered_holds_no_signal_up():
         asked.set()
         over.wait(4 * SOON)
 
-    known = lease.Lease(types.SimpleNamespace(retrying=unanswered), None)
-    begun = time.monotonic()
-    with _signals.as_interrupts(), pytest.raises(Interrupted), known.kept_alive(0.04, lambda: 0, pytest.fail):
+    def struck():
         assert asked.wait(SOON)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(SOON)
+
+    known = lease.Lease(types.SimpleNamespace(retrying=unanswered), None)
+    begun = time.monotonic()
+    with _signals.as_interrupts(), pytest.raises(Interrupted), known.kept_alive(0.04, lambda: 0, pytest.fail):
+        struck()
     assert time.monotonic() - begun < SOON
     over.set()
