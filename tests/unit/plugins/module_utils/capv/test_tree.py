@@ -90,7 +90,7 @@ def test_no_secret_is_in_the_tree_the_result_or_the_diff(tree):
 def test_no_object_is_of_two_clusters(tree, check_mode):
     _run(tree, name="prod", workers=[{"name": "eu-md-0"}])
     before = _bytes(tree)
-    with pytest.raises(InvalidOption, match=r"The .* prod-eu-md-0.* would be of two clusters: capi-cluster/prod/cluster.yaml"):
+    with pytest.raises(InvalidOption, match=r"The .* prod-eu-md-0.* would be of two clusters: capi-cluster/prod/cluster\.yaml"):
         _run(tree, name="prod-eu", workers=[{"name": "md-0"}], check_mode=check_mode)
     assert _bytes(tree) == before
     # In another namespace, or with another name, it is another object.
