@@ -23,6 +23,7 @@ from devtools.processes import CommandFailed
 from devtools.provision import Toolbox
 from devtools.runs import Run
 from vforge_ova import write_package
+from vforge_python import interpreter
 from vforge_sim import Simulator
 
 # Each of these takes as long as all others together, so it runs beside them.
@@ -151,11 +152,15 @@ class AnsibleTests:
         steps = {self.prefix + name: partial(self._integration, name) for name in targets if not only or name in only}
         return counted("integration", steps, load=_LOAD_OF_TARGET)
 
+    def _python(self) -> str:
+        """The Python for modules of targets. ansible-test sets PYTHONPATH to a folder that has nothing but Ansible."""
+        return interpreter(self.run.folder, str(self.venv / "bin" / "python"), same=("LD_LIBRARY_PATH",))
+
     def _integration(self, target: str) -> Outcome:
         log = self.run.log(f"{self.prefix}integration {target}")
         run = self.run.copy(f"integration-{target}")
         with Simulator(self.tools.simulator, state_dir=run.simulator_state) as simulator:
-            write_integration_settings(run, self.tools, simulator)
+            write_integration_settings(run, self.tools, simulator, self._python())
             result = self._call(run, log, "integration", "--color", "no", target)
         ran = set(re.findall(r"^Running (\S+) integration test", result.output, re.MULTILINE))
         failed = {target} if result.code else set()
@@ -244,8 +249,8 @@ def write_unit_settings(run: Run, tools: Toolbox) -> None:
     path.write_text(json.dumps(settings), encoding="utf-8")
 
 
-def write_integration_settings(run: Run, tools: Toolbox, simulator: Simulator) -> None:
-    """Fill in the template of the variables that every integration target gets."""
+def write_integration_settings(run: Run, tools: Toolbox, simulator: Simulator, python: str) -> None:
+    """Fill in the template of the variables that every integration target gets. python: which Python modules start with."""
     folder = run.collection / "tests" / "integration"
     template = Template((folder / "integration_config.yml.template").read_text(encoding="utf-8"))
     package = write_package(run.collection / "tests" / "output" / "ova")
@@ -257,6 +262,7 @@ def write_integration_settings(run: Run, tools: Toolbox, simulator: Simulator) -
         password=json.dumps(simulator.password),
         guest_username=simulator.guest_username,
         guest_password=json.dumps(simulator.guest_password),
+        python=python,
         ca_path=simulator.ca,
         thumbprint=simulator.thumbprint,
         control=simulator.control,

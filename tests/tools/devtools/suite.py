@@ -17,7 +17,7 @@ from devtools.lint import Lint
 from devtools.provision import Toolbox
 from devtools.runs import new_run
 
-_WITHOUT_SIMULATOR = {"lint", "go", "sanity"}
+_WITHOUT_SIMULATOR = {"lint", "go", "race", "sanity"}
 
 # What `make test` runs. In this order they begin: what takes longest first.
 PARTS = ["pytest", "go", "lint", "sample", "sanity", "integration"]
@@ -36,6 +36,7 @@ def run(console: Console, parts: list[str], targets: Sequence[str] = ()) -> int:
         lanes_of: dict[str, Callable[[], list[Lane]]] = {
             "lint": Lint(this, tools).lanes,
             "go": GoTests(this, tools).lanes,
+            "race": GoTests(this, tools, race=True).lanes,
             "sanity": ansible.sanity,
             "pytest": ansible.pytest,
             "sample": ansible.sample,

@@ -18,6 +18,7 @@ from typing import Any
 from ansible_collections.vforge.vsphere.plugins.modules import linked_clone
 from ansible_collections.vforge.vsphere.tests.unit.plugins.running import budget
 from vforge_playbook import Playbook
+from vforge_python import interpreter
 
 # Where the folder ansible_collections lies, in the run's copy of the checkout.
 _COLLECTIONS = str(Path(linked_clone.__file__).parents[5])
@@ -53,6 +54,11 @@ def environment(folder: Path, sim: Any = None) -> dict[str, str]:
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
         **connection,
     }
+
+
+def forking() -> dict[str, str]:
+    """The variable by which modules are forked: see vforge_python. Not for plays that are killed, or end in another way."""
+    return {"ansible_python_interpreter": interpreter(Path(_COLLECTIONS))}
 
 
 def kept(content: str, file: Path | str) -> dict[str, Any]:
@@ -123,9 +129,9 @@ class Plays:
         self.sim.reset_calls()
         return Playbook(*words, "play.json", cwd=self._folder, env=environment(self._folder, self.sim))
 
-    def run(self, *words: str, **given: Any) -> Played:
+    def run(self, *words: str, others: dict[str, Any] | None = None, **given: Any) -> Played:
         """Play to the end."""
-        with self.start(*words, **given) as process:
+        with self.start(*words, others={**forking(), **(others or {})}, **given) as process:
             output, _none = process.communicate()
         kept = self._folder / "left.json"
         assert kept.exists(), output

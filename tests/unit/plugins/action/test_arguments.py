@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment, kept
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment, forking, kept
 from vforge_playbook import run_playbook
 
 # A connection to "another machine": this one, without the environment of ansible-playbook.
@@ -45,7 +45,7 @@ def play(shared_sim, tmp_path):
         names = [f"done_{number}" for number in range(len(tasks))]
         steps = [{**task, "register": name, "ignore_errors": True} for task, name in zip(tasks, names, strict=True)]
         steps.append(kept(f"{{{{ [{', '.join(names)}] | to_json }}}}", tmp_path / "done.json"))
-        playbook = [{"hosts": "localhost", "gather_facts": False, "vars": variables or {}, "tasks": steps}]
+        playbook = [{"hosts": "localhost", "gather_facts": False, "vars": {**forking(), **(variables or {})}, "tasks": steps}]
         (tmp_path / "play.json").write_text(json.dumps(playbook), encoding="utf-8")
         code, output = run_playbook("play.json", cwd=tmp_path, env={**usual, **more_environment})
         assert code == 0, output

@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment, kept
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment, forking, kept
 from vforge_playbook import run_playbook
 
 
@@ -29,7 +29,7 @@ def play(sim, tmp_path):
         for number, task in enumerate(tasks):
             steps.append({**task, "register": f"done_{number}", "ignore_errors": True})
             steps.append(kept(f"{{{{ done_{number} | to_json }}}}", tmp_path / f"{number}.json"))
-        playbook = [{"hosts": "localhost", "gather_facts": False, "tasks": steps}]
+        playbook = [{"hosts": "localhost", "gather_facts": False, "vars": forking(), "tasks": steps}]
         (tmp_path / "play.json").write_text(json.dumps(playbook), encoding="utf-8")
         code, output = run_playbook("-vvv", "--diff", "play.json", cwd=tmp_path, env=environment(tmp_path, sim))
         assert code == 0, output
