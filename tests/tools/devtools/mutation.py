@@ -30,7 +30,7 @@ _MODULES = ("plugins/module_utils/_engine.py", "plugins/module_utils/_connector"
 _OF_TYPES = "core/ReplaceBinaryOperator_BitOr_"
 
 # Tests that hang count as noticing; none take so long on an idle machine.
-_SECONDS = 600
+_SECONDS = 1200
 
 _SETTINGS = """[cosmic-ray]
 module-path = {modules}
