@@ -136,7 +136,166 @@ def _migrated(sim: Any, number: int) -> None:
     assert sim.open_leases() == 0
 
 
+def _to_be_cloned(sim: Any, number: int, _folder: Path) -> None:
+    sim.create_vm(f"src-{number}", on=False)
+    sim.govc("snapshot.create", "-vm", f"src-{number}", "-m=false", "ready")
+
+
+def _to_be_backed_up(sim: Any, number: int, folder: Path) -> None:
+    (folder / "repository").mkdir(mode=0o700, exist_ok=True)
+    _source(sim, number, folder)
+
+
+def _backed_up(sim: Any, number: int, folder: Path) -> None:
+    """A VM with a backup in a repository of its own."""
+    from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
+
+    _off_with_disk(sim, number, folder)
+    own = folder / str(number)
+    own.mkdir(mode=0o700)
+    (own / "packages").mkdir(mode=0o700)
+    with tasks(sim, own) as known:
+        done = known.attempt(vms=[{"name": f"src-{number}"}], transport="export")
+    assert done.error is None, done.error
+
+
+def _of_backups(number: int, folder: Path) -> dict[str, Any]:
+    return {
+        "repository": str(folder / str(number) / "repository"),
+        "dest": str(folder / str(number) / "packages"),
+        "datacenter": "DC0",
+        "cluster": "DC0_C0",
+        "folder": "DC0_F0",
+    }
+
+
+def _restored(sim: Any, number: int) -> None:
+    assert sim.govc("find", "/DC0/vm", "-type", "m", "-name", f"new-{number}") == [f"/DC0/vm/DC0_F0/new-{number}"]
+    assert sim.open_leases() == 0
+
+
+def _no_drill(sim: Any, _number: int) -> None:
+    assert not sim.govc("find", "/DC0/vm", "-type", "m", "-name", "drill-*")
+    assert sim.open_leases() == 0
+
+
+def _orphans(sim: Any, number: int, _folder: Path) -> None:
+    sim.request("POST", "/fcds", {"datastore": "LocalDS_0", "prefix": f"orphan-{number}-", "count": 2})
+
+
+def _of_orphans(sim: Any, number: int) -> list[str]:
+    """The IDs of the disks of an attempt that are there."""
+    listed = sim.govc("disk.ls", "-ds", "LocalDS_0")["objects"] or ()
+    return [disk["config"]["id"]["id"] for disk in listed if disk["config"]["name"].startswith(f"orphan-{number}-")]
+
+
+def _no_orphans(sim: Any, number: int) -> None:
+    assert not _of_orphans(sim, number)
+
+
+def _node_template(sim: Any, number: int) -> None:
+    assert sim.govc("find", "/DC0/vm/DC0_F0", "-type", "m", "-name", f"node-{number}*")
+    assert sim.open_leases() == 0
+
+
+# A role whose main flow asks no vCenter: it writes manifests.
+WITHOUT_CALLS = {"capv_cluster"}
+
 ROLES = {
+    "guest_cloud_init": Story(
+        lambda _sim, number, _folder: {
+            "source": {"path": f"/DC0/vm/src-{number}"},
+            "snapshot": {"name": "ready"},
+            "folder": "DC0_F0",
+            "gateway": "192.0.2.1",
+            "dns_servers": ["192.0.2.2"],
+            "user": "admin",
+            "ssh_authorized_keys": ["ssh-ed25519 AAAAnobody admin"],
+            "guests": [{"name": f"web{number}-0{item}", "address": f"192.0.2.1{item}/24"} for item in (1, 2)],
+        },
+        flags=("--vms", "2", "--clone-time", "1ms"),
+        prepare=_to_be_cloned,
+        check=_fleet_there,
+    ),
+    "evc_baseline": Story(
+        # Each attempt finds the mode of the one before.
+        lambda _sim, number, _folder: {
+            "cluster": "DC0_C0",
+            "mode": ("intel-haswell", "intel-ivybridge")[number % 2],
+            "apply": True,
+        },
+        flags=("--vms", "0", "--parents", "0"),
+    ),
+    "fcd_audit": Story(
+        lambda sim, number, _folder: {
+            "datastores": ["LocalDS_0"],
+            "delete_disks": [{"id": disk, "datastore": "LocalDS_0"} for disk in _of_orphans(sim, number)],
+        },
+        flags=("--vms", "2"),
+        prepare=_orphans,
+        check=_no_orphans,
+    ),
+    "capv_node_template": Story(
+        lambda _sim, number, folder: {
+            "name": f"node-{number}",
+            "source": str(folder / "ova" / "tiny.ova"),
+            "datacenter": "DC0",
+            "folder": "/DC0/vm/DC0_F0",
+            "cluster": "DC0_C0",
+            "datastore": "LocalDS_0",
+            "networks": {"front": "VM Network"},
+        },
+        flags=("--vms", "2", "--clone-time", "1ms", "--lease-timeout", "10s"),
+        check=_node_template,
+        imports=True,
+    ),
+    "cbt_backup": Story(
+        lambda _sim, number, folder: {
+            "vms": [{"name": f"src-{number}"}],
+            "repository": str(folder / "repository"),
+            "transport": "export",
+            "keep_last": 2,
+            "verify": True,
+        },
+        flags=("--vms", "2", "--lease-timeout", "10s"),
+        prepare=_to_be_backed_up,
+        check=_no_snapshot,
+        files=True,
+        imports=True,
+        images=True,
+        repeats=True,
+    ),
+    "vm_restore": Story(
+        lambda _sim, number, folder: {
+            **_of_backups(number, folder),
+            "vm": f"src-{number}",
+            "name": f"new-{number}",
+            "default_network": "VM Network",
+        },
+        flags=("--vms", "2", "--clone-time", "1ms", "--lease-timeout", "10s"),
+        prepare=_backed_up,
+        check=_restored,
+        files=True,
+        imports=True,
+        images=True,
+    ),
+    "restore_drill": Story(
+        lambda sim, number, folder: {
+            **_of_backups(number, folder),
+            "vms": [f"src-{number}"],
+            "network": "VM Network",
+            "guest_username": sim.guest_username,
+            "guest_password": sim.guest_password,
+            "command": ["/bin/true"],
+        },
+        flags=("--vms", "2", "--clone-time", "1ms", "--lease-timeout", "10s"),
+        prepare=_backed_up,
+        check=_no_drill,
+        files=True,
+        imports=True,
+        images=True,
+        repeats=True,
+    ),
     "instant_clone_fleet": Story(_fleet, flags=("--vms", "2", "--clone-time", "1ms"), prepare=_golden, check=_fleet_there),
     "vmfork_fleet": Story(
         _fleet,

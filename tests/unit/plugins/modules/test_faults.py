@@ -22,9 +22,11 @@ import pytest
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules import endings
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Forked
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.faults import KINDS, Sweep, Tally, some
-from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.roles import ROLES, RoleRun
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.roles import ROLES, WITHOUT_CALLS, RoleRun
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.ways import WAYS
 from vforge_ova import write_package
+
+_COLLECTION = pathlib.Path(__file__).parents[4]
 
 _FOLDER = os.environ.get("VFORGE_FAULTS", "")
 _STORIES = {**endings.STORIES, **WAYS}
@@ -70,7 +72,7 @@ if _FOLDER:
     @pytest.mark.parametrize("which", sorted(ROLES))
     def test_each_call_of_a_role_can_fail(make_sim, tmp_path, request, which):
         story = ROLES[which]
-        _ready(request, story, tmp_path)
+        _ready(request, story, tmp_path, "programs")
         sim = make_sim(*story.flags)
         sweep = Sweep(sim, story, RoleRun(sim, which, tmp_path), tmp_path)
         sweep.measure()
@@ -79,9 +81,14 @@ if _FOLDER:
         _try(sweep, chosen, f"role-{which}", f"role {which}")
 
 
-def _ready(request, story, folder):
+def test_every_role_is_in_the_sweep():
+    roles = {path.name for path in (_COLLECTION / "roles").iterdir()}
+    assert ROLES.keys() | WITHOUT_CALLS == roles
+
+
+def _ready(request, story, folder, programs="libnbd"):
     if story.images:
-        request.getfixturevalue("libnbd")
+        request.getfixturevalue(programs)
     write_package(folder / "ova")
 
 
