@@ -124,23 +124,23 @@ class Python:
         assert self._process is not None
         self._process.communicate()
 
-    def serves(self, collections: Path, executable: str) -> bool:
-        """Whether it has loaded these, and was started by this very process, in the environment that this one has now."""
-        same = all(os.environ.get(name, "") == value for name, value in self._same.items())
-        return same and self._owner == os.getpid() and self._of == (collections, executable)
+    def serves(self) -> bool:
+        """Whether it was started by this very process, in the environment that this one has now."""
+        return self._owner == os.getpid() and all(os.environ.get(name, "") == value for name, value in self._same.items())
 
 
-_latest: list[tuple[Python, contextlib.ExitStack]] = []
+_latest: dict[tuple[Path, str], tuple[Python, contextlib.ExitStack]] = {}
 _starting = threading.Lock()
 
 
 def interpreter(collections: Path, executable: str = sys.executable, same: tuple[str, ...] = _READ_AT_START) -> str:
     """The path of the one of this process, started with the first call, and another one where that serves no more."""
+    which = (collections, executable)
     with _starting:
-        if not _latest or not _latest[0][0].serves(collections, executable):
+        if which not in _latest or not _latest[which][0].serves():
             stack = contextlib.ExitStack()
-            _latest[:] = [(stack.enter_context(Python(collections, executable, same)), stack)]
-        return _latest[0][0].path
+            _latest[which] = (stack.enter_context(Python(collections, executable, same)), stack)
+        return _latest[which][0].path
 
 
 def _load(collections: str) -> None:
