@@ -24,7 +24,7 @@ test: ## run every check that a change has to pass, beside each other
 lint: ## ruff, mypy, ansible-lint, antsibull-docs, shellcheck, gofmt
 	$(DEV) test lint
 go-test: ## go vet and go test of the simulator, with the race detector
-	$(DEV) test race
+	$(DEV) test vet race
 sanity: ## ansible-test sanity
 	$(DEV) test sanity
 units: ## the unit tests by ansible-test, each in a process of its own

@@ -34,9 +34,13 @@ class GoTests:
     tools: Toolbox
     race: bool = False
 
-    def lanes(self) -> list[Lane]:
-        """Both, beside each other."""
-        return [Lane("go test", self.test, load=float(cores()) / 2, progress=self._progress), Lane("go vet", self.vet)]
+    def tests(self) -> list[Lane]:
+        """The tests."""
+        return [Lane("go test", self.test, load=float(cores()) / 2, progress=self._progress)]
+
+    def checks(self) -> list[Lane]:
+        """What needs compiled packages alone. At the same time as the tests it would compile them a second time."""
+        return [Lane("go vet", self.vet)]
 
     def vet(self) -> Outcome:
         """`go vet` of every package."""

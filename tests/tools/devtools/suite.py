@@ -17,10 +17,10 @@ from devtools.lint import Lint
 from devtools.provision import Toolbox
 from devtools.runs import new_run
 
-_WITHOUT_SIMULATOR = {"lint", "go", "race", "sanity"}
+_WITHOUT_SIMULATOR = {"lint", "go", "vet", "race", "sanity"}
 
 # What `make test` runs. In this order they begin: what takes longest first.
-PARTS = ["pytest", "go", "lint", "sample", "sanity", "integration"]
+PARTS = ["pytest", "go", "lint", "sample", "sanity", "vet", "integration"]
 
 
 def run(console: Console, parts: list[str], targets: Sequence[str] = ()) -> int:
@@ -35,8 +35,9 @@ def run(console: Console, parts: list[str], targets: Sequence[str] = ()) -> int:
         ansible = AnsibleTests(this, tools, tools.venv, tools.home)
         lanes_of: dict[str, Callable[[], list[Lane]]] = {
             "lint": Lint(this, tools).lanes,
-            "go": GoTests(this, tools).lanes,
-            "race": GoTests(this, tools, race=True).lanes,
+            "go": GoTests(this, tools).tests,
+            "vet": GoTests(this, tools).checks,
+            "race": GoTests(this, tools, race=True).tests,
             "sanity": ansible.sanity,
             "pytest": ansible.pytest,
             "sample": ansible.sample,
