@@ -303,6 +303,11 @@ removals:
   returned: success
   type: list
   elements: dict
+leaving:
+  description: The MOIDs of the clones that are replaced or removed. In check mode they are there, and are known by this.
+  returned: success
+  type: list
+  elements: str
 obsolete_parents:
   description: Parents to remove when all this is done, with C(name) and C(folder).
   returned: success

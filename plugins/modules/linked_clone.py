@@ -648,7 +648,8 @@ clones:
         more where the fault reports more.
       type: dict
 failures:
-  description: The clones that failed, in short, with C(name), C(error_code) and C(msg).
+  description: The clones that failed, in short, with C(name), C(error_code) and C(msg). One that
+    stays since VMs use its disks has their MOIDs as C(user_moids).
   returned: as RV(clones)
   type: list
   elements: dict

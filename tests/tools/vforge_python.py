@@ -223,6 +223,7 @@ def _run(files: list[int], path: str, cwd: str, mask: int, environment: dict[str
     os.environ.update(environment)
     tempfile.tempdir = None
     sys.argv = [path]
+    sys.path[0] = os.path.dirname(path)  # the folder of this file is not the module's
     code = 0
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     if path:

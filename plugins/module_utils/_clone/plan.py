@@ -215,14 +215,15 @@ class Unresolved(Refuse):
     """A request that names what is not there, or what cannot be for this clone."""
 
 
-def conflict(plan: Plan, doing: str, reason: str, hint: str) -> Refuse:
+def conflict(plan: Plan, doing: str, reason: str, hint: str, **details: t.Any) -> Refuse:
     """The plan for a request whose name belongs to something else.
 
     :param plan: what is known of the request.
     :param doing: what is not done with it: ``made``, ``removed``.
+    :param details: of the error.
     """
     known = {field.name: getattr(plan, field.name) for field in dataclasses.fields(Plan)}
-    error = InvalidOption(f"{plan.name} is not {doing}: {reason}.", hint=hint, conflict=True)
+    error = InvalidOption(f"{plan.name} is not {doing}: {reason}.", hint=hint, conflict=True, **details)
     return Refuse(**{**known, "differences": ()}, error=error)
 
 
@@ -282,7 +283,7 @@ def absent(
     request: CloneRequest,
     existing: Existing | None,
     parent: Parent | None,
-    used: t.Collection[str] = (),
+    used: t.Mapping[str, str] | None = None,
     *,
     force: bool,
     templates: bool = False,
@@ -292,7 +293,7 @@ def absent(
     Only a marked one (of this parent, where one is given), unless forced; and never one whose disks
     others use.
 
-    :param used: the names of VMs that use its disks, and stay.
+    :param used: the VMs that use its disks, and stay: names by moid.
     :param templates: whether a clone may have become a template.
     """
     if existing is None:
@@ -302,8 +303,9 @@ def absent(
     if reason:
         return conflict(asked, "removed", reason, "Remove it by hand if it is really to go.")
     if used:
-        reason = f"its disks are used by {names.listing(sorted(used), most=5)}"
-        return conflict(asked, "removed", reason, "Remove those first, or in the same task.")
+        reason = f"its disks are used by {names.listing(sorted(used.values()), most=5)}"
+        hint = "Remove those first, or in the same task."
+        return conflict(asked, "removed", reason, hint, user_moids=sorted(used))
     return Remove(request=request, parent=parent, existing=existing)
 
 

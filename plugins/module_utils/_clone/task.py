@@ -181,9 +181,9 @@ class Way(abc.ABC, t.Generic[O]):
             for moid in doomed:
                 using.pop(moid, None)
 
-    def users_of(self, existing: Existing | None) -> t.Collection[str]:
-        """The names of the VMs that use disks of one that is to go, and are not named by this task."""
-        return self._used.get(existing.moid, {}).values() if existing is not None else ()
+    def users_of(self, existing: Existing | None) -> dict[str, str]:
+        """The VMs that use disks of one that is to go, and are not named by this task: names by moid."""
+        return self._used.get(existing.moid, {}) if existing is not None else {}
 
     def spare(self, items: t.Sequence[CloneItem]) -> None:
         """Have clones stay whose disks are used by others of this task that stay, as they are not

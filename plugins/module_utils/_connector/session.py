@@ -558,7 +558,7 @@ class Session:
                 raise
             raise not_a_vcenter(self.options, doubt or "answers, but not as vSphere does") from error
         except ConnectionLost as error:
-            if not doubt:
+            if not doubt or isinstance(error, (CallTimedOut, Unavailable)):
                 raise
             raise not_a_vcenter(self.options, doubt) from error
         if not isinstance(content, vim.ServiceInstanceContent) or any(getattr(content, name) is None for name in _NEEDED):

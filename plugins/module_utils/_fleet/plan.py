@@ -91,6 +91,12 @@ class Plan:
         return [clone for clone in self.clones if clone.existing is None and clone.replaces is None]
 
     @property
+    def leaving(self) -> list[Clone]:
+        """The clones that are replaced or go."""
+        replaced = (clone.replaces for batch in self.rolls for clone in batch)
+        return [*(clone for clone in replaced if clone is not None), *self.removals]
+
+    @property
     def pending(self) -> bool:
         """Whether anything is to be done."""
         return bool(self.seeds or self.rolls or self.removals or self.created or self.obsolete)

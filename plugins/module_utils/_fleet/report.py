@@ -44,6 +44,7 @@ def result(options: FleetOptions, now: Situation, made: Plan) -> dict[str, t.Any
         "parents": [_selector(seed.parent, _path(now, seed.name)) for seed in made.seeds],
         "rolls": [_batch(batch, entries, now, options) for batch in made.rolls],
         "removals": [_removal(clone, now, options) for clone in made.removals],
+        "leaving": [clone.moid for clone in made.leaving],
         "clones": list(entries.values()),
         "obsolete_parents": [{"name": parent.name, "folder": now.parents_path} for parent in made.obsolete],
         "orphans": [{"name": clone.name, "moid": clone.moid, "ip": clone.address or None} for clone in made.orphans],

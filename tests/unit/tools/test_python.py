@@ -21,7 +21,7 @@ _COLLECTIONS = Path(next(iter(modules.__path__))).parents[4]
 
 _SEEN = """
 import json, os, sys
-seen = [os.environ.get("WHO"), os.getcwd(), sys.argv, __name__, "pyVmomi" in sys.modules]
+seen = [os.environ.get("WHO"), os.getcwd(), sys.argv, sys.path[0], __name__, "pyVmomi" in sys.modules]
 print(json.dumps(seen))
 print("to the other", file=sys.stderr)
 sys.exit(int(os.environ["CODE"]))
@@ -62,14 +62,14 @@ def start(python, tmp_path):
 def test_each_module_has_its_own_environment_folder_words_and_exit_code(start, tmp_path, who, code):
     with start(_SEEN, WHO=who, CODE=str(code)) as module:
         out, err = module.communicate()
-    assert json.loads(out) == [who, str(tmp_path), [str(tmp_path / "AnsiballZ_it.py")], "__main__", True]
+    assert json.loads(out) == [who, str(tmp_path), [str(tmp_path / "AnsiballZ_it.py")], str(tmp_path), "__main__", True]
     assert (err, module.returncode) == (b"to the other\n", code)
 
 
 def test_a_module_may_come_by_standard_input(python, tmp_path):
     env = {**os.environ, "CODE": "4"}
     done = subprocess.run([python.path], cwd=tmp_path, env=env, input=_SEEN.encode(), capture_output=True, check=False)
-    assert (json.loads(done.stdout), done.returncode) == ([None, str(tmp_path), [""], "__main__", True], 4)
+    assert (json.loads(done.stdout), done.returncode) == ([None, str(tmp_path), [""], "", "__main__", True], 4)
 
 
 def test_what_needs_other_libraries_gets_a_python_of_its_own(start, tmp_path):

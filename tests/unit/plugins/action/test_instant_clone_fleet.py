@@ -220,3 +220,28 @@ def test_check_mode_says_what_would_become_of_parents_and_clones_that_are_not_th
     made = fleet.run(count=3)
     # Parents are made and frozen, clones are made, and the test keeps what there is.
     assert ("changed=4 " in would.output, "changed=4 " in made.output) == (True, True)
+
+
+def test_check_mode_counts_the_parents_that_go_with_their_last_clones(start):
+    fleet = start("--vms", "0")
+    given = {"count": 2, "hosts": ["DC0_C0_H0"]}
+    assert fleet.run(**given).code == 0
+    for asked in ({**given, "golden_version": "2"}, {"state": "absent"}):
+        (old,) = fleet.vms("web-parent-*")
+        would = fleet.run("--check", **asked)
+        assert would.code == 0, would.output
+        assert f"{old} would be removed." in would.output
+        assert "is not removed" not in would.output
+        done = fleet.run(**asked)
+        assert done.code == 0, done.output
+        assert old not in fleet.vms("web-parent-*")
+
+
+def test_check_mode_says_which_parent_stays_for_a_vm_that_somebody_has_taken_out_of_the_fleet(start):
+    fleet = start("--vms", "0")
+    assert fleet.run(count=2, hosts=["DC0_C0_H0"]).code == 0
+    (old,) = fleet.vms("web-parent-*")
+    fleet.sim.govc("object.mv", "/DC0/vm/DC0_F0/web-002", "/DC0/vm")
+    would = fleet.run("--check", state="absent")
+    assert would.code == 2
+    assert f"{old} is not removed: its disks are used by web-001, web-002." in " ".join(would.output.split())

@@ -107,3 +107,13 @@ def test_what_is_wrong_with_the_clones_shows_before_a_parent_is_made(fleet):
     assert ran.code != 0
     assert "config_params has a key twice" in ran.output
     assert [method for method in ran.calls if method.endswith("_Task")] == []
+
+
+def test_check_mode_counts_the_parents_that_go_with_their_last_children(fleet):
+    assert fleet.run(count=1).code == 0
+    (old,) = fleet.vms("web-parent-*")
+    for asked in ({"count": 1, "golden_version": "2"}, {"state": "absent"}):
+        would = fleet.run("--check", **asked)
+        assert would.code == 0, would.output
+        assert f"{old} would be removed." in would.output
+        assert "is not removed" not in would.output

