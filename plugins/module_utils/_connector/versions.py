@@ -25,6 +25,7 @@ _MOST_DIGITS = 9
 
 # Properties that are read here and that came after API 6.0, with the version that has them first.
 _SINCE = {
+    "config.bootOptions.efiSecureBootEnabled": "6.5",
     "config.createDate": "6.7",
     "config.keyId": "6.5",
     "config.uplink": "6.5",
