@@ -95,7 +95,8 @@ def _carry_out(task: Task[VmItem], item: VmItem, options: VmOptions, home: read.
         repeatable=True,
         power_state="poweredOn",
     )
-    waits = options.wait_for_tools and options.powered_on and not (item.now is not None and item.now.tools)
+    waits = options.state != ABSENT and options.wait_for_tools and options.powered_on
+    waits = waits and not (item.now is not None and item.now.tools)
     if waits and item.error is None:
         _wait_for_tools(task, item, options)
     if item.error is None and (waits or POWER_ON in item.done):

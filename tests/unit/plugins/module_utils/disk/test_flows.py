@@ -364,6 +364,16 @@ def test_a_vm_that_is_removed_while_its_guest_is_waited_for_is_not_called_late(d
     assert (ran.error.error_code, "was removed" in str(ran.error)) == ("not_found", True)
 
 
+def test_of_a_vm_that_goes_no_guest_is_waited_for(disks, tmp_path):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, asked = Vms(disks.sim), {"name": "brief", "disks": [path]}
+    made = vms.run(**asked).result["vms"][0]
+    gone = {**asked, "state": "absent", "instance_uuid": made["instance_uuid"], "powered_on": True, "wait_for_tools": True}
+    assert vms.run(**gone).result["vms"][0]["actions"] == ["removed"]
+    assert not vms.run(**gone).result["changed"]
+
+
 def test_a_vm_with_another_secure_boot_is_not_as_asked(disks, tmp_path):
     path = "[LocalDS_0] images/a.vmdk"
     disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
