@@ -21,7 +21,7 @@ import time
 import typing as t
 
 from .._engine import Item, Task
-from .._errors import GuestError, TimedOut
+from .._errors import GuestError, NotFound, TimedOut
 from .._vsphere import vm
 from .._vsphere.addresses import ReportedAddresses, unconfirmed, warn
 from . import apply, keys, plan, read, report, report_script
@@ -285,7 +285,7 @@ def _note(item: VmItem, update: Update, options: CloudOptions) -> bool:
     """Keep what is reported of a VM; True when there is nothing more to wait for."""
     if update.gone:
         item.reached = False
-        item.fail(TimedOut(f"{item.title} was removed while its guest was waited for."))
+        item.fail(NotFound.removed_meanwhile(item.title))
         return True
     _note_tools(item, update)
     item.config.update(vm.config_in(update.values))

@@ -118,7 +118,7 @@ def _wait_for_tools(task: Task[VmItem], item: VmItem, options: VmOptions) -> Non
 
     late = task.wait_until(vim.VirtualMachine, (_TOOLS,), {item.moid: item}, runs, "guests answer")
     if gone:
-        item.fail(NotFound(f"{item.title} was removed while its guest was waited for.", hint="Run again to make it again."))
+        item.fail(NotFound.removed_meanwhile(item.title))
     elif late:
         item.fail(
             TimedOut(

@@ -287,6 +287,18 @@ def test_a_guest_that_never_tells_is_told_of(cloud, vm):
     assert cloud.delivered(name, "userdata")
 
 
+def test_a_vm_that_is_removed_while_it_is_waited_for_is_not_called_late(cloud, vm, monkeypatch):
+    name, real = vm(), task._wait_for_guests
+
+    def removed(*given):
+        cloud.sim.govc("vm.destroy", name)
+        real(*given)
+
+    monkeypatch.setattr(task, "_wait_for_guests", removed)
+    ran = cloud.attempt(vm={"name": name}, power_on=True, wait="network", **GIVEN)
+    assert (ran.one["error"]["error_code"], ran.one["reached"]) == ("not_found", False)
+
+
 @pytest.mark.parametrize("running", [False, True])
 def test_a_report_that_was_overwritten_is_delivered_again_for_another_boot(cloud, vm, running):
     name = vm()

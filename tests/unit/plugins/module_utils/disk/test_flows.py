@@ -361,7 +361,7 @@ def test_a_vm_that_is_removed_while_its_guest_is_waited_for_is_not_called_late(d
 
     monkeypatch.setattr(vm_task, "_wait_for_tools", removed)
     ran = vms.attempt(name="brief", disks=[path], powered_on=True, wait_for_tools=True)
-    assert (ran.error.error_code, "was removed" in str(ran.error)) == ("not_found", True)
+    assert (ran.error.error_code, "somebody has removed it meanwhile" in str(ran.error)) == ("not_found", True)
 
 
 def test_of_a_vm_that_goes_no_guest_is_waited_for(disks, tmp_path):

@@ -54,7 +54,8 @@ def test_a_snapshot_or_a_revert_that_two_items_name_in_two_ways_is_refused(disks
     assert disks.seen(disk)["snapshots"] == 2
 
 
-def test_snapshots_that_are_not_there_are_not_taken_for_one(disks, disk):
+@pytest.mark.usefixtures("disk")
+def test_snapshots_that_are_not_there_are_not_taken_for_one(disks):
     ids = [entry(disks.snapshots({"disk": DISK, "description": name}))["id"] for name in ("first", "second")]
     gone = [{"disk": DISK, "id": each, "state": "absent"} for each in ids]
     assert disks.snapshots(*gone).result["changed"] is True
