@@ -110,6 +110,20 @@ def require_instant_clones(session: Session) -> None:
         )
 
 
+def require_secure_boot(session: Session) -> None:
+    """Make sure that this vCenter knows secure boot of VMs: an older one passes over what it does not know.
+
+    :raises NotSupported: it does not.
+    """
+    version = session.about.get("apiVersion", "")
+    if not versions.at_least(version, _SINCE["config.bootOptions.efiSecureBootEnabled"]):
+        raise NotSupported(
+            f"{session.options.endpoint} has no secure boot for VMs: its API version is {version}.",
+            hint="It needs vCenter 6.5 or later. Leave secure_boot off.",
+            api_version=version,
+        )
+
+
 def require_vmfork(session: Session) -> None:
     """Make sure that this vCenter has VMFork, which were the releases 6.0 and 6.5.
 

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import typing as t
 
+from .._connector import versions
 from .._connector.batch import vm_made
 from .._connector.pyvmomi import vim
 from .._engine import UNTOUCHED, Item, Task, diff
@@ -55,6 +56,8 @@ def run(session: Session, options: VmOptions, *, check: bool) -> dict[str, t.Any
     item = VmItem(called=options.name)
     deadline = session.deadline(options.timeout)
     task: Task[VmItem] = Task(session, [item], "VMs", deadline=deadline, parallel=1, check=check)
+    if options.state != ABSENT and options.hardware.secure_boot:
+        versions.require_secure_boot(session)
     with task.phase("lookup"):
         home = read.home(session, options)
         item.now = read.named(session, home.folder, options.name)

@@ -24,6 +24,9 @@ var apiVersions = []string{
 // check.
 const InstantCloneSince = "6.7"
 
+// FirstClassDisksSince is the version that has first class disks.
+const FirstClassDisksSince = "6.5"
+
 // PropertySince are properties that came after API 6.0, of those that clients are known
 // to read, with the version that has them first.
 var PropertySince = map[string]string{

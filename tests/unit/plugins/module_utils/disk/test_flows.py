@@ -383,6 +383,17 @@ def test_a_vm_with_another_secure_boot_is_not_as_asked(disks, tmp_path):
     assert "secure_boot is true, not false" in str(vms.attempt(**asked).error)
 
 
+@pytest.mark.usefixtures("programs")
+def test_before_6_5_there_is_no_secure_boot(make_sim, tmp_path):
+    path, sim = "[LocalDS_0] images/a.vmdk", make_sim("--vms", "0", "--api-version", "6.0")
+    Disks(sim).run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, asked = Vms(sim), {"name": "old", "disks": [path], "firmware": "efi"}
+    refused = vms.attempt(**asked, secure_boot=True)
+    assert (refused.error.error_code, refused.called("CreateVM_Task")) == ("not_supported", 0)
+    assert vms.run(**asked).result["changed"]
+    assert not vms.run(**asked).result["changed"]
+
+
 def test_a_linked_clone_of_a_disk_is_not_the_vm_around_it(disks, tmp_path):
     path = "[LocalDS_0] images/a.vmdk"
     disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
