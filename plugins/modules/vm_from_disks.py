@@ -72,7 +72,7 @@ options:
     default: bios
   secure_boot:
     description:
-      - Whether the firmware V(efi) starts only what is signed.
+      - Whether the firmware V(efi) starts only what is signed. It needs vCenter 6.5 or later.
     type: bool
     default: false
   hardware_version:

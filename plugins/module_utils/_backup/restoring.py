@@ -236,7 +236,13 @@ def _carry_out(job: RestoreTask) -> None:
             raise
         # The VM has its disks, and does not stay off for the want of a tag.
         not_put_back = error
-    job.task.stage(POWER_ON, lambda item: start_power_on(job.session, item.target.moid), "VMs powered on")
+    job.task.stage(
+        POWER_ON,
+        lambda item: start_power_on(job.session, item.target.moid),
+        "VMs powered on",
+        repeatable=True,
+        power_state="poweredOn",
+    )
     if not_put_back is not None:
         raise not_put_back
 

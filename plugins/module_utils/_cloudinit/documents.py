@@ -76,9 +76,12 @@ def load_of_guest(text: str, where: str) -> t.Any:
 def repeated(text: str) -> list[str]:
     """The keys that a mapping in a YAML document has more than once, of which readers take the last one alone, as paths.
 
-    None of what is no YAML, which ``check`` refuses.
+    None of what is no YAML, which ``check`` refuses, and none without PyYAML, which ``validate: none`` needs not.
     """
-    yaml = _library("yaml", "PyYAML", "set validate to none")
+    try:
+        yaml = _library("yaml", "PyYAML", "set validate to none")
+    except MissingLibrary:
+        return []
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError):

@@ -25,6 +25,7 @@ _MOST_DIGITS = 9
 
 # Properties that are read here and that came after API 6.0, with the version that has them first.
 _SINCE = {
+    "config.bootOptions.efiSecureBootEnabled": "6.5",
     "config.createDate": "6.7",
     "config.keyId": "6.5",
     "config.uplink": "6.5",
@@ -105,6 +106,20 @@ def require_instant_clones(session: Session) -> None:
         raise NotSupported(
             f"{session.options.endpoint} cannot make instant clones: its API version is {version}.",
             hint="Instant clones need vCenter 6.7 or later. On 6.0 and 6.5, vforge.vsphere.fork_parent does the same.",
+            api_version=version,
+        )
+
+
+def require_secure_boot(session: Session) -> None:
+    """Make sure that this vCenter knows secure boot of VMs: an older one passes over what it does not know.
+
+    :raises NotSupported: it does not.
+    """
+    version = session.about.get("apiVersion", "")
+    if not versions.at_least(version, _SINCE["config.bootOptions.efiSecureBootEnabled"]):
+        raise NotSupported(
+            f"{session.options.endpoint} has no secure boot for VMs: its API version is {version}.",
+            hint="It needs vCenter 6.5 or later. Leave secure_boot off.",
             api_version=version,
         )
 

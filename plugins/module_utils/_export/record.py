@@ -78,6 +78,11 @@ class Record:
         """When it was made."""
         return datetime.datetime.fromisoformat(self.at)
 
+    @property
+    def date(self) -> str:
+        """When it was made, to the second, as people read it. The record has more: packages of one second have an order, too."""
+        return self.made.isoformat(timespec="seconds")
+
     def fits(self, found: t.Mapping[str, int]) -> bool:
         """Whether the files that are there can be those of the package.
 

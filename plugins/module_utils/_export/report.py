@@ -64,7 +64,7 @@ def _entry(job: ExportTask, item: ExportItem) -> dict[str, t.Any]:
         "reason": "fresh" if item.enough else item.decided.reason if item.decided is not None else "",
         "package": _package(job, item),
         "snapshot": _snapshot(item),
-        "removed": [{"name": name, "at": known.at, "size": known.size} for name, known in item.removed],
+        "removed": [{"name": name, "at": known.date, "size": known.size} for name, known in item.removed],
         "withheld": withheld(item.vm.machine, job.options.extra_config),
         "seconds": item.seconds,
         "warnings": item.warnings,
@@ -90,7 +90,7 @@ def _package(job: ExportTask, item: ExportItem) -> dict[str, t.Any] | None:
         "name": item.package,
         "format": job.packages.form,
         "path": job.packages.path(item.package),
-        "at": known.at,
+        "at": known.date,
         "consistency": known.consistency,
         "memory": False,
         "size": known.size,
@@ -141,4 +141,4 @@ def _diff(job: ExportTask) -> dict[str, str]:
 def _line(known: Record | None) -> str:
     if known is None:
         return "not there"
-    return f"{known.size} bytes of {known.at}, {known.consistency}"
+    return f"{known.size} bytes of {known.date}, {known.consistency}"

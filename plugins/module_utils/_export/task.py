@@ -349,7 +349,7 @@ def _packed(job: ExportTask, item: ExportItem, machine: Machine, made: Package, 
             config=record.config_of(item.vm, source, options),
             disks=record.disks_of(item.vm, source, item.last_start),
             consistency=item.consistency,
-            at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             files=whole,
         )
 

@@ -691,7 +691,9 @@ def _check_snapshots_once(items: t.Sequence[SnapshotItem]) -> None:
     """
     known: dict[tuple[str, str], SnapshotItem] = {}
     for item in items:
-        which = "its revert" if item.request.state == REVERTED else item.id or item.request.description or ""
+        request = item.request
+        # One that is not there is what it is called.
+        which = "its revert" if request.state == REVERTED else item.id or request.id or request.description or ""
         other = known.setdefault((item.disk.id, which), item)
         if other is not item:
             raise InvalidOption(

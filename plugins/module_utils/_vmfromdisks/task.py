@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import typing as t
 
+from .._connector import versions
 from .._connector.batch import vm_made
 from .._connector.pyvmomi import vim
 from .._engine import UNTOUCHED, Item, Task, diff
@@ -55,6 +56,8 @@ def run(session: Session, options: VmOptions, *, check: bool) -> dict[str, t.Any
     item = VmItem(called=options.name)
     deadline = session.deadline(options.timeout)
     task: Task[VmItem] = Task(session, [item], "VMs", deadline=deadline, parallel=1, check=check)
+    if options.state != ABSENT and options.hardware.secure_boot:
+        versions.require_secure_boot(session)
     with task.phase("lookup"):
         home = read.home(session, options)
         item.now = read.named(session, home.folder, options.name)
@@ -95,7 +98,8 @@ def _carry_out(task: Task[VmItem], item: VmItem, options: VmOptions, home: read.
         repeatable=True,
         power_state="poweredOn",
     )
-    waits = options.wait_for_tools and options.powered_on and not (item.now is not None and item.now.tools)
+    waits = options.state != ABSENT and options.wait_for_tools and options.powered_on
+    waits = waits and not (item.now is not None and item.now.tools)
     if waits and item.error is None:
         _wait_for_tools(task, item, options)
     if item.error is None and (waits or POWER_ON in item.done):
@@ -117,7 +121,7 @@ def _wait_for_tools(task: Task[VmItem], item: VmItem, options: VmOptions) -> Non
 
     late = task.wait_until(vim.VirtualMachine, (_TOOLS,), {item.moid: item}, runs, "guests answer")
     if gone:
-        item.fail(NotFound(f"{item.title} was removed while its guest was waited for.", hint="Run again to make it again."))
+        item.fail(NotFound.removed_meanwhile(item.title))
     elif late:
         item.fail(
             TimedOut(

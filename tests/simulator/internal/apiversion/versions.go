@@ -24,16 +24,20 @@ var apiVersions = []string{
 // check.
 const InstantCloneSince = "6.7"
 
+// FirstClassDisksSince is the version that has first class disks.
+const FirstClassDisksSince = "6.5"
+
 // PropertySince are properties that came after API 6.0, of those that clients are known
 // to read, with the version that has them first.
 var PropertySince = map[string]string{
-	"runtime.inQuarantineMode":            "6.5",
-	"summary.runtime.inQuarantineMode":    "6.5",
-	"runtime.instantCloneFrozen":          "6.7",
-	"summary.runtime.instantCloneFrozen":  "6.7",
-	"capability.supportedEVCGraphicsMode": GraphicsEVCSince,
-	"summary.currentEVCGraphicsModeKey":   GraphicsEVCSince,
-	"capability.perVmEvcSupported":        PerVMEVCSince,
+	"config.bootOptions.efiSecureBootEnabled": "6.5",
+	"runtime.inQuarantineMode":                "6.5",
+	"summary.runtime.inQuarantineMode":        "6.5",
+	"runtime.instantCloneFrozen":              "6.7",
+	"summary.runtime.instantCloneFrozen":      "6.7",
+	"capability.supportedEVCGraphicsMode":     GraphicsEVCSince,
+	"summary.currentEVCGraphicsModeKey":       GraphicsEVCSince,
+	"capability.perVmEvcSupported":            PerVMEVCSince,
 }
 
 // Known returns an error for what is no API version that a server can have.

@@ -6,9 +6,11 @@ package sim
 
 import (
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/apiversion"
 	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/shim"
 )
@@ -50,6 +52,9 @@ func (s *Sim) installShims() {
 	s.installGuestCustomization()
 	for _, sh := range s.shims {
 		s.reg.Put(sh)
+	}
+	if apiversion.Less(s.cfg.APIVersion, apiversion.FirstClassDisksSince) {
+		s.reg.Get(vim25.ServiceInstance).(*simulator.ServiceInstance).Content.VStorageObjectManager = nil
 	}
 	s.reg.Handler = s.route
 	s.reg.AddHandler(s.props.Hub)

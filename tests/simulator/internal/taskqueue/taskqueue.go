@@ -5,7 +5,6 @@
 package taskqueue
 
 import (
-	"cmp"
 	"slices"
 	"sync"
 
@@ -60,24 +59,20 @@ func (q *Queues) Submit(j *Job) {
 	q.begin()
 }
 
-// begin starts what can start: of each source the first that waits, the oldest of these first. The caller holds the lock.
+// begin starts what can start: of the first ones of each source the one that has waited longest, then the next. The caller
+// holds the lock.
 func (q *Queues) begin() {
 	for {
-		var first []*Job
+		var next *Job
 		for _, jobs := range q.waiting {
-			first = append(first, jobs[0])
-		}
-		slices.SortFunc(first, func(a, b *Job) int { return cmp.Compare(a.number, b.number) })
-		started := false
-		for _, j := range first {
-			if q.mayStart(j) {
-				q.start(j)
-				started = true
+			if j := jobs[0]; (next == nil || j.number < next.number) && q.mayStart(j) {
+				next = j
 			}
 		}
-		if !started {
+		if next == nil {
 			return
 		}
+		q.start(next)
 	}
 }
 

@@ -340,6 +340,13 @@ def test_a_vm_that_was_powered_off_for_nothing_runs_again(db, method, rule):
     db.assert_nothing_is_left()
 
 
+@pytest.mark.parametrize("do", ["drop", "drop-after"])
+def test_a_restored_vm_is_powered_on_though_an_answer_is_lost(db, do):
+    db.sim.inject(method="PowerOnVM_Task", do=do)
+    ran = db.restore(disks=["2000"], powered_on=True)
+    assert (ran.result["into"]["actions"][-1], db.state()) == ("powered_on", "poweredOn")
+
+
 def test_a_vm_that_cannot_be_started_again_is_told(db):
     db.on()
     db.sim.inject(method="ReconfigVM_Task", nth=2, do="fault", fault="InvalidArgument")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email
 import json
+import sys
 
 import pytest
 import yaml
@@ -411,3 +412,9 @@ def test_a_label_stands_for_a_card_and_where_none_has_it_for_its_place(labels, m
             continue
         found = given.with_cards(cards, "VM").metadata.mapping["network"]["ethernets"]["eth0"]["match"]["macaddress"]
         assert found == macs[number]
+
+
+def test_without_validation_no_library_for_yaml_is_needed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    made = data(userdata="#cloud-config\nruncmd: [a]\n")
+    assert (made.userdata, made.warnings) == ("#cloud-config\nruncmd: [a]\n", ())

@@ -6,14 +6,23 @@
 
 from __future__ import annotations
 
+import ast
+import pathlib
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import versions
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import VmomiSupport
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import VmomiSupport, vim
 
 KNOWN = ["vim25/6.5", "vim25/6.7", "vim25/6.7.3", "vim25/7.0.0.0", "vim25/8.0.2.0", "vim25/8.0.3.0", "vim25/9.1.0.0"]
+
+_PLUGINS = pathlib.Path(versions.__file__).parents[2]
+_READ = (vim.VirtualMachine, vim.HostSystem, vim.ComputeResource, vim.ClusterComputeResource, vim.ResourcePool, vim.Datastore)
+_OF_NETWORKS = (vim.Network, vim.DistributedVirtualSwitch, vim.dvs.DistributedVirtualPortgroup)
+
 NUMBERS = st.lists(st.integers(0, 20), min_size=1, max_size=4)
 
 
@@ -86,3 +95,31 @@ def test_whether_a_version_is_new_enough(version, wanted, is_it):
 )
 def test_properties_are_asked_of_servers_that_have_them(server, kept):
     assert versions.readable(server, ["name", "runtime.inQuarantineMode", "runtime.instantCloneFrozen"]) == kept
+
+
+def newest_part(kind, path):
+    """The version of the API that has all of a property path; None where the type has no such property."""
+    found = (0,)
+    for name in path.split("."):
+        known = {each.name: each for each in kind._GetPropertyList()} if hasattr(kind, "_GetPropertyList") else {}
+        if name not in known:
+            return None
+        number = VmomiSupport.versionIdMap[known[name].version]
+        found = max(found, tuple(int(part) for part in number.split(".") if part.isdigit()))
+        kind = known[name].type
+    return found
+
+
+def test_of_each_property_that_is_newer_than_6_0_it_is_known_since_when():
+    texts = set()
+    for file in _PLUGINS.rglob("*.py"):
+        nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        texts |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    paths = [text for text in texts if re.fullmatch(r"[a-z]\w*(\.\w+)+", text)]
+    since = {path: number for path in paths for kind in (*_READ, *_OF_NETWORKS) if (number := newest_part(kind, path))}
+    newer = {path: number for path, number in since.items() if number > (6, 0)}
+    assert newer["runtime.instantCloneFrozen"] == (6, 7)
+    for path, number in newer.items():
+        version = ".".join(map(str, number))
+        assert versions.readable(version, [path]) == [path]
+        assert versions.readable("6.0", [path]) == [], f"{path} is there since {version}, which versions.py does not say"

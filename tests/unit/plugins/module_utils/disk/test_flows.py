@@ -361,7 +361,17 @@ def test_a_vm_that_is_removed_while_its_guest_is_waited_for_is_not_called_late(d
 
     monkeypatch.setattr(vm_task, "_wait_for_tools", removed)
     ran = vms.attempt(name="brief", disks=[path], powered_on=True, wait_for_tools=True)
-    assert (ran.error.error_code, "was removed" in str(ran.error)) == ("not_found", True)
+    assert (ran.error.error_code, "somebody has removed it meanwhile" in str(ran.error)) == ("not_found", True)
+
+
+def test_of_a_vm_that_goes_no_guest_is_waited_for(disks, tmp_path):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, asked = Vms(disks.sim), {"name": "brief", "disks": [path]}
+    made = vms.run(**asked).result["vms"][0]
+    gone = {**asked, "state": "absent", "instance_uuid": made["instance_uuid"], "powered_on": True, "wait_for_tools": True}
+    assert vms.run(**gone).result["vms"][0]["actions"] == ["removed"]
+    assert not vms.run(**gone).result["changed"]
 
 
 def test_a_vm_with_another_secure_boot_is_not_as_asked(disks, tmp_path):
@@ -371,6 +381,17 @@ def test_a_vm_with_another_secure_boot_is_not_as_asked(disks, tmp_path):
     vms.run(**asked, secure_boot=True)
     assert not vms.run(**asked, secure_boot=True).result["changed"]
     assert "secure_boot is true, not false" in str(vms.attempt(**asked).error)
+
+
+@pytest.mark.usefixtures("programs")
+def test_before_6_5_there_is_no_secure_boot(make_sim, tmp_path):
+    path, sim = "[LocalDS_0] images/a.vmdk", make_sim("--vms", "0", "--api-version", "6.0")
+    Disks(sim).run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, asked = Vms(sim), {"name": "old", "disks": [path], "firmware": "efi"}
+    refused = vms.attempt(**asked, secure_boot=True)
+    assert (refused.error.error_code, refused.called("CreateVM_Task")) == ("not_supported", 0)
+    assert vms.run(**asked).result["changed"]
+    assert not vms.run(**asked).result["changed"]
 
 
 def test_a_linked_clone_of_a_disk_is_not_the_vm_around_it(disks, tmp_path):

@@ -54,6 +54,16 @@ def test_a_snapshot_or_a_revert_that_two_items_name_in_two_ways_is_refused(disks
     assert disks.seen(disk)["snapshots"] == 2
 
 
+@pytest.mark.usefixtures("disk")
+def test_snapshots_that_are_not_there_are_not_taken_for_one(disks):
+    ids = [entry(disks.snapshots({"disk": DISK, "description": name}))["id"] for name in ("first", "second")]
+    gone = [{"disk": DISK, "id": each, "state": "absent"} for each in ids]
+    assert disks.snapshots(*gone).result["changed"] is True
+    assert disks.snapshots(*gone).result["changed"] is False
+    failed = disks.attempt_snapshots(*({**each, "state": "present"} for each in gone))
+    assert [each["error_code"] for each in failed.result["failures"]] == ["not_found", "not_found"]
+
+
 def test_a_disk_is_reverted_and_later_snapshots_go(disks, disk):
     disks.write(disk, 0)
     first = disks.snapshots({"disk": DISK, "description": "first"})
