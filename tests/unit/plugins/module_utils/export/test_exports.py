@@ -397,6 +397,14 @@ def test_old_packages_of_a_vm_go_and_all_else_stays(exports, form):
     assert again.result["changed"] is False
 
 
+def test_of_packages_of_one_second_the_older_one_goes(exports):
+    name = exports.vm()
+    entries = [one(exports.run(vm=name, package=package, keep_last=2)) for package in ("c", "b", "a")]
+    assert [[each["name"] for each in entry["removed"]] for entry in entries] == [[], [], ["c"]]
+    assert entries[0]["package"]["at"].endswith("+00:00")
+    assert "." not in entries[0]["package"]["at"]
+
+
 def test_one_package_of_each_month_stays_where_that_is_asked_for(exports):
     name = exports.vm()
     for number, day in enumerate(("2026-01-02", "2026-01-20", "2026-02-03")):
