@@ -13,8 +13,9 @@ from .._connector import versions
 from .._connector.batch import vm_made
 from .._connector.pyvmomi import vim
 from .._engine import UNTOUCHED, Item, Task, diff
-from .._errors import NotFound, TimedOut
+from .._errors import TimedOut
 from .._vsphere import vm
+from .._vsphere.guest import GONE, OFF, taken_away
 from .._vsphere.vm import reference
 from . import apply, plan, read
 from .model import ABSENT, MadeVm, VmOptions
@@ -26,6 +27,7 @@ if t.TYPE_CHECKING:
     from .._connector.tasks import Update
 
 _TOOLS = "guest.toolsRunningStatus"
+_POWER_STATE = "runtime.powerState"
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -113,15 +115,19 @@ def _made(session: Session, item: VmItem, outcome: Outcome) -> None:
 
 
 def _wait_for_tools(task: Task[VmItem], item: VmItem, options: VmOptions) -> None:
-    gone: list[str] = []
+    ended: list[str] = []
 
     def runs(_item: VmItem, update: Update) -> bool:
-        gone.extend([update.moid] if update.gone else [])
-        return update.gone or str(update.state.get(_TOOLS)) == "guestToolsRunning"
+        if update.gone:
+            ended.append(GONE)
+        elif str(update.state.get(_POWER_STATE, "poweredOn")) != "poweredOn":
+            ended.append(OFF)
+        return bool(ended) or str(update.state.get(_TOOLS)) == "guestToolsRunning"
 
-    late = task.wait_until(vim.VirtualMachine, (_TOOLS,), {item.moid: item}, runs, "guests answer")
-    if gone:
-        item.fail(NotFound.removed_meanwhile(item.title))
+    paths = (_TOOLS, _POWER_STATE)
+    late = task.wait_until(vim.VirtualMachine, paths, {item.moid: item}, runs, "guests answer")
+    if ended:
+        item.fail(taken_away(item.title, ended[0]))
     elif late:
         item.fail(
             TimedOut(
