@@ -367,7 +367,6 @@ def test_a_vm_that_is_taken_away_while_its_guest_is_waited_for_is_not_called_lat
     assert ran.error.error_code == code
 
 
-
 def test_of_a_vm_that_goes_no_guest_is_waited_for(disks, tmp_path):
     path = "[LocalDS_0] images/a.vmdk"
     disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
