@@ -330,6 +330,8 @@ def test_a_vm_that_is_started_before_its_snapshot_was_not_off(backups):
 
 
 def test_an_increment_of_what_has_no_earlier_backup_is_refused_before_there_is_a_snapshot(backups):
+    foreseen = backups.attempt(mode="incremental", check=True)
+    assert (foreseen.code, foreseen.one["error"]["reason"]) == ("full_required", "no_earlier_backup")
     refused = backups.attempt(mode="incremental")
     assert (refused.code, refused.one["error"]["reason"]) == ("full_required", "no_earlier_backup")
     assert (refused.called("CreateSnapshot_Task"), refused.one["snapshot"]) == (0, None)
