@@ -16,6 +16,8 @@ description:
     to have been meant by it, since that one is not set.
   - Other variables that begin with the name of the role, and that the role does not have, are
     warned of. They may be somebody's own.
+  - It says whether the role runs in check mode, too. C(ansible_check_mode) is true with C(--check) alone,
+    and false where a play, a block or the task that includes the role has C(check_mode=true).
   - The roles of this collection begin with it. It connects to no vCenter, changes nothing, and does
     all of its work on the controller.
 options: {}
@@ -31,6 +33,11 @@ author:
 EXAMPLES = r"""
 - name: Refuse misspelt variables
   vforge.vsphere.role_variables: {}
+  register: restored_run
+
+- name: Start the service
+  ansible.builtin.command: systemctl start app
+  when: not restored_run.check_mode
 """
 
 RETURN = r"""
@@ -40,6 +47,10 @@ unknown:
   type: list
   elements: str
   sample: [vm_restore_owner]
+check_mode:
+  description: Whether this task runs in check mode, and so the role does.
+  returned: success
+  type: bool
 option:
   description: The first misspelt variable.
   returned: where one is misspelt

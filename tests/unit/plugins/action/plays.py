@@ -114,10 +114,11 @@ class Plays:
         self._folder = folder
         self._kept = {"groups": "{{ groups }}", **{name: f"{{{{ {role}_{name} | default({{}}) }}}}" for name in keep}}
 
-    def start(self, *words: str, others: dict[str, Any] | None = None, **given: Any) -> Playbook:
+    def start(self, *words: str, others: dict[str, Any] | None = None, check_mode: bool = False, **given: Any) -> Playbook:
         """Start a play; the variables of the role are given without their prefix.
 
         :param others: variables with the names that they have.
+        :param check_mode: the play's own, of which ansible_check_mode says nothing: with --check among the words it does.
         """
         steps = {
             "block": [{"ansible.builtin.include_role": {"name": f"vforge.vsphere.{self._role}"}}],
@@ -125,12 +126,13 @@ class Plays:
         }
         variables = {**{f"{self._role}_{name}": value for name, value in given.items()}, **(others or {}), "kept": self._kept}
         play = [{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": [steps]}]
+        play[0] |= {"check_mode": True} if check_mode else {}
         (self._folder / "play.json").write_text(json.dumps(play), encoding="utf-8")
         self.sim.reset_calls()
         return Playbook(*words, "play.json", cwd=self._folder, env=environment(self._folder, self.sim))
 
     def run(self, *words: str, others: dict[str, Any] | None = None, **given: Any) -> Played:
-        """Play to the end."""
+        """Play to the end: see start."""
         with self.start(*words, others={**forking(), **(others or {})}, **given) as process:
             output, _none = process.communicate()
         kept = self._folder / "left.json"

@@ -106,7 +106,8 @@ def test_a_new_vm_gets_the_tags_and_the_policies_that_the_backup_has(web, tmp_pa
             "datastore": "LocalDS_0",
             "settings": ["tags", "storage_policies"],
         }
-        assert (plays.run("--check", **asked).code, "again" in vms(web)) == (0, False)
+        for would in (plays.run("--check", **asked), plays.run(check_mode=True, **asked)):
+            assert (would.code, "again" in vms(web)) == (0, False)
         done = []
         for _run in range(2):
             ran = plays.run(**asked)
@@ -128,10 +129,11 @@ def drill(web, tmp_path, *names):
     }
 
 
-def test_in_check_mode_a_drill_makes_nothing_and_says_what_it_would_try(web, tmp_path):
+@pytest.mark.parametrize("by", ["--check", "check_mode"])
+def test_in_check_mode_a_drill_makes_nothing_and_says_what_it_would_try(web, tmp_path, by):
     before, plays = vms(web), Plays(web.sim, tmp_path, "restore_drill", ("results",))
     asked = {**drill(web, tmp_path, "web-1", "nobody"), "command": ["/bin/true"], "report": str(tmp_path / "drill.json")}
-    ran = plays.run("--check", **asked)
+    ran = plays.run("--check", **asked) if by == "--check" else plays.run(check_mode=True, **asked)
     assert ran.code == 2, ran.output
     web_1, nobody = ran.left["results"]
     assert (web_1["state"], web_1["why"], web_1["point"]) == ("would_be_tried", "", web.points()[0].id)

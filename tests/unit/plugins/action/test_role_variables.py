@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.action.fleets import Fleet
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import Plays
 
 _ROLES = sorted((Path(__file__).parents[4] / "roles").glob("*/tasks/main.yml"))
 
@@ -26,6 +27,18 @@ def _first(tasks):
 @pytest.mark.parametrize("main", _ROLES, ids=lambda main: main.parents[1].name)
 def test_every_role_begins_with_it(main):
     assert "vforge.vsphere.role_variables" in _first(yaml.safe_load(main.read_text(encoding="utf-8")))
+
+
+def test_no_role_asks_ansible_check_mode_which_is_false_below_a_check_mode_of_a_play():
+    files = [file for main in _ROLES for file in main.parents[1].rglob("*.yml")]
+    assert [str(file) for file in files if "ansible_check_mode" in file.read_text(encoding="utf-8")] == []
+
+
+@pytest.mark.parametrize(("words", "keyword", "said"), [((), False, False), (("--check",), False, True), ((), True, True)])
+def test_check_mode_is_said_wherever_it_comes_from(make_sim, tmp_path, words, keyword, said):
+    play = Plays(make_sim(), tmp_path, "fcd_audit", keep=("run",))
+    ran = play.run(*words, check_mode=keyword, path=str(tmp_path / "page.html"))
+    assert (ran.code, ran.left["run"]["check_mode"]) == (0, said)
 
 
 def test_a_fleet_is_not_scaled_down_by_a_misspelt_count(make_sim, tmp_path):

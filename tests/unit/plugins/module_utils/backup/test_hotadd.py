@@ -404,6 +404,7 @@ def test_whenever_a_run_ends_nothing_stays_attached_for_long(hot, tmp_path, name
     method, nth = moment
     ended = module.run(asked, rule={"method": method, "nth": nth, "do": "signal", "signal": name, "delay_ms": 50})
     hot.sim.clear()
+    hot.sim.settle()
     if name == "KILL":
         assert ended.code == -9
     else:
