@@ -30,7 +30,7 @@ class ActionModule(ControllerAction):
             return {**result, "failed": True, **error.as_result()}
         if found.others:
             self._display.warning(f"The role {role.name} has no variable {', '.join(found.others)}.")
-        # Not ansible_check_mode: that one is true with --check alone, and false below a check_mode of a play, a block or a role.
+        # Not ansible_check_mode: that one is true with --check alone, and false below a check_mode of a play or a block.
         return {**result, "changed": False, "unknown": found.others, "check_mode": self._task.check_mode}
 
     def _found(self, variables: dict[str, t.Any]) -> tuple[Role, Found]:
