@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import typing as t
 
 from .._errors import ConnectionLost
@@ -191,6 +192,11 @@ def read(session: Session, refs: t.Sequence[t.Any], kind: type, paths: t.Sequenc
 def filter_spec(refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str]) -> t.Any:
     """A filter on the properties of known objects, for waiting on their changes."""
     return _filter_spec(refs, {kind: paths}, ())
+
+
+def utc(when: datetime.datetime | None) -> datetime.datetime | None:
+    """A time that was read, with its zone: vSphere's times are in UTC where they come without one."""
+    return when.replace(tzinfo=datetime.UTC) if when is not None and when.tzinfo is None else when
 
 
 def _filter_spec(

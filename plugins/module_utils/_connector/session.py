@@ -78,6 +78,7 @@ import typing as t
 from .. import _files
 from .._errors import (
     CallTimedOut,
+    Cancelled,
     ConnectionFailed,
     ConnectionLost,
     Fault,
@@ -93,6 +94,7 @@ from .._files import PrivateFolder
 from . import faults
 from .names import is_sendable
 from .options import ConnectionOptions
+from .props import utc
 from .pyvmomi import VmomiSupport, vim
 from .soap import CallStats, Limit, Stub, not_a_vcenter, unavailable
 from .tasks import MOST_SESSIONS, MOST_TRIES, Pace, Together
@@ -412,7 +414,8 @@ class Session:
 
         A round on a collector brings the changes of all of its filters, so two waits on one would
         take each other's. After a signal in mid-round, or a late answer, it is destroyed, since
-        vCenter is still busy with that round; the next wait gets another.
+        vCenter is still busy with that round; the next wait gets another. So it does after a round that
+        was cancelled, since the collector may be gone.
         """
         with self._collecting:
             free = [known for known in self._collectors if known._GetMoId() not in self._waited_on]
@@ -422,7 +425,7 @@ class Session:
             self._waited_on.add(collector._GetMoId())
         try:
             yield collector
-        except (Interrupted, CallTimedOut):
+        except (Interrupted, CallTimedOut, Cancelled):
             self._discard(collector)
             raise
         finally:
@@ -502,7 +505,7 @@ class Session:
     def current_time(self) -> datetime.datetime:
         """By vCenter's clock, which its objects are dated by."""
         instance = vim.ServiceInstance("ServiceInstance", self.stub)
-        return t.cast(datetime.datetime, self.retrying(instance.CurrentTime))
+        return t.cast(datetime.datetime, utc(self.retrying(instance.CurrentTime)))
 
     def manager(self, name: str) -> t.Any:
         """A manager of the service content, such as ``ovfManager``; each is optional there.

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import props
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect, collect_chosen, read
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect, collect_chosen, read, utc
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim, vmodl
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, Unavailable
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
@@ -140,3 +142,10 @@ def test_a_property_that_comes_without_a_value_is_unset():
     named, unset = (DynamicProperty(name=name, val=value) for name, value in (("name", "web-1"), ("snapshot", None)))
     row = props._row(ObjectContent(obj=vim.VirtualMachine("vm-1"), propSet=[named, unset]))
     assert (row.values, row.get("snapshot", "none")) == ({"name": "web-1"}, "none")
+
+
+def test_a_time_without_a_zone_is_in_utc():
+    noon = datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC)
+    east = noon.astimezone(datetime.timezone(datetime.timedelta(hours=2)))
+    assert utc(noon.replace(tzinfo=None)) == utc(noon) == utc(east) == noon
+    assert utc(None) is None
