@@ -5,15 +5,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
+from .._connector import props
 from .._connector.pyvmomi import vim
+from .._errors import Fault
 from .._vsphere import snapshots
 from .._vsphere.vm import option_values, reference
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .model import NodeTemplate
+
+_TEMPLATE = "config.template"
+
+# What vCenter answers where a VM is a template already, or a template is a VM; and for other reasons, too.
+_REFUSALS = ("InvalidState", "NotSupported")
 
 _ABOUT = "What Cluster API Provider vSphere makes linked clones of. Their disks build on it."
 
@@ -22,12 +30,32 @@ def open_template(session: Session, template: NodeTemplate) -> None:
     """``MarkAsVirtualMachine``, where it is registered; done when it returns."""
     pool = session.reference(vim.ResourcePool, template.pool)
     host = session.reference(vim.HostSystem, template.host)
-    reference(session, template.moid).MarkAsVirtualMachine(pool, host)
+    with _done_twice(session, template.moid, template=False):
+        reference(session, template.moid).MarkAsVirtualMachine(pool, host)
 
 
 def close_template(session: Session, moid: str) -> None:
     """``MarkAsTemplate``, done when it returns."""
-    reference(session, moid).MarkAsTemplate()
+    with _done_twice(session, moid, template=True):
+        reference(session, moid).MarkAsTemplate()
+
+
+@contextlib.contextmanager
+def _done_twice(session: Session, moid: str, *, template: bool) -> t.Iterator[None]:
+    """A call that is refused has nothing to do where an earlier one has done it, whose answer was lost.
+
+    :param template: what the call makes of it: a template, or a VM.
+    """
+    try:
+        yield
+    except Fault as fault:
+        if fault.fault not in _REFUSALS or not _is(session, moid, template):
+            raise
+
+
+def _is(session: Session, moid: str, template: bool) -> bool:
+    row = props.read(session, [reference(session, moid)], vim.VirtualMachine, (_TEMPLATE,)).get(moid)
+    return row is not None and row.get(_TEMPLATE) is template
 
 
 def start_upgrade(session: Session, moid: str, hardware: int) -> t.Any:

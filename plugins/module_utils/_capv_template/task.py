@@ -10,7 +10,7 @@ import time
 import typing as t
 
 from .._engine import Item, Task, diff
-from .._errors import Fault, VforgeError
+from .._errors import VforgeError
 from .._vsphere.vm import reference
 from . import apply, plan, read
 from .model import FULL, LINKED, NodeTemplate, Options
@@ -18,9 +18,6 @@ from .model import FULL, LINKED, NodeTemplate, Options
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.session import Session
-
-# What vCenter answers where a VM is a template already, or a template is a VM.
-_ALREADY = "NotSupported"
 
 # To make it a template again is not cut short by the time of the task.
 _SECONDS_TO_CLOSE = 60.0
@@ -70,7 +67,6 @@ def _carry_out(task: Task[TemplateItem], options: Options) -> None:
             lambda item: apply.open_template(session, item.before),
             "templates made VMs",
             repeatable=True,
-            done_already=_ALREADY,
         )
         task.stage(
             plan.UPGRADE,
@@ -90,7 +86,6 @@ def _carry_out(task: Task[TemplateItem], options: Options) -> None:
             lambda item: apply.close_template(session, item.before.moid),
             "made templates",
             repeatable=True,
-            done_already=_ALREADY,
         )
     finally:
         _close(task)
@@ -102,8 +97,7 @@ def _close(task: Task[TemplateItem]) -> None:
     """
 
     def note(item: TemplateItem, outcome: Outcome) -> None:
-        already = isinstance(outcome.error, Fault) and outcome.error.fault == _ALREADY
-        if outcome.error is None or already:
+        if outcome.error is None:
             item.done.append(plan.CLOSE)
         else:
             task.session.warn(f"{item.title} is a VM, and could not be made a template again: {outcome.error}")
