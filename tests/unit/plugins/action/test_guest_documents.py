@@ -168,7 +168,7 @@ def test_no_role_loops_over_vms_but_to_add_hosts():
     for file in sorted((_COLLECTION / "roles").glob("*/tasks/*.yml")):
         for task in _tasks(yaml.safe_load(file.read_text(encoding="utf-8"))):
             kept = [key for key in task if key == "loop" or key.startswith("with_")]
-            if kept and "ansible.builtin.add_host" not in task:
+            if kept and "add_hosts.yml" not in (file.name, task.get("ansible.builtin.include_tasks")):
                 loops[f"{file.parent.parent.name}/{file.name}"] = task["loop"]
     # Batches, of which a user wants one after the other; packages that become templates; snapshots that somebody has
     # written down one by one; drills, each of which takes minutes; kinds of objects, management clusters, old templates.
