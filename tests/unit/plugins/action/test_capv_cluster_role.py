@@ -75,6 +75,8 @@ def play(tmp_path):
         (["v1beta1"], {}, 0, "v1beta1"),
         (["v1beta1", "v1beta2"], {}, 0, "v1beta2"),
         (["v1beta1"], {"cluster_api_version": "v1beta2"}, 2, "v1beta2"),
+        # As with -e on a command line.
+        (["v1beta1"], {"wait": "1"}, 0, "v1beta1"),
     ],
 )
 def test_a_cluster_is_gone_where_the_served_version_has_none(play, served, given, code, version):

@@ -121,6 +121,17 @@ def test_a_module_whose_line_is_cut_ends_and_is_waited_for(start, folder):
     assert module.stderr.read().startswith("abandoned: The run was ended, since Ansible no longer waits for it.")
 
 
+def test_nothing_is_left_where_no_thread_can_be_started(monkeypatch, folder):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    handles = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(RuntimeError):
+        Lifeline(print)
+    assert (list(folder.iterdir()), len(os.listdir("/proc/self/fd"))) == ([], handles)
+
+
 def test_a_module_whose_plugin_is_killed_ends(start):
     plugin = start(f"""
 import os, subprocess, sys, threading
