@@ -192,7 +192,7 @@ def _end(module: AnsibleModule, account: _Account, body: t.Callable[[Progress], 
     except Reason as error:
         module.fail_json(**account.complete(_as_failure(error, signals)))
     except Exception as error:  # noqa: BLE001 (the edge: a defect must reach the user as a sentence too)
-        module.fail_json(**account.complete(_no_thread() if str(error) == _NO_THREAD else _defect(error)))
+        module.fail_json(**account.complete(_refused_by_system(error) or _defect(error)))
     module.exit_json(**account.complete(result))
 
 
@@ -280,6 +280,16 @@ def _no_thread() -> dict[str, t.Any]:
         f"{platform.node()} lets this user start no further thread. What was done until then is in no result.",
         hint="Raise the limit of processes there (ulimit -u) or of its container (pids limit), or lower forks. Run again.",
     ).as_result()
+
+
+def _refused_by_system(error: Exception) -> dict[str, t.Any]:
+    """What the system refuses, such as room on a disk or one more thread, is no defect; empty for all else."""
+    from ._files import refused_by_system
+
+    if str(error) == _NO_THREAD:
+        return _no_thread()
+    found = refused_by_system(error) if isinstance(error, OSError) else None
+    return found.as_result() if found is not None else {}
 
 
 def _defect(error: Exception) -> dict[str, t.Any]:

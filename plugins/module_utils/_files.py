@@ -36,7 +36,7 @@ import threading
 import time
 import typing as t
 
-from ._errors import InvalidOption, TimedOut
+from ._errors import InvalidOption, TimedOut, VforgeError
 
 _PART = 1 << 20
 
@@ -86,6 +86,12 @@ class FileUnwritable(InvalidOption):
     """The system refuses to write a file, or it would do so."""
 
     error_code = "file_unwritable"
+
+
+class SystemRefused(VforgeError):
+    """The system refuses something to the module, such as room, memory or one more open file."""
+
+    error_code = "system_refused"
 
 
 def read(path: str, most: int, *, what: str, deadline: float | None = None) -> bytes:
@@ -274,8 +280,12 @@ class Folder:
         return os.path.join(self.path, name)
 
     def names(self) -> list[str]:
-        """What is in it."""
-        return os.listdir(self.handle)
+        """What is in it.
+
+        :raises FileUnreadable: as the system says.
+        """
+        with explained(self.path, self._what, FileUnreadable):
+            return os.listdir(self.handle)
 
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
         """A descriptor of a regular file.
@@ -360,9 +370,8 @@ class Folder:
         for found in self.names():
             if not found.startswith(f".{name}") or not found.endswith(_DRAFT):
                 continue
-            # Whoever writes one holds its lock; and another run may sweep at the same moment.
-            gone = contextlib.suppress(FileNotFoundError, BlockingIOError)
-            with explained(self.path_of(found), self._what), gone:
+            # Another run may sweep at the same moment.
+            with explained(self.path_of(found), self._what), contextlib.suppress(FileNotFoundError):
                 self._sweep(found)
 
     def lock(
@@ -437,8 +446,7 @@ class Folder:
         for found in sorted(self.names()):
             if not ours.fullmatch(found):
                 continue
-            gone = contextlib.suppress(FileNotFoundError, BlockingIOError)
-            with explained(self.path_of(found), self._what), gone:
+            with explained(self.path_of(found), self._what), contextlib.suppress(FileNotFoundError):
                 self._sweep_folder(found, name)
 
     def _sweep_folder(self, found: str, name: str) -> None:
@@ -447,9 +455,10 @@ class Folder:
             return
         handle = os.open(found, _HOLDING, dir_fd=self.handle)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_left(handle):
+                return
             if found.endswith(_OLD) and name not in self.names():
-                os.rename(found, name, src_dir_fd=self.handle, dst_dir_fd=self.handle)
+                rename(found, name, self.handle)
             else:
                 _remove_tree(found, self.handle)
         finally:
@@ -461,8 +470,8 @@ class Folder:
             return
         handle = os.open(name, os.O_RDONLY | _QUIET, dir_fd=self.handle)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(name, dir_fd=self.handle)
+            if _is_left(handle):
+                os.unlink(name, dir_fd=self.handle)
         finally:
             os.close(handle)
 
@@ -576,14 +585,9 @@ class Draft:
             os.fsync(handle)
             # Looked at again: whoever has put a folder or a link there meanwhile gets an error.
             self._folder._check_target(self._name)
-            os.rename(
-                self._part or "",
-                self._name,
-                src_dir_fd=self._folder.handle,
-                dst_dir_fd=self._folder.handle,
-            )
+            rename(self._part or "", self._name, self._folder.handle)
             self._part = None
-            os.fsync(self._folder.handle)
+            sync_names(self._folder.handle)
             self._handle = None
             os.close(handle)
 
@@ -605,10 +609,7 @@ class Draft:
             part = f".{self._name}.{secrets.token_hex(8)}{_DRAFT}"
             handle = os.open(part, flags, 0o600, dir_fd=self._folder.handle)
             self._part, self._handle = part, handle
-            # Not all file systems can lock; those that cannot sweep nothing either.
-            with contextlib.suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.fstat(handle).st_nlink:
+            if not _hold(handle) or not os.fstat(handle).st_nlink:
                 self.abandon()
 
     def _descriptor(self) -> int:
@@ -639,12 +640,13 @@ class DraftFolder:
         self._done = False
         parent.check_subfolder(name)
         with self._explained():
-            os.mkdir(self._part, 0o700, dir_fd=parent.handle)
+            # Nobody else has this name: a server that says so was asked twice.
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self._part, 0o700, dir_fd=parent.handle)
             handle = os.open(self._part, _HOLDING, dir_fd=parent.handle)
         self.folder = Folder(handle, parent.path_of(self._part), parent.what)
         # Its lock says that somebody is at work; see Folder.sweep_folders.
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _hold(handle)
 
     def make(self, name: str) -> int:
         """A descriptor of a new file in it, for this user alone; the caller closes it.
@@ -664,12 +666,12 @@ class DraftFolder:
         parent.check_subfolder(self._name)
         old = f".{self._name}.{secrets.token_hex(8)}{_OLD}"
         with self._explained():
-            os.fsync(self.folder.handle)
+            sync_names(self.folder.handle)
             with self._set_aside(old):
-                os.rename(self._part, self._name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
+                rename(self._part, self._name, parent.handle)
             self._done = True
             self.close()
-            os.fsync(parent.handle)
+            sync_names(parent.handle)
             _remove_tree(old, parent.handle)
 
     @contextlib.contextmanager
@@ -685,13 +687,12 @@ class DraftFolder:
             return
         try:
             # Locked, so that nobody who sweeps at this moment takes it for one that was left.
-            with contextlib.suppress(OSError):
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.rename(self._name, old, src_dir_fd=handle, dst_dir_fd=handle)
+            _hold(held)
+            rename(self._name, old, handle)
             try:
                 yield
             except OSError:
-                os.rename(old, self._name, src_dir_fd=handle, dst_dir_fd=handle)
+                rename(old, self._name, handle)
                 raise
         finally:
             os.close(held)
@@ -710,6 +711,36 @@ class DraftFolder:
 
     def _explained(self) -> contextlib.AbstractContextManager[None]:
         return explained(self._parent.path_of(self._name), self._parent.what)
+
+
+def rename(name: str, new: str, folder: int | None = None, to: int | None = None) -> None:
+    """Give a file or folder another name. One that has it is no failure, whatever was answered: a server may be asked
+    again that had done it, and finds nothing under the old name then (NFS).
+
+    :param folder: descriptor of the one that it is in, ``to`` of another one that it goes to; None for paths.
+    :raises OSError: as the system says.
+    """
+    before, to = os.stat(name, dir_fd=folder, follow_symlinks=False), folder if to is None else to
+    try:
+        os.rename(name, new, src_dir_fd=folder, dst_dir_fd=to)
+    except FileNotFoundError:
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(before, os.stat(new, dir_fd=to, follow_symlinks=False)):
+                return
+        raise
+
+
+def sync_names(folder: int) -> None:
+    """Have the names in a folder on the disk. File systems that write them at once may refuse to be asked.
+
+    :param folder: its descriptor.
+    :raises OSError: as the system says.
+    """
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+            raise
 
 
 def is_regular(status: os.stat_result) -> bool:
@@ -948,13 +979,86 @@ def _refused(what: str, path: str, why: str, hint: str) -> FileRefused:
     return FileRefused(f"The {what} {path} is refused: {why}.", hint=hint, path=path)
 
 
+# What a file system says whose device or server is away, or damaged.
+_AWAY = (
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENODEV,
+    errno.ENXIO,
+    errno.ENOTCONN,
+    errno.ETIMEDOUT,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.EREMOTEIO,
+)
+
+
+# What it says whoever asks: no defect of ours.
+_REFUSED = (
+    *_AWAY,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOLCK,
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+)
+
+
+def refused_by_system(error: OSError) -> SystemRefused | None:
+    """The error for a user, where the system refused something that nobody has turned into one; None for what
+    may be a defect.
+    """
+    if error.errno not in _REFUSED or isinstance(error, (ConnectionError, TimeoutError)):
+        return None
+    subject = f"{error.filename}: " if isinstance(error.filename, str) else ""
+    return SystemRefused(f"The system refuses something to the module: {subject}{error.strerror}.", hint=_advice(error, "used"))
+
+
 def _advice(error: OSError, doing: str) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "Make room, or choose another folder."
+    if error.errno in _AWAY:
+        return "Look whether its file system is still mounted, and what the system's log says of it."
+    if error.errno == errno.EROFS:
+        return "Its file system is mounted read-only. One that finds itself damaged becomes so, too: see the system's log."
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        return "Look how many open files and how much memory the module may have."
+    if error.errno == errno.ENOLCK:
+        return "Its file system has no locks. On NFS, look at the mount options and at the server's lock service."
     return f"Choose a path that can be {doing} by this user."
 
 
 # --- Locks.
+
+
+def _hold(handle: int) -> bool:
+    """Lock what is in the making, so that nobody takes it for what was left; False where somebody just does so.
+
+    Not all file systems can lock; where they cannot, nothing is swept either.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _is_left(handle: int) -> bool:
+    """Whether what a run was making is in nobody's hands any more, as far as the file system knows.
+
+    A shared lock will do, since whoever makes it has an exclusive one; that NFS gives only to who may write.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 # Of a wait, until whether to go on is asked again.
@@ -969,12 +1073,42 @@ class _Wait(t.NamedTuple):
     go_on: t.Callable[[], None] = lambda: None
 
 
-def _wait_for_lock(handle: int, wait: _Wait) -> None:
-    """Lock an open file; it is closed where that fails.
+class LockWait:
+    """A thread that waits for the lock of an open file: flock knows no time-out.
 
-    flock knows no time-out, so a thread waits for it. When it is given up on, that thread is left
-    the handle to close.
+    :ivar over: is set once it has the lock, or is refused it.
+    :ivar refused: why it has none; None where it has it, or still waits.
     """
+
+    def __init__(self, handle: int) -> None:
+        self.over = threading.Event()
+        self.refused: OSError | None = None
+        self._handle = handle
+        self._decision = threading.Lock()
+        self._given_up = False
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def _wait(self) -> None:
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+        except OSError as error:
+            self.refused = error
+        with self._decision:
+            self.over.set()
+            if self._given_up:
+                os.close(self._handle)
+
+    def give_up(self) -> None:
+        """Close the file, with the lock that it may have; while the thread waits, it is left that to do."""
+        with self._decision:
+            self._given_up = True
+            late = self.over.is_set()
+        if late:
+            os.close(self._handle)
+
+
+def _wait_for_lock(handle: int, wait: _Wait) -> None:
+    """Lock an open file; it is closed where that fails."""
     try:
         with explained(wait.path, wait.what):
             try:
@@ -985,37 +1119,31 @@ def _wait_for_lock(handle: int, wait: _Wait) -> None:
                 return
         holder = _holder(handle)
         seconds = max(wait.deadline - time.monotonic(), 0.0)
-        wait.show(f"Waiting up to {seconds:.0f} s for the {wait.what} {wait.path}, which {holder} holds.")
+        if seconds:
+            wait.show(f"Waiting up to {seconds:.0f} s for the {wait.what} {wait.path}, which {holder} holds.")
     except BaseException:
         os.close(handle)
         raise
-    decision = threading.Lock()
-    got, given_up = threading.Event(), threading.Event()
-
-    def block() -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        with decision:
-            got.set()
-            if given_up.is_set():
-                os.close(handle)
-
-    threading.Thread(target=block, daemon=True).start()
+    late = TimedOut(
+        f"The {wait.what} {wait.path} is held by {holder}, and was not released in time.",
+        hint="Let the other run come to its end, or raise the timeout.",
+        path=wait.path,
+    )
+    if not seconds:
+        os.close(handle)
+        raise late
+    waiting = LockWait(handle)
     mine = False
     try:
-        mine = _is_set_in_time(got, wait)
+        mine = _is_set_in_time(waiting.over, wait) and waiting.refused is None
     finally:
         if not mine:
-            with decision:
-                given_up.set()
-                late = got.is_set()
-            if late:
-                os.close(handle)
+            waiting.give_up()
+    if waiting.refused is not None:
+        with explained(wait.path, wait.what):
+            raise waiting.refused
     if not mine:
-        raise TimedOut(
-            f"The {wait.what} {wait.path} is held by {holder}, and was not released in time.",
-            hint="Let the other run come to its end, or raise the timeout.",
-            path=wait.path,
-        )
+        raise late
 
 
 def _is_set_in_time(got: threading.Event, wait: _Wait) -> bool:

@@ -9,14 +9,11 @@ lie in a folder that is mounted into the container.
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import re
 import typing as t
 
+from . import _mounts
 from ._errors import InvalidOption
-
-MOUNTS = "/proc/self/mountinfo"
 
 # Where ansible-runner has the private data directory in a container.
 _PRIVATE = "/runner"
@@ -34,9 +31,6 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 
 # Part of the path on the node at which an emptyDir of a pod lies.
 _EMPTY_DIR = "/kubernetes.io~empty-dir/"
-
-# A blank, and whatever else would break a line, is written as three octal digits.
-_QUOTED = re.compile(r"\\([0-7]{3})")
 
 
 class NotKept(InvalidOption):
@@ -73,11 +67,11 @@ def why_not_kept(path: str, environment: t.Mapping[str, str] | None = None) -> s
     by_awx = bool(environment.get("AWX_PRIVATE_DATA_DIR"))
     if not by_awx and not environment.get("AWX_ISOLATED_DATA_DIR", "").startswith(f"{_PRIVATE}/"):
         return ""
-    mounts = _mounts()
+    mounts = _mounts.mounted()
     if "/" not in mounts or not _is_in_container(mounts["/"], environment):
         return ""
     whole = os.path.realpath(os.path.expanduser(os.path.expandvars(path)))
-    place = max((each for each in mounts if _is_below(whole, each)), key=len)
+    place = max((each for each in mounts if _mounts.is_below(whole, each)), key=len)
     mount = mounts[place]
     if place == "/":
         return f"{path} lies in the container of this job, which is removed with all that is in it when the job ends."
@@ -92,49 +86,5 @@ def why_not_kept(path: str, environment: t.Mapping[str, str] | None = None) -> s
     return ""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Mount:
-    """A file system that is mounted.
-
-    :ivar root: the folder of it that is seen; "/" for all of it.
-    :ivar kind: such as ``ext4``.
-    """
-
-    root: str
-    kind: str
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all of it is seen, as where it was made for what has mounted it. Of a file system
-        of the node, such as its own /tmp, a folder is.
-        """
-        return self.root == "/"
-
-
-def _is_in_container(root: _Mount, environment: t.Mapping[str, str]) -> bool:
+def _is_in_container(root: _mounts.Mount, environment: t.Mapping[str, str]) -> bool:
     return root.kind in _OVERLAYS or bool(environment.get(_KUBERNETES)) or os.path.exists(_PODMANS_FILE)
-
-
-def _mounts() -> dict[str, _Mount]:
-    """What is mounted, by its place. Of several at one place, the last one is seen. Empty where the
-    system does not say.
-    """
-    try:
-        with open(MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return {}
-    found = {}
-    for line in lines:
-        before, _dash, after = line.partition(" - ")
-        fields = before.split(" ")
-        found[_plain(fields[4])] = _Mount(_plain(fields[3]), after.split(" ")[0])
-    return found
-
-
-def _plain(text: str) -> str:
-    return _QUOTED.sub(lambda found: chr(int(found[1], 8)), text)
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(f"{folder.rstrip('/')}/")

@@ -253,10 +253,8 @@ def _text(value: t.Any) -> str:
 
 
 def _lock(handle: int, seconds: float) -> bool:
-    """Lock an open file; False when another process has held it for ``seconds`` seconds.
-
-    flock knows no time-out, so a thread waits for it. When it is given up on, that thread is left
-    the handle to close.
+    """Lock an open file; False when another process has held it for ``seconds`` seconds: it is closed
+    then, or will be.
     """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -264,22 +262,11 @@ def _lock(handle: int, seconds: float) -> bool:
         pass
     else:
         return True
-    decision = threading.Lock()
-    got, given_up = threading.Event(), threading.Event()
-
-    def wait() -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        with decision:
-            got.set()
-            if given_up.is_set():
-                os.close(handle)
-
-    threading.Thread(target=wait, daemon=True).start()
-    got.wait(seconds)
-    with decision:
-        if not got.is_set():
-            given_up.set()
-        return got.is_set()
+    waiting = _files.LockWait(handle)
+    if waiting.over.wait(seconds) and waiting.refused is None:
+        return True
+    waiting.give_up()
+    return False
 
 
 def _verifier(password: str, salt: str) -> str:

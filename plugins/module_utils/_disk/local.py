@@ -94,8 +94,8 @@ class Workplace:
             # The old disk's own file names files of these names, too.
             self.folder.remove(self.name)
         for name in ordered:
-            os.replace(self.of(name), name, dst_dir_fd=self.folder.handle)
-        os.fsync(self.folder.handle)
+            _files.rename(self.of(name), name, to=self.folder.handle)
+        _files.sync_names(self.folder.handle)
 
 
 @contextlib.contextmanager
@@ -263,7 +263,7 @@ def remove(path: str, deadline: float, tell: t.Callable[[str], None]) -> None:
             with scratch(target, deadline, tell):
                 pass
     for each in (*files_of(path), _note_of(path)):
-        with contextlib.suppress(FileNotFoundError):
+        with _files.explained(each, _WHAT), contextlib.suppress(FileNotFoundError):
             os.unlink(each)
 
 

@@ -37,8 +37,8 @@ import warnings
 warnings.filterwarnings("ignore", "AnsibleCollectionFinder has already been configured")
 from ansible.plugins.loader import init_plugin_loader
 init_plugin_loader()
-from ansible_collections.vforge.vsphere.plugins.module_utils import _job_container
-_job_container.MOUNTS = {mounts!r}
+from ansible_collections.vforge.vsphere.plugins.module_utils import _mounts
+_mounts.MOUNTED = {mounts!r}
 """
 
 _RUNNER = """

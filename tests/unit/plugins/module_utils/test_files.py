@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -574,6 +575,184 @@ def test_a_lock_that_was_let_go_is_free_while_a_program_still_runs(place):
     with _lock(place / "it", 1):
         assert program.poll() is None
     program.communicate()
+
+
+# --- File systems that are not as local ones.
+
+
+class _Locks:
+    """``fcntl`` of a file system whose locks are others.
+
+    :param flock: called before each lock, with the descriptor and what is asked for; may raise.
+    """
+
+    def __init__(self, flock):
+        self._flock = flock
+
+    def __getattr__(self, name):
+        return getattr(fcntl, name)
+
+    def flock(self, handle, how):
+        self._flock(handle, how)
+        fcntl.flock(handle, how)
+
+
+def _as_on_nfs(handle, how):
+    """Locks as ranges of bytes: only who may write has an exclusive one, and only who may read a shared one (flock(2))."""
+    mode = fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE
+    wanted = os.O_RDONLY if how & fcntl.LOCK_EX else os.O_WRONLY if how & fcntl.LOCK_SH else None
+    if mode == wanted and not stat.S_ISDIR(os.fstat(handle).st_mode):
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
+def _without_locks(_handle, _how):
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+def _leave_a_draft(place, name="file"):
+    """What a run leaves that is killed while it writes."""
+    left = place / f".{name}.0123456789abcdef.vforge-part"
+    left.write_bytes(b"half")
+    left.chmod(0o600)
+    return left
+
+
+@pytest.mark.parametrize(("flock", "stays"), [(_as_on_nfs, False), (_without_locks, True)])
+def test_what_a_killed_run_has_left_keeps_nothing_from_being_written(place, monkeypatch, flock, stays):
+    left = _leave_a_draft(place)
+    monkeypatch.setattr(_files, "fcntl", _Locks(flock))
+    write(place / "file")
+    assert ((place / "file").read_bytes(), left.exists()) == (b"new", stays)
+
+
+@pytest.mark.parametrize(("flock", "stays"), [(_as_on_nfs, False), (_without_locks, True)])
+def test_a_folder_that_a_killed_run_has_left_keeps_nothing_from_being_written(place, monkeypatch, flock, stays):
+    left = place / ".folder.0123456789abcdef.vforge-part"
+    left.mkdir()
+    monkeypatch.setattr(_files, "fcntl", _Locks(flock))
+    _put_folder(place)
+    assert (os.listdir(place / "folder"), left.exists()) == (["new"], stays)
+
+
+@pytest.mark.parametrize("flock", [_as_on_nfs, lambda _handle, _how: None])
+def test_a_draft_that_is_being_written_is_no_leftover_on_any_file_system(place, monkeypatch, flock):
+    monkeypatch.setattr(_files, "fcntl", _Locks(flock))
+    test_a_draft_that_is_being_written_is_no_leftover(place)
+
+
+def test_a_draft_that_is_just_taken_for_a_leftover_is_made_again(place, monkeypatch):
+    """Somebody sweeps: it is locked between its making and its lock, and removed after that."""
+    swept = {}
+
+    def lock(handle, how):
+        if not swept and how & fcntl.LOCK_EX:
+            path = os.readlink(f"/proc/self/fd/{handle}")
+            swept[path] = os.open(path, os.O_RDONLY)
+            fcntl.flock(swept[path], fcntl.LOCK_SH)
+
+    def remove(_count, name):
+        if name == "fchmod":
+            for path in swept:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+
+    monkeypatch.setattr(_files, "fcntl", _Locks(lock))
+    monkeypatch.setattr(_files, "os", Steps(remove))
+    write(place / "file")
+    for handle in swept.values():
+        os.close(handle)
+    assert ((place / "file").read_bytes(), len(swept)) == (b"new", 1)
+    assert sorted(os.listdir(place)) == ["file", "folder", "shared"]
+
+
+def test_a_lock_that_is_refused_while_it_is_waited_for_is_told_at_once(place, monkeypatch):
+    def refused_later(_handle, how):
+        if not how & (fcntl.LOCK_NB | fcntl.LOCK_UN):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    holder = _holder(place / "it.lock")
+    monkeypatch.setattr(_files, "fcntl", _Locks(refused_later))
+    begun = time.monotonic()
+    with pytest.raises(InvalidOption, match="No locks available") as caught, _lock(place / "it", 600):
+        pytest.fail("it was locked")
+    assert time.monotonic() - begun < 300
+    assert (caught.value.error_code, "has no locks" in caught.value.hint) == ("file_unwritable", True)
+    holder.communicate()
+
+
+def _answered_twice(name):
+    """The call is made, and then once more, since its first answer was lost, as by a client of NFS."""
+
+    class Twice:
+        """``os`` of such a client."""
+
+        def __getattr__(self, wanted):
+            real = getattr(os, wanted)
+            if wanted != name:
+                return real
+
+            def call(*args, **kwargs):
+                real(*args, **kwargs)
+                return real(*args, **kwargs)
+
+            return call
+
+    return Twice()
+
+
+def test_a_rename_that_was_done_is_no_failure_whatever_is_answered(place, monkeypatch):
+    monkeypatch.setattr(_files, "os", _answered_twice("rename"))
+    write(place / "file")
+    _put_folder(place)
+    assert ((place / "file").read_bytes(), os.listdir(place / "folder")) == (b"new", ["new"])
+    assert sorted(os.listdir(place)) == ["file", "folder", "shared"]
+
+
+def test_a_rename_of_what_is_not_there_is_a_failure(place):
+    with pytest.raises(FileNotFoundError):
+        _files.rename(str(place / "nothing"), str(place / "file"))
+    assert (place / "file").read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize(("error", "code"), [(errno.EINVAL, ""), (errno.EIO, "file_unwritable")])
+def test_a_file_system_that_cannot_be_asked_to_write_names_writes_files_all_the_same(place, monkeypatch, error, code):
+    class Folders:
+        """``os`` where no folder can be synced."""
+
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+        def fsync(self, handle):
+            if stat.S_ISDIR(os.fstat(handle).st_mode):
+                raise OSError(error, os.strerror(error))
+            os.fsync(handle)
+
+    monkeypatch.setattr(_files, "os", Folders())
+    said = ""
+    try:
+        write(place / "file")
+        _put_folder(place)
+    except InvalidOption as caught:
+        said = caught.error_code
+    assert (said, (place / "file").read_bytes()) == (code, b"new")
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (errno.ENOSPC, "Make room"),
+        (errno.EDQUOT, "Make room"),
+        (errno.ESTALE, "still mounted"),
+        (errno.EIO, "still mounted"),
+        (errno.EROFS, "read-only"),
+        (errno.ENOLCK, "has no locks"),
+        (errno.EACCES, "by this user"),
+    ],
+)
+def test_what_to_do_depends_on_what_the_system_says(error, hint):
+    with pytest.raises(_files.FileUnwritable) as caught, _files.explained("/there", "file"):
+        raise OSError(error, os.strerror(error))
+    assert hint in caught.value.hint
 
 
 # --- What is read from files.

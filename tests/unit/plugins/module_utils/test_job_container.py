@@ -11,7 +11,7 @@ import types
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils import _job_container
+from ansible_collections.vforge.vsphere.plugins.module_utils import _job_container, _mounts
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.argument_specs import argument_spec
 
 AWX = {"AWX_PRIVATE_DATA_DIR": "/srv/awx/awx_7_x", "AWX_ISOLATED_DATA_DIR": "/runner/artifacts/7"}
@@ -84,7 +84,7 @@ MEMORY, OVERLAY, EMPTY_DIR = "in memory alone", "mounted as an overlay", "an emp
 def test_what_stays_of_a_job(environment, mounts, path, reason, tmp_path, monkeypatch):
     file = tmp_path / "mountinfo"
     file.write_text(mounts.lstrip(), encoding="utf-8")
-    monkeypatch.setattr(_job_container, "MOUNTS", str(file))
+    monkeypatch.setattr(_mounts, "MOUNTED", str(file))
     said = _job_container.why_not_kept(path, environment)
     assert said.startswith(f"{path} lies in ") if reason else said == ""
     assert reason in said
@@ -96,13 +96,13 @@ def test_a_link_into_a_mounted_folder_stays(tmp_path, monkeypatch):
     link.symlink_to(mounted)
     file = tmp_path / "mountinfo"
     file.write_text(f"{PODMAN.strip()}\n700 611 0:70 / {mounted} rw - nfs4 nas:/third rw\n", encoding="utf-8")
-    monkeypatch.setattr(_job_container, "MOUNTS", str(file))
+    monkeypatch.setattr(_mounts, "MOUNTED", str(file))
     assert _job_container.why_not_kept(str(link / "vforge"), AWX) == ""
     assert CONTAINER in _job_container.why_not_kept(str(tmp_path / "other"), AWX)
 
 
 def test_without_a_list_of_mounts_nothing_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(_job_container, "MOUNTS", str(tmp_path / "none"))
+    monkeypatch.setattr(_mounts, "MOUNTED", str(tmp_path / "none"))
     assert _job_container.why_not_kept("/srv/backups", AWX) == ""
 
 

@@ -51,6 +51,7 @@ _LAYERS = (
         "_argspec",
         "_job_container",
         "_lifeline",
+        "_mounts",
         "_retention",
         "_programs",
         "_devices",

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pathlib
@@ -235,6 +236,28 @@ def test_a_limit_of_threads_is_no_defect(run, monkeypatch, early):
     status, result = run(pytest.fail if early else refuse)
     assert (status, result["error_code"]) == (1, "no_thread")
     assert "Raise the limit of processes" in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "system_refused", "No space left on device"),
+        (OSError(errno.EMFILE, "Too many open files"), "system_refused", "Too many open files"),
+        (OSError(errno.EIO, "Input/output error", "/srv/disk"), "system_refused", "/srv/disk: Input/output error"),
+        (PermissionError(errno.EACCES, "Permission denied", "/srv"), "system_refused", "/srv: Permission denied"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/srv"), "internal_error", "FileNotFoundError"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "internal_error", "ConnectionResetError"),
+        (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), "internal_error", "TimeoutError"),
+    ],
+)
+def test_what_the_system_refuses_is_no_defect(run, error, code, said):
+    def fails(*_):
+        raise error
+
+    status, result = run(fails)
+    assert (status, result["error_code"]) == (1, code)
+    assert said in result["msg"]
+    assert ("report it" in result["msg"]) == (code == "internal_error")
 
 
 @pytest.mark.parametrize("given", [{"ca_path": "a\0b"}, {"hostname": "a\0b"}])
