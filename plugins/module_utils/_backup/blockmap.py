@@ -9,13 +9,14 @@ The last block of a disk may be shorter; its digest is that of what there is of 
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import shutil
 import typing as t
 
+from .. import _files
 from .._errors import VforgeError
 from .model import BLOCK, BackupDamaged
+from .storage import explained
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 _ZEROS = hashlib.sha256(bytes(BLOCK)).digest()
@@ -27,9 +28,12 @@ _MANY = 4096
 class BlockMap:
     """A file of digests, open.
 
-    It is mapped and not read: that of a disk of 2 TiB has 64 MiB.
+    It is read where it is asked for: that of a disk of 2 TiB has 64 MiB. It is not mapped, since a file system that
+    fails under a mapping ends the process, and says nothing.
 
     :param capacity: of the disk, in bytes.
+    :raises BackupDamaged: it has not as many digests as the disk has blocks.
+    :raises FileUnreadable, FileUnwritable: as the system says; so do all that read and write it.
     """
 
     def __init__(self, path: str, capacity: int, *, write: bool = False) -> None:
@@ -37,15 +41,19 @@ class BlockMap:
         self.capacity = capacity
         self.count = -(-capacity // BLOCK)
         self._write = write
-        with open(path, "r+b" if write else "rb") as file:
-            if os.fstat(file.fileno()).st_size != self.count * DIGEST_BYTES:
-                raise BackupDamaged(
-                    f"{path} has not the digests of {self.count} blocks.",
-                    hint="Restore it from another copy of the repository, or remove its point.",
-                    path=path,
-                )
-            access = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
-            self._digests = mmap.mmap(file.fileno(), 0, access=access)
+        with explained(path, _files.FileUnreadable):
+            self._handle = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC)
+            size = os.fstat(self._handle).st_size
+        if size != self.count * DIGEST_BYTES:
+            os.close(self._handle)
+            raise self._damaged()
+
+    def _damaged(self) -> BackupDamaged:
+        return BackupDamaged(
+            f"{self.path} has not the digests of {self.count} blocks.",
+            hint="Restore it from another copy of the repository, or remove its point.",
+            path=self.path,
+        )
 
     @classmethod
     def create(cls, path: str, capacity: int, earlier: str | None, earlier_capacity: int = 0) -> BlockMap:
@@ -80,20 +88,34 @@ class BlockMap:
         return min(BLOCK, self.capacity - block * BLOCK)
 
     def __getitem__(self, block: int) -> bytes:
-        return self._digests[block * DIGEST_BYTES : (block + 1) * DIGEST_BYTES]
+        return self._read(block * DIGEST_BYTES, DIGEST_BYTES)
 
     def __setitem__(self, block: int, digest: bytes) -> None:
-        self._digests[block * DIGEST_BYTES : (block + 1) * DIGEST_BYTES] = digest
+        with explained(self.path):
+            os.pwrite(self._handle, digest, block * DIGEST_BYTES)
 
     def digest(self) -> str:
         """Of the whole file, in hexadecimal digits."""
-        return hashlib.sha256(self._digests).hexdigest()
+        found, size = hashlib.sha256(), self.count * DIGEST_BYTES
+        for start in range(0, size, BLOCK):
+            found.update(self._read(start, min(BLOCK, size - start)))
+        return found.hexdigest()
+
+    def _read(self, start: int, length: int) -> bytes:
+        with explained(self.path, _files.FileUnreadable):
+            data = os.pread(self._handle, length, start)
+        if len(data) != length:
+            raise self._damaged()  # it was cut short meanwhile
+        return data
 
     def close(self) -> None:
-        """Write what was changed, and close it."""
-        if self._write:
-            self._digests.flush()
-        self._digests.close()
+        """Have what was changed on the file system, and close it."""
+        with explained(self.path):
+            try:
+                if self._write:
+                    os.fsync(self._handle)
+            finally:
+                os.close(self._handle)
 
     def __enter__(self) -> BlockMap:
         return self

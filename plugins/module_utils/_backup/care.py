@@ -8,9 +8,9 @@ needed for it, and none is asked.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import datetime
-import os
 import time
 import typing as t
 
@@ -21,10 +21,10 @@ from .._retention import Retention
 from . import disk as disks
 from . import images, records, removal
 from .local import chosen, chosen_point
-from .model import Point, is_instance_uuid, kept
-from .repository import Known, Machine, Repository
+from .model import Point, ToolNotRun, is_instance_uuid, kept
+from .repository import Known, Machine, Repository, RepositoryChanged
 from .selecting import PointSelector
-from .storage import is_read_only
+from .storage import is_read_only, is_there
 
 VERIFIED, PRUNED, MERGED = "verified", "pruned", "merged"
 
@@ -32,7 +32,7 @@ VERIFIED, PRUNED, MERGED = "verified", "pruned", "merged"
 DAMAGED, KEPT, REMOVED, BEGUN = "damaged", "kept", "removed", "removal_begun"
 
 # These say nothing of a point, and end the work on its VM.
-_OF_NO_POINT = (TimedOut, MissingProgram, _files.FileUnwritable)
+_OF_NO_POINT = (TimedOut, MissingProgram, ToolNotRun, RepositoryChanged, _files.FileUnwritable)
 
 # Which points of a VM are verified; the other choice is all of them.
 NEWEST = "newest"
@@ -137,21 +137,53 @@ def care(options: CareOptions, show: t.Callable[[str], None], *, check: bool) ->
     images.require()
     deadline = time.monotonic() + options.timeout
     repository = Repository(options.path)
-    entries = []
-    for uuid in _meant(repository, options):
-        name = repository.read(uuid).newest_name()
-        entry: Entry = {"instance_uuid": uuid, "name": name, "put_right": [], "points": []}
-        entries.append(entry)
+    entries: list[Entry] = [
+        {"instance_uuid": uuid, "name": repository.read(uuid).newest_name(), "put_right": [], "points": []}
+        for uuid in _meant(repository, options)
+    ]
+    job = _Care(repository, options, deadline, show)
+    held = [entry for entry in entries if not job.done(entry, check=check)]
+    for entry in held:
+        job.done(entry, wait=True)
+    return _finished(repository, entries)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Care:
+    """What is done with one VM after the other."""
+
+    repository: Repository
+    options: CareOptions
+    deadline: float
+    show: t.Callable[[str], None]
+
+    def done(self, entry: Entry, *, check: bool = False, wait: bool = False) -> bool:
+        """Do what is to be done with a VM, or note why it cannot be.
+
+        :param wait: whether another run that works on it is waited for: others must not wait with this one.
+        :returns: False where there is such a run.
+        """
+        uuid, way = entry["instance_uuid"], _WAYS[self.options.state]
         try:
             if check:
-                _WAYS[options.state](repository.read(uuid), options, entry, deadline, True)
-                continue
-            with repository.locked(uuid, deadline, show, put_right=False, writes=options.state != VERIFIED) as machine:
-                _put_right(machine, options, entry, deadline)
-                _WAYS[options.state](machine, options, entry, deadline, False)
+                way(self.repository.read(uuid), self.options, entry, self.deadline, True)
+                return True
+            with contextlib.ExitStack() as held:
+                try:
+                    machine = held.enter_context(self._locked(uuid, self.deadline if wait else time.monotonic()))
+                except TimedOut:
+                    if wait:
+                        raise
+                    return False
+                _put_right(machine, self.options, entry, self.deadline)
+                way(machine, self.options, entry, self.deadline, False)
         except VforgeError as error:
             entry.setdefault("error", error.as_result())
-    return _finished(repository, entries)
+        return True
+
+    def _locked(self, uuid: str, until: float) -> contextlib.AbstractContextManager[Machine]:
+        writes = self.options.state != VERIFIED
+        return self.repository.locked(uuid, until, self.show, put_right=False, writes=writes)
 
 
 def _put_right(machine: Machine, options: CareOptions, entry: Entry, deadline: float) -> None:
@@ -172,6 +204,7 @@ def _finished(repository: Repository, entries: t.Sequence[Entry]) -> dict[str, t
         "changed": any(entry["put_right"] for entry in entries) or any(map(_is_changed, points)),
         "repository": repository.path,
         "vms": entries,
+        "warnings": repository.doubts,
         "counts": dict(collections.Counter(point["action"] for point in points)),
         "failures": [
             {"name": entry["name"], "instance_uuid": entry["instance_uuid"], **entry["error"]}
@@ -207,6 +240,7 @@ def _verify(machine: Machine, options: CareOptions, entry: Entry, deadline: floa
         if not check:
             try:
                 _verify_point(machine, point, known, found, deadline)
+                _note_verified(machine, point, entry)
             except _OF_NO_POINT:
                 raise
             except VforgeError as error:
@@ -238,11 +272,15 @@ def _verify_point(machine: Machine, point: Point, known: Known, found: Entry, de
     if point.machine:
         machine.hardware_of(point)
     machine.nvram_of(point)
+
+
+def _note_verified(machine: Machine, point: Point, entry: Entry) -> None:
+    """Note beside a point that it is whole. Where that cannot be, such as without room, others are read all the same."""
     try:
         records.note_verified(machine, point)
     except _files.FileUnwritable as error:
         if not is_read_only(error):
-            raise
+            entry.setdefault("error", error.as_result())
 
 
 # Pruning
@@ -280,7 +318,7 @@ def _prune(machine: Machine, options: CareOptions, entry: Entry, deadline: float
 
 def _what_became(machine: Machine, point: Point) -> str:
     """Of a point that could not be removed."""
-    if not os.path.lexists(machine.folder_of(point)):
+    if not is_there(machine.folder_of(point)):
         return REMOVED  # under another name its folder is still there, which the next run removes
     return BEGUN if removal.is_begun(machine, point.id) else KEPT
 

@@ -17,7 +17,7 @@ from .audit import Auditing
 from .blockmap import BlockMap
 from .copying import Copied, Copying, not_as_backed_up, prove, read_back
 from .images import Nbd
-from .model import BLOCK, BackupDamaged, DiskBackup, Point, ToolFailed
+from .model import BLOCK, BackupDamaged, DiskBackup, Point, ToolFailed, ToolNotRun
 from .repository import Known, Machine
 
 _RESTORED = "restored image"
@@ -204,7 +204,7 @@ def verify(machine: Machine, point: Point, disk: DiskBackup, deadline: float, kn
 def _mended(path: str, deadline: float) -> bool:
     try:
         return images.check(path, deadline, mend=True) > 0
-    except ToolFailed:
+    except (ToolFailed, ToolNotRun):
         return False  # qemu-img's own lock: somebody reads it
 
 
@@ -217,7 +217,7 @@ def holds(machine: Machine, point: Point, disk: DiskBackup, path: str, form: str
             return False  # it reads so only as long as the other one is there
         with machine.digests_of(point, disk) as digests:
             prove(path, digests, range(digests.count), deadline, form)
-    except (BackupDamaged, ToolFailed):
+    except (BackupDamaged, ToolFailed, ToolNotRun):
         return False
     return True
 

@@ -26,7 +26,7 @@ import typing as t
 from .._connector import tls
 from .._errors import MissingLibrary, TimedOut, VforgeError
 from .._programs import environment, find
-from .model import BackupDamaged, ToolFailed
+from .model import BackupDamaged, ToolFailed, ToolNotRun
 
 # Of block status in one question: nbdkit refuses more than 4 GiB, and answers wrongly near it.
 _MOST_STATUS = 2**30
@@ -38,6 +38,9 @@ _FIRST_SOCKET = 3
 
 # What qemu-img check exits with where clusters are leaked, and nothing is damaged (its manual).
 _ONLY_LEAKS = 3
+
+# What it says where somebody else has locked an image (QEMU, block/file-posix.c).
+_IN_USE = "Is another process using the image"
 
 # Milliseconds that a connection is waited for, until whether to go on is asked again.
 _TURN_MS = 1000
@@ -141,30 +144,67 @@ def run(arguments: t.Sequence[str], deadline: float, *, accepted: t.Collection[i
     :param go_on: raises why the program is to be ended.
     :returns: what it has printed.
     :raises ToolFailed: with what it says, when it fails.
+    :raises ToolNotRun: it could not begin, somebody else has ended it, or has the image.
     :raises TimedOut: when the deadline passes; it is ended then, as in every other ending.
     """
-    with subprocess.Popen(
-        [find(arguments[0]), *arguments[1:]],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env=environment(),
-        # What it inherits is the lock of the repository alone: all other descriptors end with exec.
-        close_fds=False,
-        preexec_fn=_ending_with_us(),
-    ) as process:
+    what = " ".join(arguments[:2])
+    with _starting(what):
+        process = subprocess.Popen(
+            [find(arguments[0]), *arguments[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=environment(),
+            # What it inherits is the lock of the repository alone: all other descriptors end with exec.
+            close_fds=False,
+            preexec_fn=_ending_with_us(),
+        )
+    with process:
         try:
-            output, said = _ended(process, " ".join(arguments[:2]), deadline, go_on)
+            output, said = _ended(process, what, deadline, go_on)
         finally:
             process.kill()
     if process.returncode not in accepted:
-        raise ToolFailed(
-            f"{' '.join(arguments[:2])} failed: {said.strip() or f'exit code {process.returncode}'}",
-            hint="Look at what it says; it was run on this machine.",
-        )
+        _refuse(what, process.returncode, said.strip())
     return output
+
+
+@contextlib.contextmanager
+def _starting(what: str) -> t.Iterator[None]:
+    """Turn what the system has against one more program into an error for the user.
+
+    :raises ToolNotRun: it has something against it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ToolNotRun(
+            f"{what} could not be started: {error.strerror or error}.",
+            hint="Look how many files and processes this user may have open, and whether there is memory and room in the "
+            "temporary folder.",
+        ) from error
+
+
+def _refuse(what: str, code: int, said: str) -> t.NoReturn:
+    """Say why a program has failed.
+
+    :raises ToolFailed: it could not do its work.
+    :raises ToolNotRun: it had no chance to.
+    """
+    if code < 0:
+        raise ToolNotRun(f"{what} was ended by the signal {-code}.", hint="Look at the system's log: memory may be short.")
+    if _IN_USE in said:
+        raise _in_use(what, said)
+    raise ToolFailed(f"{what} failed: {said or f'exit code {code}'}", hint="Look at what it says; it was run on this machine.")
+
+
+def _in_use(what: str, said: str) -> ToolNotRun:
+    return ToolNotRun(
+        f"{what} may not have the image now: {said}",
+        hint="Look who uses it. On NFS, a machine that has crashed may hold its lock until the server gives it up.",
+    )
 
 
 def _ended(process: subprocess.Popen[str], what: str, deadline: float, go_on: GoOn) -> tuple[str, str]:
@@ -200,10 +240,14 @@ def _info(path: str, deadline: float, go_on: GoOn) -> dict[str, t.Any]:
     return found
 
 
-def own_areas(path: str, deadline: float, go_on: GoOn = to_the_end) -> list[tuple[int, int]]:
-    """What an image has itself, and does not leave to its backing file: starts and lengths."""
+def own_areas(path: str, deadline: float, go_on: GoOn = to_the_end, *, data: bool = False) -> list[tuple[int, int]]:
+    """What an image has itself, and does not leave to its backing file: starts and lengths.
+
+    :param data: whether only what takes room is meant, and no zeros.
+    """
     found = json.loads(run(["qemu-img", "map", "-f", "qcow2", "--output=json", path], deadline, go_on=go_on))
-    return [(area["start"], area["length"]) for area in found if area["depth"] == 0 and area["present"]]
+    own = (area for area in found if area["depth"] == 0 and area["present"])
+    return [(area["start"], area["length"]) for area in own if area["data"] or not data]
 
 
 def check_backing(path: str, expected: str | None, deadline: float, go_on: GoOn = to_the_end) -> None:
@@ -287,6 +331,10 @@ class Server:
     def __init__(self, arguments: t.Sequence[str], *, ends_itself: bool, kept: t.Sequence[int] = (), count: int = 1) -> None:
         self._ends_itself = ends_itself
         program = find(arguments[0])
+        with _starting(arguments[0]):
+            self._start(program, arguments, kept, count)
+
+    def _start(self, program: str, arguments: t.Sequence[str], kept: t.Sequence[int], count: int) -> None:
         self.clients = [socket.socket(socket.AF_UNIX) for _client in range(count)]
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         with socket.socket(socket.AF_UNIX) as listener:
@@ -499,6 +547,8 @@ class Nbd:
             # It may be that it was broken off.
             self._go_on()
             said = self._server.said() if self._server else ""
+            if _IN_USE in said:
+                raise _in_use(self._what, said) from error
             raise ToolFailed(
                 f"{self._what} could not be read or written by NBD: {said or error.string}.",
                 hint="Look whether the server is still there, and whether the disk is full.",

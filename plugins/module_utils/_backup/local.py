@@ -13,7 +13,7 @@ import os
 import time
 import typing as t
 
-from .. import _files
+from .. import _files, _mounts
 from .._descriptor import Content, DiskFile, OtherFile, descriptor, manifest
 from .._errors import Ambiguous, InvalidOption, NotFound, VforgeError
 from . import disk as disks
@@ -23,6 +23,7 @@ from .report import point_entry
 from .repository import Machine, Repository
 from .restore_options import IMPORT
 from .selecting import PointSelector, chosen_disks
+from .storage import status_of
 
 if t.TYPE_CHECKING:
     from .._vsphere import hardware
@@ -63,9 +64,11 @@ def chosen(repository: Repository, wanted: str | None) -> list[str]:
         )
     if not named:
         nameless = [uuid for uuid, name in names.items() if not name]
+        said = f"There are no backups of {wanted} in {repository.path}" + (
+            f", or those of {', '.join(nameless)} are its, which do not say their name any more." if nameless else "."
+        )
         raise NotFound(
-            f"There are no backups of {wanted} in {repository.path}"
-            + (f", or those of {', '.join(nameless)} are its, which do not say their name any more." if nameless else "."),
+            " ".join((said, *repository.doubts)),
             hint="Name the VM by its instance UUID, or by the name that it had at its newest backup. backup_info lists all.",
         )
     return named
@@ -102,7 +105,7 @@ def info(path: str, wanted: str | None) -> dict[str, t.Any]:
     """
     repository = Repository(path)
     found = [_vm(repository, uuid) for uuid in chosen(repository, wanted)]
-    return {"changed": False, "repository": repository.path, "vms": found}
+    return {"changed": False, "repository": repository.path, "vms": found, "warnings": repository.doubts}
 
 
 def _vm(repository: Repository, uuid: str) -> dict[str, t.Any]:
@@ -110,9 +113,9 @@ def _vm(repository: Repository, uuid: str) -> dict[str, t.Any]:
     entry: dict[str, t.Any] = {"instance_uuid": uuid, "name": "", "folder": machine.folder, "points": [], "damaged": []}
     try:
         found = machine.known()
+        entry["points"] = [{**point_entry(point), **_stored(machine, point)} for point in found.points]
     except VforgeError as error:
         return {**entry, "error": error.as_result()}
-    entry["points"] = [{**point_entry(point), **_stored(machine, point)} for point in found.points]
     entry["name"] = found.points[-1].vm_name if found.points else ""
     entry["damaged"] = [{"id": name, "error": error.as_result()} for name, error in found.damaged.items()]
     return {**entry, "error": entry["damaged"][0]["error"]} if entry["damaged"] else entry
@@ -129,10 +132,8 @@ def _stored(machine: Machine, point: Point) -> dict[str, t.Any]:
 
 def _allocated(path: str) -> int:
     """What a file takes; nothing where it is not there, since another run may just remove its point."""
-    try:
-        return os.stat(path).st_blocks * 512
-    except FileNotFoundError:
-        return 0
+    status = status_of(path)
+    return status.st_blocks * 512 if status is not None else 0
 
 
 # Restoring
@@ -198,6 +199,7 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     _refuse_among_points(options.folder, repository)
+    _mounts.check(options.folder, what="folder of restored images")
     _files.check_folder(options.folder, what="restored image")
     with repository.locked(uuid, deadline, show, put_right=False, writes=False) as machine:
         point = chosen_point(machine, options.point)

@@ -47,6 +47,12 @@ class ToolFailed(VforgeError):
     error_code = "image_tool_failed"
 
 
+class ToolNotRun(VforgeError):
+    """qemu-img or qemu-nbd was not run to its end, or may not have an image now. That says nothing of the image."""
+
+    error_code = "image_tool_not_run"
+
+
 class BackupDamaged(VforgeError):
     """What a repository holds is not what was written."""
 

@@ -121,26 +121,35 @@ def check(vm: Vm, options: BackupOptions) -> None:
             f"The disks of {vm.path} need consolidation, so a snapshot more could fail or fill the datastore.",
             hint="Consolidate its disks (Snapshots > Consolidate), then run again.",
         )
-    out = left_out(vm.disks)
-    if out and options.excluded == FAIL:
-        listed = "; ".join(f"{one.disk.label}: {one.why}" for one in out)
-        raise NotBackedUp(
-            "excluded_disks",
-            f"{len(out)} disks of {vm.path} cannot be backed up. {listed}",
-            hint="Change their mode, or set excluded_disks to report.",
-            disks=[one.disk.label for one in out],
-        )
-    if len(out) == len(vm.disks):
-        raise NotBackedUp(
-            "no_disks",
-            f"{vm.path} has no disk that can be backed up.",
-            hint="Look at the modes of its disks.",
-        )
+    check_disks(vm.path, vm.disks, options)
     if options.quiesce == REQUIRE and vm.power_state == "poweredOn" and not vm.tools:
         raise NotBackedUp(
             "tools_not_running",
             f"VMware Tools do not run in {vm.path}, and nothing else can quiesce it.",
             hint="Start them, or set quiesce to try.",
+        )
+
+
+def check_disks(path: str, disks: t.Sequence[Disk], options: BackupOptions) -> None:
+    """Refuse disks of which no backup can be made, or not as it was asked for.
+
+    :param path: of their VM, for messages.
+    :raises NotBackedUp: with the reason.
+    """
+    out = left_out(disks)
+    if out and options.excluded == FAIL:
+        listed = "; ".join(f"{one.disk.label}: {one.why}" for one in out)
+        raise NotBackedUp(
+            "excluded_disks",
+            f"{len(out)} disks of {path} cannot be backed up. {listed}",
+            hint="Change their mode, or set excluded_disks to report.",
+            disks=[one.disk.label for one in out],
+        )
+    if len(out) == len(disks):
+        raise NotBackedUp(
+            "no_disks",
+            f"{path} has no disk that can be backed up.",
+            hint="Look at the modes of its disks.",
         )
 
 
@@ -234,8 +243,10 @@ def _reading(disk: Disk, there: Earlier, options: BackupOptions, way: str) -> Re
         return Whole(disk, _DAMAGED)
     if point is None or earlier is None:
         return Whole(disk, _NO_POINT)
-    # A disk that grew can be asked about: what is new reads as changed (API reference).
-    capacity = disk.capacity if earlier.capacity < disk.capacity else earlier.capacity
+    # What is new reads as changed (API reference). But hosts have lost other changes of disks that were extended
+    # (KB 2090639), so only an audit, which reads all of it, asks about one.
+    grown = options.mode == AUDIT and earlier.capacity < disk.capacity
+    capacity = disk.capacity if grown else earlier.capacity
     kept = Kept(earlier.change_id, earlier.identity, capacity, earlier.delta) if earlier.change_id else None
     why = judge(kept, disk)
     if why is not None or not earlier.change_id:

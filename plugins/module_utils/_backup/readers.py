@@ -20,6 +20,7 @@ from .._vsphere.flat import Flat
 from . import nbd
 from .images import Nbd
 from .options import PASSWORD_FILE
+from .storage import remove
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -270,7 +271,7 @@ class ImageReader:
 
     def remove(self) -> None:
         """It was read."""
-        os.unlink(self._path)
+        remove(self._path)
 
 
 def export(

@@ -10,7 +10,6 @@ into a repository that is only to be read, is no error of the point.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 import os
@@ -18,7 +17,7 @@ import typing as t
 
 from .. import _files
 from .._errors import InvalidOption
-from .storage import explained, write
+from .storage import remove, write
 
 if t.TYPE_CHECKING:
     from .model import Point
@@ -48,9 +47,7 @@ def note_verified(machine: Machine, point: Point) -> None:
 
 def forget_verified(machine: Machine, point: Point) -> None:
     """What was verified is another image now."""
-    path = _path(machine, point, _VERIFIED)
-    with explained(path), contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    remove(_path(machine, point, _VERIFIED))
 
 
 def note_restored(machine: Machine, point: Point, to: str, disks: t.Sequence[str]) -> str:

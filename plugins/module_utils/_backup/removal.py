@@ -5,7 +5,7 @@
 
 The order makes it safe to end at any moment; the next run goes on where it ended:
 
-1. What the heir has itself is proved, so that nothing is begun with images that are damaged.
+1. What the heir has itself is proved, so that nothing is begun with images that are damaged, nor without room for it.
 2. A file in the point says that it goes, and who its heir is. From here on it is no point any more.
 3. What the heir has is written into the point's image (``qemu-img commit``), and
    proved again. Meanwhile the heir reads as ever: what it has itself is read from
@@ -16,16 +16,18 @@ The order makes it safe to end at any moment; the next run goes on where it ende
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import dataclasses
 import os
 import typing as t
 
 from .. import _files
-from .._errors import NotFound
+from .._errors import NotFound, VforgeError
 from . import images, records
 from .copying import blocks_of, prove
 from .model import BackupDamaged, ToolFailed, is_point_id
-from .storage import discard, explained, names, sync, write
+from .storage import discard, explained, is_file, is_there, names, sync, write
 
 if t.TYPE_CHECKING:
     from .model import DiskBackup, Point
@@ -41,7 +43,7 @@ _MOST_MARK = 4096
 
 def is_begun(machine: Machine, identifier: str) -> bool:
     """Whether a point is being removed."""
-    return os.path.lexists(os.path.join(machine.at(identifier), _MARK))
+    return is_there(os.path.join(machine.at(identifier), _MARK))
 
 
 def remove(machine: Machine, known: Known, point: Point, deadline: float) -> Known:
@@ -51,10 +53,12 @@ def remove(machine: Machine, known: Known, point: Point, deadline: float) -> Kno
     :returns: what there is then.
     :raises BackupDamaged, ToolFailed: when what its heir has is damaged, or nobody can say
         whether it has one; nothing is begun then.
+    :raises FileUnwritable: when there is no room for it; nothing is begun then, either.
     """
     heirs = heirs_of(machine, known, point, deadline)
     for heir in heirs:
         _prove_before(machine, point, heir, deadline)
+        _check_room(machine, point, heir, deadline)
     write(os.path.join(machine.folder_of(point), _MARK), b"\n".join(heir.id.encode() for heir in heirs))
     with explained(machine.folder_of(point)):
         sync(machine.folder_of(point))
@@ -68,7 +72,27 @@ def heirs_of(machine: Machine, known: Known, point: Point, deadline: float) -> l
 
     :raises BackupDamaged: there are several, or one may be among them whose manifest is damaged, or that is not there:
         with this point it would lose what it can still be restored from.
+    :raises FileRefused: the folder of one lies elsewhere, so that its images could not take the places of others.
     """
+    heirs = _heirs(machine, known, point, deadline)
+    for each in (point, *heirs):
+        _refuse_elsewhere(machine, each)
+    return heirs
+
+
+def _refuse_elsewhere(machine: Machine, point: Point) -> None:
+    path = machine.folder_of(point)
+    with explained(path, _files.FileUnreadable):
+        elsewhere = os.path.islink(path) or os.stat(path).st_dev != os.stat(machine.place).st_dev
+    if elsewhere:
+        raise _files.FileRefused(
+            f"{path} is a link, or on another file system than the other backups of its VM, so {point.id} cannot be merged.",
+            hint="Move the folder itself back to this place.",
+            path=path,
+        )
+
+
+def _heirs(machine: Machine, known: Known, point: Point, deadline: float) -> list[Point]:
     heirs = [other for other in known.points if point.id in other.backings]
     if len(heirs) > 1:
         raise BackupDamaged(
@@ -82,7 +106,7 @@ def heirs_of(machine: Machine, known: Known, point: Point, deadline: float) -> l
         below = _below(machine, name, deadline)
         if below is None or point.id in below:
             raise BackupDamaged(
-                f"{name} {'stands' if below else 'may stand'} on {point.id}, and its manifest is damaged.",
+                f"{name} {'stands' if below else 'may stand'} on {point.id}, and is damaged itself.",
                 hint=f"Restore the folder {name} from another copy of the repository, or remove it.",
                 path=machine.at(name),
             )
@@ -97,12 +121,14 @@ def heirs_of(machine: Machine, known: Known, point: Point, deadline: float) -> l
 
 
 def _below(machine: Machine, name: str, deadline: float) -> set[str] | None:
-    """The points that one whose manifest is damaged stands on, as its images say; None where they do not say it."""
+    """The points that a damaged one stands on, as its manifest or else its images say; None where they do not say it."""
+    with contextlib.suppress(VforgeError):
+        return machine.read(name).backings
     folder = machine.at(name)
     found: set[str] = set()
     paths = [os.path.join(folder, each) for each in names(folder) if each.endswith(".qcow2")]
     for path in paths:
-        if not os.path.isfile(path) or os.path.islink(path):
+        if not is_file(path):
             return None
         try:
             backing = images.backing_of(path, deadline, machine.go_on)
@@ -146,7 +172,7 @@ def _finish(machine: Machine, point: Point, heirs: t.Sequence[Point], deadline: 
     now = [_hand_over(machine, point, heir, deadline) for heir in heirs]
     gone = os.path.join(machine.place, f"{GONE}{point.id}")
     with explained(machine.at(point.id)):
-        os.rename(machine.at(point.id), gone)
+        _files.rename(machine.at(point.id), gone)
         sync(machine.place)
     discard(gone)
     return now
@@ -173,6 +199,43 @@ def _prove_before(machine: Machine, point: Point, heir: Point, deadline: float) 
                 prove(target, digests, blocks_of(own), deadline, go_on=machine.go_on)
 
 
+def _check_room(machine: Machine, point: Point, heir: Point, deadline: float) -> None:
+    """Refuse to begin what could not be ended: until it was, no other point could be merged, and no new one stand on any.
+
+    :raises FileUnwritable: what the heir has, and the point has not, is more than there is room for.
+    """
+    needed = 0
+    for below, disk in _shared(point, heir):
+        own = images.own_areas(machine.path_of(heir, disk), deadline, machine.go_on, data=True)
+        there = images.own_areas(machine.path_of(point, below), deadline, machine.go_on, data=True)
+        needed += _more(own, there)
+    with explained(machine.place, _files.FileUnreadable):
+        room = os.statvfs(machine.place)
+    free = room.f_bavail * room.f_frsize
+    # Some file systems do not say how large they are.
+    if room.f_blocks and free < needed:
+        raise _files.FileUnwritable(
+            f"To merge {point.id} into {heir.id}, {needed} bytes have to be free in {machine.place}, and {free} are.",
+            hint="Make room on its file system, then run again.",
+            path=machine.place,
+        )
+
+
+def _more(own: t.Sequence[tuple[int, int]], there: t.Sequence[tuple[int, int]]) -> int:
+    """How many bytes of areas are in none of other areas; both are sorted, and apart from each other."""
+    found, others = 0, collections.deque(there)
+    for start, length in own:
+        found += length
+        end = start + length
+        while others and others[0][0] < end:
+            first, size = others[0]
+            found -= max(0, min(end, first + size) - max(start, first))
+            if first + size > end:
+                break
+            others.popleft()
+    return found
+
+
 def _hand_over(machine: Machine, point: Point, heir: Point, deadline: float) -> Point:
     """Give an heir the images that it stands on, with what it has itself written into them; the heir as it is then."""
     shared = {disk.key: below for below, disk in _shared(point, heir)}
@@ -188,7 +251,7 @@ def _hand_over(machine: Machine, point: Point, heir: Point, deadline: float) -> 
 
 def _hand_over_image(machine: Machine, point: Point, heir: Point, below: DiskBackup, disk: DiskBackup, deadline: float) -> None:
     source, target = machine.path_of(point, below), machine.path_of(heir, disk)
-    if not os.path.lexists(source):
+    if not is_there(source):
         # It was renamed by a run that died then.
         images.check_backing(target, below.backing_name, deadline, machine.go_on)
         return
@@ -200,5 +263,5 @@ def _hand_over_image(machine: Machine, point: Point, heir: Point, below: DiskBac
         prove(source, digests, blocks_of(own), deadline, go_on=machine.go_on)
     with explained(target):
         sync(source)
-        os.rename(source, target)
+        _files.rename(source, target)
         sync(os.path.dirname(target))

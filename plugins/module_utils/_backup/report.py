@@ -151,7 +151,7 @@ def _left_out(item: BackupItem) -> list[dict[str, t.Any]]:
             "rate": None,
             "consistency": "",
         }
-        for one in plan.left_out(item.vm.disks)
+        for one in plan.left_out(item.vm.disks if item.snapshotted is None else item.snapshotted)
     ]
 
 

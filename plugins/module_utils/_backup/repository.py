@@ -29,15 +29,16 @@ import hashlib
 import itertools
 import os
 import typing as t
+import weakref
 
-from .. import _files
+from .. import _files, _mounts
 from .._errors import NotFound, VforgeError
 from .._vsphere import hardware
 from . import removal, synthetic
 from .blockmap import BlockMap
 from .images import GoOn, to_the_end
 from .model import MACHINE_FILE, NVRAM_FILE, BackupDamaged, DiskBackup, Point, is_instance_uuid, is_point_id, second_of
-from .storage import WHAT, discard, explained, is_read_only, names, sync, write
+from .storage import WHAT, discard, explained, is_file, is_read_only, is_there, make_folder, names, sync, write
 
 MANIFEST = "manifest.json"
 _VM, _POINTS, _STAGING = "vm-", "points", ".staging-"
@@ -50,22 +51,58 @@ _MOST_MACHINE = 4 * 2**20
 _ELSEWHERE = "Restore it from another copy of the repository, or remove its point."
 
 
+class RepositoryChanged(VforgeError):
+    """A repository is not what it was when the run began with it."""
+
+    error_code = "repository_changed"
+
+
 class Repository:
     """The folder that holds the backups of all VMs.
 
+    It is held open: as long as it lives, nobody can have mounted something in its place, or taken it
+    away, without it being noticed.
+
     :param path: of a folder that is there, and that nobody else may write into.
     :raises FileMissing, FileRefused: when it is none.
+    :raises NotMounted: it is to be on a file system of its own that is not there.
     """
 
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(path)
-        _files.held_folder(self.path, what=WHAT).close()
+        _mounts.check(self.path, what=WHAT)
+        self._held = _files.held_folder(self.path, what=WHAT)
+        weakref.finalize(self, self._held.close)
+
+    def still_there(self) -> None:
+        """Make sure that its path leads to the folder that it led to.
+
+        :raises RepositoryChanged: it does not.
+        """
+        try:
+            if os.path.samestat(os.stat(self.path), os.fstat(self._held.handle)):
+                return
+            why = "another folder is in its place"
+        except OSError as error:
+            why = error.strerror or str(error)
+        raise RepositoryChanged(
+            f"The {WHAT} {self.path} is not there any more: {why}.",
+            hint="Look whether its file system is still mounted, then run again.",
+            path=self.path,
+        )
 
     @property
     def vms(self) -> list[str]:
         """The instance UUIDs of the VMs that have backups."""
-        found = (name.removeprefix(_VM) for name in names(self.path) if name.startswith(_VM))
+        found = [name.removeprefix(_VM) for name in names(self.path) if name.startswith(_VM)]
+        self.still_there()
         return [name for name in found if is_instance_uuid(name)]
+
+    @property
+    def doubts(self) -> list[str]:
+        """A warning where it has no backup at all."""
+        said = f"{self.path} has no backup of any VM. If it should have some, look whether its file system is mounted."
+        return [] if self.vms else [said]
 
     def folder(self, instance_uuid: str) -> str:
         """The folder of a VM."""
@@ -103,21 +140,23 @@ class Repository:
             except _files.FileUnwritable as error:
                 if writes or not is_read_only(error):
                     raise
-            machine = Machine(folder, go_on)
+            # It may have been waited for for hours.
+            self.still_there()
+            machine = Machine(folder, self.still_there, go_on)
             if put_right:
                 machine.put_right(deadline)
             yield machine
 
     def read(self, instance_uuid: str) -> Machine:
         """The points of a VM, only to look at: another run may change them meanwhile."""
-        return Machine(self.folder(instance_uuid))
+        return Machine(self.folder(instance_uuid), self.still_there)
 
 
 @dataclasses.dataclass(frozen=True)
 class Known:
     """What there is of a VM.
 
-    :ivar points: whose manifests are as they were written, the oldest first.
+    :ivar points: whose manifests are as they were written, and whose images are there, the oldest first.
     :ivar damaged: why it is none, by the names of the other folders.
     :ivar leaving: points whose removal a run has begun that died; whoever stands on them reads as ever.
     """
@@ -207,10 +246,12 @@ class Machine:
     :ivar folder: of the VM.
     :ivar go_on: is called each second while a program or an image is waited
         for; raises why that is to end.
+    :ivar still_there: raises ``RepositoryChanged`` where the repository is not what it was.
     """
 
-    def __init__(self, folder: str, go_on: GoOn = to_the_end) -> None:
+    def __init__(self, folder: str, still_there: t.Callable[[], None], go_on: GoOn = to_the_end) -> None:
         self.folder = folder
+        self.still_there = still_there
         self.go_on = go_on
         self.place = os.path.join(folder, _POINTS)
 
@@ -222,15 +263,29 @@ class Machine:
         leaving: list[Point] = []
         damaged: dict[str, VforgeError] = {}
         for name in filter(is_point_id, names(self.place)):
-            begun = removal.is_begun(self, name)
+            begun = False
             try:
-                (leaving if begun else found).append(self.read(name))
+                begun = removal.is_begun(self, name)
+                (leaving if begun else found).append(self.read(name) if begun else self._with_files(name))
             except NotFound:
                 pass  # it was just removed
             except VforgeError as error:
                 if not begun:
                     damaged[name] = error
+        # What is not there may be all of it.
+        self.still_there()
         return Known(tuple(sorted(found, key=lambda point: point.number)), damaged, tuple(leaving))
+
+    def _with_files(self, name: str) -> Point:
+        """The point of a folder, with the files of all its disks.
+
+        :raises VforgeError: as ``read``; one of the files is not there.
+        """
+        point = self.read(name)
+        for disk in point.disks:
+            self.image_of(point, disk)
+            self._map_of(point, disk)
+        return point
 
     def newest_name(self) -> str:
         """The name that the VM had at its newest backup, by the times in their IDs; empty where none can be read: one
@@ -287,7 +342,7 @@ class Machine:
         try:
             point = Point.from_json(_files.read(path, _MOST_MANIFEST, what="manifest"), path)
         except _files.FileMissing as error:
-            if removal.is_begun(self, name) or not os.path.isdir(self.at(name)):
+            if removal.is_begun(self, name) or not is_there(self.at(name)):
                 raise NotFound(f"There is no backup {name} in {self.folder}.", hint="It was just removed.") from error
             raise BackupDamaged(f"{self.at(name)} has no manifest.", hint=_ELSEWHERE, path=path) from error
         uuid = os.path.basename(self.folder).removeprefix(_VM)
@@ -317,9 +372,9 @@ class Machine:
         :raises BackupDamaged: when it is not, or is no file.
         """
         path = self.path_of(point, disk)
-        if not os.path.isfile(path) or os.path.islink(path):
+        if not is_file(path):
             raise BackupDamaged(
-                f"{path}, the image of {disk.label}, is {'no file' if os.path.lexists(path) else 'not there'}.",
+                f"{path}, the image of {disk.label}, is {'no file' if is_there(path) else 'not there'}.",
                 hint=_ELSEWHERE,
                 path=path,
             )
@@ -330,15 +385,19 @@ class Machine:
 
         :raises BackupDamaged: when they are not those that were written.
         """
-        path = os.path.join(self.at(point.id), disk.map_file)
-        if not os.path.isfile(path):
-            raise BackupDamaged(f"{path}, the digests of {disk.label}, is not there.", hint=_ELSEWHERE, path=path)
-        with explained(path, _files.FileUnreadable):
-            digests = BlockMap(path, disk.capacity)
-        if digests.digest() != disk.digests:
-            digests.close()
-            raise BackupDamaged(f"{path} was changed since it was written.", hint=_ELSEWHERE, path=path)
+        path = self._map_of(point, disk)
+        with contextlib.ExitStack() as held:
+            digests = held.enter_context(BlockMap(path, disk.capacity))
+            if digests.digest() != disk.digests:
+                raise BackupDamaged(f"{path} was changed since it was written.", hint=_ELSEWHERE, path=path)
+            held.pop_all()
         return digests
+
+    def _map_of(self, point: Point, disk: DiskBackup) -> str:
+        path = os.path.join(self.at(point.id), disk.map_file)
+        if not is_file(path):
+            raise BackupDamaged(f"{path}, the digests of {disk.label}, is not there.", hint=_ELSEWHERE, path=path)
+        return path
 
     def hardware_of(self, point: Point) -> hardware.Machine:
         """What the VM was made of.
@@ -401,23 +460,46 @@ class Machine:
         other points at ``../<id>/``.
         """
         folder = os.path.join(self.place, f"{_STAGING}{run}")
+        self.still_there()
         with explained(folder):
-            os.makedirs(self.place, mode=0o700, exist_ok=True)
-            os.mkdir(folder, 0o700)
+            for each in (self.folder, self.place, folder):
+                make_folder(each)
         return folder
 
     def commit(self, staged: str, point: Point) -> None:
-        """Make a point of a staged folder: from here on it is there, whatever happens."""
+        """Make a point of a staged folder: from here on it is there, whatever happens.
+
+        :raises RepositoryChanged: it could not stand on what it was made over.
+        """
+        self._refuse_overtaken(point)
         with explained(staged):
             write(os.path.join(staged, MANIFEST), point.as_json())
             for name in os.listdir(staged):
                 sync(os.path.join(staged, name))
             sync(staged)
-            os.rename(staged, self.at(point.id))
+            _files.rename(staged, self.at(point.id))
             sync(self.place)
             sync(self.folder)
             # A VM's folder may be as new as its first point.
             sync(os.path.dirname(self.folder))
+
+    def _refuse_overtaken(self, point: Point) -> None:
+        """Refuse a point over one that has another one over it by now, or is gone. The lock keeps others from that;
+        not all file systems have locks that hold, and on NFS what a folder had a minute ago may be listed.
+        """
+        known = self.known()
+        for below in sorted(point.backings):
+            above = [each.id for each in known.points if below in each.backings]
+            if below in known.damaged:
+                raise known.damaged[below]
+            if above or all(each.id != below for each in known.points):
+                raise RepositoryChanged(
+                    f"The new backup would stand on {below}, "
+                    + (f"on which {', '.join(above)} stands by now" if above else "which is not there any more")
+                    + f": another run works on {self.folder}, although this one has its lock.",
+                    hint="Run again. Look at the locks of the repository's file system: all machines have to see them.",
+                    path=self.folder,
+                )
 
     def discard(self, staged: str) -> None:
         """Remove a staged folder."""

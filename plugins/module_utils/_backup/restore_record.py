@@ -18,6 +18,7 @@ import typing as t
 
 from .. import _files
 from .model import BackupDamaged
+from .storage import remove
 
 _WHAT = "record of a restore"
 _FORMAT = 1
@@ -122,8 +123,7 @@ class Record:
 
     def _save(self) -> None:
         if not self.made and not self.replaced and not self.carried:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path)
+            remove(self._path)
             return
         content = {
             "format": _FORMAT,

@@ -373,8 +373,19 @@ def _remove_carrier(job: RestoreTask, file: str) -> bool:
             f"What an earlier run has left of {file} stays: {error} The next restore into this VM removes it."
         )
         return False
-    job.record.forget_carried(file)
+    _forget(job, lambda: job.record.forget_carried(file))
     return True
+
+
+def _forget(job: RestoreTask, forget: t.Callable[[], None]) -> None:
+    """Have the record forget what was done. Where it cannot, such as in a repository that is full by now, what is left to
+    be done is done all the same: the next run looks again at what the record has.
+    """
+    try:
+        forget()
+    except InvalidOption as error:
+        said = f"What became of disks could not be noted: {error} The next restore into this VM looks again."
+        job.item.warnings += [] if said in job.item.warnings else [said]
 
 
 def _delete(job: RestoreTask, file: str, deadline: float | None = None) -> bool:
@@ -396,7 +407,7 @@ def _delete(job: RestoreTask, file: str, deadline: float | None = None) -> bool:
         used = []
     if used:
         job.item.warnings.append(f"{file} was left alone, since {', '.join(used)} has it now.")
-    job.record.forget([file])
+    _forget(job, lambda: job.record.forget([file]))
     return not used
 
 
@@ -461,7 +472,7 @@ def _discard(job: RestoreTask, made: Made, error: BaseException) -> None:
     if made.file not in job.record.made:
         return
     if isinstance(error, Fault) and error.fault == "FileAlreadyExists":
-        job.record.forget([made.file])  # somebody else has made it meanwhile
+        _forget(job, lambda: job.record.forget([made.file]))  # somebody else has made it meanwhile
     elif made.proxy and made.file not in job.writer.held:
         # A disk that did not come in time is as large as one that did.
         _delete(job, made.file, max(job.task.deadline, time.monotonic() + importing.SECONDS_TO_CLEAN_UP))
@@ -654,7 +665,7 @@ def _exchange(job: RestoreTask) -> None:
         _exchange_once(job, before)
     if item.error is not None:
         raise item.error
-    job.record.forget_made(disk.file for disk in item.due_disks)
+    _forget(job, lambda: job.record.forget_made(disk.file for disk in item.due_disks))
     item.target = targets.again(job.session, before)
 
 

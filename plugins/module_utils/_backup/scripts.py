@@ -28,6 +28,7 @@ from .. import _files
 from .._errors import ConnectionFailed, ConnectionLost, GuestError, NotAttempted, VforgeError
 from .._text import printable
 from .._vsphere import vm
+from .storage import remove
 
 if t.TYPE_CHECKING:
     from .._vsphere.guest import Guest
@@ -120,8 +121,6 @@ def finish(job: BackupTask, item: BackupItem, *, last: bool = False) -> None:
         if scripts.after:
             _run(job, item, ran, "after", time.monotonic() + scripts.timeout)
             ran.after = SUCCEEDED
-        if item.machine is not None:
-            _remove_mark(item.machine.folder)
     except VforgeError as error:
         ran.after = FAILED
         if job.end.is_set() and not last:
@@ -130,6 +129,12 @@ def finish(job: BackupTask, item: BackupItem, *, last: bool = False) -> None:
             ran.failure = error
         else:
             item.warnings.append(f"{error} Look after the guest: what the script before has stopped may not run yet.")
+        return
+    try:
+        if item.machine is not None:
+            _remove_mark(item.machine.folder)
+    except VforgeError as error:
+        item.warnings.append(f"{error} The next backup of {item.title} runs the script after it once more.")
 
 
 def finish_dead_run(job: BackupTask, item: BackupItem) -> None:
@@ -335,6 +340,4 @@ def _write(folder: str, data: t.Mapping[str, t.Any]) -> None:
 
 
 def _remove_mark(folder: str) -> None:
-    path = os.path.join(folder, MARK)
-    with _files.explained(path, _WHAT), contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    remove(os.path.join(folder, MARK))

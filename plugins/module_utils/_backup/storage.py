@@ -9,11 +9,15 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 
 from .. import _files
 from .._errors import InvalidOption, VforgeError
 
 WHAT = "backup repository"
+
+# So often a folder is removed of which something was listed that is not there.
+_ATTEMPTS = 5
 
 
 def explained(path: str, kind: type[InvalidOption] = _files.FileUnwritable) -> contextlib.AbstractContextManager[None]:
@@ -38,9 +42,56 @@ def sync(path: str) -> None:
     """
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            _files.sync_names(handle)
+        else:
+            os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def is_there(path: str) -> bool:
+    """Whether there is anything of a name.
+
+    :raises FileUnreadable: as ``status_of``.
+    """
+    return status_of(path) is not None
+
+
+def is_file(path: str) -> bool:
+    """Whether there is a file, and no link to one.
+
+    :raises FileUnreadable: as ``status_of``.
+    """
+    status = status_of(path)
+    return status is not None and _files.is_regular(status)
+
+
+def status_of(path: str) -> os.stat_result | None:
+    """What there is of a name, or the link that it is; None where there is nothing.
+
+    :raises FileUnreadable: the system does not say it, which is another thing than no.
+    """
+    with explained(path, _files.FileUnreadable):
+        try:
+            return os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
+def remove(path: str) -> None:
+    """Remove a file, where it is there."""
+    with explained(path), contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def make_folder(path: str) -> None:
+    """Make a folder, for this user alone, where there is none: no umask has a say in it.
+
+    :raises OSError: as the system says.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
 
 
 def names(folder: str) -> list[str]:
@@ -54,5 +105,11 @@ def names(folder: str) -> list[str]:
 
 def discard(folder: str) -> None:
     """Remove a folder with all that is in it, where it is there."""
-    with explained(folder), contextlib.suppress(FileNotFoundError):
+    with explained(folder):
+        for _attempt in range(_ATTEMPTS):
+            # Something in it may be gone although it is listed; the rest is not.
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(folder)
+            if not os.path.lexists(folder):
+                return
         shutil.rmtree(folder)

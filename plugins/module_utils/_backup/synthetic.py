@@ -22,9 +22,10 @@ import dataclasses
 import os
 import typing as t
 
+from .. import _files
 from . import images
 from .copying import prove
-from .storage import explained, names, sync, write
+from .storage import explained, is_there, names, remove, sync, write
 
 if t.TYPE_CHECKING:
     from .model import DiskBackup, Point
@@ -91,12 +92,12 @@ def _finish(machine: Machine, point: Point, deadline: float) -> Point:
             image = machine.path_of(point, disk)
             # What is not there any more has its place already.
             with contextlib.suppress(FileNotFoundError):
-                os.rename(f"{image}{_DRAFT}", image)
+                _files.rename(f"{image}{_DRAFT}", image)
         sync(folder)
     now = dataclasses.replace(point, disks=tuple(_as_it_is(machine, point, disk, deadline) for disk in point.disks))
     machine.rewrite(now)
+    remove(os.path.join(folder, _MARK))
     with explained(folder):
-        os.unlink(os.path.join(folder, _MARK))
         sync(folder)
     return now
 
@@ -119,9 +120,9 @@ def _abandon(machine: Machine, name: str) -> None:
     """
     folder = machine.at(name)
     with explained(folder):
-        if os.path.lexists(os.path.join(folder, _MARK)):
-            os.unlink(os.path.join(folder, _MARK))
+        if is_there(os.path.join(folder, _MARK)):
+            remove(os.path.join(folder, _MARK))
             sync(folder)
         for each in names(folder):
             if each.endswith(_DRAFT):
-                os.unlink(os.path.join(folder, each))
+                remove(os.path.join(folder, each))

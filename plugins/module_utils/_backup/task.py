@@ -51,7 +51,7 @@ from . import disk as disks
 from .audit import Auditing, Missed, Tracked
 from .copying import Copying
 from .disk import Earlier, NewDisk, Staged
-from .model import MACHINE_FILE, NVRAM_FILE, BackupDamaged, Point, ToolFailed, point_id
+from .model import MACHINE_FILE, NVRAM_FILE, BackupDamaged, Point, ToolFailed, ToolNotRun, point_id
 from .options import INCREMENTAL, NO, TRY, BackupOptions, Vm
 from .plan import BACK_UP, Audit, Changes, Reading, Whole
 from .repository import Machine, Repository
@@ -79,6 +79,7 @@ class BackupItem(SnapshotItem):
     :ivar ways: what each transport said of it before its snapshot;
         ``transport`` the one that reads it.
     :ivar hardware: what the VM is made of, as its snapshot has it.
+    :ivar snapshotted: its disks as the snapshot has them; None until there is one.
     :ivar readings: what is read of its disks.
     :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
     :ivar whole: whether all of its disks were copied.
@@ -98,6 +99,7 @@ class BackupItem(SnapshotItem):
     ways: list[Way] = dataclasses.field(default_factory=list)
     transport: str = ""
     hardware: hardware.Machine | None = None
+    snapshotted: t.Sequence[Disk] | None = None
     readings: list[Reading] = dataclasses.field(default_factory=list)
     staged: str | None = None
     copied: list[Staged] = dataclasses.field(default_factory=list)
@@ -178,6 +180,8 @@ def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t
         task.items = [BackupItem(vm=vm, steps=(BACK_UP,)) for _place, vm in found]
     images.require()
     job = BackupTask(session, options, task, Repository(options.repository))
+    for doubt in job.repository.doubts:
+        session.warn(doubt)
     with task.accounted():
         _carry_out(job)
     return task.finish(report.result(job), advice="Backups that are complete stay; run again for the others.")
@@ -310,7 +314,7 @@ def _put_right(job: BackupTask, item: BackupItem, machine: Machine) -> None:
     """
     try:
         machine.put_right(job.task.deadline)
-    except (BackupDamaged, ToolFailed) as error:
+    except (BackupDamaged, ToolFailed, ToolNotRun) as error:
         item.stands_alone = True
         item.warnings.append(f"What a run that was killed has left of earlier backups cannot be put right: {error}")
 
@@ -322,10 +326,17 @@ def _read_again(job: BackupTask, item: BackupItem) -> None:
     Without a snapshot that a dead run had left, its disks are others, too.
 
     :raises NotFound: it is not there any more.
+    :raises NotBackedUp: its backups would be those of another VM by now.
     """
     (found,) = read.find(job.session, [Selector(moid=item.vm.moid)], None)
     if isinstance(found, VforgeError):
         raise found
+    if found.instance_uuid != item.vm.instance_uuid:
+        raise plan.NotBackedUp(
+            "changed_meanwhile",
+            f"{item.title} has the instance UUID {found.instance_uuid}, and had {item.vm.instance_uuid} when the task began.",
+            hint="Run again. Backups of a VM are kept under its instance UUID, so those of before stay under the old one.",
+        )
     item.vm = found
 
 
@@ -447,7 +458,13 @@ def _snapshot(item: BackupItem) -> str:
 
 
 def _plan(job: BackupTask, item: BackupItem, machine: Machine, found: t.Sequence[Disk]) -> None:
+    """Plan what is read of each disk.
+
+    :param found: as the snapshot has them; before it was made they may have been others.
+    """
+    item.snapshotted = found
     try:
+        plan.check_disks(item.title, found, job.options)
         earlier = _earlier(item, machine)
         item.readings = [plan.reading(disk, earlier, job.options, item.transport) for disk in plan.kept(found)]
     except VforgeError as error:

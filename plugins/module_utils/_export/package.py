@@ -19,7 +19,7 @@ import tarfile
 import time
 import typing as t
 
-from .. import _files
+from .. import _files, _mounts
 from .._errors import InvalidOption, TimedOut
 from .._files import Draft, DraftFolder, FileMissing, Folder
 from . import record
@@ -222,6 +222,7 @@ def opened(dest: str, form: str, *, make: bool) -> Iterator[Packages]:
     :param make: whether it is made where there is none.
     :raises InvalidOption: it cannot be used.
     """
+    _mounts.check(dest, what="folder of OVF packages")
     try:
         folder = _files.held_folder(dest, what=WHAT, make=make)
     except FileMissing:
@@ -296,6 +297,8 @@ class Package:
             return self._archive(files, make_record, deadline)
         made = make_record(tuple(files))
         self.add(_record_name(self.name, self._form), made.as_bytes())
+        # SMB gives no other name to a folder with a file in it that is open.
+        self._close()
         self._draft.finish()
         return made
 
@@ -327,10 +330,19 @@ class Package:
 
     def abandon(self) -> None:
         """Let it go: what was not finished is removed."""
-        for handle in self._handles.values():
-            os.close(handle)
-        self._handles.clear()
+        with contextlib.suppress(InvalidOption):
+            self._close()
         self._draft.abandon()
+
+    def _close(self) -> None:
+        """Close the files.
+
+        :raises FileUnwritable: as the system says: NFS may tell only now that there was no room.
+        """
+        while self._handles:
+            name, handle = self._handles.popitem()
+            with _files.explained(self._draft.folder.path_of(name), WHAT):
+                os.close(handle)
 
 
 def _tar_format(files: t.Iterable[PackedFile]) -> int:

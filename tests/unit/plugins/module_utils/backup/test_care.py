@@ -348,6 +348,17 @@ def test_what_a_damaged_point_needs_is_known_from_its_images_or_stays(backups):
     assert care(backups, state="verified")["counts"] == {"verified": 1}
 
 
+def test_what_a_point_without_its_image_needs_is_known_from_its_manifest(backups):
+    """It may come back from another copy of the repository."""
+    second_chain(backups)
+    path = image(backups, 5)
+    os.rename(path, f"{path}.aside")
+    failure = failed(backups, state="pruned", keep_last=1)
+    assert became(failure) == ["removed", "removed", "removed", "removed", "kept", "damaged"]
+    os.rename(f"{path}.aside", path)
+    assert care(backups, state="verified")["counts"] == {"verified": 2}
+
+
 @pytest.mark.parametrize("check", [True, False])
 def test_what_a_point_that_is_not_there_may_have_needed_stays(backups, check, tmp_path):
     """It comes back from another copy of the repository, and has to stand on what it stood on."""

@@ -111,6 +111,49 @@ def test_a_vm_that_is_migrated_is_backed_up(backups, meanwhile):
     assert backups.restored(0) == backups.content()
 
 
+def test_a_vm_that_gets_another_instance_uuid_is_not_backed_up_among_the_points_of_the_old_one(backups, meanwhile):
+    old, new = backups.vm("web-2").config.instanceUuid, "52000000-0000-4000-8000-000000000000"
+    meanwhile(lambda: backups.reconfigure("web-2", instanceUuid=new))
+    ran = both(backups)
+    assert ran.result["counts"] == {"failed": 1, "backed_up": 1}
+    assert ran.vms[1]["error"]["error_code"] == "changed_meanwhile"
+    assert (old in ran.vms[1]["error"]["msg"], new in ran.vms[1]["error"]["msg"]) == (True, True)
+    assert backups.run(vms=[{"name": "web-2"}]).one["disks"][0]["reason"]["code"] == "no_earlier_backup"
+    assert [len(Repository(str(backups.repository)).read(uuid).points) for uuid in (old, new)] == [0, 1]
+
+
+def _detach(disk):
+    return vim.vm.device.VirtualDeviceSpec(operation="remove", device=disk)
+
+
+def _make_independent(disk):
+    disk.backing.diskMode = "independent_persistent"
+    return vim.vm.device.VirtualDeviceSpec(operation="edit", device=disk)
+
+
+@pytest.mark.parametrize(
+    ("change", "excluded", "code"),
+    [(_detach, "report", "no_disks"), (_make_independent, "report", "no_disks"), (_make_independent, "fail", "excluded_disks")],
+)
+def test_disks_that_become_others_before_the_snapshot_are_seen(backups, monkeypatch, change, excluded, code):
+    """A point without a disk would be called a backup."""
+    real = task._copy
+
+    def changed(job, item):
+        if item.vm.name == "web-1":
+            devices = backups.vm("web-1").config.hardware.device
+            (disk,) = [device for device in devices if isinstance(device, vim.vm.device.VirtualDisk)]
+            backups.reconfigure("web-1", deviceChange=[change(disk)])
+        real(job, item)
+
+    monkeypatch.setattr(task, "_copy", changed)
+    ran = both(backups, excluded_disks=excluded)
+    assert ran.result["counts"] == {"failed": 1, "backed_up": 1}
+    assert ran.vms[0]["error"]["error_code"] == code
+    assert (backups.points("web-1"), backups.snapshots("web-1")) == ([], [])
+    assert [each["kind"] for each in ran.vms[0]["disks"]] == ([] if change is _detach else ["excluded"])
+
+
 def test_a_vcenter_that_restarts_keeps_nothing_from_being_whole_or_being_told(backups, meanwhile):
     meanwhile(lambda: backups.sim.inject(method="*", do="restart", delay_ms=1500))
     ran = both(backups)

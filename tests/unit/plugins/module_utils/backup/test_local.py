@@ -252,7 +252,8 @@ def test_a_repository_that_is_mounted_read_only_is_restored_from_and_verified(ba
         with pytest.raises(PartialFailure, match="Read-only file system"):
             care(backups, path=str(tmp_path / "mounted"), state="pruned", keep_last=1)
     finally:
-        subprocess.run(["umount", tmp_path / "mounted"], check=True)
+        # A run holds its repository open, and an error what it came from.
+        subprocess.run(["umount", "--lazy", tmp_path / "mounted"], check=True)
 
 
 def test_damage_keeps_the_newest_from_being_restored_only_where_it_may_be_of_that(backups, tmp_path):
@@ -324,15 +325,15 @@ def test_a_file_that_is_longer_than_the_disk_is_written_again(tmp_path, form):
 
 
 def test_a_point_that_goes_while_it_is_looked_at_takes_nothing(backups, monkeypatch):
-    path_of = Machine.path_of
+    known = Machine.known
 
-    def going(machine, point, disk):
-        path = path_of(machine, point, disk)
-        if os.path.exists(path):
-            os.unlink(path)
-        return path
+    def going(machine):
+        found = known(machine)
+        for point in found.points:
+            shutil.rmtree(machine.folder_of(point))
+        return found
 
-    monkeypatch.setattr(Machine, "path_of", going)
+    monkeypatch.setattr(Machine, "known", going)
     (vm,) = local.info(backups.repository.path, UUID)["vms"]
     assert [point["stored"] for point in vm["points"]] == [0, 0, 0]
 

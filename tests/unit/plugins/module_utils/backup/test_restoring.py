@@ -16,6 +16,7 @@ import pytest
 from pyVim.task import WaitForTask
 from pyVmomi import vim, vmodl
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _files
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restore_plan, restoring, settings, targets
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import MACHINE_FILE
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
@@ -403,6 +404,32 @@ def test_an_exchange_whose_answer_is_lost_is_known_to_the_next_run(db):
     ran = db.restore()
     assert ran.called("ImportVApp") == 0
     assert [db.content(key=key) for key in (2000, 2001, 2002)] == [bytes(MIB)] * 3
+    db.assert_nothing_is_left()
+
+
+def test_a_restored_vm_runs_again_though_nothing_can_be_noted_any_more(db, monkeypatch):
+    """Once its disks are exchanged, the file system of the repository is full, or read-only."""
+    start, save, exchanged = targets.start_exchange, Record._save, []
+
+    def exchange(*args):
+        exchanged.append(True)
+        return start(*args)
+
+    def full(record):
+        if exchanged:
+            raise _files.FileUnwritable("The record of a restore cannot be written: No space left on device.")
+        save(record)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(targets, "start_exchange", exchange)
+        patched.setattr(Record, "_save", full)
+        ran = db.restore(disks=["2000"], powered_on=True)
+    assert (db.state(), ran.result["disks"][0]["replaced"]["deleted"]) == ("poweredOn", True)
+    said = [each for each in ran.result["into"]["warnings"] if "could not be noted" in each]
+    assert (len(said), "No space left on device" in said[0]) == (1, True)
+    db.off()
+    db.restore(disks=["2000"])
+    assert not db.restore(disks=["2000"]).result["changed"]
     db.assert_nothing_is_left()
 
 

@@ -14,9 +14,10 @@ import signal
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup import task
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import scripts, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import BackupOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound
+from ansible_collections.vforge.vsphere.plugins.module_utils._files import FileUnwritable
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest import Guest, GuestCredentials
 from ansible_collections.vforge.vsphere.plugins.modules.vm_backup import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
@@ -147,6 +148,19 @@ def test_a_script_after_that_fails_is_told_and_the_next_run_begins_with_it(backu
     assert mark(backups) == []
     warned = backups.run(**asked(backups.sim, after=failing, on_failure="continue"))
     assert "Look after the guest" in warned.one["warnings"][0]
+
+
+def test_a_script_after_that_ran_is_no_failure_where_that_cannot_be_noted(backups, monkeypatch):
+    def refuse(folder):
+        raise FileUnwritable(f"{folder} cannot be written: Read-only file system.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scripts, "_remove_mark", refuse)
+        ran = backups.run(**asked(backups.sim))
+    assert ran.one["scripts"] == {"before": "succeeded", "after": "succeeded"}
+    assert "runs the script after it once more" in ran.one["warnings"][0]
+    assert backups.run(fresh_hours=12, **asked(backups.sim)).one["actions"] == ["after_script_run"]
+    assert mark(backups) == []
 
 
 @pytest.mark.parametrize("do", ["task-fault", "fault", "drop-after"])
