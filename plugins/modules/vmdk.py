@@ -355,6 +355,33 @@ disks:
     uuid:
       description: Of a VMDK, the UUID in its descriptor.
       type: str
+    backing:
+      description: Of a file, the image that it has only the changes of; empty where there is none.
+      type: str
+    parent:
+      description: Of a VMDK, the descriptor that it is a delta disk of; empty where it is none.
+      type: str
+    cid:
+      description: Of a VMDK, the ID of its content, which changes when it is opened to be written.
+      type: str
+    parent_cid:
+      description: Of a VMDK, the ID that its parent has to have.
+      type: str
+    create_type:
+      description: Of a VMDK, its kind.
+      type: str
+    thin:
+      description: Of a VMDK, whether its descriptor says that it takes only the space that is used.
+      type: bool
+    extents:
+      description: Of a VMDK, the parts that its descriptor names, with C(access), C(size)
+        in bytes, C(type) and C(file).
+      type: list
+      elements: dict
+    provisioning:
+      description: How the disk takes space, as O(provisioning).
+      returned: with O(state=imported)
+      type: str
     datastore_path:
       description: The disk on its datastore.
       returned: with O(state=described), for a disk on a datastore
@@ -427,8 +454,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
-    in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:

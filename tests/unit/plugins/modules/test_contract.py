@@ -37,6 +37,16 @@ _TYPES = {"timeout": "int", "parallel": "int", "datacenter": "str", "folder": "s
 _DEFAULTS = {"timeout": {300, 900, 3600}, "parallel": {8}, "datacenter": {None}, "folder": {None}, "on_error": {"keep"}}
 _CHOICES = {"on_error": ["keep", "rollback"]}
 
+# What each module with a connection returns of its calls.
+_CALLS = {
+    "description": (
+        "SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total), C(by_method), "
+        "C(bytes_received) and, of these, C(bytes_by_phase)."
+    ),
+    "returned": "when a connection was tried",
+    "type": "dict",
+}
+
 _VM = {"name": "web-1"}
 _SAMPLES = {
     **dict.fromkeys(("parent", "vm", "source", "golden"), _VM),
@@ -118,14 +128,16 @@ def test_what_is_out_of_bounds_is_refused_by_its_name(run, name, option):
         assert (result["error_code"], result["option"]) == ("invalid_option", "hostname")
 
 
-@pytest.mark.parametrize("name", _NAMES)
+@pytest.mark.parametrize("name", [*_NAMES, "backup_info", "backup_repository"])
 def test_every_module_returns_its_times_and_its_calls(name):
     returned = _documented(name, "RETURN")
     assert {key: returned[key]["returned"] for key in ("timing", "error_code")} == {
         "timing": "always",
         "error_code": "on failure",
     }
-    assert returned["calls"]["returned"] == "when a connection was tried"
+    assert ("calls" in returned) is (name in _NAMES)
+    if "calls" in returned:
+        assert returned["calls"] == _CALLS
 
 
 @pytest.mark.parametrize("name", _NAMES)

@@ -67,6 +67,8 @@ def pread(size, buffer, offset, flags):
 class BackupTasks(Areas):
     """Runs tasks against one simulator; the VM is web-1 unless others are given."""
 
+    module = "vm_backup"
+
     def __init__(self, sim: t.Any, folder: Path) -> None:
         super().__init__(sim)
         self.folder = folder
@@ -90,7 +92,7 @@ class BackupTasks(Areas):
 
     def attempt(self, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one task that may fail."""
-        return self.ran(self.work(given, check))
+        return self.documented(self.ran(self.work(given, check)))
 
     def points(self, name: str = "web-1") -> list[t.Any]:
         """The points of a VM."""
