@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: disk_tool_info
 short_description: Say what is on a disk, what differs, and how fast it is read
-version_added: 0.2.0
+version_added: 0.9.0
 description:
   - Answers one question about a disk, which is a file on the machine where the module runs in any
     format that C(qemu-img) reads, a disk of a VM, or a first class disk. Nothing is changed.

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: vm_from_disks
 short_description: Make a VM around disks that are there
-version_added: 0.2.0
+version_added: 0.9.0
 description:
   - Makes a VM with disks that lie on datastores already, such as M(vforge.vsphere.vmdk) has
     imported, with CPUs, memory, firmware, a controller and network cards.

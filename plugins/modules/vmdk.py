@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: vmdk
 short_description: Export, import, copy, convert and delete VMDKs
-version_added: 0.2.0
+version_added: 0.9.0
 description:
   - Gets a disk of a VM as a file, makes a disk on a datastore of a file, copies disks on
     datastores, and converts files.

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: vmdk_info
 short_description: Say what a VMDK is
-version_added: 0.2.0
+version_added: 0.9.0
 description:
   - Reads the descriptor of a disk, its extents, its parent, its capacity and its adapter, and on
     request makes the digest of its content.
