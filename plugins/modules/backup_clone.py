@@ -69,7 +69,7 @@ options:
     description:
       - The snapshot that is cloned, in the place of the VM as it
         is. It stays. Every VM must have it.
-      - A text is its name.
+      - A text is its name, or its path where it begins with a slash.
     type: dict
     suboptions:
       name:
@@ -79,6 +79,7 @@ options:
       path:
         description:
           - Its path in the tree of snapshots, such as V(installed/patched).
+          - A slash within a name is written V(%2f).
         type: str
       moid:
         description:

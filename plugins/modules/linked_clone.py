@@ -70,7 +70,7 @@ options:
     description:
       - The snapshot of the source to clone, named in exactly one way. Its disks are
         then what linked clones share.
-      - A text is its name.
+      - A text is its name, or its path where it begins with a slash.
       - Without it linked clones share all of the source's disk chains but the topmost disk, of
         which each clone has a copy. A base disk alone has nothing to share; then the task fails and
         says what to do. Templates that are made for linked clones have an empty delta disk on top.
@@ -85,6 +85,7 @@ options:
         description:
           - Names from the root of the snapshot tree down to it, joined by
             slashes, such as V(base/patched).
+          - A slash within a name is written V(%2f).
         type: str
       moid:
         description:

@@ -70,7 +70,7 @@ options:
       snapshot: &snapshot
         description:
           - The snapshot that is exported, in the place of the VM as it is. It stays.
-          - A text is its name.
+          - A text is its name, or its path where it begins with a slash.
         type: dict
         suboptions:
           name:
@@ -80,6 +80,7 @@ options:
           path:
             description:
               - Its path in the tree of snapshots, such as V(installed/patched).
+              - A slash within a name is written V(%2f).
             type: str
           moid:
             description:
