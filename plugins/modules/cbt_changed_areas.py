@@ -201,8 +201,8 @@ options:
       - How tracking is made active when it is switched on. Switching alone does nothing
         until the disks are opened again.
       - V(snapshot) makes a snapshot and removes it, which stuns the VM for a moment.
-      - V(power_cycle) powers a running VM off, without asking its guest, and on again. A VM that is
-        off is done as by V(snapshot).
+      - V(power_cycle) powers a running VM off, without asking its guest, and on again. For a VM
+        that is off it does the same as V(snapshot).
     type: str
     choices: [snapshot, power_cycle]
     default: snapshot

@@ -41,7 +41,7 @@ options:
     suboptions:
       name:
         description:
-          - Name of the VM. When several VMs have it, the task fails and lists their paths.
+          - Name of the VM. When several VMs have it, this one fails and lists their paths.
         type: str
       path:
         description:
