@@ -67,11 +67,13 @@ def contradictions(value: t.Any, described: t.Mapping[str, t.Any], where: str) -
 
 
 def _strange_codes(value: t.Any, where: str) -> t.Iterator[str]:
-    """Error codes that the guide does not have, and that are no names of faults."""
+    """Error codes that the guide does not have, and that are no names of faults; and errors of what did not fail."""
     if isinstance(value, dict):
         code = value.get("error_code")
         if code and code not in _codes() and "fault" not in value:
             yield f"{where} has the error code {code}, which is not in the guide"
+        if value.get("error") == {}:
+            yield f"{where} has an error that is none"
         for key, each in value.items():
             yield from _strange_codes(each, f"{where}.{key}")
     elif isinstance(value, list):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import pathlib
+import re
 
 import pytest
 import yaml
@@ -105,6 +106,16 @@ def test_an_option_that_several_modules_have_means_the_same_in_each(name):
         assert default in _DEFAULTS[option], option
         assert (documented[option]["type"], documented[option].get("default")) == (kind, default), option
         assert documented[option]["description"][0].startswith(_SENTENCES[option]), option
+
+
+@pytest.mark.parametrize("path", ["plugins/**/*.py", "roles/*/meta/argument_specs.yml"])
+def test_everything_came_with_a_release_that_there_is(path):
+    root = _FOLDER.parents[1]
+    releases = yaml.safe_load((root / "changelogs" / "changelog.yaml").read_text(encoding="utf-8"))["releases"]
+    texts = [file.read_text(encoding="utf-8") for file in root.glob(path)]
+    versions = {version for text in texts for version in re.findall(r"version_added: [\"']?([0-9.]+)", text)}
+    assert versions
+    assert versions <= set(releases)
 
 
 @pytest.mark.parametrize("name", _NAMES)
