@@ -257,7 +257,7 @@ vms:
       type: bool
     backup:
       description:
-        - The backup that was made, or the one that is new enough. None where there is none, and in
+        - The backup that was made, or the one that is new enough. Null where there is none, and in
           check mode for one that would be made.
       type: dict
       contains:
@@ -277,7 +277,7 @@ vms:
               written all, since Tools had quiesced it or it was shut down.
           type: str
         independent:
-          description: Whether it does without the disks of its source. None of one that was there.
+          description: Whether it does without the disks of its source. Null of one that was there.
           type: bool
     backups:
       description: The names of all backups of it that are there.
@@ -288,7 +288,7 @@ vms:
       type: list
       elements: dict
     seconds:
-      description: Seconds that vCenter has worked on it; None where it did not.
+      description: Seconds that vCenter has worked on it; null where it did not.
       type: float
     warnings:
       description: What should be known of this VM.

@@ -127,7 +127,7 @@ trusted:
   returned: success
   type: bool
 distrust:
-  description: Why not, with C(error_code) and C(msg); None where it is trusted.
+  description: Why not, with C(error_code) and C(msg); null where it is trusted.
   returned: success
   type: dict
 error_code:

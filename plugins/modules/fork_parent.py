@@ -359,7 +359,7 @@ parents:
         mode for one that would be.
       type: int
     fork_group_id:
-      description: The group that it and its children are of. None where VMFork is disabled.
+      description: The group that it and its children are of. Null where VMFork is disabled.
       type: str
     child_type:
       description: V(persistent) or V(nonpersistent) for a VM that is a child itself, else V(none).

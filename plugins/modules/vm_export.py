@@ -327,7 +327,7 @@ vms:
       type: str
       sample: unchanged
     package:
-      description: The package that is there. None where there is none, and in check
+      description: The package that is there. Null where there is none, and in check
         mode for one that would be made.
       type: dict
       contains:
@@ -373,7 +373,7 @@ vms:
           elements: dict
     snapshot:
       description: The snapshot that was exported, with C(moid), C(created) and
-        C(removed); None where there was none.
+        C(removed); null where there was none.
       type: dict
     removed:
       description: The packages that were removed, with C(name), C(at) and C(size).
@@ -384,7 +384,7 @@ vms:
       type: list
       elements: str
     seconds:
-      description: Seconds that vCenter has worked on its snapshot; None without one.
+      description: Seconds that vCenter has worked on its snapshot; null without one.
       type: float
     warnings:
       description: What should be known of this VM.
