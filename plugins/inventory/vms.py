@@ -89,6 +89,7 @@ options:
     type: list
     elements: str
     default: []
+    aliases: [filters]
   search_paths:
     description:
       - Inventory paths of datacenters, folders, clusters, hosts, resource pools or vApps, such as
@@ -208,6 +209,7 @@ import gc
 import typing as t
 
 import jinja2
+from ansible import constants as C
 from ansible.errors import AnsibleParserError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
@@ -291,7 +293,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             a filter that is no expression.
         """
         known = {"plugin", *self._options}
-        known |= {alias for option in _argspec.connection().values() for alias in option.get("aliases", ())}
+        described = C.config.get_configuration_definitions(self.plugin_type, self._load_name)
+        known |= {alias for option in described.values() for alias in option.get("aliases", ())}
         for name in config:
             if name not in known:
                 near = difflib.get_close_matches(str(name), known, n=3)

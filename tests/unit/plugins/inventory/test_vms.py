@@ -300,6 +300,8 @@ def test_an_address_that_two_vms_report_is_nobodys(inventories):
         ({"port": "many"}, ("port",)),
         ({"search_path": ["/DC0/vm"]}, ("there is no option search_path", "Nearest names: search_paths")),
         ({"filter_expressions": ["nope =="]}, ("filter_expressions: 'nope ==' is no expression",)),
+        # What vmware.vmware calls it, too.
+        ({"filters": ["nope =="]}, ("filter_expressions: 'nope ==' is no expression",)),
     ],
 )
 def test_errors_name_the_file_and_what_to_do(inventories, options, expected):
