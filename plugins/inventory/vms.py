@@ -209,7 +209,7 @@ import gc
 import typing as t
 
 import jinja2
-from ansible import constants as C
+from ansible import constants
 from ansible.errors import AnsibleParserError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
@@ -293,7 +293,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             a filter that is no expression.
         """
         known = {"plugin", *self._options}
-        described = C.config.get_configuration_definitions(self.plugin_type, self._load_name)
+        described = constants.config.get_configuration_definitions(self.plugin_type, self._load_name)
         known |= {alias for option in described.values() for alias in option.get("aliases", ())}
         for name in config:
             if name not in known:
