@@ -70,8 +70,8 @@ options:
     default: capv
   hardware_version:
     description:
-      - Least hardware version, such as V(vmx-19). A template of an older one is upgraded.
-        By default it is left as it is.
+      - Lowest hardware version, such as V(vmx-19). A template of an older one is upgraded. By
+        default it is left as it is.
     type: str
   timeout:
     description:

@@ -154,8 +154,8 @@ options:
   children:
     description:
       - The children to make, change or remove. What an item leaves out is taken from the options of
-        the task. The keys of O(config_params) are joined, and an item's own come first. Children
-        that are not listed are left alone.
+        the task. The keys of O(config_params) are joined, and those of an item win. Children that
+        are not listed are left alone.
     type: list
     elements: dict
     suboptions:
