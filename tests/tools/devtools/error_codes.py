@@ -37,6 +37,9 @@ _OTHERS = {
 # Of an error that is raised at many places, the hints of some say enough.
 _HINTS = 4
 
+# A sentence of so few words beside values says nothing: "... is ...".
+_FEW_WORDS = 2
+
 _WIDTH = 150
 
 _HEAD = """.. _ansible_collections.vforge.vsphere.docsite.guide_error_codes:
@@ -177,7 +180,13 @@ def _text(node: ast.expr, values: Mapping[str, str] = MappingProxyType({})) -> s
 
 
 def _first_sentence(text: str) -> str:
-    return " ".join(text.split("\n\n")[0].split())
+    return " ".join(text.split("\n\n")[0].split()).replace("``", "")
+
+
+def _telling(sentences: list[str]) -> list[str]:
+    """Without those that are the beginning of another one, and those that are hardly more than values."""
+    whole = [each for each in sentences if not any(other != each and other.startswith(each.rstrip(".")) for other in sentences)]
+    return [each for each in whole if "..." not in each or len(re.findall(r"[A-Za-z]{2,}", each)) > _FEW_WORDS] or whole
 
 
 def _lines(words: list[str]) -> Iterator[str]:
@@ -193,7 +202,7 @@ def page(entries: dict[str, Entry]) -> str:
     rows = []
     for code, entry in entries.items():
         rows.append(f"   * - ``{code}``")
-        for words in (entry.happened, entry.hints[:_HINTS]):
+        for words in (_telling(entry.happened), _telling(entry.hints)[:_HINTS]):
             first, *more = _lines(words)
             rows += [f"     - {first}", *(f"       {line}" for line in more)]
     return _HEAD + "\n".join(rows) + "\n"
