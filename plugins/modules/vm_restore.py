@@ -479,6 +479,11 @@ disks:
           C(reason) why not. Null where there was none, or nothing was replaced.
       returned: with O(into)
       type: dict
+failures:
+  description: The VM, where it failed, with C(name), C(error_code) and C(msg).
+  returned: with O(into)
+  type: list
+  elements: dict
 timing:
   description: Seconds by phase.
   returned: always
