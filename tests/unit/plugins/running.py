@@ -245,7 +245,8 @@ class Runner(abc.ABC):
     def documented(self, ran: Ran, module: str = "") -> Ran:
         """The same, if it is as the module's RETURN says: that of this kind of task, or another one."""
         failed = {"failed": True, **ran.error.as_result()} if ran.error is not None else {}
-        returned.check(module or self.module, {**failed, **ran.result}, whole=False)
+        details = ran.error.details if ran.error is not None else ()
+        returned.check(module or self.module, {**failed, **ran.result}, whole=False, details=details)
         return ran
 
 
