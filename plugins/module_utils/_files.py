@@ -1102,8 +1102,13 @@ class PrivateFolder:
         handle = self.open(name, os.O_RDONLY)
         if handle is None:
             return None
-        with os.fdopen(handle, "rb") as file:
-            return file.read(_MOST_KEPT)
+        try:
+            with os.fdopen(handle, "rb") as file:
+                return file.read(_MOST_KEPT)
+        except OSError as error:
+            path = os.path.join(self.path, name)
+            self._warn(f"The file {path} cannot be read ({error.strerror or error}); {self._instead}.")
+            return None
 
     def write(self, name: str, data: bytes) -> None:
         """Put a file there: whole or not at all, whoever reads at the same moment.
@@ -1140,4 +1145,5 @@ def _parents() -> t.Iterator[str]:
     if runtime and os.path.isabs(runtime):
         yield runtime
     yield f"/run/user/{os.geteuid()}"
-    yield tempfile.gettempdir()
+    with contextlib.suppress(FileNotFoundError):  # not even /tmp can be written
+        yield tempfile.gettempdir()

@@ -188,11 +188,11 @@ def session(context: ssl.SSLContext, clock: Clock, stop: Stop) -> Session:
 
 
 def environment_proxies(url: str) -> dict[str, str]:
-    """The proxies that the environment names for an address: ``http_proxy``, ``https_proxy``, but
-    for ``no_proxy``.
+    """The proxy that the environment names for an address, by its scheme: ``http_proxy`` or
+    ``https_proxy``, but for ``no_proxy``.
     """
     found = requests.utils.get_environ_proxies(url)
-    return {scheme: proxy for scheme, proxy in found.items() if scheme in ("http", "https")}
+    return {scheme: proxy for scheme, proxy in found.items() if url.lower().startswith(f"{scheme}:")}
 
 
 def _dial(host: str, port: int, clock: Clock, stop: Stop) -> socket.socket:

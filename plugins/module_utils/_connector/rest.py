@@ -53,10 +53,9 @@ class RestSession:
         self._warn = warn
         self._token = ""
         self._newer = False
-        proxies = {"https": f"http://{options.proxy}"} if options.proxy else {}
         self._clock = web.Clock(options.connection_timeout, deadline)
         self._stop = web.Stop()
-        self._client = web.Client(tls.context_for(options), self._clock, lambda _url: proxies, self._stop)
+        self._client = web.Client(tls.context_for(options), self._clock, lambda _url: options.proxies, self._stop)
 
     def __enter__(self) -> RestSession:
         pair = f"{self._options.username}:{self._options.password}".encode()
@@ -149,7 +148,8 @@ class RestSession:
         data = None if body is None else json.dumps(body).encode()
         begun = time.monotonic()
         try:
-            answer = self._client.send(method, f"https://{where}{self._path(path)}", {**_HEADERS, **headers}, data)
+            url = f"https://{self._options.authority}{self._path(path)}"
+            answer = self._client.send(method, url, {**_HEADERS, **headers}, data)
             text = answer.read(_LONGEST_ANSWER)
         except web.NotConnected as error:
             cause = error.cause if isinstance(error.cause, OSError) else OSError(error.why)

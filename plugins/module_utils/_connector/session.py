@@ -143,9 +143,8 @@ class SessionStore:
         """
         handle = self._open("lock", os.O_RDWR | os.O_CREAT)
         try:
-            if handle is not None and not _lock(handle, self._most_seconds if seconds is None else seconds):
-                self._warn("The lock of the kept session cannot be had; this task logs in beside the others.")
-                handle = None
+            if handle is not None:
+                handle = self._locked(handle, self._most_seconds if seconds is None else seconds)
             yield
         finally:
             if handle is not None:
@@ -191,6 +190,19 @@ class SessionStore:
             self._warn(f"The session cannot be kept for later tasks. {error}")
             return False
         return True
+
+    def _locked(self, handle: int, seconds: float) -> int | None:
+        """The file that is locked and to be closed; None, with a warning, where it cannot be locked."""
+        why = ""
+        try:
+            if _lock(handle, seconds):
+                return handle
+        except OSError as error:
+            # A file system may have no locks, such as NFS without its lock manager.
+            os.close(handle)
+            why = f" ({error.strerror or error})"
+        self._warn(f"The lock of the kept session cannot be had{why}; this task logs in beside the others.")
+        return None
 
     def _warn(self, message: str) -> None:
         """Warn, but of one thing only once, however often the file is looked at."""
@@ -255,6 +267,8 @@ def _lock(handle: int, seconds: float) -> bool:
 
     flock knows no time-out, so a thread waits for it. When it is given up on, that thread is left
     the handle to close.
+
+    :raises OSError: the file system refuses; the handle is still open.
     """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -600,8 +614,11 @@ class Session:
         self.about = session.about
         self.stub.session_id = session.cookie
         self.stub.speak(session.about["apiVersion"])
+        # A new one: a vCenter that was rebuilt behind this address may have fewer managers.
+        content = vim.ServiceInstanceContent()
         for name, (kind, moid) in session.references.items():
-            setattr(self.content, name, VmomiSupport.GetVmodlType(kind)(moid, self.stub))
+            setattr(content, name, VmomiSupport.GetVmodlType(kind)(moid, self.stub))
+        self.content = content
 
     def _begin(self) -> None:
         collector = self._new_collector()

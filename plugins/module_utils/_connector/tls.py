@@ -236,7 +236,7 @@ def by_authority(ca_path: str | None, option: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_path or None)
     except OSError as error:  # ssl.SSLError is one
-        why = "it holds no PEM certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        why = "it holds no certificate in PEM, or one that is damaged" if isinstance(error, ssl.SSLError) else error.strerror
         raise ConnectionFailed(
             "tls_ca_file",
             f"The CA file {ca_path} cannot be used: {why}.",
@@ -282,13 +282,13 @@ def connected(
     host, port = options.hostname, options.port
     if options.proxy_host and options.proxy_port:
         host, port = options.proxy_host, options.proxy_port
-    connection = _Connection(host, port, context=context)
+    connection = _Connection(options.server_name, options.port, context=context)
     # The hook of http.client for the socket; its own gives each address of a name the whole time.
     connection._create_connection = lambda *_where: dial(  # type: ignore[attr-defined]
         host, port, left, socket.socket, watched
     )
     if options.proxy_host:
-        connection.set_tunnel(options.hostname, options.port)
+        connection.set_tunnel(options.server_name, options.port)
     begun = time.monotonic()
     try:
         connection.connect()
@@ -373,6 +373,11 @@ def _verification_failure(error: ssl.SSLCertVerificationError, where: str) -> Co
     )
 
 
+# Reasons of OpenSSL (sslerr.h): of an old server, and of one whose keys are too short.
+_OLD_PROTOCOL = ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "UNKNOWN_PROTOCOL", "WRONG_SSL_VERSION")
+_TOO_WEAK = ("_TOO_SMALL", "_TOO_WEAK", "LEGACY_SIGALG_DISALLOWED_OR_UNSUPPORTED")
+
+
 def _handshake_failure(error: ssl.SSLError, where: str) -> ConnectionFailed:
     reason = error.reason or str(error)
     # What OpenSSL takes the first bytes of a plain-text answer for differs with its release.
@@ -386,6 +391,18 @@ def _handshake_failure(error: ssl.SSLError, where: str) -> ConnectionFailed:
             "tls_plain_port",
             f"{where} does not speak TLS on this port.",
             hint="Set port to the HTTPS port of the vCenter, usually 443.",
+        )
+    if reason in _OLD_PROTOCOL:
+        return ConnectionFailed(
+            "tls_handshake",
+            f"{where} speaks no TLS 1.2, nor any later one ({reason}).",
+            hint="Switch TLS 1.2 on there: what is older is not safe, and this collection does not speak it.",
+        )
+    if reason.endswith(_TOO_WEAK):
+        return ConnectionFailed(
+            "tls_handshake",
+            f"What {where} offers is too weak for the OpenSSL of this machine ({reason}).",
+            hint="Give the server a longer key or newer algorithms. What is enough is a setting of this machine.",
         )
     return ConnectionFailed(
         "tls_handshake",
@@ -408,6 +425,12 @@ def _network_failure(error: OSError, options: ConnectionOptions, seconds: int) -
             "connection_timeout",
             f"{where} did not answer within {seconds} s.",
             hint="Check firewall and address, or raise connection_timeout, and timeout where that is shorter.",
+        )
+    if "Tunnel connection failed: 407" in str(error):
+        return ConnectionFailed(
+            "proxy_refused",
+            f"The proxy {proxy} wants to know who asks it to connect to {options.endpoint} ({error}).",
+            hint="No login at a proxy can be set. Have the proxy let this machine through without one, or use another.",
         )
     if "Tunnel connection failed" in str(error):
         return ConnectionFailed(

@@ -335,12 +335,21 @@ class Client:
 
 
 def environment_proxies(url: str) -> dict[str, str]:
-    """The proxies that the environment names for an address (``http_proxy``, ``https_proxy``,
-    ``no_proxy``).
+    """The proxy that the environment names for an address (``http_proxy``, ``https_proxy``,
+    ``no_proxy``), by scheme; empty where there is none.
+
+    :raises NotConnected: it is no HTTP proxy.
     """
     from . import adapter
 
-    return adapter.environment_proxies(url)
+    found = adapter.environment_proxies(url)
+    for scheme, proxy in found.items():
+        kind, is_url, _rest = proxy.partition("://")
+        if is_url and kind.lower() not in ("http", "https"):
+            raise NotConnected(
+                f"{scheme}_proxy in the environment names a proxy of the kind {kind}, and it has to be an HTTP one"
+            )
+    return found
 
 
 def without_secrets(url: str) -> str:
@@ -448,9 +457,8 @@ class Host:
     ) -> None:
         self._where = where = _reached(options, url, pin)
         parts = urllib.parse.urlsplit(url)
-        self._url = urllib.parse.urlunsplit(("https", where.endpoint, parts.path, parts.query, ""))
-        proxies = {"https": f"http://{where.proxy}"} if where.proxy else {}
-        self._client = Client(tls.context_for(where), clock, lambda _url: proxies, stop)
+        self._url = urllib.parse.urlunsplit(("https", where.authority, parts.path, parts.query, ""))
+        self._client = Client(tls.context_for(where), clock, lambda _url: where.proxies, stop)
 
     def send(
         self,
@@ -574,7 +582,7 @@ def _server_of(url: str) -> tuple[str, int]:
 
 def _reached(options: ConnectionOptions, url: str, pin: str | None) -> ConnectionOptions:
     host, port = _server_of(url)
-    if host == "*" or (host, port) == (options.hostname.lower(), options.port):
+    if host == "*" or options.leads_to(host, port):
         return options
     if pin is None and options.thumbprint is not None:
         raise ConnectionFailed(

@@ -122,10 +122,9 @@ class DatastoreFiles:
         self._session = session
         self._datacenter = datacenter.removeprefix("/")
         options = session.options
-        proxies = {"https": f"http://{options.proxy}"} if options.proxy else {}
         clock = web.Clock(options.connection_timeout, deadline)
         self._stop = stop or web.Stop()
-        self._client = web.Client(tls.context_for(options), clock, lambda _url: proxies, self._stop)
+        self._client = web.Client(tls.context_for(options), clock, lambda _url: options.proxies, self._stop)
 
     def __enter__(self) -> DatastoreFiles:
         return self
@@ -208,7 +207,7 @@ class DatastoreFiles:
     ) -> t.Iterator[web.Answer]:
         session, options = self._session, self._session.options
         query = urllib.parse.urlencode({"dcPath": self._datacenter, "dsName": path.datastore}, quote_via=urllib.parse.quote)
-        url = f"https://{options.endpoint}/folder/{urllib.parse.quote(path.path)}?{query}"
+        url = f"https://{options.authority}/folder/{urllib.parse.quote(path.path)}?{query}"
         for attempt in (1, 2):
             generation = session.generation
             try:
@@ -225,6 +224,8 @@ class DatastoreFiles:
                 break
             answer.close()
             session.renew(generation)
+        if answer.status != 401:
+            session.useful(generation)
         try:
             _check(answer, path, method)
             yield answer

@@ -121,6 +121,15 @@ def test_a_module_whose_line_is_cut_ends_and_is_waited_for(start, folder):
     assert module.stderr.read().startswith("abandoned: The run was ended, since Ansible no longer waits for it.")
 
 
+def test_a_module_that_leads_a_session_has_a_line_too(start):
+    """As with ``become_method: su``, which begins a session for what it starts."""
+    line = Lifeline(lambda _text: None)
+    module = start(f"import os\nos.setsid()\n{_WORKING}", **{_lifeline.VARIABLE: line.path})
+    assert module.stderr.readline() == "working\n"
+    line.close()
+    assert module.stderr.read().startswith("abandoned: ")
+
+
 def test_a_module_whose_plugin_is_killed_ends(start):
     plugin = start(f"""
 import os, subprocess, sys, threading

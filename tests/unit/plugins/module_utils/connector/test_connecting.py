@@ -14,8 +14,10 @@ import threading
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tls as connector_tls
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest import RestSession
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.tags import read_tags
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     IMPOSTOR,
     Server,
@@ -133,6 +135,26 @@ def _handshake(asking: ssl.SSLContext, serving: ssl.SSLContext) -> ssl.SSLError 
         return error
     assert client.version()
     return None
+
+
+@pytest.mark.parametrize(
+    ("reason", "said", "advice"),
+    [
+        ("UNSUPPORTED_PROTOCOL", "speaks no TLS 1.2", "Switch TLS 1.2 on"),
+        ("TLSV1_ALERT_PROTOCOL_VERSION", "speaks no TLS 1.2", "Switch TLS 1.2 on"),
+        ("DH_KEY_TOO_SMALL", "too weak", "longer key"),
+        ("CA_MD_TOO_WEAK", "too weak", "newer algorithms"),
+        ("UNEXPECTED_EOF_WHILE_READING", "handshake", "port"),
+    ],
+)
+def test_a_handshake_that_fails_says_at_which_end_something_is_to_be_done(reason, said, advice):
+    cause = ssl.SSLError(1, "handshake failed")
+    cause.reason = reason
+    error = connector_tls.failure(cause, nobody(443))
+    assert error.error_code == "tls_handshake"
+    assert said in error.message
+    assert f"({reason})" in error.message
+    assert advice in error.hint
 
 
 def test_a_certificate_that_is_not_the_pinned_one(shared_sim):
@@ -337,6 +359,31 @@ def test_a_proxy_is_asked_for_an_address_of_ipv6_in_brackets(make_sim):
     assert asked[0].startswith(f"CONNECT [::1]:{sim.port} HTTP/1.".encode())
 
 
+@pytest.mark.parametrize(
+    ("hostname", "name", "trust"),
+    [
+        # The dot says that the name is whole; no certificate has it.
+        ("localhost.", b"localhost", {"thumbprint": None, "ca_path": str(IMPOSTOR)}),
+        ("zürich.example", b"xn--zrich-kva.example", {}),
+    ],
+)
+def test_names_are_sent_and_checked_as_certificates_have_them(hostname, name, trust):
+    asked: list[bytes] = []
+
+    def serve(connection, _number):
+        asked.append(read_request(connection))
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        with tls(connection) as stream:
+            asked.append(read_request(stream))
+            stream.sendall(response(b"no", "403 Forbidden"))
+
+    with Server(serve) as proxy:
+        known = nobody(443, hostname=hostname, proxy_host="127.0.0.1", proxy_port=proxy.port, **trust)
+        assert failure(known).error_code == "not_a_vcenter"
+    assert asked[0].startswith(b"CONNECT " + name + b":443 ")
+    assert b"\r\nHost: " + name + b"\r\n" in asked[1]
+
+
 def test_behind_a_proxy_certificates_are_checked_all_the_same(shared_sim):
     def serve(connection, _number):
         read_request(connection)
@@ -360,6 +407,7 @@ def test_a_proxy_that_refuses(shared_sim, status):
         error = failure(options(shared_sim, proxy_host="127.0.0.1", proxy_port=proxy.port))
     assert error.error_code == "proxy_refused"
     assert status in str(error)
+    assert ("without" in error.hint) == status.startswith("407")
     assert f"127.0.0.1:{proxy.port}" in str(error)
 
 
@@ -394,6 +442,17 @@ def test_a_wrong_password(shared_sim):
 
 def test_an_unknown_user(shared_sim):
     assert failure(options(shared_sim, username="nobody@vsphere.local")).error_code == "wrong_credentials"
+
+
+@pytest.mark.parametrize("name", ["o'brien@vsphere.local", "LAB\\zoë", 'a<b>&"c"@vsphere.local'])
+def test_a_user_and_a_password_of_any_characters(shared_sim, name):
+    password = f"]]>&amp;<ä€\U0001f511> 'of' \"{name}\""
+    shared_sim.add_user(name, password)
+    known = options(shared_sim, username=name, password=password)
+    with Session(known, pytest.fail) as opened:
+        assert opened.content.sessionManager is not None
+    with RestSession(known, pytest.fail) as rest:
+        assert read_tags(rest) == {}
 
 
 def test_a_locked_account(shared_sim):

@@ -17,8 +17,9 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import soap, tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, SessionExpired
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import KeptSession, Session
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, NotSupported, SessionExpired
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles, DatastorePath
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import nobody, options, session
 
 
@@ -157,6 +158,17 @@ def test_twenty_processes_at_once_make_one_login(make_sim, kept_folder):
     assert json.loads(file.read_text(encoding="utf-8"))["cookie"] == told[0][2]
 
 
+def test_of_a_vcenter_that_was_rebuilt_nothing_is_left_in_a_session():
+    known = Session(nobody(1))
+    collector = ("vmodl.query.PropertyCollector", "propertyCollector")
+    about = {"apiVersion": "8.0.3.0"}
+    known._adopt(KeptSession("a", about, {"propertyCollector": collector, "ovfManager": ("vim.OvfManager", "OvfManager")}))
+    assert known.manager("ovfManager")._GetMoId() == "OvfManager"
+    known._adopt(KeptSession("b", about, {"propertyCollector": collector}))
+    with pytest.raises(NotSupported, match="has no ovfManager"):
+        known.manager("ovfManager")
+
+
 # Sessions that died on the server
 
 
@@ -254,6 +266,18 @@ def test_sessions_that_end_every_few_calls_are_replaced_unnoticed(make_sim, keep
         assert all(row[root._GetMoId()].get("name") == "Datacenters" for row in rows)
         sim.clear()
     assert calls(sim)["Login"] > 5
+
+
+def test_sessions_that_end_during_long_downloads_are_replaced_however_many_there_are(make_sim):
+    """Files are all that is asked for then: no SOAP call says that a session was of use."""
+    sim, text = make_sim("--vms", "0", "--parents", "0"), b"some notes\n"
+    with session(sim) as known, DatastoreFiles(known, "/DC0") as files:
+        path = DatastorePath("LocalDS_0", "notes.txt")
+        files.write(path, text)
+        for _half_hour in range(2 * tasks.MOST_SESSIONS):
+            sim.expire_sessions()
+            assert files.read(path, 100) == text
+        assert known.generation == 2 * tasks.MOST_SESSIONS
 
 
 @pytest.mark.parametrize("method", ["CreatePropertyCollector", "RetrieveServiceContent", "Login"])

@@ -454,6 +454,19 @@ def test_sources_go_through_the_proxy_of_the_environment(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_proxies")
+def test_a_proxy_that_is_no_http_proxy_is_called_that(monkeypatch):
+    monkeypatch.setenv("https_proxy", "socks5://me:secret@127.0.0.1:9")
+    known = client(proxies=web.environment_proxies)
+    with pytest.raises(NotConnected) as caught:
+        fetch(known, "https://images.example/x")
+    assert "https_proxy in the environment names a proxy of the kind socks5" in caught.value.why
+    assert "secret" not in caught.value.why
+    # It says nothing of addresses without TLS.
+    with answers(response(b"data")) as server:
+        assert fetch(known, f"http://127.0.0.1:{server.port}/x") == b"data"
+
+
+@pytest.mark.usefixtures("no_proxies")
 def test_hosts_of_vsphere_are_reached_as_the_options_say_and_not_as_the_environment_does(monkeypatch):
     with answers(response(b"data"), response(b"data"), secure=True) as server, proxy(server.port) as between:
         monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
