@@ -1140,9 +1140,17 @@ def _is_private(status: os.stat_result) -> bool:
     return status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
+def _is_ours(path: str) -> bool:
+    try:
+        return os.stat(path).st_uid in _us()
+    except OSError:
+        return False
+
+
 def _parents() -> t.Iterator[str]:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and os.path.isabs(runtime):
+    # After become it may be that of the user before.
+    if runtime and os.path.isabs(runtime) and _is_ours(runtime):
         yield runtime
     yield f"/run/user/{os.geteuid()}"
     with contextlib.suppress(FileNotFoundError):  # not even /tmp can be written

@@ -69,6 +69,7 @@ import hmac
 import json
 import math
 import os
+import re
 import secrets
 import threading
 import time
@@ -653,7 +654,7 @@ def _to_keep(cookie: str, content: t.Any) -> KeptSession:
 def _login_failure(fault: Fault, options: ConnectionOptions) -> ConnectionFailed:
     user, where = options.username, options.endpoint
     # vCenter has no fault of its own for a locked account; only the words of the message say so.
-    if "locked" in fault.message.lower():
+    if re.search(r"\blocked\b", fault.message, re.IGNORECASE):
         return ConnectionFailed(
             "account_locked",
             f"The account {user} is locked on {where}.",

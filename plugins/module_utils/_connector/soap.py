@@ -337,6 +337,7 @@ _REPEATABLE = frozenset(
         "HasPrivilegeOnEntities",
         "HttpNfcLeaseGetManifest",
         "InitiateFileTransferFromGuest",
+        "InitiateFileTransferToGuest",
         "ListFilesInGuest",
         "ListProcessesInGuest",
         "PbmCheckCompatibility",

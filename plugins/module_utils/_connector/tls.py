@@ -252,6 +252,16 @@ def unchecked() -> ssl.SSLContext:
     return context
 
 
+class _BareSocket(socket.socket):
+    """A socket before the handshake: what a proxy answers on it is bounded as a whole, too."""
+
+    left: t.Callable[[], float]
+
+    def recv_into(self, *args: t.Any, **kwargs: t.Any) -> int:
+        self.settimeout(self.left())
+        return super().recv_into(*args, **kwargs)
+
+
 class _Connection(http.client.HTTPSConnection):
     """With an address of IPv6 as proxies want it, which http.client has from 3.11.9 and 3.12.4 on."""
 
@@ -283,10 +293,14 @@ def connected(
     if options.proxy_host and options.proxy_port:
         host, port = options.proxy_host, options.proxy_port
     connection = _Connection(options.server_name, options.port, context=context)
+
+    def make(family: int, kind: int, protocol: int) -> _BareSocket:
+        sock = _BareSocket(family, kind, protocol)
+        sock.left = left
+        return sock
+
     # The hook of http.client for the socket; its own gives each address of a name the whole time.
-    connection._create_connection = lambda *_where: dial(  # type: ignore[attr-defined]
-        host, port, left, socket.socket, watched
-    )
+    connection._create_connection = lambda *_where: dial(host, port, left, make, watched)  # type: ignore[attr-defined]
     if options.proxy_host:
         connection.set_tunnel(options.server_name, options.port)
     begun = time.monotonic()
@@ -336,6 +350,11 @@ _AGAINST_RFC_5280 = range(80, 94)
 VERIFICATION_CODES = ("tls_expired_certificate", "tls_wrong_hostname", "tls_untrusted_ca", "tls_bad_certificate")
 
 
+def is_of_unknown_authority(error: ssl.SSLCertVerificationError) -> bool:
+    """Whether all that a certificate lacks is an authority that is trusted."""
+    return error.verify_code in _UNKNOWN_ISSUER
+
+
 def _verification_failure(error: ssl.SSLCertVerificationError, where: str) -> ConnectionFailed:
     if error.verify_code in _NOT_AT_THIS_TIME:
         return ConnectionFailed(
@@ -350,7 +369,7 @@ def _verification_failure(error: ssl.SSLCertVerificationError, where: str) -> Co
             hint="Set hostname to a name that the certificate holds, or pin the certificate with thumbprint, which the module "
             "certificate_info reads.",
         )
-    if error.verify_code in _UNKNOWN_ISSUER:
+    if is_of_unknown_authority(error):
         return ConnectionFailed(
             "tls_untrusted_ca",
             f"The certificate of {where} is not signed by a trusted authority ({error.verify_message}).",
@@ -411,6 +430,10 @@ def _handshake_failure(error: ssl.SSLError, where: str) -> ConnectionFailed:
     )
 
 
+# What http.client says of a proxy that does not connect, before the proxy's own words.
+PROXY_REFUSED = "Tunnel connection failed: "
+
+
 def _network_failure(error: OSError, options: ConnectionOptions, seconds: int) -> ConnectionFailed:
     proxy = options.proxy
     where = f"{options.endpoint} through the proxy {proxy}" if proxy else options.endpoint
@@ -426,13 +449,13 @@ def _network_failure(error: OSError, options: ConnectionOptions, seconds: int) -
             f"{where} did not answer within {seconds} s.",
             hint="Check firewall and address, or raise connection_timeout, and timeout where that is shorter.",
         )
-    if "Tunnel connection failed: 407" in str(error):
+    if f"{PROXY_REFUSED}407" in str(error):
         return ConnectionFailed(
             "proxy_refused",
             f"The proxy {proxy} wants to know who asks it to connect to {options.endpoint} ({error}).",
             hint="No login at a proxy can be set. Have the proxy let this machine through without one, or use another.",
         )
-    if "Tunnel connection failed" in str(error):
+    if PROXY_REFUSED in str(error):
         return ConnectionFailed(
             "proxy_refused",
             f"The proxy {proxy} refused to connect to {options.endpoint} ({error}).",

@@ -422,7 +422,16 @@ def _why(error: Exception) -> str:
         return "the connection was closed without an answer"
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror
+    if tls.PROXY_REFUSED in str(inner):
+        return f"the proxy refuses: {str(inner).partition(tls.PROXY_REFUSED)[2]}"[:_LONGEST_REASON]
     return type(inner).__name__
+
+
+# The thumbprint of a host is no option: vCenter has it.
+_OTHER_CERTIFICATE = (
+    "vCenter knows another certificate of this host. If it was renewed on purpose, connect the host to vCenter again; if not, "
+    "something else answers in its place."
+)
 
 
 class TransferRefused(ConnectionLost):
@@ -456,6 +465,7 @@ class Host:
         stop: Stop | None = None,
     ) -> None:
         self._where = where = _reached(options, url, pin)
+        self._is_vcenter = where is options
         parts = urllib.parse.urlsplit(url)
         self._url = urllib.parse.urlunsplit(("https", where.authority, parts.path, parts.query, ""))
         self._client = Client(tls.context_for(where), clock, lambda _url: where.proxies, stop)
@@ -506,7 +516,10 @@ class Host:
             yield
         except NotConnected as error:
             cause = error.cause if isinstance(error.cause, OSError) else OSError(f"the answer was no HTTP: {error.why}")
-            raise tls.failure(cause, where) from error
+            failure = tls.failure(cause, where)
+            if isinstance(cause, tls.ThumbprintMismatch) and not self._is_vcenter:
+                failure.hint = _OTHER_CERTIFICATE
+            raise failure from error
         except Broken as error:
             raise ConnectionLost(f"{where.endpoint} broke the transfer off ({error.why}).", hint="Run again.") from error
         finally:

@@ -238,6 +238,9 @@ TO_ACCESS = (Route("vm-host", vim.VirtualMachine, "runtime.host"),)
 
 # What shows whether a guest can be worked in. A parent that is frozen says of its Tools that they
 # do not run.
+_NO_WAY = ("connection_timeout", "unknown_host", "unreachable")
+_STRAIGHT_TO_THE_HOST = "Files go straight to the ESXi host: the machine that runs the module must reach its port 443."
+
 READY = ("guest.toolsRunningStatus", "guest.guestOperationsReady")
 _POWER_STATE = "runtime.powerState"
 
@@ -702,18 +705,22 @@ class Guest:
         One that broke off is made once more, from the start, since its address is good for one time
         only.
         """
-        try:
+        tries = 0
+        while True:
+            tries += 1
+            address = self._ask(doing, initiate)
             try:
-                return carry(self._ask(doing, initiate))
-            except ConnectionLost:
-                return carry(self._ask(doing, initiate))
-        except (ConnectionFailed, ConnectionLost) as error:
-            raise GuestError(
-                "guest_transfer_failed",
-                f"{self.access.name}, {doing}: {error.message}",
-                hint="Files go straight to the ESXi host: the machine that runs the module must reach its port 443.",
-                cause=error.error_code,
-            ) from error
+                return carry(address)
+            except (ConnectionFailed, ConnectionLost) as error:
+                if tries == 1 and isinstance(error, ConnectionLost):
+                    continue
+                no_way = error.error_code in _NO_WAY
+                raise GuestError(
+                    "guest_transfer_failed",
+                    f"{self.access.name}, {doing}: {error.message}",
+                    hint=_STRAIGHT_TO_THE_HOST if no_way else error.hint,
+                    cause=error.error_code,
+                ) from error
 
     def _auth(self) -> t.Any:
         return authentication(self._credentials)

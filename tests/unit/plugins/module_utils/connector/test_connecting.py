@@ -10,13 +10,14 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tls as connector_tls
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest import RestSession
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session, _login_failure
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, Fault
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.tags import read_tags
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     IMPOSTOR,
@@ -411,6 +412,25 @@ def test_a_proxy_that_refuses(shared_sim, status):
     assert f"127.0.0.1:{proxy.port}" in str(error)
 
 
+def test_a_proxy_that_sends_a_byte_now_and_then_does_not_draw_the_connecting_out():
+    over = threading.Event()
+
+    def serve(connection, _number):
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not over.wait(0.1):
+            connection.sendall(b"x")
+
+    with Server(serve) as proxy:
+        begun = time.monotonic()
+        error = failure(nobody(443, hostname="vc.example", proxy_host="127.0.0.1", proxy_port=proxy.port, connection_timeout=1))
+        took = time.monotonic() - begun
+        over.set()
+    assert error.error_code == "connection_timeout"
+    assert f"through the proxy 127.0.0.1:{proxy.port}" in error.message
+    assert took < 300
+
+
 def test_a_proxy_that_is_none(shared_sim):
     def serve(connection, _number):
         connection.recv(65536)
@@ -460,6 +480,18 @@ def test_a_locked_account(shared_sim):
     error = failure(options(shared_sim, username="locked@vsphere.local", password="secret-of-locked"))  # noqa: S106
     assert error.error_code == "account_locked"
     assert "locked@vsphere.local" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("User account is locked. Please contact your administrator.", "account_locked"),
+        ("Locked out", "account_locked"),
+        ("Cannot complete login of blocked-svc due to an incorrect user name or password.", "wrong_credentials"),
+    ],
+)
+def test_an_account_is_locked_where_vcenter_says_so(words, code):
+    assert _login_failure(Fault("InvalidLogin", "invalid_login", words), nobody(443)).error_code == code
 
 
 def test_a_login_that_is_refused_for_another_reason(shared_sim):

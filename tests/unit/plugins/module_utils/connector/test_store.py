@@ -168,6 +168,20 @@ def test_without_a_runtime_directory_the_temporary_one_serves(monkeypatch, tmp_p
     assert only_file(tmp_path / f"vforge-vsphere-{os.geteuid()}").exists()
 
 
+def test_the_runtime_directory_of_another_user_is_passed_over(monkeypatch, tmp_path, warnings):
+    """``su`` leaves the variable as it is."""
+    if os.geteuid() != 0 or os.path.isdir("/run/user/0"):
+        pytest.skip("only root can give a folder away, and has to have no runtime directory")
+    runtime = tmp_path / "of-another-user"
+    runtime.mkdir()
+    os.chown(runtime, 12345, -1)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert SessionStore(options(), warnings.append).save(SESSION)
+    assert SessionStore(options(), warnings.append).load() == SESSION
+    assert (list(runtime.iterdir()), warnings) == ([], [])
+
+
 def test_a_pipe_in_place_of_the_file_holds_nobody_up(store, kept_folder, warnings):
     store.save(SESSION)
     path = only_file(kept_folder)

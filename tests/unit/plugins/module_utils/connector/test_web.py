@@ -454,6 +454,15 @@ def test_sources_go_through_the_proxy_of_the_environment(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_proxies")
+def test_why_the_proxy_of_the_environment_refuses_is_said(monkeypatch):
+    with answers(response(b"no", "407 Who are you")) as between:
+        monkeypatch.setenv("https_proxy", f"http://me:secret@127.0.0.1:{between.port}")
+        with pytest.raises(NotConnected) as caught:
+            fetch(client(proxies=web.environment_proxies), "https://images.example/x")
+    assert caught.value.why == "the proxy refuses: 407 Who are you"
+
+
+@pytest.mark.usefixtures("no_proxies")
 def test_a_proxy_that_is_no_http_proxy_is_called_that(monkeypatch):
     monkeypatch.setenv("https_proxy", "socks5://me:secret@127.0.0.1:9")
     known = client(proxies=web.environment_proxies)
@@ -512,6 +521,7 @@ def test_a_host_without_a_known_certificate_is_sent_nothing_where_the_vcenter_is
         with pytest.raises(ConnectionFailed) as caught:
             web.put(known, f"https://127.0.0.1:{server.port}/file", b"data", "0" * 64)
         assert caught.value.error_code == "tls_wrong_thumbprint"
+        assert "connect the host to vCenter again" in caught.value.hint
         with pytest.raises(ConnectionFailed) as caught:
             web.put(known, f"http://127.0.0.1:{server.port}/file", b"data", impostor_thumbprint())
         assert caught.value.error_code == "transfer_url"
