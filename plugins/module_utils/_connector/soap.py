@@ -328,9 +328,12 @@ _LONGEST_DESCRIPTION = 2**20
 _REPEATABLE = frozenset(
     (
         "CancelTask",
+        "ConvertNamespacePathToUuidPath",
         "CreateFilter",
         "CreateImportSpec",
         "CreatePropertyCollector",
+        "CurrentTime",
+        "EvcManager",
         "FindAllByUuid",
         "FindByInventoryPath",
         "FindChild",
@@ -340,15 +343,26 @@ _REPEATABLE = frozenset(
         "InitiateFileTransferToGuest",
         "ListFilesInGuest",
         "ListProcessesInGuest",
+        "ListTagsAttachedToVStorageObject",
+        "ListVStorageObject",
         "PbmCheckCompatibility",
+        "PbmQueryAssociatedProfiles",
         "PbmQueryProfile",
         "PbmRetrieveContent",
         "PbmRetrieveServiceContent",
         "QueryChangedDiskAreas",
+        "QueryEvents",
         "RefreshStorageInfo",
+        "RetrieveContent",
         "RetrievePropertiesEx",
         "RetrieveServiceContent",
+        "RetrieveSnapshotDetails",
+        "RetrieveSnapshotInfo",
+        "RetrieveVStorageObject",
+        "RetrieveVStorageObjectAssociations",
         "ValidateCredentialsInGuest",
+        "VslmRetrieveVStorageObjects",
+        "VstorageObjectVCenterQueryChangedDiskAreas",
         "WaitForUpdatesEx",
     )
 )
@@ -357,9 +371,13 @@ _REPEATABLE = frozenset(
 # on another collector.
 _NOT_WHILE_LATE = frozenset(("WaitForUpdatesEx",))
 
-# What may be sent again besides where a gateway has answered: a login that nobody uses ends by
+# Of these, those of the catalogue of first class disks, a service of its own: where that is not up,
+# each disk is read by itself.
+_NOT_AFTER_A_GATEWAY = frozenset(("RetrieveContent", "VslmRetrieveVStorageObjects"))
+
+# What may be sent again where a gateway has answered; besides, a login that nobody uses ends by
 # itself.
-_AFTER_A_GATEWAY = _REPEATABLE | {"Login"}
+_AFTER_A_GATEWAY = _REPEATABLE - _NOT_AFTER_A_GATEWAY | {"Login"}
 
 # Without a deadline a late call is sent so often, and a vCenter that is not up is waited for so
 # long.

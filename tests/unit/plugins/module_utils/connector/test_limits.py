@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import pathlib
+import re
 import socket
 import time
 
@@ -17,7 +19,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._connector import s
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect, read
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import VmomiSupport, vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.soap import Limit
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
@@ -93,6 +95,22 @@ def test_a_read_whose_answer_is_late_is_asked_again(make_sim):
         impatient(known, "RetrievePropertiesEx", 1, 2, 3, 4, 5)
         assert names(known) == ["Datacenters"]
     assert calls(sim)["RetrievePropertiesEx"] == 6
+
+
+def test_every_question_is_asked_again():
+    """A method that plugins call and whose name is that of a question; others may do something twice."""
+    files = pathlib.Path(limits.__file__).parents[1].rglob("*.py")
+    called = {name for file in files for name in re.findall(r"\.([A-Z]\w+)\b", file.read_text(encoding="utf-8"))}
+    asked = {name for name in called if re.match("Convert|Current|Fetch|Find|Get|Has|List|Query|Read|Retrieve|Validate", name)}
+    found = set()
+    for kind in map(VmomiSupport.GetVmodlType, list(VmomiSupport._managedDefMap)):
+        # Of hosts as such nothing is asked.
+        if not kind.__name__.startswith(("vim.vslm.host.", "vim.host.", "eam.", "sms.")):
+            found |= {info.wsdlName for name, info in kind._methodInfo.items() if name in asked and not info.isTask}
+    # Of the catalogue one thing is asked, and pages are asked for by who begins a read again.
+    found = {name for name in found if not name.startswith("Vslm")} | {"VslmRetrieveVStorageObjects"}
+    assert len(found) > 15
+    assert sorted(found - limits._REPEATABLE) == []
 
 
 def test_an_answer_that_is_drawn_out_is_late(make_sim):
