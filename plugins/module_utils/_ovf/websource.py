@@ -386,14 +386,14 @@ def _refused(url: str, status: int, reason: str) -> PackageError:
 def _unreachable(url: str, error: NotConnected | Broken) -> PackageError:
     label = web.without_secrets(url)
     if isinstance(error.cause, ssl.SSLCertVerificationError):
-        hint = "Have that certificate put right, or name the server as its certificate does."
-        if tls.is_of_unknown_authority(error.cause):
-            hint = "Set source_ca_path to the CA that signed it."
-        return PackageError(
+        untrusted = PackageError(
             "source_untrusted",
             f"The certificate of the server of {label} does not pass verification ({error.cause.verify_message}).",
-            hint=hint,
+            hint="Set source_ca_path to the CA that signed it.",
         )
+        if not tls.is_of_unknown_authority(error.cause):
+            untrusted.hint = "Have that certificate put right, or name the server as its certificate does."
+        return untrusted
     return PackageError(
         "source_unreadable",
         f"{label} cannot be read ({error.why}).",

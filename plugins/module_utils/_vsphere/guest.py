@@ -236,11 +236,11 @@ MANAGERS = ("authManager", "fileManager", "processManager")
 MANAGER = vim.vm.guest.GuestOperationsManager
 TO_ACCESS = (Route("vm-host", vim.VirtualMachine, "runtime.host"),)
 
+# Of a host, what says that there is no way to it.
+_NO_WAY = ("connection_timeout", "unknown_host", "unreachable")
+
 # What shows whether a guest can be worked in. A parent that is frozen says of its Tools that they
 # do not run.
-_NO_WAY = ("connection_timeout", "unknown_host", "unreachable")
-_STRAIGHT_TO_THE_HOST = "Files go straight to the ESXi host: the machine that runs the module must reach its port 443."
-
 READY = ("guest.toolsRunningStatus", "guest.guestOperationsReady")
 _POWER_STATE = "runtime.powerState"
 
@@ -714,13 +714,15 @@ class Guest:
             except (ConnectionFailed, ConnectionLost) as error:
                 if tries == 1 and isinstance(error, ConnectionLost):
                     continue
-                no_way = error.error_code in _NO_WAY
-                raise GuestError(
+                failed = GuestError(
                     "guest_transfer_failed",
                     f"{self.access.name}, {doing}: {error.message}",
-                    hint=_STRAIGHT_TO_THE_HOST if no_way else error.hint,
+                    hint="Files go straight to the ESXi host: the machine that runs the module must reach its port 443.",
                     cause=error.error_code,
-                ) from error
+                )
+                if error.error_code not in _NO_WAY:
+                    failed.hint = error.hint
+                raise failed from error
 
     def _auth(self) -> t.Any:
         return authentication(self._credentials)
