@@ -76,7 +76,7 @@ import time
 import types
 import typing as t
 
-from .. import _files
+from .. import _files, _signals
 from .._errors import (
     CallTimedOut,
     ConnectionFailed,
@@ -357,7 +357,7 @@ class Session:
         self.warn = warn
         self.show_progress = show
         self._store = SessionStore(options, warn)
-        self._kept = False
+        self._logged_in = self._kept = False
         self._collecting = threading.RLock()
         self._collectors: list[t.Any] = []
         self._waited_on: set[str] = set()
@@ -376,6 +376,11 @@ class Session:
         except Unavailable as error:
             self.stub.DropConnections()
             raise unavailable(error) from error
+        except Interrupted as end:
+            if self._logged_in:
+                self.__exit__(type(end), end, end.__traceback__)
+            self.stub.DropConnections()
+            raise
         except BaseException:
             self.stub.DropConnections()
             raise
@@ -583,6 +588,11 @@ class Session:
         return content
 
     def _login(self, login: Stub, content: t.Any) -> None:
+        """Log in; a signal waits until it is known which session that is."""
+        with _signals.held_back(login.connections.break_off):
+            self._log_in(login, content)
+
+    def _log_in(self, login: Stub, content: t.Any) -> None:
         try:
             content.sessionManager.Login(self.options.username, self.options.password, None)
         except Fault as fault:
@@ -595,6 +605,7 @@ class Session:
                 hint="Look for a gateway or load balancer in between that drops the cookie vmware_soap_session.",
             )
         session = _to_keep(cookie, content)
+        self._logged_in = True
         self._kept = self._store.save(session)
         self._adopt(session)
         self._begin()

@@ -10,15 +10,22 @@ import concurrent.futures
 import json
 import multiprocessing
 import os
+import signal
 import time
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import soap, tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import KeptSession, Session
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, NotSupported, SessionExpired
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
+    ConnectionFailed,
+    Interrupted,
+    NotSupported,
+    SessionExpired,
+)
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles, DatastorePath
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import nobody, options, session
 
@@ -167,6 +174,28 @@ def test_of_a_vcenter_that_was_rebuilt_nothing_is_left_in_a_session():
     known._adopt(KeptSession("b", about, {"propertyCollector": collector}))
     with pytest.raises(NotSupported, match="has no ovfManager"):
         known.manager("ovfManager")
+
+
+@pytest.mark.parametrize("method", ["Login", "CreatePropertyCollector"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_signal_while_a_session_is_opened_leaves_none_that_nobody_knows(make_sim, monkeypatch, keep, method):
+    sim, real = make_sim("--vms", "0", "--parents", "0"), soap.Stub._invoke
+
+    def struck(self, mo, info, *args):
+        answer = real(self, mo, info, *args)
+        if info.wsdlName == method:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(soap.Stub, "_invoke", struck)
+        with _signals.as_interrupts(), pytest.raises(Interrupted), session(sim, session_cache=keep):
+            pytest.fail("It is open.")
+    assert sim.sessions()["count"] == keep
+    assert calls(sim)["CreatePropertyCollector"] == calls(sim).get("DestroyPropertyCollector", not keep)
+    with session(sim, session_cache=keep) as known:
+        assert look(known) is not None
+    assert calls(sim)["Login"] == (1 if keep else 2)
 
 
 # Sessions that died on the server
