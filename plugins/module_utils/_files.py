@@ -360,9 +360,8 @@ class Folder:
         for found in self.names():
             if not found.startswith(f".{name}") or not found.endswith(_DRAFT):
                 continue
-            # Whoever writes one holds its lock; and another run may sweep at the same moment.
-            gone = contextlib.suppress(FileNotFoundError, BlockingIOError)
-            with explained(self.path_of(found), self._what), gone:
+            # Another run may sweep at the same moment.
+            with explained(self.path_of(found), self._what), contextlib.suppress(FileNotFoundError):
                 self._sweep(found)
 
     def lock(
@@ -437,8 +436,7 @@ class Folder:
         for found in sorted(self.names()):
             if not ours.fullmatch(found):
                 continue
-            gone = contextlib.suppress(FileNotFoundError, BlockingIOError)
-            with explained(self.path_of(found), self._what), gone:
+            with explained(self.path_of(found), self._what), contextlib.suppress(FileNotFoundError):
                 self._sweep_folder(found, name)
 
     def _sweep_folder(self, found: str, name: str) -> None:
@@ -447,7 +445,8 @@ class Folder:
             return
         handle = os.open(found, _HOLDING, dir_fd=self.handle)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_locked_now(handle):
+                return
             if found.endswith(_OLD) and name not in self.names():
                 os.rename(found, name, src_dir_fd=self.handle, dst_dir_fd=self.handle)
             else:
@@ -461,8 +460,8 @@ class Folder:
             return
         handle = os.open(name, os.O_RDONLY | _QUIET, dir_fd=self.handle)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(name, dir_fd=self.handle)
+            if _is_locked_now(handle):
+                os.unlink(name, dir_fd=self.handle)
         finally:
             os.close(handle)
 
@@ -605,9 +604,7 @@ class Draft:
             part = f".{self._name}.{secrets.token_hex(8)}{_DRAFT}"
             handle = os.open(part, flags, 0o600, dir_fd=self._folder.handle)
             self._part, self._handle = part, handle
-            # Not all file systems can lock; those that cannot sweep nothing either.
-            with contextlib.suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _is_locked_now(handle)
             if not os.fstat(handle).st_nlink:
                 self.abandon()
 
@@ -643,8 +640,7 @@ class DraftFolder:
             handle = os.open(self._part, _HOLDING, dir_fd=parent.handle)
         self.folder = Folder(handle, parent.path_of(self._part), parent.what)
         # Its lock says that somebody is at work; see Folder.sweep_folders.
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _is_locked_now(handle)
 
     def make(self, name: str) -> int:
         """A descriptor of a new file in it, for this user alone; the caller closes it.
@@ -685,8 +681,7 @@ class DraftFolder:
             return
         try:
             # Locked, so that nobody who sweeps at this moment takes it for one that was left.
-            with contextlib.suppress(OSError):
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _is_locked_now(held)
             os.rename(self._name, old, src_dir_fd=handle, dst_dir_fd=handle)
             try:
                 yield
@@ -967,6 +962,19 @@ class _Wait(t.NamedTuple):
     deadline: float
     show: t.Callable[[str], None]
     go_on: t.Callable[[], None] = lambda: None
+
+
+def _is_locked_now(handle: int) -> bool:
+    """Lock what is open, without a wait.
+
+    False where somebody else has the lock, who is at work then; also where the file system knows no
+    locks, so that nothing is swept there: nobody knows what was left.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _wait_for_lock(handle: int, wait: _Wait) -> None:
