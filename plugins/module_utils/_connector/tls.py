@@ -299,20 +299,27 @@ def connected(
         sock.left = left
         return sock
 
+    def dialled(*_where: t.Any) -> _BareSocket:
+        sock = dial(host, port, left, make, watched)
+        # TLS takes the socket over; by the other handle it can be hung up in the handshake, too.
+        stack.enter_context(watched(stack.enter_context(sock.dup())))
+        return sock
+
     # The hook of http.client for the socket; its own gives each address of a name the whole time.
-    connection._create_connection = lambda *_where: dial(host, port, left, make, watched)  # type: ignore[attr-defined]
+    connection._create_connection = dialled  # type: ignore[attr-defined]
     if options.proxy_host:
         connection.set_tunnel(options.server_name, options.port)
     begun = time.monotonic()
-    try:
-        connection.connect()
-    except OSError as error:
-        connection.close()
-        raise failure(error, options, seconds=round(time.monotonic() - begun)) from error
-    except http.client.HTTPException as error:
-        # The proxy answered with something that is not HTTP.
-        connection.close()
-        raise failure(OSError(f"the answer was no HTTP: {type(error).__name__}"), options) from error
+    with contextlib.ExitStack() as stack:
+        try:
+            connection.connect()
+        except OSError as error:
+            connection.close()
+            raise failure(error, options, seconds=round(time.monotonic() - begun)) from error
+        except http.client.HTTPException as error:
+            # The proxy answered with something that is not HTTP.
+            connection.close()
+            raise failure(OSError(f"the answer was no HTTP: {type(error).__name__}"), options) from error
     return connection
 
 

@@ -11,6 +11,7 @@ import math
 import pathlib
 import re
 import socket
+import threading
 import time
 
 import pytest
@@ -231,6 +232,39 @@ def test_connecting_ends_with_the_task(monkeypatch):
             pass
     assert caught.value.error_code == "connection_timeout"
     assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize("proxy", [False, True])
+def test_what_waits_for_a_handshake_is_broken_off(proxy):
+    reached, over, ended = threading.Event(), threading.Event(), []
+
+    def serve(connection, _number):
+        if proxy:
+            read_request(connection)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        connection.recv(5)  # the beginning of a handshake, which is not answered
+        reached.set()
+        over.wait()
+
+    def take():
+        try:
+            pool.take()
+        except ConnectionFailed as error:
+            ended.append(error)
+
+    with Server(serve) as server:
+        way = {"proxy_host": "127.0.0.1", "proxy_port": server.port} if proxy else {}
+        pool = limits.ConnectionPool(nobody(server.port, connection_timeout=3600, **way))
+        taking = threading.Thread(target=take, daemon=True)
+        taking.start()
+        try:
+            assert reached.wait(300)
+            pool.break_off()
+            taking.join(300)
+        finally:
+            over.set()
+    assert not taking.is_alive()
+    assert [error.error_code for error in ended] in (["tls_handshake"], ["unreachable"])
 
 
 def test_a_byte_now_and_then_does_not_draw_a_call_out():
