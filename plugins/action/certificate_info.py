@@ -44,7 +44,7 @@ class ActionModule(ControllerAction):
             _argspec.check_bounds(args)
             return {**result, "changed": False, **shown(_found(args))}
         except VforgeError as error:
-            return {**result, "failed": True, **shown(error.as_result())}
+            return self.refused(result, error)
 
 
 def _found(args: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -27,7 +27,7 @@ class ActionModule(ControllerAction):
             role, found = self._found(task_vars or {})
             _refuse(role, found.misspelt)
         except VforgeError as error:
-            return {**result, "failed": True, **error.as_result()}
+            return self.refused(result, error)
         if found.others:
             self._display.warning(f"The role {role.name} has no variable {', '.join(found.others)}.")
         # Not ansible_check_mode: that one is true with --check alone, and false below a check_mode of a play or a block.

@@ -90,6 +90,12 @@ def test_the_option_is_named_as_the_module_has_it():
         assert "VMWARE_HOST" not in str(caught.value)
 
 
+def test_what_a_proxy_says_tells_a_terminal_nothing():
+    error = ConnectionFailed("proxy_refused", "The proxy refused (403 \x9b31m).")
+    done = action.ActionModule.refused(None, {"changed": False}, error)
+    assert done == {"changed": False, "failed": True, "error_code": "proxy_refused", "msg": "The proxy refused (403 \\x9b31m)."}
+
+
 def test_what_is_no_certificate_is_refused():
     with pytest.raises(ConnectionFailed, match="cannot be read") as caught:
         certificate.details(b"no certificate")
