@@ -699,8 +699,8 @@ def _to_keep(cookie: str, content: t.Any) -> KeptSession:
 def _refused_just_now(ago: int, options: ConnectionOptions) -> ConnectionFailed:
     return ConnectionFailed(
         "wrong_credentials",
-        f"{options.endpoint} refuses the password of {options.username}, or does not know the user. "
-        f"That was {ago} s ago: it is not asked again within {_SECONDS_AFTER_A_REFUSAL} s, so that the account is not locked.",
+        f"{options.endpoint} has refused the password of {options.username} {ago} s ago. "
+        f"It is not tried again within {_SECONDS_AFTER_A_REFUSAL} s, so that the account is not locked.",
         hint="Check username, with its domain, and password; another password is tried at once.",
     )
 
