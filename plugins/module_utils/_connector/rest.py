@@ -134,6 +134,8 @@ class RestSession:
     def call(self, method: str, path: str, body: t.Any = None) -> t.Any:
         """Make one call; it may be made from several threads.
 
+        A question whose answer was lost with the connection is asked once more.
+
         :param path: below ``/rest``, with its query, such as ``/com/vmware/cis/tagging/tag``.
         :param body: as JSON has it, or None.
         :returns: the value of the answer; None where it has none.
@@ -141,7 +143,15 @@ class RestSession:
         :raises SessionExpired: the vCenter has ended the session.
         :raises ConnectionLost: no answer came, or none that is JSON.
         """
-        return self._send(method, path, body, {"vmware-api-session-id": self._token})
+        headers = {"vmware-api-session-id": self._token}
+        try:
+            return self._send(method, path, body, headers)
+        except ConnectionLost as error:
+            is_question = method == "GET" or "~action=list-" in path
+            answered = isinstance(error, (StrangeAnswer, Unavailable))
+            if not is_question or answered or self._stop.is_set() or self._clock.over():
+                raise
+            return self._send(method, path, body, headers)
 
     def _send(self, method: str, path: str, body: t.Any, headers: dict[str, str]) -> t.Any:
         where = self._options.endpoint
