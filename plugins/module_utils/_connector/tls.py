@@ -308,7 +308,8 @@ def connected(
     # The hook of http.client for the socket; its own gives each address of a name the whole time.
     connection._create_connection = dialled  # type: ignore[attr-defined]
     if options.proxy_host:
-        connection.set_tunnel(options.server_name, options.port)
+        # The header is left out before Python 3.12, and has IPv6 without brackets before 3.12.4.
+        connection.set_tunnel(options.server_name, options.port, {"Host": options.authority})
     begun = time.monotonic()
     with contextlib.ExitStack() as stack:
         try:

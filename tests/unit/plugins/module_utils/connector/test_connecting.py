@@ -363,6 +363,7 @@ def test_a_proxy_is_asked_for_an_address_of_ipv6_in_brackets(make_sim):
 @pytest.mark.parametrize(
     ("hostname", "name", "trust"),
     [
+        ("fd00::7", b"[fd00::7]", {}),
         # The dot says that the name is whole; no certificate has it.
         ("localhost.", b"localhost", {"thumbprint": None, "ca_path": str(IMPOSTOR)}),
         ("zürich.example", b"xn--zrich-kva.example", {}),
@@ -382,6 +383,7 @@ def test_names_are_sent_and_checked_as_certificates_have_them(hostname, name, tr
         known = nobody(443, hostname=hostname, proxy_host="127.0.0.1", proxy_port=proxy.port, **trust)
         assert failure(known).error_code == "not_a_vcenter"
     assert asked[0].startswith(b"CONNECT " + name + b":443 ")
+    assert b"\r\nHost: " + name + b":443\r\n" in asked[0]
     assert b"\r\nHost: " + name + b"\r\n" in asked[1]
 
 
