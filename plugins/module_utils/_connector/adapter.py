@@ -110,6 +110,12 @@ class _Ours:
     def _new_conn(self: t.Any) -> socket.socket:
         return _dial(self.host, self.port, self.clock, self.stop)
 
+    def set_tunnel(self, host: str, port: int, headers: t.Mapping[str, str] | None = None, **more: t.Any) -> None:
+        """Go through a proxy, which is told the server in the header ``Host``, too; see ``tls.connected``."""
+        bare = host.strip("[]")
+        server = f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
+        super().set_tunnel(host, port, {"Host": server, **(headers or {})}, **more)  # type: ignore[misc]
+
     def connect(self: t.Any) -> None:
         """Connect, through the proxy where there is one, and shake hands.
 

@@ -477,13 +477,17 @@ def test_a_proxy_that_is_no_http_proxy_is_called_that(monkeypatch):
 
 @pytest.mark.usefixtures("no_proxies")
 def test_hosts_of_vsphere_are_reached_as_the_options_say_and_not_as_the_environment_does(monkeypatch):
-    with answers(response(b"data"), response(b"data"), secure=True) as server, proxy(server.port) as between:
+    with answers(*[response(b"data")] * 3, secure=True) as server, proxy(server.port) as between:
         monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
         url = f"https://127.0.0.1:{server.port}/file"
         assert web.get(nobody(server.port), url, None) == b"data"
         through = nobody(server.port, proxy_host="127.0.0.1", proxy_port=between.port)
         assert web.get(through, "https://esx.example/file", impostor_thumbprint()) == b"data"
         assert between.asked[0].startswith("CONNECT esx.example:443 ")
+        assert "\r\nHost: esx.example:443\r\n" in between.asked[0]
+        web.get(through, "https://[fd00::7]/file", impostor_thumbprint())
+        assert between.asked[1].startswith("CONNECT [fd00::7]:443 ")
+        assert "\r\nHost: [fd00::7]:443\r\n" in between.asked[1]
 
 
 def test_a_proxy_that_refuses():
