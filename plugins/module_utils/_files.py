@@ -582,7 +582,7 @@ class Draft:
                 dst_dir_fd=self._folder.handle,
             )
             self._part = None
-            os.fsync(self._folder.handle)
+            _sync_folder(self._folder.handle)
             self._handle = None
             os.close(handle)
 
@@ -660,12 +660,12 @@ class DraftFolder:
         parent.check_subfolder(self._name)
         old = f".{self._name}.{secrets.token_hex(8)}{_OLD}"
         with self._explained():
-            os.fsync(self.folder.handle)
+            _sync_folder(self.folder.handle)
             with self._set_aside(old):
                 os.rename(self._part, self._name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
             self._done = True
             self.close()
-            os.fsync(parent.handle)
+            _sync_folder(parent.handle)
             _remove_tree(old, parent.handle)
 
     @contextlib.contextmanager
@@ -705,6 +705,18 @@ class DraftFolder:
 
     def _explained(self) -> contextlib.AbstractContextManager[None]:
         return explained(self._parent.path_of(self._name), self._parent.what)
+
+
+def _sync_folder(handle: int) -> None:
+    """Have the names in a folder on the disk.
+
+    Where a file system does that by itself alone, it refuses to be told.
+    """
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise
 
 
 def is_regular(status: os.stat_result) -> bool:
