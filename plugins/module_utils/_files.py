@@ -336,6 +336,13 @@ class Folder:
         finally:
             draft.abandon()
 
+    def sync(self) -> None:
+        """Have the names in it on the disk.
+
+        :raises OSError: as the system says.
+        """
+        sync(self.handle)
+
     def remove(self, name: str) -> None:
         """Remove a file, where there is one; a link is removed, never what it points to.
 
@@ -582,7 +589,7 @@ class Draft:
                 dst_dir_fd=self._folder.handle,
             )
             self._part = None
-            _sync_folder(self._folder.handle)
+            self._folder.sync()
             self._handle = None
             os.close(handle)
 
@@ -660,12 +667,12 @@ class DraftFolder:
         parent.check_subfolder(self._name)
         old = f".{self._name}.{secrets.token_hex(8)}{_OLD}"
         with self._explained():
-            _sync_folder(self.folder.handle)
+            self.folder.sync()
             with self._set_aside(old):
                 os.rename(self._part, self._name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
             self._done = True
             self.close()
-            _sync_folder(parent.handle)
+            parent.sync()
             _remove_tree(old, parent.handle)
 
     @contextlib.contextmanager
@@ -707,15 +714,19 @@ class DraftFolder:
         return explained(self._parent.path_of(self._name), self._parent.what)
 
 
-def _sync_folder(handle: int) -> None:
-    """Have the names in a folder on the disk.
+def sync(handle: int) -> None:
+    """Have a file, or the names in a folder, on the disk.
 
-    Where a file system does that by itself alone, it refuses to be told.
+    A file system that does the latter by itself alone refuses to be told.
+
+    :param handle: its descriptor.
+    :raises OSError: as the system says.
     """
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        by_itself = error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+        if not by_itself or is_regular(os.fstat(handle)):
             raise
 
 
