@@ -99,8 +99,8 @@ class ConnectionOptions:
 
     @property
     def server_name(self) -> str:
-        """The host as certificates and HTTP have it: in ASCII, and without the dot that ends an
-        absolute name.
+        """The host as certificates and HTTP have it: a name in ASCII, and without the dot that ends
+        an absolute one; an address in its shortest form.
         """
         return _server_name(self.hostname)
 
@@ -163,6 +163,8 @@ def _endpoint(host: str, port: int) -> str:
 
 
 def _server_name(host: str) -> str:
+    if _is_address(host):
+        return str(ipaddress.ip_address(host))
     try:
         return host.rstrip(".").encode("idna").decode()
     except UnicodeError:

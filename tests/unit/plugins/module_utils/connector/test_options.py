@@ -112,6 +112,7 @@ def test_names_and_addresses_are_taken(host, taken, endpoint):
         # As Python's resolver takes it; by the newer rule, which requests has, it is another host.
         ("straße.example", "strasse.example:443"),
         ("fd00::7", "[fd00::7]:443"),
+        ("FD00:0::0007", "[fd00::7]:443"),
     ],
 )
 def test_certificates_proxies_and_addresses_have_the_name_in_one_form(host, authority):
@@ -132,6 +133,7 @@ def test_without_a_proxy_requests_is_given_none():
         ("vc.example.", "vc.example", True),
         ("VC.example", "vc.example", True),
         ("zürich.example", "xn--zrich-kva.example", True),
+        ("FD00:0::7", "fd00::7", True),
         ("vc.example", "esx.example", False),
         ("vc.example", "a" * 64 + ".example", False),
     ],
