@@ -25,8 +25,9 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Interrupted,
     NotSupported,
     SessionExpired,
+    Unavailable,
 )
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles, DatastorePath
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import nobody, options, session
 
 
@@ -324,6 +325,23 @@ def test_sessions_that_end_during_long_downloads_are_replaced_however_many_there
             sim.expire_sessions()
             assert files.read(path, 100) == text
         assert known.generation == 2 * tasks.MOST_SESSIONS
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_gateway_that_answers_for_files_does_not_say_that_they_are_locked(make_sim, status):
+    sim, path = make_sim("--vms", "0", "--parents", "0"), DatastorePath("LocalDS_0", "notes.txt")
+    known = Session(options(sim), pytest.fail, begun=time.monotonic(), timeout=600)
+    with known, DatastoreFiles(known, "/DC0") as files:
+        for method, do in (("PUT", lambda: files.write(path, b"some notes")), ("GET", lambda: files.read(path, 100))):
+            sim.inject(method=f"{method} /folder", do="http-status", status=status, times=2)
+            do()
+        assert files.read(path, 100) == b"some notes"
+        with pytest.raises(NoSuchFile):
+            files.read(path.beside("none.txt"), 100)
+        sim.inject(method="GET /folder", do="http-status", status=status, times=0)
+        known.limit.finish()  # it does not come up in time
+        with pytest.raises(Unavailable, match=str(status)):
+            files.read(path, 100)
 
 
 @pytest.mark.parametrize("method", ["CreatePropertyCollector", "RetrieveServiceContent", "Login"])
