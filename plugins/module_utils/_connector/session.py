@@ -193,11 +193,12 @@ class SessionStore:
         try:
             data = _files.parsed(text)
             ago = int(time.time()) - data["at"]
-            is_right = data["format"] == _FORMAT and data["digest"] == _digest(data)
-            is_right = is_right and 0 <= ago < _SECONDS_AFTER_A_REFUSAL
-            return ago if is_right and self._is_for_this_password(data) else None
+            is_whole = data["format"] == _FORMAT and data["digest"] == _digest(data)
+            if not is_whole or not 0 <= ago < _SECONDS_AFTER_A_REFUSAL:
+                return None
+            return ago if self._is_for_this_password(data) else None
         except (KeyError, TypeError, ValueError):
-            return None  # as good as none
+            return None  # a damaged note is as good as none
 
     def _write(self, ending: str, values: t.Mapping[str, t.Any], otherwise: str) -> bool:
         """Keep values, with what tells for which password they are.
