@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -168,6 +170,19 @@ def test_a_module_that_does_not_end_is_killed(start, monkeypatch):
     line.close()
     assert line.killed
     assert module.wait() == -signal.SIGKILL
+
+
+def test_a_file_system_without_locks_has_lines_too(folder, monkeypatch):
+    def refuse(_handle, _operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    (folder / f"{lifeline._PREFIX}left").mkdir()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    line = Lifeline(print)
+    assert os.path.exists(line.path)
+    line.close()
+    # Nobody knows whether that one is in use.
+    assert [path.name for path in folder.iterdir()] == [f"{lifeline._PREFIX}left"]
 
 
 def test_a_line_outside_of_a_task_waits_for_nobody():
