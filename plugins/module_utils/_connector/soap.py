@@ -367,17 +367,17 @@ _REPEATABLE = frozenset(
     )
 )
 
-# Of these, the one that vCenter is still busy with while its answer is late: whoever waits begins
-# on another collector.
-_NOT_WHILE_LATE = frozenset(("WaitForUpdatesEx",))
+# Of these, those of the catalogue of first class disks. It is a service of its own, and one that is
+# not up, or hangs, is not waited for.
+_OF_THE_CATALOGUE = frozenset(("RetrieveContent", "VslmRetrieveVStorageObjects"))
 
-# Of these, those of the catalogue of first class disks, a service of its own: where that is not up,
-# each disk is read by itself.
-_NOT_AFTER_A_GATEWAY = frozenset(("RetrieveContent", "VslmRetrieveVStorageObjects"))
+# Of these, besides, the one that vCenter is still busy with while its answer is late: whoever waits
+# begins on another collector.
+_NOT_WHILE_LATE = _OF_THE_CATALOGUE | {"WaitForUpdatesEx"}
 
 # What may be sent again where a gateway has answered; besides, a login that nobody uses ends by
 # itself.
-_AFTER_A_GATEWAY = _REPEATABLE - _NOT_AFTER_A_GATEWAY | {"Login"}
+_AFTER_A_GATEWAY = _REPEATABLE - _OF_THE_CATALOGUE | {"Login"}
 
 # Without a deadline a late call is sent so often, and a vCenter that is not up is waited for so
 # long.
