@@ -128,7 +128,7 @@ class ModuleAction(ActionBase):
             return
         host = task_vars.get("inventory_hostname", "localhost")
         try:
-            line = Lifeline(shown_for(host))
+            line = Lifeline(_show_nothing if self._task.no_log else shown_for(host))
         except OSError as error:
             raise AnsibleActionFail(f"The socket that ties a module to its task cannot be made: {error}") from error
         try:
@@ -199,6 +199,10 @@ class ModuleAction(ActionBase):
         """
         if parent_gone():
             raise AnsibleActionFail("The ansible-playbook that this task belongs to has ended.")
+
+
+def _show_nothing(_line: str) -> None:
+    """With ``no_log`` nothing of a task is shown."""
 
 
 @contextlib.contextmanager

@@ -16,12 +16,13 @@ import sys
 import tempfile
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _lifeline
-from ansible_collections.vforge.vsphere.plugins.plugin_utils import lifeline
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import lifeline, module_action
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.lifeline import Lifeline
 
 _PATH = str(Path(lifeline.__file__).parents[5])
@@ -170,6 +171,19 @@ def test_a_module_that_does_not_end_is_killed(start, monkeypatch):
     line.close()
     assert line.killed
     assert module.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("no_log", "shown"), [(False, ["web-1: half done"]), (True, [])])
+def test_of_a_task_whose_log_is_off_no_progress_is_shown(monkeypatch, no_log, shown):
+    told = []
+    monkeypatch.setattr(module_action, "shown_for", lambda _host: told.append)
+    monkeypatch.setattr(module_action, "Lifeline", lambda show: show("web-1: half done") or Lifeline(show))
+    action = object.__new__(module_action.ModuleAction)
+    action._task = types.SimpleNamespace(no_log=no_log, async_val=0, environment=[])
+    action._connection = types.SimpleNamespace(transport="local")
+    with action._lifeline({}) as line:
+        assert line is not None
+    assert told == shown
 
 
 def test_a_file_system_without_locks_has_lines_too(folder, monkeypatch):
