@@ -65,7 +65,8 @@ options:
         wants a login cannot be used.
       - The variables C(https_proxy) and C(no_proxy) of the environment say nothing of the way to a
         vCenter.
-      - If unset, the environment variable E(VMWARE_PROXY_HOST) is used.
+      - If unset, the environment variable E(VMWARE_PROXY_HOST) is used. An empty text is no proxy,
+        whatever the environment says.
     type: str
   proxy_port:
     description:

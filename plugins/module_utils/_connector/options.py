@@ -66,6 +66,9 @@ class ConnectionOptions:
                     hint=f"Set {name}, or leave it out and set the environment variable {variable}.",
                     option=name,
                 )
+        if params.get("proxy_host") == "":
+            # Said by a task to which the environment names a proxy, perhaps in part.
+            params = {**params, "proxy_port": None}
         if bool(params.get("proxy_host")) != bool(params.get("proxy_port")):
             raise InvalidOption(
                 "A proxy needs both proxy_host and proxy_port.",

@@ -173,6 +173,12 @@ def test_half_a_proxy_is_refused(given):
     assert "both proxy_host and proxy_port" in str(refused(**given))
 
 
+def test_a_task_may_go_without_the_proxy_of_the_environment():
+    # The port is what VMWARE_PROXY_PORT has given.
+    known = options(proxy_host="", proxy_port=3128)
+    assert (known.proxy, known.proxies, known.proxy_port) == (None, {}, None)
+
+
 def test_a_proxy_given_as_a_url_is_called_that():
     assert refused(proxy_host="http://proxy:3128", proxy_port=3128).details["option"] == "proxy_host"
 
