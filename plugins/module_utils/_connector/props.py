@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._errors import ConnectionLost
+from .._errors import ConnectionLost, Fault
 from . import faults, versions
 from .pyvmomi import vim, vmodl
 
@@ -139,8 +139,8 @@ def collect_plainly(
     spec = _filter_spec(roots, {kind: versions.readable(version, paths) for kind, paths in wanted.items()}, routes)
     kept: list[T] = []
 
-    def ask(collector: t.Any, method: str, *args: t.Any) -> tuple[list[T], str]:
-        rows, token = plain.retrieve(session.stub, collector, method, *args)
+    def ask(session: Session, method: str, *args: t.Any) -> tuple[list[T], str]:
+        rows, token = plain.retrieve(session.stub, session.collector, method, *args)
         return [shape(row) for row in rows], token
 
     session.retrying(lambda: _pages(session, spec, PAGE, ask, kept))
@@ -218,14 +218,14 @@ def _step(route: Route, named: t.Mapping[str, t.Any]) -> t.Any:
     )
 
 
-# Asks for a page: the collector, the method, its arguments -> what is kept of the rows,
+# Asks for a page: the session, the method, its arguments -> what is kept of the rows,
 # and the token of the next page.
 _Ask: t.TypeAlias = "t.Callable[..., tuple[list[T], str]]"
 
 
-def _typed(collector: t.Any, method: str, *args: t.Any) -> tuple[list[Row], str]:
+def _typed(session: Session, method: str, *args: t.Any) -> tuple[list[Row], str]:
     """A page as pyVmomi's objects."""
-    answer = getattr(collector, method)(*args)
+    answer = getattr(session.collector, method)(*args)
     return ([_row(content) for content in answer.objects], answer.token or "") if answer is not None else ([], "")
 
 
@@ -241,21 +241,25 @@ def _pages(
 
     vCenter gives a page out only once, so the read begins again where one got lost.
     """
-    # One for all pages: that of another session would not know the token.
-    collector = session.collector
+    generation = session.generation
     for reads_left in reversed(range(_MOST_READS)):
         kept.clear()
-        rows, token = ask(collector, "RetrievePropertiesEx", [spec], _Spec.RetrieveOptions(maxObjects=page))
+        rows, token = ask(session, "RetrievePropertiesEx", [spec], _Spec.RetrieveOptions(maxObjects=page))
         kept += rows
         try:
             while token:
                 if enough(len(kept)):
                     return False
-                rows, token = ask(collector, "ContinueRetrievePropertiesEx", token)
+                rows, token = ask(session, "ContinueRetrievePropertiesEx", token)
                 kept += rows
         except ConnectionLost:
             if not reads_left or session.unreachable() or session.limit.over():
                 raise
+        except Fault as fault:
+            if session.generation == generation:
+                raise
+            # Another thread has replaced the session, and the pages that were left went with the old one.
+            raise faults.session_expired() from fault
         else:
             break
     return True
