@@ -35,7 +35,9 @@ _TOP = ("version", "renderer", *_DEVICES, *_MORE_DEVICES)
 
 _RENDERERS = ("networkd", "NetworkManager")
 
-_NEEDED = {"bonds": "interfaces", "bridges": "interfaces", "vlans": "link"}
+# Where a device says which others it is made of, and what it must have besides.
+_LINKS = {"bonds": "interfaces", "bridges": "interfaces", "vlans": "link"}
+_NEEDED = {"bonds": ("interfaces",), "bridges": ("interfaces",), "vlans": ("link", "id")}
 
 # Kinds of devices that are there, and are found by ``match``.
 _BY_MATCH = ("ethernets", "wifis", "modems", "nm-devices")
@@ -174,12 +176,19 @@ def checked(network: t.Mapping[str, t.Any], where: str) -> tuple[dict[str, t.Any
     :raises InvalidOption: with the path of what is wrong.
     """
     inner = network["network"] if is_netplan_file(network) else network
+    if is_disabled(inner):
+        return dict(inner), []
     version = inner.get("version", 2)
     if version == 1:
         return _checked_first(copy.deepcopy(dict(inner)), where)
     if version != 2:
         raise _wrong(f"{where}.version", "is neither 2 nor 1")
     return _checked_second({**copy.deepcopy(dict(inner)), "version": 2}, where)
+
+
+def is_disabled(network: t.Mapping[str, t.Any]) -> bool:
+    """Whether cloud-init is to leave the network alone, in whatever version (its net.is_disabled_cfg)."""
+    return network.get("config") == "disabled"
 
 
 def is_netplan_file(network: t.Mapping[str, t.Any]) -> bool:
@@ -311,9 +320,9 @@ def _checked_second(network: dict[str, t.Any], where: str) -> tuple[dict[str, t.
 def _device(kind: str, name: str, device: t.Any, where: str) -> list[str]:
     if not isinstance(device, dict):
         raise _wrong(where, "is no mapping")
-    needed = _NEEDED.get(kind)
-    if needed and needed not in device:
-        raise _wrong(where, f"has no {needed}")
+    for needed in _NEEDED.get(kind, ()):
+        if needed not in device:
+            raise _wrong(where, f"has no {needed}")
     warnings = _unknown_keys(device, where) if kind in _DEVICES else []
     _check_kinds_of_values(device, where)
     if "macaddress" in device:
@@ -396,7 +405,7 @@ def _links(network: t.Mapping[str, t.Any], where: str) -> list[str]:
     cards = {str(name): device.get("set-name") for name, device in (network.get("ethernets") or {}).items()}
     renamed = {name: called for name, called in cards.items() if called is not None and called != name}
     warnings = []
-    for kind, key in _NEEDED.items():
+    for kind, key in _LINKS.items():
         for name, device in (network.get(kind) or {}).items():
             place = f"{where}.{kind}.{name}.{key}"
             linked = [device[key]] if key == "link" else _list(device[key], place)
@@ -482,8 +491,6 @@ def _route(route: t.Any, place: str) -> list[str]:
 
 
 def _checked_first(network: dict[str, t.Any], where: str) -> tuple[dict[str, t.Any], list[str]]:
-    if network.get("config") == "disabled":
-        return network, []
     entries = network.get("config")
     if not isinstance(entries, list):
         raise _wrong(f"{where}.config", "is no list of devices, which version 1 has")

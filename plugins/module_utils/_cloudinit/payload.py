@@ -24,7 +24,14 @@ KINDS = (METADATA, USERDATA, VENDORDATA)
 AUTO = "auto"
 
 # cloud-init's own spelling; Ansible's users write underscores.
-_METADATA_KEYS = ("instance-id", "local-hostname", "wait-on-network", "public-keys")
+_METADATA_KEYS = (
+    "instance-id",
+    "local-hostname",
+    "wait-on-network",
+    "public-keys",
+    "cleanup-guestinfo",
+    "network-drivers",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,8 +216,14 @@ def user_text(value: t.Any, where: str, *, mend: bool = False) -> str | None:
 
 
 def _checked_header(text: str, where: str, *, mend: bool) -> str:
-    if multipart.type_of(text) or text.startswith(multipart.MIME_STARTS) or multipart.is_for_windows(text):
+    if multipart.type_of(text) or multipart.is_message(text) or multipart.is_for_windows(text):
         return text
+    if multipart.looks_like_message(text):
+        raise InvalidOption(
+            f"{where}: it is a message without the header MIME-Version, so cloud-init would ignore all of it, silently.",
+            hint="Write MIME-Version: 1.0 among its first headers, or give the parts as a list.",
+            option=where.split(": ")[-1],
+        )
     # What stands before a header in real life: a mark of byte order, blank lines, the start of a
     # YAML document.
     rest = text.lstrip("\ufeff \t\n").removeprefix("---").lstrip(" \t\n")
@@ -262,7 +275,7 @@ def _metadata(own: t.Any, common: t.Any, where: str) -> Metadata | None:
 
 def _raw_metadata(text: str, where: str) -> Metadata:
     """A raw text stays as it is; what can be read of it is only looked at."""
-    mapping = documents.load(text, f"{where}: metadata")
+    mapping = documents.load_json_or_yaml(text, f"{where}: metadata")
     if not isinstance(mapping, dict):
         raise InvalidOption(f"{where}: metadata is no mapping, and cloud-init reads it as one.", option=METADATA)
     for key in _TEXT_KEYS:
@@ -285,6 +298,7 @@ def _raw_metadata(text: str, where: str) -> Metadata:
         for key in mapping
         if key in misspelled
     ]
+    _check_waiting(mapping, where)
     network = mapping.get("network")
     if network not in (None, "", {}):
         warnings += _network_as_given(network, mapping.get("network.encoding"), where)
@@ -401,7 +415,7 @@ def _network_text(text: str, how: t.Any, where: str) -> t.Any:
             hint="Give the network as it is, and leave network.encoding out.",
             option=METADATA,
         ) from error
-    return documents.load(plain or "", where)
+    return documents.load_json_or_yaml(plain or "", where)
 
 
 def _network_as_given(network: t.Any, how: t.Any, where: str) -> list[str]:
@@ -426,7 +440,7 @@ def _network_as_given(network: t.Any, how: t.Any, where: str) -> list[str]:
             hint="Give the network as a mapping, or MAC addresses.",
             option=METADATA,
         )
-    if "version" not in found:
+    if "version" not in found and not networks.is_disabled(found):
         raise InvalidOption(f"{place} has no version.", hint="Write version: 2.", option=METADATA)
     if made != found:
         warnings.append(

@@ -84,6 +84,25 @@ def test_a_network_is_delivered_in_cloud_inits_form(network):
     assert json.loads(data(metadata={"network": network}).metadata.text("i"))["network"] == {**STATIC, "version": 2}
 
 
+@pytest.mark.parametrize("network", [{"config": "disabled"}, {"network": {"config": "disabled"}}, "config: disabled\n"])
+def test_a_network_that_is_to_be_left_alone_needs_no_version(network):
+    made = data(metadata={"network": network}).metadata
+    assert (made.network_given, made.warnings) == ({"config": "disabled"}, ())
+    assert data(metadata=json.dumps({"network": {"config": "disabled"}})).warnings == ()
+
+
+def test_data_that_the_old_name_of_redact_asks_for_are_overwritten_as_well():
+    made = data(metadata={"cleanup_guestinfo": ["userdata"]}).metadata
+    assert made.redact == ("userdata",)
+    assert json.loads(made.text("i"))["cleanup-guestinfo"] == ["userdata"]
+
+
+def test_json_is_read_before_yaml_as_cloud_init_does():
+    text = '{\n\t"instance-id": "i-1",\n\t"network": {"version": 2}\n}\n'
+    sealed = json.dumps(text)  # as the action plugin passes a text on
+    assert data(metadata=sealed).metadata.text("ignored") == text
+
+
 def test_redacting_metadata_is_warned_of():
     assert "new SSH host keys" in data(metadata={"redact": ["metadata"]}).warnings[0]
     assert data(metadata={"redact": ["userdata"]}).warnings == ()
@@ -111,6 +130,7 @@ NIC = "metadata.network.ethernets.n"
         ({"ethernets": {"n": {"gateway4": "none"}}}, f"{NIC}.gateway4"),
         ({"bonds": {"b": {}}}, "metadata.network.bonds.b"),
         ({"vlans": {"v": {"id": 5}}}, "metadata.network.vlans.v"),
+        ({"vlans": {"v": {"link": "n"}}}, "metadata.network.vlans.v"),
     ],
 )
 def test_a_wrong_network_is_refused_with_its_path(network, place):
@@ -234,6 +254,52 @@ def test_cloud_config_that_is_no_mapping_is_refused_without_quoting_it(text):
     assert options(userdata=text, validate="none").requests[0].data.userdata == text
 
 
+@pytest.mark.parametrize(
+    ("before", "known"),
+    [
+        ("MIME-Version: 1.0\nContent-Type: text/cloud-config\n", True),
+        ("content-type: text/cloud-config\nmime-version: 1.0\n", True),
+        ("Subject: x\nContent-Type: text/cloud-config\nMime-Version: 1.0\n", True),
+        ("Content-Type: text/cloud-config\n", False),
+        (f"Content-Type: text/cloud-config\nX-Long: {4096 * 'x'}\nMIME-Version: 1.0\n", False),
+    ],
+)
+def test_a_message_is_one_where_cloud_init_knows_it(before, known):
+    text = f"{before}\npackages: [nginx]\n"
+    if not known:
+        assert "without the header MIME-Version" in refused(userdata=text, mend_header=True).message
+        return
+    made = data(userdata=text)
+    assert (made.userdata, multipart.leaves(text)) == (text, [("text/cloud-config", "packages: [nginx]\n")])
+
+
+def test_cloud_config_that_speaks_of_a_message_is_none():
+    text = '#cloud-config\nwrite_files: [{path: /x, content: "MIME-Version: 1.0"}]\n'
+    assert multipart.leaves(data(userdata=text).userdata) == [("text/cloud-config", text)]
+
+
+@pytest.mark.parametrize(
+    ("archive", "words"),
+    [
+        ("- packages: [hunter2]\n", "entry 1 is no text"),
+        ("- a: b\n  content: {packages: [hunter2]}\n", "entry 1 is no text"),
+        ("packages: [hunter2]\n", "is no list"),
+        ("", "is no list"),
+        ("- '[hunter2'\n", "cannot be read as YAML"),
+        ("- '- hunter2'\n", "cloud-config that is no mapping"),
+    ],
+)
+def test_an_archive_of_which_cloud_init_would_drop_something_is_refused(archive, words):
+    error = refused(userdata=f"#cloud-config-archive\n{archive}")
+    assert words in error.message
+    assert "hunter2" not in json.dumps(error.as_result())
+
+
+def test_an_archive_has_texts_with_and_without_a_type():
+    text = "#cloud-config-archive\n- '#!/bin/sh'\n- {type: text/x-other, content: '['}\n- {content: 'packages: [nginx]'}\n"
+    assert data(userdata=text).userdata == text
+
+
 def test_parts_become_one_message():
     parts = [
         {"packages": ["nginx"]},
@@ -295,6 +361,7 @@ def test_a_character_that_no_call_can_carry_is_refused_only_where_it_would_be_se
         ({"userdata": "#!/bin/sh", "parallel": 65}, "parallel"),
         ({"metadata": 7}, "metadata"),
         ({"metadata": {"wait_on_network": True}}, "metadata"),
+        ({"metadata": "wait-on-network: true\n"}, "metadata"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(given, option):
@@ -361,7 +428,10 @@ def test_pairs_need_data_that_stand_alone(given):
         ({"userdata": '{"packages": ["\\ud800"]}'}, "userdata has half of a surrogate pair"),
         ({"userdata": "#cloud-config\nborn: 2024-99-99\n"}, "userdata cannot be read as YAML"),
         ({"userdata": "#cloud-config\na: " + 3000 * "[" + 3000 * "]"}, "userdata cannot be read as YAML"),
-        ({"userdata": "Content-Type: text/cloud-config; charset=klingon\n\na: 1\n"}, "character set klingon"),
+        (
+            {"userdata": "MIME-Version: 1.0\nContent-Type: text/cloud-config; charset=klingon\n\na: 1\n"},
+            "character set klingon",
+        ),
     ],
 )
 def test_what_libraries_stumble_over_is_refused_in_a_sentence(given, words):
