@@ -12,7 +12,7 @@ import re
 import typing as t
 
 from .._connector.find import Selector
-from .._connector.names import is_sendable
+from .._connector.names import is_sendable, unescape
 from .._errors import InvalidOption
 from .._vsphere.compute import Datastore, Host
 from .._vsphere.wake import FreezeMethod, Scripts
@@ -43,12 +43,13 @@ class Pattern:
     :ivar fleet: what the fleet itself is called: the pattern without its number.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, given: str) -> None:
+        text = unescape(given)
         runs = re.findall("#+", text)
         if len(runs) != 1 or "/" in text or not text.strip("#").strip():
             raise InvalidOption(
-                f"The option name is {text!r}, which is no pattern of names.",
-                hint="Write it with one run of # for the number, such as web-###.",
+                f"The option name is {given!r}, which is no pattern of names.",
+                hint="Write it with one run of # for the number, such as web-###, and without a slash.",
                 option="name",
             )
         self._before, _run, self._after = text.partition(runs[0])

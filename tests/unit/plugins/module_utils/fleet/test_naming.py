@@ -24,6 +24,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers im
         ("##.web", 3, "03.web", "web"),
         ("web##-prod", 3, "web03-prod", "web-prod"),
         ("straße ##", 3, "straße 03", "straße"),
+        ("a%5Cb-##", 3, "a\\b-03", "a\\b"),
     ],
 )
 def test_a_pattern_makes_names_and_knows_them_again(text, number, name, fleet):
@@ -31,7 +32,7 @@ def test_a_pattern_makes_names_and_knows_them_again(text, number, name, fleet):
     assert (pattern.name(number), pattern.number(name), pattern.fleet) == (name, number, fleet)
 
 
-@pytest.mark.parametrize("text", ["web", "###", "", "web-#-#", "a/b-##", "--##"[2:], "w" * 80 + "#"])
+@pytest.mark.parametrize("text", ["web", "###", "", "web-#-#", "a/b-##", "a%2fb-##", "--##"[2:], "w" * 80 + "#"])
 def test_what_is_no_pattern_is_refused(text):
     with pytest.raises(InvalidOption, match="The option name"):
         Pattern(text)
