@@ -55,7 +55,26 @@ _KEYS = frozenset({
     "link", "interfaces", "parameters", "id", "networkmanager",
 })  # fmt: skip
 
+# Parameters of bonds and bridges that cloud-init's other renderers take (NET_CONFIG_TO_V2 in its network_state.py), and
+# those that netplan has besides.
+_PARAMETERS = {
+    "bonds": {
+        "ad-select", "all-slaves-active", "arp-all-targets", "arp-interval", "arp-validate", "down-delay",
+        "fail-over-mac-policy", "gratuitous-arp", "gratuitious-arp", "lacp-rate", "learn-packet-interval", "min-links",
+        "mii-monitor-interval", "mode", "packets-per-slave", "primary", "primary-reselect-policy", "transmit-hash-policy",
+        "up-delay",
+    },
+    "bridges": {
+        "ageing-time", "forward-delay", "hello-time", "max-age", "path-cost", "port-priority", "priority", "stp",
+    },
+}  # fmt: skip
+_PARAMETERS_OF_NETPLAN = {
+    "bonds": {"all-members-active", "arp-ip-targets", "packets-per-member", "resend-igmp"},
+    "bridges": {"aging-time"},
+}
+
 # What people write, and what they mean.
+_PARAMETERS_INSTEAD = {"miimon": "mii-monitor-interval", "xmit-hash-policy": "transmit-hash-policy"}
 _INSTEAD = {
     "gateway": "a route (routes: [{to: 0.0.0.0/0, via: 10.0.0.1}])",
     "address": "addresses, a list with prefixes",
@@ -324,6 +343,8 @@ def _device(kind: str, name: str, device: t.Any, where: str) -> list[str]:
         if needed not in device:
             raise _wrong(where, f"has no {needed}")
     warnings = _unknown_keys(device, where) if kind in _DEVICES else []
+    if kind in _PARAMETERS and device.get("parameters") is not None:
+        warnings += _parameters(kind, device["parameters"], f"{where}.parameters")
     _check_kinds_of_values(device, where)
     if "macaddress" in device:
         device["macaddress"] = _own_mac(device["macaddress"], f"{where}.macaddress")
@@ -361,6 +382,25 @@ def _unknown_keys(device: t.Mapping[str, t.Any], where: str) -> list[str]:
             f"{where}.{key} is no key that cloud-init's documentation of version 2 or netplan's has: netplan "
             "refuses the whole network for it, others pass over it. Leave it out, unless your netplan has it."
         )
+    return warnings
+
+
+def _parameters(kind: str, parameters: t.Any, where: str) -> list[str]:
+    """Of a parameter that they do not know, netplan and cloud-init's other renderers make no network at all."""
+    if not isinstance(parameters, dict):
+        raise _wrong(where, "is no mapping")
+    known, of_netplan = _PARAMETERS[kind], _PARAMETERS_OF_NETPLAN[kind]
+    warnings = []
+    for key in sorted(str(key) for key in set(parameters) - known):
+        if key in of_netplan:
+            warnings.append(f"{where}.{key} is for netplan alone; every other guest gets no network at all. Leave it out.")
+            continue
+        word = key.replace("_", "-").removeprefix("bond-").removeprefix("bridge-")
+        close = difflib.get_close_matches(word, known | of_netplan, n=1, cutoff=0.8)
+        instead = _PARAMETERS_INSTEAD.get(word) or next(iter(close), "")
+        if instead:
+            raise _wrong(f"{where}.{key}", f"is no parameter of {kind}. Write {instead} instead")
+        warnings.append(f"{where}.{key} is no parameter that cloud-init knows, and a guest then gets no network at all.")
     return warnings
 
 

@@ -131,6 +131,11 @@ NIC = "metadata.network.ethernets.n"
         ({"bonds": {"b": {}}}, "metadata.network.bonds.b"),
         ({"vlans": {"v": {"id": 5}}}, "metadata.network.vlans.v"),
         ({"vlans": {"v": {"link": "n"}}}, "metadata.network.vlans.v"),
+        ({"bonds": {"b": {"interfaces": [], "parameters": ["mode"]}}}, "bonds.b.parameters"),
+        ({"bonds": {"b": {"interfaces": [], "parameters": {"bond-miimon": 9}}}}, "bonds.b.parameters.bond-miimon"),
+        ({"bonds": {"b": {"interfaces": [], "parameters": {"lacp_rate": "fast"}}}}, "bonds.b.parameters.lacp_rate"),
+        ({"bonds": {"b": {"interfaces": [], "parameters": {"arp-ip-target": 9}}}}, "bonds.b.parameters.arp-ip-target"),
+        ({"bridges": {"b": {"interfaces": [], "parameters": {"bridge_stp": False}}}}, "bridges.b.parameters.bridge_stp"),
     ],
 )
 def test_a_wrong_network_is_refused_with_its_path(network, place):
@@ -145,6 +150,21 @@ def test_a_wrong_network_is_refused_with_its_path(network, place):
 )
 def test_what_some_releases_do_not_take_is_warned_of(device, word):
     assert word in data(metadata={"network": {"ethernets": {"n": device}}}).warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "word"),
+    [
+        ("bonds", {"mode": "802.3ad", "mii-monitor-interval": 100, "gratuitious-arp": 1}, None),
+        ("bonds", {"mode": "active-backup", "resend-igmp": 1}, "resend-igmp is for netplan alone"),
+        ("bonds", {"new-in-2030": 1}, "new-in-2030 is no parameter that cloud-init knows"),
+        ("bridges", {"stp": False, "forward-delay": 0}, None),
+        ("bridges", None, None),
+    ],
+)
+def test_parameters_of_which_some_guests_make_no_network_are_warned_of(kind, parameters, word):
+    made = data(metadata={"network": {"ethernets": {"n": {}}, kind: {"b": {"interfaces": ["n"], "parameters": parameters}}}})
+    assert [word in warning for warning in made.warnings] == ([True] if word else [])
 
 
 @pytest.mark.parametrize("name", [None, "card"])
