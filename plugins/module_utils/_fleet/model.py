@@ -43,7 +43,12 @@ class Pattern:
     :ivar fleet: what the fleet itself is called: the pattern without its number.
     """
 
-    def __init__(self, given: str) -> None:
+    def __init__(self, given: str, count: int = 1) -> None:
+        """Read a pattern.
+
+        :param count: the highest number, whose name is the longest.
+        :raises InvalidOption: it is none, or makes names that no VM can have.
+        """
         text = unescape(given)
         runs = re.findall("#+", text)
         if len(runs) != 1 or "/" in text or not text.strip("#").strip():
@@ -55,7 +60,7 @@ class Pattern:
         self._before, _run, self._after = text.partition(runs[0])
         self._digits = len(runs[0])
         self.fleet = "-".join(part for part in (self._before.strip("-_. "), self._after.strip("-_. ")) if part)
-        if len(self.name(1)) > _LONGEST_NAME:
+        if len(self.name(max(count, 1))) > _LONGEST_NAME:
             raise InvalidOption(
                 f"The option name makes names of more than {_LONGEST_NAME} characters.",
                 option="name",
@@ -186,8 +191,8 @@ class FleetOptions:
         :raises InvalidOption: naming the option.
         """
         state, golden = params["state"], params.get("golden")
-        pattern = Pattern(params["name"])
         count = params["count"] if state == PRESENT else 0
+        pattern = Pattern(params["name"], count)
         _check(params, state, golden)
         snapshot = params.get("golden_snapshot") or None
         mode = params.get("disk_mode") or (LINKED if snapshot else FULL)

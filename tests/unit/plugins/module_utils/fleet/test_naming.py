@@ -38,6 +38,12 @@ def test_what_is_no_pattern_is_refused(text):
         Pattern(text)
 
 
+def test_the_last_name_is_the_longest():
+    assert len(Pattern("w" * 79 + "#", 9).name(9)) == 80
+    with pytest.raises(InvalidOption, match="more than 80 characters"):
+        Pattern("w" * 79 + "#", 10)
+
+
 @pytest.mark.parametrize(
     "name", ["web-7", "web-0007", "web-000", "web-", "web-07x", "xweb-007", "web-\u0660\u0660\u0667", "web-parent-esx1-012345"]
 )
