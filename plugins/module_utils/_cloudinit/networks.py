@@ -98,7 +98,7 @@ _FIRST_NEEDED: dict[str, tuple[str, ...]] = {
     "physical": ("name",),
     "infiniband": ("name",),
     "loopback": ("name",),
-    "bond": ("name", "bond_interfaces"),
+    "bond": ("name", "bond_interfaces", "params"),
     "bridge": ("name", "bridge_interfaces"),
     "vlan": ("name", "vlan_link", "vlan_id"),
     "nameserver": ("address",),
