@@ -433,6 +433,11 @@ def _network_as_given(network: t.Any, how: t.Any, where: str) -> list[str]:
             hint="Give what stands below network: version and ethernets, or config.",
             option=METADATA,
         )
+    null = networks.null_in(found)
+    if null:
+        raise InvalidOption(
+            f"{place}{null} has no value, and no guest makes a network of that.", hint="Leave the key out.", option=METADATA
+        )
     made, warnings = networks.checked(found, place)
     if networks.names_labels(made):
         raise InvalidOption(

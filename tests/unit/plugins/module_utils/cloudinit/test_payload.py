@@ -91,6 +91,17 @@ def test_a_network_that_is_to_be_left_alone_needs_no_version(network):
     assert data(metadata=json.dumps({"network": {"config": "disabled"}})).warnings == ()
 
 
+def test_keys_without_a_value_are_left_out_of_a_network_and_refused_in_a_text():
+    network = {"ethernets": {"n": {"dhcp4": True, "routes": None, "match": {"driver": None}}}, "vlans": None}
+    kept = {"version": 2, "ethernets": {"n": {"dhcp4": True, "match": {}}}}
+    assert data(metadata={"network": network}).metadata.network_given == kept
+    error = refused(metadata={"network": "version: 2\nethernets: {n: {nameservers: {search: }}}\n"})
+    assert "metadata.network.ethernets.n.nameservers.search has no value" in error.message
+    assert "ethernets.n is no mapping" in refused(metadata={"network": {"ethernets": {"n": None}}}).message
+    listed = "version: 1\nconfig: [{type: physical, name: n, subnets: }]\n"
+    assert "metadata.network.config[0].subnets has no value" in refused(metadata={"network": listed}).message
+
+
 def test_data_that_the_old_name_of_redact_asks_for_are_overwritten_as_well():
     made = data(metadata={"cleanup_guestinfo": ["userdata"]}).metadata
     assert made.redact == ("userdata",)
