@@ -15,7 +15,7 @@ import typing as t
 
 from .._errors import InvalidOption, VforgeError
 from . import documents, multipart
-from .multipart import CLOUD_CONFIG, JINJA, SHELLSCRIPT, Part
+from .multipart import BOOTHOOK, CLOUD_CONFIG, JINJA, SHELLSCRIPT, Part
 
 _MERGER = re.compile(r"([a-z_][a-z0-9_]*)\((.*?)\)")
 
@@ -47,6 +47,9 @@ _APPENDING = "dict(recurse_list)+list(append)"
 
 # "ds.meta_data.role", which cloud-init renders with the metadata of the VM.
 _OF_METADATA = re.compile(r"\bds\.meta_data\.([A-Za-z_][A-Za-z0-9_]*)")
+
+# What a template may come to (cloud-init's stages.py).
+_OF_TEMPLATES = (CLOUD_CONFIG, SHELLSCRIPT, BOOTHOOK)
 
 # What the data source adds to the metadata in the guest.
 _ADDED = {
@@ -103,6 +106,14 @@ def _check_type(part: Part, place: str) -> None:
             place,
             f"is declared as {part.kind}, {end}: it begins as {begins}",
             f"Leave its type out, or set {begins}.",
+        )
+    below = part.content.partition("\n")[2].lstrip()
+    # Behind a tag of the template nobody knows what it comes to.
+    if part.kind == JINJA and not below.startswith("{") and multipart.type_of(below) not in _OF_TEMPLATES:
+        raise _dropped(
+            place,
+            "is a template without a header of its own below the first line",
+            "Write #cloud-config there, or #! and a program.",
         )
 
 

@@ -124,7 +124,7 @@ def repeated(text: str) -> list[str]:
 
 
 def check(text: str, where: str, schemas: Schemas | None) -> None:
-    """Look at every part of user data or vendor data that is cloud-config, those in archives, too.
+    """Look at every part of user data or vendor data that is cloud-config, those in archives, too, or a template.
 
     :param schemas: None to look at the syntax only.
     :raises InvalidOption: with the path of what is wrong.
@@ -132,6 +132,8 @@ def check(text: str, where: str, schemas: Schemas | None) -> None:
     for kind, content in multipart.leaves(text):
         if kind == multipart.CLOUD_CONFIG:
             _check_config(content, where, schemas)
+        elif kind == multipart.JINJA:
+            _check_template(content, where)
         elif kind == multipart.ARCHIVE:
             for part in _archived(content, where):
                 _check_config(part, where, schemas)
@@ -143,6 +145,22 @@ def _check_config(content: str, where: str, schemas: Schemas | None) -> None:
         raise _wrong(where, "has cloud-config that is no mapping")
     if schemas is not None:
         schemas.check_config(config or {}, where)
+
+
+def _check_template(content: str, where: str) -> None:
+    try:
+        jinja2 = importlib.import_module("jinja2")
+    except ImportError:
+        return  # where modules run without what ansible-core brings along
+    try:
+        jinja2.Environment(extensions=["jinja2.ext.do"]).parse(content)
+    except jinja2.TemplateSyntaxError as error:
+        # The rest of what the library says quotes the text.
+        raise _wrong(
+            where, f"has a template that cannot be read from line {error.lineno} on, and cloud-init drops it"
+        ) from None
+    except RecursionError:
+        raise _wrong(where, "has a template that is nested too deep, and cloud-init drops it") from None
 
 
 def _archived(content: str, where: str) -> list[str]:

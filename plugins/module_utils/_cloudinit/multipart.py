@@ -31,7 +31,7 @@ _TYPES = (
 )
 
 CLOUD_CONFIG, SHELLSCRIPT, JINJA = "text/cloud-config", "text/x-shellscript", "text/jinja2"
-ARCHIVE = "text/cloud-config-archive"
+ARCHIVE, BOOTHOOK = "text/cloud-config-archive", "text/cloud-boothook"
 TYPES = frozenset(kind for _start, kind in _TYPES)
 
 # What may have blank lines before its header: cloud-init looks behind them, and what reads the part

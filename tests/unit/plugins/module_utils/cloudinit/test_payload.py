@@ -331,6 +331,28 @@ def test_an_archive_has_texts_with_and_without_a_type():
     assert data(userdata=text).userdata == text
 
 
+@pytest.mark.parametrize(
+    ("template", "line"), [("a: {{ hunter2\n", 3), ("{% if hunter2 %}\na: 1\n", 3), ("a: {% nothing %}\n", 3)]
+)
+def test_a_template_that_is_none_is_refused_without_quoting_it(template, line):
+    text = f"## template: jinja\n#cloud-config\n{template}"
+    error = refused(userdata=text)
+    assert f"has a template that cannot be read from line {line} on" in error.message
+    assert "hunter2" not in json.dumps(error.as_result())
+    assert options(userdata=text, validate="none").requests[0].data.userdata == text
+
+
+@pytest.mark.parametrize("below", ["", "packages: [nginx]\n", "#include\nhttps://example.test/x\n", "#ps1\n"])
+def test_a_template_says_what_it_comes_to(below):
+    assert "without a header of its own" in refused(userdata=f"## template: jinja\n{below}").message
+
+
+def test_without_jinja_a_template_is_delivered_unseen(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    text = "## template: jinja\n#cloud-config\na: {{\n"
+    assert options(userdata=text).requests[0].data.userdata == text
+
+
 def test_parts_become_one_message():
     parts = [
         {"packages": ["nginx"]},
