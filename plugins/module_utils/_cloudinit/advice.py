@@ -69,7 +69,10 @@ def looked_at(text: str, where: str, metadata: t.Mapping[str, t.Any] | None) -> 
     :returns: warnings.
     :raises InvalidOption: for a part that cloud-init would drop.
     """
-    parts = multipart.parts(text)
+    try:
+        parts = multipart.parts(text)
+    except InvalidOption as error:
+        raise InvalidOption(f"{where}: {error.message}", hint=error.hint, option=where.split(": ")[-1]) from error
     warnings: list[str] = []
     for number, part in enumerate(parts, 1):
         place = f"{where} (part {number})" if len(parts) > 1 else where
@@ -79,6 +82,10 @@ def looked_at(text: str, where: str, metadata: t.Mapping[str, t.Any] | None) -> 
             )
             continue
         _check_type(part, place)
+        if part.kind is None:
+            warnings.append(
+                f"{place} does not say what it is, and cloud-init passes over it. Begin it with a header, or declare it."
+            )
         if part.kind == CLOUD_CONFIG:
             warnings += [
                 f"{place} has {key} more than once, and cloud-init takes the last one alone. Put them together."

@@ -132,6 +132,8 @@ def check(text: str, where: str, schemas: Schemas | None) -> None:
     for kind, content in multipart.leaves(text):
         if kind == multipart.CLOUD_CONFIG:
             _check_config(content, where, schemas)
+        elif kind == multipart.JSON_PATCH:
+            _check_patch(content, where)
         elif kind == multipart.JINJA:
             _check_template(content, where)
         elif kind == multipart.ARCHIVE:
@@ -145,6 +147,15 @@ def _check_config(content: str, where: str, schemas: Schemas | None) -> None:
         raise _wrong(where, "has cloud-config that is no mapping")
     if schemas is not None:
         schemas.check_config(config or {}, where)
+
+
+def _check_patch(content: str, where: str) -> None:
+    try:
+        patch = json.loads(content.partition("\n")[2])
+    except (ValueError, RecursionError):
+        patch = None
+    if not isinstance(patch, list):
+        raise _wrong(where, "has a cloud-config-jsonp that is no list in JSON, and cloud-init drops it")
 
 
 def _check_template(content: str, where: str) -> None:
@@ -181,7 +192,14 @@ def _archived(content: str, where: str) -> list[str]:
                 f"has a cloud-config-archive whose entry {number} is no text and has none as its content, and "
                 "cloud-init would drop it",
             )
-        if (item.get("type") or multipart.type_of(item["content"]) or multipart.CLOUD_CONFIG) == multipart.CLOUD_CONFIG:
+        kind = str(item.get("type") or multipart.type_of(item["content"]) or multipart.CLOUD_CONFIG)
+        if "/" not in kind or kind in multipart.OF_NO_TYPE:
+            raise _wrong(
+                where,
+                f"has a cloud-config-archive whose entry {number} has a type that says nothing. Leave it out there, or write "
+                f"{multipart.CLOUD_CONFIG} for example",
+            )
+        if kind == multipart.CLOUD_CONFIG:
             found.append(item["content"])
     return found
 

@@ -31,7 +31,7 @@ _TYPES = (
 )
 
 CLOUD_CONFIG, SHELLSCRIPT, JINJA = "text/cloud-config", "text/x-shellscript", "text/jinja2"
-ARCHIVE, BOOTHOOK = "text/cloud-config-archive", "text/cloud-boothook"
+ARCHIVE, BOOTHOOK, JSON_PATCH = "text/cloud-config-archive", "text/cloud-boothook", "text/cloud-config-jsonp"
 TYPES = frozenset(kind for _start, kind in _TYPES)
 
 # What may have blank lines before its header: cloud-init looks behind them, and what reads the part
@@ -52,7 +52,8 @@ _LIKE_A_MESSAGE = re.compile(r"From |(?:content-type|mime-version):", re.IGNOREC
 _SAYS_SO, _SAYS_SO_WITHIN = b"mime-version:", 4096
 
 # Parts of these types are taken for what their first line says.
-_BY_FIRST_LINE = ("text/plain", "text/x-not-multipart", "text/x-shellscript")
+OF_NO_TYPE = ("text/plain", "text/x-not-multipart")
+_BY_FIRST_LINE = (*OF_NO_TYPE, "text/x-shellscript")
 
 _KEYS = {"content", "type", "filename", "merge"}
 
@@ -132,12 +133,17 @@ class Part:
 def parts(text: str) -> list[Part]:
     """The parts of user data; of a text that is no message, itself.
 
-    :raises InvalidOption: for a character set that there is not.
+    :raises InvalidOption: for a character set that there is not, or a message without the boundary that it names.
     """
     if not is_message(text):
         return [Part(type_of(text), text)]
     found = []
     for part in email.message_from_string(text).walk():
+        if part.get_content_maintype() == "multipart" and not part.is_multipart():
+            raise InvalidOption(
+                "It is a message of parts whose boundary is not in it, so that cloud-init finds no part.",
+                hint="Give the parts as a list.",
+            )
         if not part.is_multipart():
             payload = part.get_payload(decode=True)
             content = _decoded(payload, part.get_content_charset("utf-8")) if isinstance(payload, bytes) else ""
@@ -175,6 +181,9 @@ def _part(given: t.Any, number: int) -> email.mime.text.MIMEText:
             f"Part {number} has {', '.join(unknown)}.",
             hint=f"A part has {', '.join(sorted(_KEYS))}.",
         )
+    for key in ("filename", "merge", "type"):
+        if not str(item.get(key) or "").isprintable():
+            raise InvalidOption(f"Part {number} has a {key} of more than one line.", hint="Write it in one.")
     content = item["content"]
     text = cloud_config(content) if isinstance(content, dict) else content
     if not isinstance(text, str) or not text.strip():

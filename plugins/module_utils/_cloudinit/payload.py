@@ -343,6 +343,8 @@ def _with_warnings(metadata: Metadata, where: str) -> Metadata:
     redact = _asked_redaction(metadata.mapping)
     if redact is not None and not isinstance(redact, (str, list)):
         raise InvalidOption(f"{where}: metadata.redact is neither a list nor a text.", option=METADATA)
+    _check_texts("redact", redact if isinstance(redact, list) else [], where)
+    _check_texts("network_drivers", metadata.mapping.get("network-drivers", []), where)
     warnings = list(metadata.warnings)
     for name in metadata.redact:
         meant = name.replace("-", "").replace("_", "").lower()
@@ -368,6 +370,11 @@ def _with_warnings(metadata: Metadata, where: str) -> Metadata:
             f"{where}: metadata.hostname alone gives the guest no name. Set local_hostname, which cloud-init reads."
         )
     return dataclasses.replace(metadata, warnings=tuple(warnings))
+
+
+def _check_texts(key: str, values: t.Any, where: str) -> None:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise InvalidOption(f"{where}: metadata.{key} is no list of texts, and cloud-init stops at it.", option=METADATA)
 
 
 def _spelled(given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -456,9 +463,7 @@ def _network_as_given(network: t.Any, how: t.Any, where: str) -> list[str]:
 
 
 def _check_waiting(merged: dict[str, t.Any], where: str) -> None:
-    waiting = merged.get("wait-on-network")
-    if waiting is None:
-        return
+    waiting = merged.get("wait-on-network", {})
     if not isinstance(waiting, dict) or set(waiting) - {"ipv4", "ipv6"}:
         raise InvalidOption(
             f"{where}: metadata.wait_on_network has ipv4 and ipv6, each true or false.",

@@ -304,6 +304,30 @@ def test_a_message_is_one_where_cloud_init_knows_it(before, known):
     assert (made.userdata, multipart.leaves(text)) == (text, [("text/cloud-config", "packages: [nginx]\n")])
 
 
+def test_a_message_whose_parts_cannot_be_found_is_refused_and_what_is_passed_over_is_warned_of():
+    message = 'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="x"\n\n--x\n\nhello\n--x--\n'
+    assert "does not say what it is, and cloud-init passes over it" in data(userdata=message).warnings[0]
+    error = refused(userdata=message.replace('; boundary="x"', ""))
+    assert "web-1: userdata: It is a message of parts whose boundary is not in it" in error.message
+
+
+@pytest.mark.parametrize("patch", ["packages: [hunter2]", "{}", ""])
+def test_a_patch_that_is_no_list_in_json_is_refused(patch):
+    error = refused(userdata=f"#cloud-config-jsonp\n{patch}\n")
+    assert "no list in JSON" in error.message
+    assert "hunter2" not in json.dumps(error.as_result())
+
+
+def test_a_patch_in_json_is_delivered():
+    text = '#cloud-config-jsonp\n[{"op": "add", "path": "/packages", "value": ["nginx"]}]\n'
+    assert data(userdata=text).userdata == text
+
+
+@pytest.mark.parametrize("key", ["filename", "merge", "type"])
+def test_what_goes_into_a_header_has_one_line(key):
+    assert f"Part 1 has a {key} of more than one line" in refused(userdata=[{"content": {}, key: "text/a\nX: y"}]).message
+
+
 def test_cloud_config_that_speaks_of_a_message_is_none():
     text = '#cloud-config\nwrite_files: [{path: /x, content: "MIME-Version: 1.0"}]\n'
     assert multipart.leaves(data(userdata=text).userdata) == [("text/cloud-config", text)]
@@ -318,6 +342,8 @@ def test_cloud_config_that_speaks_of_a_message_is_none():
         ("", "is no list"),
         ("- '[hunter2'\n", "cannot be read as YAML"),
         ("- '- hunter2'\n", "cloud-config that is no mapping"),
+        ("- {type: cloud-config, content: hunter2}\n", "entry 1 has a type that says nothing"),
+        ("- x: hunter2\n  type: text/plain\n  content: '#cloud-config'\n", "entry 1 has a type that says nothing"),
     ],
 )
 def test_an_archive_of_which_cloud_init_would_drop_something_is_refused(archive, words):
@@ -415,6 +441,10 @@ def test_a_character_that_no_call_can_carry_is_refused_only_where_it_would_be_se
         ({"metadata": 7}, "metadata"),
         ({"metadata": {"wait_on_network": True}}, "metadata"),
         ({"metadata": "wait-on-network: true\n"}, "metadata"),
+        ({"metadata": "wait-on-network:\n"}, "metadata"),
+        ({"metadata": {"redact": ["userdata", {"a": 1}]}}, "metadata"),
+        ({"metadata": "redact: [1]\n"}, "metadata"),
+        ({"metadata": {"network_drivers": "vmxnet3"}}, "metadata"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(given, option):
