@@ -632,7 +632,7 @@ def _checked_first(network: dict[str, t.Any], where: str) -> tuple[dict[str, t.A
     warnings: list[str] = []
     for number, entry in enumerate(entries):
         warnings += _entry(entry, f"{where}.config[{number}]")
-    known = {entry.get("name") for entry in entries}
+    known = [entry.get("name") for entry in entries]
     for number, entry in enumerate(entries):
         if "interface" in entry and entry["interface"] not in known:
             raise _wrong(f"{where}.config[{number}].interface", f"names {entry['interface']}, which has no entry of its own")
@@ -643,7 +643,7 @@ def _entry(entry: t.Any, where: str) -> list[str]:
     if not isinstance(entry, dict):
         raise _wrong(where, "is no mapping")
     kind = entry.get("type")
-    if kind not in _FIRST_NEEDED:
+    if not isinstance(kind, str) or kind not in _FIRST_NEEDED:
         raise _wrong(f"{where}.type", f"is none of {', '.join(_FIRST_NEEDED)}")
     for key in _FIRST_NEEDED[kind]:
         if entry.get(key) in (None, "", []):

@@ -9,6 +9,7 @@ Every message names where something is wrong and never what is there, which may 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
 import json
 import re
@@ -191,10 +192,22 @@ def build(
 def _unsealed_text(params: t.Mapping[str, t.Any], kind: str, where: str) -> t.Any:
     value = unsealed(params.get(kind))
     try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
+        plain = json.dumps(value, ensure_ascii=False, default=_plain)
+        plain.encode()
     except UnicodeEncodeError:
         raise InvalidOption(f"{where}: {kind} has half of a surrogate pair, which is no character.", option=kind) from None
-    return value
+    except (TypeError, ValueError):
+        raise InvalidOption(
+            f"{where}: {kind} has something in it that is no text, number, list or mapping.", option=kind
+        ) from None
+    return value if isinstance(value, str) else json.loads(plain)
+
+
+def _plain(value: t.Any) -> str:
+    """What YAML has besides JSON, as Ansible hands it to modules."""
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    raise TypeError
 
 
 def user_text(value: t.Any, where: str, *, mend: bool = False) -> str | None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import datetime
 import email
 import json
 import sys
@@ -494,6 +495,19 @@ def test_pairs_are_what_the_module_would_write_and_read_back():
     assert read["vendordata"] is None
 
 
+def test_a_date_of_a_playbook_is_delivered_as_ansible_hands_it_to_modules():
+    born = datetime.date(2024, 1, 1)
+    pairs = bundle.packed({"metadata": {"instance_id": "i-1", "born": born}, "userdata": {"born": born}}, "auto")
+    read = bundle.unpacked(pairs)
+    assert json.loads(read["metadata"])["born"] == json.loads(read["userdata"].partition("\n")[2])["born"] == "2024-01-01"
+
+
+@pytest.mark.parametrize("value", [{1, 2}, b"hunter2", object()])
+def test_what_no_document_can_hold_is_refused(value):
+    with pytest.raises(InvalidOption, match="userdata has something in it that is no text, number, list or mapping"):
+        bundle.packed({"userdata": {"a": value}}, "auto")
+
+
 @pytest.mark.parametrize("given", [{"meta": {}}, {"metadata": {"local_hostname": "x"}}, {"userdata": "what"}])
 def test_pairs_need_data_that_stand_alone(given):
     with pytest.raises(InvalidOption):
@@ -507,6 +521,7 @@ def test_pairs_need_data_that_stand_alone(given):
         ({"metadata": "redact: 5\n"}, "metadata.redact is neither a list nor a text"),
         ({"metadata": "born: 2024-99-99\n"}, "metadata cannot be read as YAML"),
         ({"metadata": {"network": {1: 2, "a": 3}}}, "metadata.network.1 is unknown"),
+        ({"metadata": {"network": {"version": 1, "config": [{"type": []}]}}}, "config[0].type is none of"),
         ({"metadata": {"local_hostname": "\ud800"}}, "metadata has half of a surrogate pair"),
         ({"userdata": '{"packages": ["\\ud800"]}'}, "userdata has half of a surrogate pair"),
         ({"userdata": "#cloud-config\nborn: 2024-99-99\n"}, "userdata cannot be read as YAML"),
