@@ -72,9 +72,23 @@ class Pattern:
 
     def number(self, name: str) -> int | None:
         """The number in a name, or None where the name is none of this fleet."""
-        found = re.fullmatch(f"{re.escape(self._before)}([0-9]{{{self._digits},}}){re.escape(self._after)}", name)
-        number = int(found[1]) if found else 0
+        number = int(self._number_in(name) or 0)
         return number if number and self.name(number) == name else None
+
+    def other_digits(self, name: str) -> int:
+        """How many digits a name has that is one but for their number; 0 for any other name."""
+        digits = self._number_in(name)
+        return len(digits) if int(digits or 0) and self.name(int(digits)) != name else 0
+
+    def may_be_of_others(self, number: int, others: t.Iterable[int]) -> bool:
+        """Whether patterns with so many digits have the same name for a number: ``web-100`` is one of ``web-##``
+        and of ``web-###``.
+        """
+        return any(len(str(number)) >= max(self._digits, digits) for digits in others)
+
+    def _number_in(self, name: str) -> str:
+        found = re.fullmatch(f"{re.escape(self._before)}([0-9]+){re.escape(self._after)}", name)
+        return found[1] if found else ""
 
 
 def parent_name(fleet: str, host_name: str, host: str, version: str) -> str:
@@ -336,7 +350,7 @@ class Situation:
     :ivar clusters: names of their clusters, by moid.
     :ivar datastores: that they see, by moid.
     :ivar taken: names of this fleet that something else has -> what that is.
-    :ivar unknown: those of them of which vCenter does not say whose they are.
+    :ivar unknown: those of them of which nobody knows whose they are.
     :ivar renamed: with the addresses that nobody else may get while they run.
     """
 

@@ -51,6 +51,30 @@ def test_other_names_have_no_number(name):
     assert Pattern("web-###").number(name) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "digits"),
+    [
+        ("web-##", "web-001", 3),
+        ("web-###", "web-01", 2),
+        ("web-###", "web-10", 2),
+        ("web-##", "web-100", 0),
+        ("web-##", "web-01", 0),
+        ("web-##", "web-00", 0),
+        ("web-##", "web-", 0),
+        ("web-##", "db-001", 0),
+    ],
+)
+def test_a_name_of_another_pattern_shows_how_many_digits_that_has(text, name, digits):
+    assert Pattern(text).other_digits(name) == digits
+
+
+@pytest.mark.parametrize(
+    ("text", "others", "unsure"), [("web-##", [3], [100, 150]), ("web-###", [2], [100, 150]), ("web-##", [], [])]
+)
+def test_numbers_that_two_patterns_write_alike_may_be_of_either(text, others, unsure):
+    assert [number for number in (1, 99, 100, 150) if Pattern(text).may_be_of_others(number, others)] == unsure
+
+
 @given(st.text("ab-#.", min_size=1, max_size=12), st.integers(1, 10**6))
 def test_names_and_numbers_are_the_same_thing(text, number):
     try:
