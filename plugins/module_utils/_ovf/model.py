@@ -368,11 +368,13 @@ class Existing:
         if not self.digest:
             return FOREIGN
         mark = self.marks.get(READY_KEY)
-        if mark is None:
-            return FOREIGN if self.template or self.power_state != "poweredOff" else IMPORTING
-        if mark != self.instance_uuid:
+        if mark not in (None, self.instance_uuid):
             return FOREIGN
-        return READY if self.template else UNPUBLISHED
+        if self.template:
+            return FOREIGN if mark is None else READY
+        if self.power_state != "poweredOff":
+            return FOREIGN  # nothing here powers it on, so it is somebody's
+        return IMPORTING if mark is None else UNPUBLISHED
 
 
 @dataclasses.dataclass(frozen=True)

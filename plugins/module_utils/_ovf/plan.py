@@ -151,8 +151,10 @@ def refuse_foreign(existing: Existing) -> None:
             holder=existing.moid,
         )
     if existing.state == FOREIGN:
-        is_vm = existing.kind == "VirtualMachine"
-        what = "a VM that was not made of an OVF package here" if is_vm else f"a {existing.kind}"
+        what = f"a {existing.kind}"
+        if existing.kind == "VirtualMachine":
+            is_off = existing.power_state == "poweredOff"
+            what = "a VM that was not made of an OVF package here" if is_off else f"a VM that is {existing.power_state}"
         raise TemplateError(
             "name_taken",
             f"The name {existing.name} is taken by {what} ({existing.moid}), which is left alone.",

@@ -205,6 +205,7 @@ def holder(state, digest=OURS, **changes):
         model.FOREIGN: {},
         "clone": {"marks": {**marks, model.READY_KEY: "uuid-2"}},
         "running": {"marks": marks, "power_state": "poweredOn"},
+        "patched": {"marks": {**marks, model.READY_KEY: "uuid-1"}, "power_state": "poweredOn"},
         "folder": {"kind": "Folder"},
     }[state]
     return Existing(**{"moid": "vm-1", "name": "web", "instance_uuid": "uuid-1", "compute": "blue", **known, **changes})
@@ -221,6 +222,9 @@ def holder(state, digest=OURS, **changes):
         ("fail", holder(model.FOREIGN), None, "name_taken"),
         ("fail", holder("clone"), None, "name_taken"),
         ("fail", holder("running"), None, "name_taken"),
+        # A template that somebody has made a VM again, and works in.
+        ("fail", holder("patched"), None, "name_taken"),
+        ("replace", holder("patched", THEIRS), None, "name_taken"),
         ("fail", holder("lost"), None, "name_taken"),
         ("replace", holder("lost"), None, "name_taken"),
         ("replace", holder(model.READY, THEIRS), holder("lost"), "name_taken"),
