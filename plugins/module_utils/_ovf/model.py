@@ -343,6 +343,10 @@ class Existing:
         """The owner mark: who makes it."""
         return self.marks.get(OWNER_KEY, "")
 
+    def is_version_of(self, name: str) -> bool:
+        """Whether it was made for a template of this name. Of long names the names of versions may be the same."""
+        return self.marks.get(NAME_KEY, name) == name
+
     @property
     def is_lost(self) -> bool:
         """Whether vCenter does not reach its files, so that nobody knows what it is."""

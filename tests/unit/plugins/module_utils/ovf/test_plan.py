@@ -207,6 +207,7 @@ def holder(state, digest=OURS, **changes):
         "running": {"marks": marks, "power_state": "poweredOn"},
         "patched": {"marks": {**marks, model.READY_KEY: "uuid-1"}, "power_state": "poweredOn"},
         "folder": {"kind": "Folder"},
+        "other's": {"marks": {**marks, model.READY_KEY: "uuid-1", model.NAME_KEY: "web-of-others"}, "template": True},
     }[state]
     return Existing(**{"moid": "vm-1", "name": "web", "instance_uuid": "uuid-1", "compute": "blue", **known, **changes})
 
@@ -237,6 +238,10 @@ def holder(state, digest=OURS, **changes):
         ("replace", holder(model.READY, THEIRS), holder(model.IMPORTING), plan.Wait),
         ("replace", holder(model.READY, THEIRS), holder(model.READY), plan.Swap),
         ("replace", None, holder(model.READY), plan.Swap),
+        # What was asked for by another name is no version of this one, whatever it is called.
+        ("replace", None, holder("other's"), plan.Import("web")),
+        ("replace", holder(model.READY, THEIRS), holder("other's"), "name_taken"),
+        ("keep_both", holder(model.READY, THEIRS), holder("other's"), "name_taken"),
         ("replace", holder(model.READY, THEIRS), holder(model.READY, THEIRS), "digest_mismatch"),
         ("replace", holder(model.READY, THEIRS), holder(model.FOREIGN), "name_taken"),
         ("keep_both", holder(model.READY, THEIRS), None, plan.Import("web-aaaaaaaa")),
