@@ -28,15 +28,6 @@ def test_a_clone_is_made_kept_and_removed(start, disk_mode):
     assert tasks.run(**asked, state="absent").result["counts"] == {"absent": 2}
 
 
-def test_an_address_that_somebody_has_given_the_source_by_hand_is_not_its_clones(start):
-    tasks = start()
-    tasks.run(name="seed", powered_on=False, networks=[{"index": 0, "mac": "00:50:56:01:02:03"}])
-    tasks.run(source={"name": "seed"}, snapshot=None, name="a", powered_on=False)
-    nics = {name: tasks.sim.vm(name)["nics"][0] for name in ("seed", "a")}
-    assert (nics["seed"]["mac"], nics["seed"]["mac_type"]) == ("00:50:56:01:02:03", "manual")
-    assert (nics["a"]["mac"] != nics["seed"]["mac"], nics["a"]["mac_type"]) == (True, "assigned")
-
-
 def test_check_mode_asks_vcenter_and_changes_nothing(start):
     tasks = start()
     before = tasks.names()
