@@ -89,8 +89,6 @@ options:
       - Whether the session is kept for the next tasks, so that only the first one logs
         in. It is kept in a file that only the user who runs the module can read. The
         file never holds the password.
-      - A login that was refused is noted there, too. For a minute no task tries it again with the
-        same password, so that a play with many hosts does not have the account locked.
       - If unset, the environment variable E(VMWARE_SESSION_CACHE) is used.
     type: bool
     default: true

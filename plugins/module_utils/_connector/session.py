@@ -102,10 +102,6 @@ from .tasks import MOST_SESSIONS, MOST_TRIES, Pace, Together
 
 _FORMAT = 3
 
-# How long a login that was refused is not tried again with the same password. By default five in
-# three minutes lock an account, and a play may have a task for each of hundreds of hosts.
-_SECONDS_AFTER_A_REFUSAL = 60
-
 # Of the verifier of a password.
 _ROUNDS_OF_DIGEST = 20_000
 
@@ -162,7 +158,7 @@ class SessionStore:
 
         A file that is damaged, in whatever way, is warned of once and replaced by the next session.
         """
-        text = self._read("json")
+        text = self._read()
         if text is None:
             return None
         try:
@@ -171,7 +167,7 @@ class SessionStore:
                 return None
             # What holds for any password comes first, so that damage is reported as such.
             session = _kept_session(data)
-            return session if self._is_for_this_password(data) else None
+            return session if hmac.compare_digest(_verifier(self._password, data["salt"]), data["verifier"]) else None
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             self._warn("The kept session file is damaged; a new session is opened.")
             return None
@@ -181,47 +177,22 @@ class SessionStore:
 
         False when it is not kept.
         """
-        return self._write("json", dataclasses.asdict(session), "The session cannot be kept for later tasks.")
-
-    def note_refusal(self) -> None:
-        """Note that this password was refused just now."""
-        self._write("refused", {"at": int(time.time())}, "It cannot be noted that the login was refused.")
-
-    def refused_ago(self) -> int | None:
-        """How many seconds ago this password was refused, where that is too few to try it again."""
-        text = self._read("refused")
-        if text is None:
-            return None
-        try:
-            data = _files.parsed(text)
-            ago = int(time.time()) - data["at"]
-            is_whole = data["format"] == _FORMAT and data["digest"] == _digest(data)
-            if not is_whole or not 0 <= ago < _SECONDS_AFTER_A_REFUSAL:
-                return None
-            return ago if self._is_for_this_password(data) else None
-        except (KeyError, TypeError, ValueError):
-            return None  # a damaged note is as good as none
-
-    def _write(self, ending: str, values: t.Mapping[str, t.Any], otherwise: str) -> bool:
-        """Keep values, with what tells for which password they are.
-
-        :param otherwise: the warning where they cannot be kept.
-        :returns: whether they are.
-        """
         if self._folder is None:
             return False
         salt = secrets.token_hex(16)
-        data = {"format": _FORMAT, **values, "salt": salt, "verifier": _verifier(self._password, salt)}
+        data: dict[str, t.Any] = {
+            "format": _FORMAT,
+            **dataclasses.asdict(session),
+            "salt": salt,
+            "verifier": _verifier(self._password, salt),
+        }
         data["digest"] = _digest(data)
         try:
-            self._folder.write(f"{self._name}.{ending}", json.dumps(data).encode())
+            self._folder.write(f"{self._name}.json", json.dumps(data).encode())
         except InvalidOption as error:
-            self._warn(f"{otherwise} {error}")
+            self._warn(f"The session cannot be kept for later tasks. {error}")
             return False
         return True
-
-    def _is_for_this_password(self, data: t.Mapping[str, t.Any]) -> bool:
-        return hmac.compare_digest(_verifier(self._password, data["salt"]), data["verifier"])
 
     def _locked(self, handle: int, seconds: float) -> int | None:
         """The file that is locked and to be closed; None, with a warning, where it cannot be locked."""
@@ -249,8 +220,8 @@ class SessionStore:
         """
         return self._folder.open(f"{self._name}.{ending}", flags) if self._folder else None
 
-    def _read(self, ending: str) -> bytes | None:
-        return self._folder.read(f"{self._name}.{ending}") if self._folder else None
+    def _read(self) -> bytes | None:
+        return self._folder.read(f"{self._name}.json") if self._folder else None
 
 
 def _kept_session(data: dict[str, t.Any]) -> KeptSession:
@@ -596,9 +567,6 @@ class Session:
             kept = self._store.load()
             if kept is not None and kept.cookie != dead and self._resume(kept):
                 return
-            ago = self._store.refused_ago()
-            if ago is not None:
-                raise _refused_just_now(ago, self.options)
             self._login(login, content)
 
     def _service_content(self, login: Stub, doubt: str) -> t.Any:
@@ -631,10 +599,7 @@ class Session:
         try:
             content.sessionManager.Login(self.options.username, self.options.password, None)
         except Fault as fault:
-            failure = _login_failure(fault, self.options)
-            if failure.error_code == "wrong_credentials":
-                self._store.note_refusal()
-            raise failure from fault
+            raise _login_failure(fault, self.options) from fault
         cookie = login.GetSessionId()
         if not cookie:
             raise ConnectionFailed(
@@ -698,15 +663,6 @@ def _to_keep(cookie: str, content: t.Any) -> KeptSession:
     }
     about = {name: getattr(content.about, name) or "" for name in _ABOUT}
     return KeptSession(cookie=cookie, about=about, references=references)
-
-
-def _refused_just_now(ago: int, options: ConnectionOptions) -> ConnectionFailed:
-    return ConnectionFailed(
-        "wrong_credentials",
-        f"{options.endpoint} has refused the password of {options.username} {ago} s ago. "
-        f"It is not tried again within {_SECONDS_AFTER_A_REFUSAL} s, so that the account is not locked.",
-        hint="Check username, with its domain, and password; another password is tried at once.",
-    )
 
 
 def _login_failure(fault: Fault, options: ConnectionOptions) -> ConnectionFailed:

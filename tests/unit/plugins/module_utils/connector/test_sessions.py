@@ -122,23 +122,6 @@ def test_another_password_does_not_get_the_session(shared_sim):
     assert "Login" not in calls(shared_sim)
 
 
-def test_a_password_that_was_refused_is_not_tried_again_by_the_tasks_that_follow(make_sim):
-    """Five tries would lock the account, and whoever else works with it out."""
-    sim = make_sim("--vms", "0", "--parents", "0")
-    for _host in range(10):
-        with pytest.raises(ConnectionFailed) as caught, kept(sim, password="wrong"):  # noqa: S106
-            pytest.fail("It is open.")
-        assert caught.value.error_code == "wrong_credentials"
-    assert "within 60 s, so that the account is not locked" in caught.value.message
-    assert calls(sim)["Login"] == 1
-    # The right one is tried at once, and so is the wrong one where nothing is to be kept.
-    with kept(sim) as known:
-        assert look(known) is not None
-    with pytest.raises(ConnectionFailed), session(sim, password="wrong"):  # noqa: S106
-        pytest.fail("It is open.")
-    assert calls(sim)["Login"] == 3
-
-
 def test_a_session_that_cannot_be_kept_is_logged_out(make_sim, kept_folder):
     sim = make_sim("--vms", "0", "--parents", "0")
     kept_folder.mkdir()

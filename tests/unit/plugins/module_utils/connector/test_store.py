@@ -14,7 +14,6 @@ import pathlib
 import shutil
 import stat
 import tempfile
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -294,33 +293,6 @@ def test_whatever_stands_in_the_file_raises_nothing(part, value):
         damage(only_file(pathlib.Path(folder) / f"vforge-vsphere-{os.geteuid()}"), **{part: value})
         loaded = store.load()
         assert loaded is None or loaded.about["apiVersion"]
-
-
-def test_a_password_that_was_refused_is_noted_for_a_while(store, kept_folder, warnings, monkeypatch):
-    assert store.refused_ago() is None
-    store.note_refusal()
-    assert store.refused_ago() in range(30)
-    # It is noted for this password alone, which is not in the file.
-    assert SessionStore(options(password="another"), warnings.append).refused_ago() is None  # noqa: S106
-    (noted,) = kept_folder.glob("*.refused")
-    assert PASSWORD not in noted.read_text(encoding="utf-8")
-    assert stat.S_IMODE(noted.stat().st_mode) == 0o600
-    # It is over after a minute, and nothing where the clock was set back.
-    now = time.time()
-    for later in (61, -3600):
-        monkeypatch.setattr(time, "time", lambda later=later: now + later)
-        assert store.refused_ago() is None
-    assert warnings == []
-
-
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"at": "now"}', b'{"at": 9999999999, "format": 3}'])
-def test_a_note_that_is_damaged_says_nothing(store, kept_folder, warnings, content):
-    store.note_refusal()
-    next(kept_folder.glob("*.refused")).write_bytes(content)
-    assert store.refused_ago() is None
-    store.note_refusal()
-    assert store.refused_ago() is not None
-    assert warnings == []
 
 
 def test_a_session_that_cannot_be_kept_is_warned_of(store, kept_folder, warnings):
