@@ -61,8 +61,12 @@ options:
     type: str
   proxy_host:
     description:
-      - HTTP proxy to go through, by the CONNECT method.
-      - If unset, the environment variable E(VMWARE_PROXY_HOST) is used.
+      - HTTP proxy to go through, by the CONNECT method, to the vCenter and to ESXi hosts. One that
+        wants a login cannot be used.
+      - The variables C(https_proxy) and C(no_proxy) of the environment say nothing of the way to a
+        vCenter.
+      - If unset, the environment variable E(VMWARE_PROXY_HOST) is used. An empty text is no proxy,
+        whatever the environment says.
     type: str
   proxy_port:
     description:
@@ -85,6 +89,8 @@ options:
       - Whether the session is kept for the next tasks, so that only the first one logs
         in. It is kept in a file that only the user who runs the module can read. The
         file never holds the password.
+      - A login that was refused is noted there, too. For a minute no task tries it again with the
+        same password, so that a play with many hosts does not have the account locked.
       - If unset, the environment variable E(VMWARE_SESSION_CACHE) is used.
     type: bool
     default: true

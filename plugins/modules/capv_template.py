@@ -95,8 +95,8 @@ notes:
   - Needed privileges are VirtualMachine.Provisioning.MarkAsVM,
     VirtualMachine.Provisioning.MarkAsTemplate, VirtualMachine.State.CreateSnapshot,
     VirtualMachine.Config.AdvancedConfig, VirtualMachine.Config.Settings,
-    VirtualMachine.Config.UpgradeVirtualHardware and, on the root resource pool of its cluster,
-    Resource.AssignVMToPool.
+    VirtualMachine.Config.UpgradeVirtualHardware, where it has vApp properties
+    VApp.ApplicationConfig and, on the root resource pool of its cluster, Resource.AssignVMToPool.
   - A snapshot that was made before the hardware was upgraded is not used again, since
     clones of it have the older hardware.
   - Proved on the simulator alone.

@@ -16,6 +16,9 @@ from pathlib import Path
 
 _TESTS = Path("tests/unit/plugins/module_utils")
 
+# Most of the tests wait for something.
+_WORKERS = "4"
+
 
 def ordered(changed: str) -> list[str]:
     """The files with tests: those that name the module first, the quick ones before the long ones."""
@@ -31,7 +34,8 @@ def main(python: str) -> int:
     """The exit code of the tests: 0 where none noticed anything."""
     told = subprocess.run(["git", "diff", "--name-only", "--", "plugins"], capture_output=True, text=True, check=True).stdout
     changed = Path(told.strip()).stem
-    command = [python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--import-mode=importlib", *ordered(changed)]
+    words = ["-q", "-x", "-n", _WORKERS, "--dist", "worksteal", "-p", "no:cacheprovider", "--import-mode=importlib"]
+    command = [python, "-m", "pytest", *words, *ordered(changed)]
     return subprocess.run(command, check=False).returncode
 
 

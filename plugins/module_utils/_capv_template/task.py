@@ -10,7 +10,7 @@ import time
 import typing as t
 
 from .._engine import Item, Task, diff
-from .._errors import Fault, TimedOut, VforgeError
+from .._errors import TimedOut, VforgeError
 from .._vsphere.vm import VIRTUAL_MACHINE, reference
 from . import apply, plan, read
 from .model import FULL, LINKED, NodeTemplate, Options
@@ -18,11 +18,6 @@ from .model import FULL, LINKED, NodeTemplate, Options
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.session import Session
-
-# What vCenter answers where a VM is a template already, or a template is a VM.
-_ALREADY = "NotSupported"
-
-_TEMPLATE = "config.template"
 
 # To make it a template again is not cut short by the time of the task.
 _SECONDS_TO_CLOSE = 60.0
@@ -88,7 +83,6 @@ def _carry_out(task: Task[TemplateItem], options: Options) -> None:
             lambda item: apply.close_template(session, item.before.moid),
             "made templates",
             repeatable=True,
-            done_already=_ALREADY,
         )
     finally:
         _close(task)
@@ -99,7 +93,7 @@ def _is_taken(task: Task[TemplateItem]) -> bool:
     taken: list[TemplateItem] = []
 
     def note(item: TemplateItem, outcome: Outcome) -> None:
-        is_vm = isinstance(outcome.error, Fault) and outcome.error.fault == _ALREADY
+        is_vm = outcome.error is not None and apply.is_vm_already(task.session, item.before.moid, outcome.error)
         if is_vm and not outcome.repeated:
             taken.append(item)
         elif outcome.error is None or is_vm:
@@ -123,9 +117,9 @@ def _wait_for_other(task: Task[TemplateItem], options: Options) -> None:
     """Wait until another run has made it a template again, and look once more what it lacks."""
     late = task.wait_until(
         VIRTUAL_MACHINE,
-        (_TEMPLATE,),
+        (apply.TEMPLATE,),
         {item.before.moid: item for item in task.items},
-        lambda _item, update: update.gone or bool(update.state.get(_TEMPLATE)),
+        lambda _item, update: update.gone or bool(update.state.get(apply.TEMPLATE)),
         "templates that another run works on are templates again",
     )
     for item in task.items:
@@ -156,8 +150,7 @@ def _close(task: Task[TemplateItem]) -> None:
     """
 
     def note(item: TemplateItem, outcome: Outcome) -> None:
-        already = isinstance(outcome.error, Fault) and outcome.error.fault == _ALREADY
-        if outcome.error is None or already:
+        if outcome.error is None:
             item.done.append(plan.CLOSE)
         else:
             task.session.warn(f"{item.title} is a VM, and could not be made a template again: {outcome.error}")

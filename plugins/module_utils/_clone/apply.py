@@ -191,7 +191,7 @@ def start_adding_deltas(
     """
     devices = known.get("config.hardware.device") or ()
     spec = vim.vm.ConfigSpec(
-        changeVersion=known.get("config.changeVersion"),
+        changeVersion=known.get("config.changeVersion") or None,
         extraConfig=vms.option_values(config),
         deviceChange=delta_changes(devices, every=True),
     )

@@ -584,7 +584,11 @@ def _why_fixed(setting: Setting, asked: t.Any, actual: t.Any, existing: Existing
 
 # How deep the chains of disks get
 
-DELTA_LEVELS = "delta_levels"
+
+class TooDeep(InvalidOption):
+    """The disks of a parent have, or would get, more delta levels than vSphere allows."""
+
+    error_code = "delta_levels"
 
 
 def too_deep(parent: Parent, clones: int) -> InvalidOption | None:
@@ -601,15 +605,13 @@ def too_deep(parent: Parent, clones: int) -> InvalidOption | None:
         what = f"{has}, so it can have no clone."
     else:
         what = f"{has} and is not frozen: it can have {left} more clones, not {clones}."
-    error = InvalidOption(
+    return TooDeep(
         what,
         hint=disks.remedy(parent.disks, frozen=parent.frozen),
         option=parent.role,
         delta_levels=parent.delta_levels,
         clones_left=left if not parent.frozen else 0,
     )
-    error.error_code = DELTA_LEVELS
-    return error
 
 
 def deep_warning(parent: Parent, clones: int) -> str:

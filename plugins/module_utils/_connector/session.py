@@ -69,15 +69,17 @@ import hmac
 import json
 import math
 import os
+import re
 import secrets
 import threading
 import time
 import types
 import typing as t
 
-from .. import _files
+from .. import _files, _signals
 from .._errors import (
     CallTimedOut,
+    Cancelled,
     ConnectionFailed,
     ConnectionLost,
     Fault,
@@ -93,11 +95,16 @@ from .._files import PrivateFolder
 from . import faults
 from .names import is_sendable
 from .options import ConnectionOptions
+from .props import utc
 from .pyvmomi import VmomiSupport, vim
 from .soap import CallStats, Limit, Stub, not_a_vcenter, unavailable
 from .tasks import MOST_SESSIONS, MOST_TRIES, Pace, Together
 
 _FORMAT = 3
+
+# How long a login that was refused is not tried again with the same password. By default five in
+# three minutes lock an account, and a play may have a task for each of hundreds of hosts.
+_SECONDS_AFTER_A_REFUSAL = 60
 
 # Of the verifier of a password.
 _ROUNDS_OF_DIGEST = 20_000
@@ -143,9 +150,8 @@ class SessionStore:
         """
         handle = self._open("lock", os.O_RDWR | os.O_CREAT)
         try:
-            if handle is not None and not _lock(handle, self._most_seconds if seconds is None else seconds):
-                self._warn("The lock of the kept session cannot be had; this task logs in beside the others.")
-                handle = None
+            if handle is not None:
+                handle = self._locked(handle, self._most_seconds if seconds is None else seconds)
             yield
         finally:
             if handle is not None:
@@ -156,7 +162,7 @@ class SessionStore:
 
         A file that is damaged, in whatever way, is warned of once and replaced by the next session.
         """
-        text = self._read()
+        text = self._read("json")
         if text is None:
             return None
         try:
@@ -165,7 +171,7 @@ class SessionStore:
                 return None
             # What holds for any password comes first, so that damage is reported as such.
             session = _kept_session(data)
-            return session if hmac.compare_digest(_verifier(self._password, data["salt"]), data["verifier"]) else None
+            return session if self._is_for_this_password(data) else None
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             self._warn("The kept session file is damaged; a new session is opened.")
             return None
@@ -175,22 +181,60 @@ class SessionStore:
 
         False when it is not kept.
         """
+        return self._write("json", dataclasses.asdict(session), "The session cannot be kept for later tasks.")
+
+    def note_refusal(self) -> None:
+        """Note that this password was refused just now."""
+        self._write("refused", {"at": int(time.time())}, "It cannot be noted that the login was refused.")
+
+    def refused_ago(self) -> int | None:
+        """How many seconds ago this password was refused, where that is too few to try it again."""
+        text = self._read("refused")
+        if text is None:
+            return None
+        try:
+            data = _files.parsed(text)
+            ago = int(time.time()) - data["at"]
+            is_whole = data["format"] == _FORMAT and data["digest"] == _digest(data)
+            if not is_whole or not 0 <= ago < _SECONDS_AFTER_A_REFUSAL:
+                return None
+            return ago if self._is_for_this_password(data) else None
+        except (KeyError, TypeError, ValueError):
+            return None  # a damaged note is as good as none
+
+    def _write(self, ending: str, values: t.Mapping[str, t.Any], otherwise: str) -> bool:
+        """Keep values, with what tells for which password they are.
+
+        :param otherwise: the warning where they cannot be kept.
+        :returns: whether they are.
+        """
         if self._folder is None:
             return False
         salt = secrets.token_hex(16)
-        data: dict[str, t.Any] = {
-            "format": _FORMAT,
-            **dataclasses.asdict(session),
-            "salt": salt,
-            "verifier": _verifier(self._password, salt),
-        }
+        data = {"format": _FORMAT, **values, "salt": salt, "verifier": _verifier(self._password, salt)}
         data["digest"] = _digest(data)
         try:
-            self._folder.write(f"{self._name}.json", json.dumps(data).encode())
+            self._folder.write(f"{self._name}.{ending}", json.dumps(data).encode())
         except InvalidOption as error:
-            self._warn(f"The session cannot be kept for later tasks. {error}")
+            self._warn(f"{otherwise} {error}")
             return False
         return True
+
+    def _is_for_this_password(self, data: t.Mapping[str, t.Any]) -> bool:
+        return hmac.compare_digest(_verifier(self._password, data["salt"]), data["verifier"])
+
+    def _locked(self, handle: int, seconds: float) -> int | None:
+        """The file that is locked and to be closed; None, with a warning, where it cannot be locked."""
+        why = ""
+        try:
+            if _lock(handle, seconds):
+                return handle
+        except OSError as error:
+            # A file system may have no locks, such as NFS without its lock manager.
+            os.close(handle)
+            why = f" ({error.strerror or error})"
+        self._warn(f"The lock of the kept session cannot be had{why}; this task logs in beside the others.")
+        return None
 
     def _warn(self, message: str) -> None:
         """Warn, but of one thing only once, however often the file is looked at."""
@@ -205,8 +249,8 @@ class SessionStore:
         """
         return self._folder.open(f"{self._name}.{ending}", flags) if self._folder else None
 
-    def _read(self) -> bytes | None:
-        return self._folder.read(f"{self._name}.json") if self._folder else None
+    def _read(self, ending: str) -> bytes | None:
+        return self._folder.read(f"{self._name}.{ending}") if self._folder else None
 
 
 def _kept_session(data: dict[str, t.Any]) -> KeptSession:
@@ -255,6 +299,8 @@ def _lock(handle: int, seconds: float) -> bool:
 
     flock knows no time-out, so a thread waits for it. When it is given up on, that thread is left
     the handle to close.
+
+    :raises OSError: the file system refuses; the handle is still open.
     """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -342,7 +388,7 @@ class Session:
         self.warn = warn
         self.show_progress = show
         self._store = SessionStore(options, warn)
-        self._kept = False
+        self._logged_in = self._kept = False
         self._collecting = threading.RLock()
         self._collectors: list[t.Any] = []
         self._waited_on: set[str] = set()
@@ -361,6 +407,11 @@ class Session:
         except Unavailable as error:
             self.stub.DropConnections()
             raise unavailable(error) from error
+        except Interrupted as end:
+            if self._logged_in:
+                self.__exit__(type(end), end, end.__traceback__)
+            self.stub.DropConnections()
+            raise
         except BaseException:
             self.stub.DropConnections()
             raise
@@ -412,7 +463,8 @@ class Session:
 
         A round on a collector brings the changes of all of its filters, so two waits on one would
         take each other's. After a signal in mid-round, or a late answer, it is destroyed, since
-        vCenter is still busy with that round; the next wait gets another.
+        vCenter is still busy with that round; the next wait gets another. So it does after a round that
+        was cancelled, since the collector may be gone.
         """
         with self._collecting:
             free = [known for known in self._collectors if known._GetMoId() not in self._waited_on]
@@ -422,7 +474,7 @@ class Session:
             self._waited_on.add(collector._GetMoId())
         try:
             yield collector
-        except (Interrupted, CallTimedOut):
+        except (Interrupted, CallTimedOut, Cancelled):
             self._discard(collector)
             raise
         finally:
@@ -502,7 +554,7 @@ class Session:
     def current_time(self) -> datetime.datetime:
         """By vCenter's clock, which its objects are dated by."""
         instance = vim.ServiceInstance("ServiceInstance", self.stub)
-        return t.cast(datetime.datetime, self.retrying(instance.CurrentTime))
+        return t.cast(datetime.datetime, utc(self.retrying(instance.CurrentTime)))
 
     def manager(self, name: str) -> t.Any:
         """A manager of the service content, such as ``ovfManager``; each is optional there.
@@ -544,6 +596,9 @@ class Session:
             kept = self._store.load()
             if kept is not None and kept.cookie != dead and self._resume(kept):
                 return
+            ago = self._store.refused_ago()
+            if ago is not None:
+                raise _refused_just_now(ago, self.options)
             self._login(login, content)
 
     def _service_content(self, login: Stub, doubt: str) -> t.Any:
@@ -568,10 +623,18 @@ class Session:
         return content
 
     def _login(self, login: Stub, content: t.Any) -> None:
+        """Log in; a signal waits until it is known which session that is."""
+        with _signals.held_back(login.connections.break_off):
+            self._log_in(login, content)
+
+    def _log_in(self, login: Stub, content: t.Any) -> None:
         try:
             content.sessionManager.Login(self.options.username, self.options.password, None)
         except Fault as fault:
-            raise _login_failure(fault, self.options) from fault
+            failure = _login_failure(fault, self.options)
+            if failure.error_code == "wrong_credentials":
+                self._store.note_refusal()
+            raise failure from fault
         cookie = login.GetSessionId()
         if not cookie:
             raise ConnectionFailed(
@@ -580,6 +643,7 @@ class Session:
                 hint="Look for a gateway or load balancer in between that drops the cookie vmware_soap_session.",
             )
         session = _to_keep(cookie, content)
+        self._logged_in = True
         self._kept = self._store.save(session)
         self._adopt(session)
         self._begin()
@@ -600,8 +664,11 @@ class Session:
         self.about = session.about
         self.stub.session_id = session.cookie
         self.stub.speak(session.about["apiVersion"])
+        # A new one: a vCenter that was rebuilt behind this address may have fewer managers.
+        content = vim.ServiceInstanceContent()
         for name, (kind, moid) in session.references.items():
-            setattr(self.content, name, VmomiSupport.GetVmodlType(kind)(moid, self.stub))
+            setattr(content, name, VmomiSupport.GetVmodlType(kind)(moid, self.stub))
+        self.content = content
 
     def _begin(self) -> None:
         collector = self._new_collector()
@@ -633,10 +700,19 @@ def _to_keep(cookie: str, content: t.Any) -> KeptSession:
     return KeptSession(cookie=cookie, about=about, references=references)
 
 
+def _refused_just_now(ago: int, options: ConnectionOptions) -> ConnectionFailed:
+    return ConnectionFailed(
+        "wrong_credentials",
+        f"{options.endpoint} has refused the password of {options.username} {ago} s ago. "
+        f"It is not tried again within {_SECONDS_AFTER_A_REFUSAL} s, so that the account is not locked.",
+        hint="Check username, with its domain, and password; another password is tried at once.",
+    )
+
+
 def _login_failure(fault: Fault, options: ConnectionOptions) -> ConnectionFailed:
     user, where = options.username, options.endpoint
     # vCenter has no fault of its own for a locked account; only the words of the message say so.
-    if "locked" in fault.message.lower():
+    if re.search(r"\blocked\b", fault.message, re.IGNORECASE):
         return ConnectionFailed(
             "account_locked",
             f"The account {user} is locked on {where}.",

@@ -437,14 +437,21 @@ def _lacks(item: Freezing, method: FreezeMethod, lacking: list[str]) -> GuestErr
     )
 
 
+class NotInTime(TimedOut):
+    """A parent was not brought to rest in time; the code says in which way it was to be."""
+
+    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
+        super().__init__(message, hint=hint, **details)
+        self.error_code = error_code
+
+
 def _late(item: Freezing, method: FreezeMethod, timeout: int) -> VforgeError:
-    error = TimedOut(
+    return NotInTime(
+        f"{method.verb}_timeout",
         f"{item.path} was not {method.state} after {timeout} s; its script was ended.",
         hint=f"Raise timeout, or find out in the guest what the script {method.before_option} "
         f"or the {method.verb} command waits for.",
     )
-    error.error_code = f"{method.verb}_timeout"
-    return error
 
 
 # A script of ours in a command line, in a folder of ours; its number tells in which order they are

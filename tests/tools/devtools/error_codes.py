@@ -5,7 +5,8 @@
 """The guide of error codes, made of the code: each ``error_code`` with what happened and what to do.
 
 A class of errors has one code, which it names (``error_code = "..."``), or gets one where it is raised, as the first argument.
-What happened is the class's docstring there and the message here; what to do are the hints where it is raised.
+What happened is the class's docstring there and the message here; what to do are the hints where it is raised. Faults that have
+a code of ours, or a hint, stand in tables. A code that begins with the verb of a way to freeze is one for each of these ways.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import ast
 import dataclasses
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from devtools import layout
 
@@ -27,6 +30,8 @@ _OTHERS = {
     "reported_address_refused": ("A guest reported an address that cannot be its own.", "Look at the guest and its network."),
     "source_missing": ("There is no such file, or the server of the package says so.", "Check the address."),
     "host_key_refused": ("A guest reported an SSH host key that is not one.", "Look at the guest."),
+    "host_name_refused": ("The name of a VM cannot be that of a host in the inventory.", "Give the VM another name."),
+    "guest_program_missing": ("The guest has no such program.", "Check the path in the guest."),
 }
 
 # Of an error that is raised at many places, the hints of some say enough.
@@ -78,25 +83,61 @@ def read(folder: Path) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     for name, code in fixed.items():
         found.setdefault(code, Entry()).add(_first_sentence(ast.get_docstring(classes[name]) or ""), "")
-    for code, (happened, hint) in {**_OTHERS, **dict(_of_faults(trees))}.items():
+    for code, (happened, hint) in [*_OTHERS.items(), *_of_faults(trees), *_of_guests(trees)]:
         found.setdefault(code, Entry()).add(happened, hint)
+    ways = _ways(trees)
     for call in (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)):
         name = _called(call)
         hint = next((_text(word.value) for word in call.keywords if word.arg == "hint"), "")
         if name in fixed:
             found[fixed[name]].add("", hint)
-        elif name in given and len(call.args) > 1 and isinstance(call.args[0], ast.Constant):
-            found.setdefault(str(call.args[0].value), Entry()).add(_text(call.args[1]), hint)
+        elif name in given and len(call.args) > 1:
+            for code, way in _codes(call.args[0], ways):
+                hint = next((_text(word.value, way) for word in call.keywords if word.arg == "hint"), "")
+                found.setdefault(code, Entry()).add(_text(call.args[1], way), hint)
     return dict(sorted(found.items()))
+
+
+def _codes(node: ast.expr, ways: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """The codes that the first argument of an error names, each with the values that its texts have then.
+
+    None where the code is that of another error.
+    """
+    if isinstance(node, ast.Constant):
+        yield str(node.value), {}
+    elif isinstance(node, ast.JoinedStr):
+        yield from ((_text(node, way), way) for way in ways)
+
+
+def _ways(trees: list[ast.Module]) -> list[dict[str, str]]:
+    """The ways to freeze: what stands in a message for ``method.verb`` and, as far as it is written out, ``method.state``."""
+    told = {}
+    for call in (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        if _called(call) == "FreezeMethod":
+            words = {word.arg: _text(word.value) for word in call.keywords}
+            told[words["verb"]] = {f"method.{key}": words[key] for key in ("verb", "state") if words[key]}
+    return list(told.values())
+
+
+def _tables(trees: list[ast.Module], name: str) -> Iterator[tuple[str, Any]]:
+    """The rows of the dictionaries that have this name in their modules."""
+    for node in (node for tree in trees for node in tree.body if isinstance(node, ast.Assign)):
+        if ast.unparse(node.targets[0]) == name and isinstance(node.value, ast.Dict):
+            yield from ast.literal_eval(node.value).items()
 
 
 def _of_faults(trees: list[ast.Module]) -> Iterator[tuple[str, tuple[str, str]]]:
     """The codes of vSphere's faults for which there is a hint: ``_HINTS`` of the connector."""
-    for node in (node for tree in trees for node in tree.body if isinstance(node, ast.Assign)):
-        if ast.unparse(node.targets[0]) == "_HINTS" and isinstance(node.value, ast.Dict):
-            for name, hint in ast.literal_eval(node.value).items():
-                code = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-                yield code, (f"vSphere's fault {name}; the message is its own.", hint)
+    for name, hint in _tables(trees, "_HINTS"):
+        code = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+        yield code, (f"vSphere's fault {name}; the message is its own.", hint)
+
+
+def _of_guests(trees: list[ast.Module]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """The codes of faults that stand in the way inside a guest: ``_FAULTS`` of guest operations."""
+    for _name, (code, sentence, hint) in _tables(trees, "_FAULTS"):
+        happened = re.sub(r"\{\w+\}", "...", sentence)
+        yield code, (f"{happened[0].upper()}{happened[1:]}.", hint)
 
 
 def _own_code(node: ast.ClassDef) -> str:
@@ -119,14 +160,16 @@ def _called(call: ast.Call) -> str:
     return call.func.id if isinstance(call.func, ast.Name) else call.func.attr if isinstance(call.func, ast.Attribute) else ""
 
 
-def _text(node: ast.expr) -> str:
-    """What an expression says, as far as it says it by itself; ``...`` for values."""
+def _text(node: ast.expr, values: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What an expression says, as far as it says it by itself; ``...`` for values that are not known."""
     if isinstance(node, ast.Constant):
         return str(node.value)
+    if isinstance(node, ast.FormattedValue):
+        return values.get(ast.unparse(node.value), "...")
     if isinstance(node, ast.JoinedStr):
-        return "".join(_text(part) if isinstance(part, ast.Constant) else "..." for part in node.values)
+        return "".join(_text(part, values) for part in node.values)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return _text(node.left) + _text(node.right)
+        return _text(node.left, values) + _text(node.right, values)
     return ""
 
 

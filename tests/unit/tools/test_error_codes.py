@@ -29,8 +29,18 @@ def test_no_code_that_the_code_names_is_missing():
     for path in _PLUGINS.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         named |= set(re.findall(r"""error_code["']?\s*[:=]=?\s*["']([a-z_]+)["']""", text))
+        named |= set(re.findall(r"""^ +code = ["']([a-z_]+)["']$""", text, re.MULTILINE))
     assert len(named) > 30
     assert named - set(_known()) == set()
+
+
+def test_codes_in_tables_and_of_each_way_to_freeze_are_read():
+    known = _known()
+    wrong = known["guest_wrong_credentials"]
+    assert wrong.happened == ["The guest of ... refuses the password of ..., or does not know the user."]
+    assert wrong.hints == ["Check guest_username and guest_password; they are those of the guest, not of the vCenter."]
+    assert known["freeze_timeout"].happened == ["... was not frozen after ... s; its script was ended."]
+    assert {"freeze_failed", "quiesce_failed", "quiesce_timeout", "delta_levels", "no_permission"} <= set(known)
 
 
 def test_what_is_raised_is_read(tmp_path):

@@ -107,6 +107,36 @@ def test_it_is_a_template_again_whatever_fails(run, shared_sim, node, method):
     assert _seen(shared_sim, node)["snapshots"] == ["capv"]
 
 
+@pytest.mark.parametrize("method", ["MarkAsVirtualMachine", "MarkAsTemplate"])
+def test_a_step_whose_answer_was_lost_is_done(run, shared_sim, node, method):
+    shared_sim.inject(method=method, do="drop-after")
+    done = run(hardware_version="vmx-19")
+    calls = shared_sim.calls()["by_method"]
+    shared_sim.clear()
+    assert done["template"]["actions"] == ["hardware_upgraded", "cleaned", "snapshot_created"]
+    assert _seen(shared_sim, node)["template"] is True
+    assert calls[method] == 2
+
+
+@pytest.mark.parametrize("fault", ["InvalidState", "NotSupported"])
+def test_a_refusal_is_not_taken_for_what_was_done_before(run, shared_sim, node, fault):
+    shared_sim.inject(method="MarkAsTemplate", do="fault", fault=fault, times=0)
+    failed = run()
+    shared_sim.clear()
+    assert fault in failed["failures"][0]["msg"]
+    assert "could not be made a template again" in str(failed["warnings"])
+    assert _seen(shared_sim, node)["template"] is False
+    assert run()["template"]["template"] is True
+    assert _seen(shared_sim, node)["template"] is True
+
+
+def test_a_percent_sign_in_the_name_of_a_snapshot_is_escaped(run, shared_sim, node):
+    done = run(snapshot="50%")
+    assert done["template"]["actions"] == ["cleaned", "snapshot_created"]
+    assert _seen(shared_sim, node)["snapshots"] == ["50%25"]
+    assert run(snapshot="50%")["changed"] is False
+
+
 def test_a_task_that_goes_on_in_vcenter_is_a_change(run, shared_sim, node):
     shared_sim.inject(method="WaitForUpdatesEx", times=0, do="http-status")
     failed = run(clone_mode="fullClone", hardware_version="vmx-19", timeout=8)

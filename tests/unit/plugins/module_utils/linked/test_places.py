@@ -133,7 +133,7 @@ _REFUSED = [
     ({"folder": "DC0_F9"}, "No folder /DC0/vm/DC0_F9 was found."),
     ({"snapshot": {"name": "none"}}, "/DC0/vm/golden has no snapshot with the name none."),
     ({"snapshot": {"name": "base", "current": True}}, "The option snapshot is given by name and current."),
-    ({"snapshot": {"moid": "base"}}, "base is no moid of a snapshot."),
+    ({"snapshot": {"moid": "base"}}, "/DC0/vm/golden has no snapshot with the moid base. There are: base (snapshot-"),
     ({"cpu": {"cores": 3, "cores_per_socket": 2}}, "3 CPU cores cannot be divided into sockets of 2."),
     ({"memory": {"size_mb": 1022}}, "memory.size_mb must be a multiple of 4."),
     ({"source": {"name": "goldem"}}, "Nearest names: /DC0/vm/golden"),
