@@ -717,7 +717,7 @@ class DraftFolder:
 def sync(handle: int) -> None:
     """Have a file, or the names in a folder, on the disk.
 
-    A file system that does the latter by itself alone refuses to be told.
+    A file system that does the latter by itself alone refuses to be asked.
 
     :param handle: its descriptor.
     :raises OSError: as the system says.

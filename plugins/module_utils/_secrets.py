@@ -43,7 +43,7 @@ TEXTS = frozenset(
     )
 )
 
-# Options that name a host alone. Who gives a URL is told so; until then it may hold a password.
+# Options that name a host alone. A URL is refused; until then it may hold a password.
 _HOSTS = ("hostname", "proxy_host")
 
 # Headers, which are secrets as a whole.
