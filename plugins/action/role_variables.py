@@ -1,13 +1,18 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Refuses misspelt variables of the role that it is a task of, on the controller."""
+"""Refuses variables of the role that it is a task of that are misspelt or win where they must not, and ignore_errors around it;
+on the controller.
+"""
 
 from __future__ import annotations
 
 import re
 import typing as t
 from pathlib import Path
+
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.playbook.role_include import IncludeRole
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, VforgeError
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.controller_action import ControllerAction
@@ -24,14 +29,50 @@ class ActionModule(ControllerAction):
         result = super().run(tmp, task_vars)
         try:
             self.checked(ARGUMENTS)
+            self._refuse_going_on()
             role, found = self._found(task_vars or {})
             _refuse(role, found.misspelt)
+            self._refuse_winners(role, task_vars or {})
         except VforgeError as error:
-            return {**result, "failed": True, **error.as_result()}
+            return self.refused(result, error)
         if found.others:
             self._display.warning(f"The role {role.name} has no variable {', '.join(found.others)}.")
         # Not ansible_check_mode: that one is true with --check alone, and false below a check_mode of a play or a block.
         return {**result, "changed": False, "unknown": found.others, "check_mode": self._task.check_mode}
+
+    def _refuse_going_on(self) -> None:
+        """A role stops where a check of it fails, such as before something is removed. With the ignore_errors of
+        a play, a block or an import it would go on.
+
+        :raises InvalidOption: it would. In check mode nothing can be lost.
+        """
+        inherited = self._task._get_parent_attribute("ignore_errors", omit=True)
+        is_set = isinstance(inherited, (bool, str)) and boolean(self._templar.template(inherited), strict=False)
+        if is_set and not self._task.check_mode:
+            raise InvalidOption(
+                "The role is played with ignore_errors, by which it would go on after an error, past its own checks, too.",
+                hint="Include it in a block without ignore_errors, and put under rescue what is to be done after an error.",
+            )
+
+    def _refuse_winners(self, role: Role, variables: dict[str, t.Any]) -> None:
+        """Extra variables win over all others, and so over what one role of a collection gives another one that it includes.
+
+        :raises InvalidOption: one does, such as the network of a restored VM over the isolated one of a drill.
+        """
+        include = self._task.get_first_parent_include()
+        while include is not None and not isinstance(include, IncludeRole):
+            include = include.get_first_parent_include()
+        outer = include._parent_role if include is not None else None
+        if outer is None or outer._role_collection != self._task._role._role_collection:
+            return
+        won = sorted(name for name, given in include.vars.items() if name in role.options and variables.get(name) != given)
+        if won:
+            giver = outer.get_name(include_role_fqcn=False)
+            raise InvalidOption(
+                f"As extra variables {', '.join(won)} would win over what the role {giver} gives to the role {role.name}.",
+                hint=f"Leave them out, and set the variables of {giver}.",
+                option=won[0],
+            )
 
     def _found(self, variables: dict[str, t.Any]) -> tuple[Role, Found]:
         if self._task._role is None:

@@ -61,8 +61,12 @@ options:
     type: str
   proxy_host:
     description:
-      - HTTP proxy to go through, by the CONNECT method.
-      - If unset, the environment variable E(VMWARE_PROXY_HOST) is used.
+      - HTTP proxy to go through, by the CONNECT method, to the vCenter and to ESXi hosts. One that
+        wants a login cannot be used.
+      - The variables C(https_proxy) and C(no_proxy) of the environment say nothing of the way to a
+        vCenter.
+      - If unset, the environment variable E(VMWARE_PROXY_HOST) is used. An empty text is no proxy,
+        whatever the environment says.
     type: str
   proxy_port:
     description:

@@ -9,6 +9,7 @@ plain options.
 
 from __future__ import annotations
 
+import platform
 import time
 import traceback
 import typing as t
@@ -19,7 +20,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from . import _argspec, _lifeline, _secrets, _signals
 from ._connector.options import ConnectionOptions
 from ._connector.pyvmomi import require
-from ._errors import Interrupted, InvalidOption, PartialFailure, Reason
+from ._errors import Interrupted, InvalidOption, NoThread, PartialFailure, Reason
 from ._progress import Progress
 from ._text import one_line, shown
 
@@ -32,6 +33,9 @@ O = t.TypeVar("O")  # noqa: E741
 
 # Shows one line of how far the work is.
 Tell: t.TypeAlias = t.Callable[[str], None]
+
+# What Python says, as a RuntimeError, where a limit of processes and threads is reached.
+_NO_THREAD = "can't start new thread"
 
 # What an argument spec says of options that need or exclude each other.
 CONSTRAINT_ERRORS = (
@@ -188,7 +192,7 @@ def _end(module: AnsibleModule, account: _Account, body: t.Callable[[Progress], 
     except Reason as error:
         module.fail_json(**account.complete(_as_failure(error, signals)))
     except Exception as error:  # noqa: BLE001 (the edge: a defect must reach the user as a sentence too)
-        module.fail_json(**account.complete(_defect(error)))
+        module.fail_json(**account.complete(_no_thread() if str(error) == _NO_THREAD else _defect(error)))
     module.exit_json(**account.complete(result))
 
 
@@ -265,6 +269,13 @@ class _Account:
         # Names, outputs and messages come from guests and servers; what a terminal would obey is
         # made visible.
         return {**t.cast("dict[str, t.Any]", shown(result)), **figures}
+
+
+def _no_thread() -> dict[str, t.Any]:
+    return NoThread(
+        f"{platform.node()} lets this user start no further thread. What was done until then is in no result.",
+        hint="Raise the limit of processes there (ulimit -u) or of its container (pids limit), or lower forks. Run again.",
+    ).as_result()
 
 
 def _defect(error: Exception) -> dict[str, t.Any]:

@@ -293,6 +293,7 @@ class Task(t.Generic[I]):
         doing: str,
         *,
         then: t.Callable[[I, Outcome], None] | None = None,
+        results: bool = False,
         repeatable: bool = False,
         done_already: str = "",
         power_state: str = "",
@@ -304,6 +305,7 @@ class Task(t.Generic[I]):
             did the work.
         :param doing: for the progress: "12 of 40 " and this.
         :param then: is called with each item whose step succeeded.
+        :param results: whether it needs the results of the tasks; see ``call``.
         :param repeatable: whether a call whose answer was lost may be made again, since twice has
             the effect of once.
         :param done_already: name of the fault that says that there was nothing to do any more.
@@ -329,7 +331,7 @@ class Task(t.Generic[I]):
                 then(item, outcome)
 
         due = [item for item in self.items if item.due(step)]
-        self.call(due, start, doing, note, repeatable=repeatable, deadline=deadline)
+        self.call(due, start, doing, note, repeatable=repeatable, deadline=deadline, results=lambda _item: results)
 
     def call(
         self,

@@ -74,6 +74,12 @@ class InvalidOption(VforgeError):
     error_code = "invalid_option"
 
 
+class NoThread(VforgeError):
+    """The machine lets the module start no further thread."""
+
+    error_code = "no_thread"
+
+
 class ConnectionFailed(VforgeError):
     """No session with the vCenter; the code says at which step it failed."""
 

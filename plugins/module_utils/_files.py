@@ -336,6 +336,13 @@ class Folder:
         finally:
             draft.abandon()
 
+    def sync(self) -> None:
+        """Have the names in it on the disk.
+
+        :raises OSError: as the system says.
+        """
+        sync(self.handle)
+
     def remove(self, name: str) -> None:
         """Remove a file, where there is one; a link is removed, never what it points to.
 
@@ -360,9 +367,8 @@ class Folder:
         for found in self.names():
             if not found.startswith(f".{name}") or not found.endswith(_DRAFT):
                 continue
-            # Whoever writes one holds its lock; and another run may sweep at the same moment.
-            gone = contextlib.suppress(FileNotFoundError, BlockingIOError)
-            with explained(self.path_of(found), self._what), gone:
+            # Another run may sweep at the same moment.
+            with explained(self.path_of(found), self._what), contextlib.suppress(FileNotFoundError):
                 self._sweep(found)
 
     def lock(
@@ -437,8 +443,7 @@ class Folder:
         for found in sorted(self.names()):
             if not ours.fullmatch(found):
                 continue
-            gone = contextlib.suppress(FileNotFoundError, BlockingIOError)
-            with explained(self.path_of(found), self._what), gone:
+            with explained(self.path_of(found), self._what), contextlib.suppress(FileNotFoundError):
                 self._sweep_folder(found, name)
 
     def _sweep_folder(self, found: str, name: str) -> None:
@@ -447,7 +452,8 @@ class Folder:
             return
         handle = os.open(found, _HOLDING, dir_fd=self.handle)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_locked_now(handle):
+                return
             if found.endswith(_OLD) and name not in self.names():
                 os.rename(found, name, src_dir_fd=self.handle, dst_dir_fd=self.handle)
             else:
@@ -461,8 +467,8 @@ class Folder:
             return
         handle = os.open(name, os.O_RDONLY | _QUIET, dir_fd=self.handle)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(name, dir_fd=self.handle)
+            if _is_locked_now(handle):
+                os.unlink(name, dir_fd=self.handle)
         finally:
             os.close(handle)
 
@@ -583,7 +589,7 @@ class Draft:
                 dst_dir_fd=self._folder.handle,
             )
             self._part = None
-            os.fsync(self._folder.handle)
+            self._folder.sync()
             self._handle = None
             os.close(handle)
 
@@ -605,9 +611,7 @@ class Draft:
             part = f".{self._name}.{secrets.token_hex(8)}{_DRAFT}"
             handle = os.open(part, flags, 0o600, dir_fd=self._folder.handle)
             self._part, self._handle = part, handle
-            # Not all file systems can lock; those that cannot sweep nothing either.
-            with contextlib.suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _is_locked_now(handle)
             if not os.fstat(handle).st_nlink:
                 self.abandon()
 
@@ -643,8 +647,7 @@ class DraftFolder:
             handle = os.open(self._part, _HOLDING, dir_fd=parent.handle)
         self.folder = Folder(handle, parent.path_of(self._part), parent.what)
         # Its lock says that somebody is at work; see Folder.sweep_folders.
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _is_locked_now(handle)
 
     def make(self, name: str) -> int:
         """A descriptor of a new file in it, for this user alone; the caller closes it.
@@ -664,12 +667,12 @@ class DraftFolder:
         parent.check_subfolder(self._name)
         old = f".{self._name}.{secrets.token_hex(8)}{_OLD}"
         with self._explained():
-            os.fsync(self.folder.handle)
+            self.folder.sync()
             with self._set_aside(old):
                 os.rename(self._part, self._name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
             self._done = True
             self.close()
-            os.fsync(parent.handle)
+            parent.sync()
             _remove_tree(old, parent.handle)
 
     @contextlib.contextmanager
@@ -685,8 +688,7 @@ class DraftFolder:
             return
         try:
             # Locked, so that nobody who sweeps at this moment takes it for one that was left.
-            with contextlib.suppress(OSError):
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _is_locked_now(held)
             os.rename(self._name, old, src_dir_fd=handle, dst_dir_fd=handle)
             try:
                 yield
@@ -710,6 +712,22 @@ class DraftFolder:
 
     def _explained(self) -> contextlib.AbstractContextManager[None]:
         return explained(self._parent.path_of(self._name), self._parent.what)
+
+
+def sync(handle: int) -> None:
+    """Have a file, or the names in a folder, on the disk.
+
+    A file system that does the latter by itself alone refuses to be asked.
+
+    :param handle: its descriptor.
+    :raises OSError: as the system says.
+    """
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        by_itself = error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+        if not by_itself or is_regular(os.fstat(handle)):
+            raise
 
 
 def is_regular(status: os.stat_result) -> bool:
@@ -969,6 +987,19 @@ class _Wait(t.NamedTuple):
     go_on: t.Callable[[], None] = lambda: None
 
 
+def _is_locked_now(handle: int) -> bool:
+    """Lock what is open, without a wait.
+
+    False where somebody else has the lock, who is at work then; also where the file system knows no
+    locks, so that nothing is swept there: nobody knows what was left.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def _wait_for_lock(handle: int, wait: _Wait) -> None:
     """Lock an open file; it is closed where that fails.
 
@@ -1102,8 +1133,13 @@ class PrivateFolder:
         handle = self.open(name, os.O_RDONLY)
         if handle is None:
             return None
-        with os.fdopen(handle, "rb") as file:
-            return file.read(_MOST_KEPT)
+        try:
+            with os.fdopen(handle, "rb") as file:
+                return file.read(_MOST_KEPT)
+        except OSError as error:
+            path = os.path.join(self.path, name)
+            self._warn(f"The file {path} cannot be read ({error.strerror or error}); {self._instead}.")
+            return None
 
     def write(self, name: str, data: bytes) -> None:
         """Put a file there: whole or not at all, whoever reads at the same moment.
@@ -1135,9 +1171,18 @@ def _is_private(status: os.stat_result) -> bool:
     return status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
+def _is_ours(path: str) -> bool:
+    try:
+        return os.stat(path).st_uid in _us()
+    except OSError:
+        return False
+
+
 def _parents() -> t.Iterator[str]:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and os.path.isabs(runtime):
+    # After become it may be that of the user before.
+    if runtime and os.path.isabs(runtime) and _is_ours(runtime):
         yield runtime
     yield f"/run/user/{os.geteuid()}"
-    yield tempfile.gettempdir()
+    with contextlib.suppress(FileNotFoundError):  # not even /tmp can be written
+        yield tempfile.gettempdir()

@@ -392,8 +392,17 @@ def _make(job: SnapshotTask[I], wave: t.Sequence[I], *, memory: bool, crash_cons
         for item in wave:
             # What is begun and then never heard of again is looked for.
             item.own = MaybeMade()
-        job.task.call(wave, start, "snapshots made", note)
-        job.task.call(refused, start, "snapshots made", _note_made)
+        job.task.call(wave, start, "snapshots made", note, results=lambda _item: True)
+        job.task.call(refused, start, "snapshots made", _note_made, results=lambda _item: True)
+        _find_unreturned(job, [item for item in wave if item.error is None and isinstance(item.own, MaybeMade)])
+
+
+def _find_unreturned(job: SnapshotTask[I], items: t.Sequence[I]) -> None:
+    """Find the snapshots that were made, and that vCenter did not return: by their marks, in one call."""
+    _look_for_lost(job, items)
+    for item in items:
+        if not isinstance(item.own, Made):
+            item.fail(TaskGone(f"vCenter does not return the snapshot of {item.title}.", hint="Run again."))
 
 
 def _look_whether_quiesced(job: SnapshotTask[I], wave: t.Sequence[I], crash_consistent: str) -> None:
@@ -417,15 +426,15 @@ def _look_whether_quiesced(job: SnapshotTask[I], wave: t.Sequence[I], crash_cons
 
 def _note_made(item: I, outcome: Outcome) -> None:
     error = outcome.error
-    if error is None and outcome.result is not None:
-        item.own = Made(outcome.result._GetMoId())
+    if error is None:
+        item.own = Made(outcome.result._GetMoId()) if outcome.result is not None else item.own
         return
     if isinstance(error, StillRunning):
         item.own = MaybeMade(error.details.get("task"))
-    elif error is not None and not isinstance(error, UNSURE) and outcome.seconds is None:
+    elif not isinstance(error, UNSURE) and outcome.seconds is None:
         # A call that was refused. A task that ended in error may have made it all the same.
         item.own = NotMade()
-    item.fail(error or TaskGone(f"vCenter does not return the snapshot of {item.title}.", hint="Run again."))
+    item.fail(error)
 
 
 def _remove(job: SnapshotTask[I], wave: t.Sequence[I], ended: threading.Event | None = None) -> None:

@@ -14,7 +14,8 @@ description:
   - vApp properties, and what cloud-init and Ignition read of guestinfo, are removed.
     CAPV gives each clone its own.
   - A template cannot be changed. So it is a VM for a moment, where anything has to be, and a
-    template again whatever happens.
+    template again whatever happens. One that another run works on is waited for, and gets
+    no second snapshot of the name.
   - It says in check mode what CAPV would miss.
 options:
   template:
@@ -94,8 +95,8 @@ notes:
   - Needed privileges are VirtualMachine.Provisioning.MarkAsVM,
     VirtualMachine.Provisioning.MarkAsTemplate, VirtualMachine.State.CreateSnapshot,
     VirtualMachine.Config.AdvancedConfig, VirtualMachine.Config.Settings,
-    VirtualMachine.Config.UpgradeVirtualHardware and, on the root resource pool of its cluster,
-    Resource.AssignVMToPool.
+    VirtualMachine.Config.UpgradeVirtualHardware, where it has vApp properties
+    VApp.ApplicationConfig and, on the root resource pool of its cluster, Resource.AssignVMToPool.
   - A snapshot that was made before the hardware was upgraded is not used again, since
     clones of it have the older hardware.
   - Proved on the simulator alone.

@@ -159,9 +159,9 @@ options:
         type: bool
       metadata:
         description:
-          - Pairs of keys and texts to set. A value of V(null) removes its
+          - Pairs of keys and texts to set, which are not empty. A value of V(null) removes its
             key. Other keys are left alone.
-          - Metadata of disks that are there can be changed from vSphere 7.0.2 on.
+          - New disks can have metadata from vSphere 6.7.2 on; that of disks that are there can be changed from 7.0.2 on.
         type: dict
       tags:
         description:

@@ -218,6 +218,7 @@ options:
               - Script that is run before and after the customization, with C(precustomization) or
                 C(postcustomization) as its argument. VMware Tools run it only where
                 C(enable-custom-scripts) is switched on in the guest.
+              - Needs vCenter 7.0 or later.
             type: str
       windows:
         description:
@@ -246,7 +247,8 @@ options:
             type: str
           auto_logon_count:
             description:
-              - How often the administrator is logged on without being asked. V(0) by default.
+              - How often the administrator is logged on without being asked. V(0) by default. More
+                needs the password of the administrator.
             type: int
           workgroup:
             description:
@@ -259,6 +261,7 @@ options:
           domain_ou:
             description:
               - Organizational unit for the computer account, such as V(OU=web,DC=example,DC=com).
+                Needs vCenter 8.0.2 or later.
             type: str
           domain_admin:
             description:
@@ -275,7 +278,8 @@ options:
             elements: str
           change_sid:
             description:
-              - Whether the machine gets a new security identifier. Yes by default.
+              - Whether the machine gets a new security identifier. Yes by default; Windows Vista and
+                later always do, and no is an error there.
             type: bool
   clones:
     description:

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: role_variables
-short_description: Refuse misspelt variables of a role
+short_description: Refuse misspelt variables of a role, and errors that are ignored
 version_added: 0.9.0
 description:
   - Ansible ignores a variable that a role does not have. So a misspelt one leaves the role with its
@@ -18,6 +18,11 @@ description:
     warned of. They may be somebody's own.
   - It says whether the role runs in check mode, too. C(ansible_check_mode) is true with C(--check) alone,
     and false where a play, a block or the task that includes the role has C(check_mode=true).
+  - It fails for an extra variable (C(-e), and the answers of AWX's surveys) that would win over what a role of the same
+    collection gives to this one, which it includes. So the VM of a drill is in no other network than the drill's.
+  - It fails where a play, a block or an import around the role has C(ignore_errors=true), unless the role runs in check mode.
+    The role would go on past its own checks then, and remove or restart what they are to spare. So give this
+    task C(ignore_errors=false), or its failure is ignored, too.
   - The roles of this collection begin with it. It connects to no vCenter, changes nothing, and does
     all of its work on the controller.
 options: {}
@@ -33,6 +38,7 @@ author:
 EXAMPLES = r"""
 - name: Refuse misspelt variables
   vforge.vsphere.role_variables: {}
+  ignore_errors: false
   register: restored_run
 
 - name: Start the service

@@ -81,7 +81,7 @@ options:
     type: str
   controller:
     description:
-      - The controller of the disks.
+      - The controller of the disks. V(nvme) needs vCenter 6.5 or later.
     type: str
     choices: [pvscsi, lsilogic, lsilogicsas, buslogic, sata, nvme, ide]
     default: pvscsi

@@ -217,6 +217,8 @@ notes:
     done, without reading a disk. Where a run ended amid a copy, the next one reads both disks, and
     leaves another one that is in the place since; on vSAN, where no disk can be read, O(force) is
     needed then.
+  - A copy that replaces a disk is made beside it, as C(NAME.vforge-copy.vmdk), which needs the room
+    for both, and takes its place when it is whole.
   - A file is made in the folder C(.NAME.vforge-part) beside it, which needs the room for it, and
     for O(transport=datastore) for the content, too. There it stays after an interruption, and the
     next run goes on with it. The folder of an import is C(.NAME.stream.vforge-part), beside

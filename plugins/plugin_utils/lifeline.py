@@ -47,6 +47,7 @@ class Lifeline:
 
     :param show: called in that thread with each line of progress.
     :raises OSError: there is no room, or no place, for the socket.
+    :raises RuntimeError: no thread can be started.
     """
 
     def __init__(self, show: t.Callable[[str], None]) -> None:
@@ -66,7 +67,12 @@ class Lifeline:
         if self._parent is not None:
             self._selector.register(self._parent, selectors.EVENT_READ, self._end)
         self._thread = threading.Thread(target=self._work, daemon=True, name="lifeline")
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._place.close()
+            self._forget()
+            raise
 
     @property
     def path(self) -> str:
@@ -86,6 +92,9 @@ class Lifeline:
         """
         self.cut()
         self._thread.join()
+        self._forget()
+
+    def _forget(self) -> None:
         self._selector.close()
         for handle in (self._wake_read, self._wake_write, self._parent):
             if handle is not None:
@@ -201,7 +210,9 @@ class _Place:
             self.path = os.path.join(self._folder, _NAME)
             try:
                 self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-                fcntl.flock(self._lock, fcntl.LOCK_EX)
+                # Where the file system knows no locks, nobody else can take one, and nothing is swept.
+                with contextlib.suppress(OSError):
+                    fcntl.flock(self._lock, fcntl.LOCK_EX)
                 self.listener.bind(self.path)
                 self.listener.listen(1)
             except FileNotFoundError:

@@ -19,7 +19,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.vforge.vsphere.plugins import modules
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import VARIABLES
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NoThread, VforgeError
 from ansible_collections.vforge.vsphere.plugins.module_utils._job_container import why_not_kept
 from ansible_collections.vforge.vsphere.plugins.module_utils._lifeline import VARIABLE
 from ansible_collections.vforge.vsphere.plugins.modules import installed_module
@@ -102,16 +102,20 @@ class ModuleAction(ActionBase):
             self._display.warning(reason)
 
     def _saying_where_to_set_it(self, result: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """The result; where a module on another machine misses what a variable would give it,
-        with the place to set that.
+        """The result; where a module on another machine, or of another user, misses what a variable would
+        give it, with the place to set that.
         """
         variable = VARIABLES.get(result.get("option", ""))
-        if result.get("error_code") != "invalid_option" or variable is None or self._on_this_machine:
+        if result.get("error_code") != "invalid_option" or variable is None:
+            return result
+        known = bool(os.environ.get(variable))
+        if self._on_this_machine and not (known and self._connection.become is not None):
             return result
         host = self._task.delegate_to or task_vars.get("inventory_hostname", "another machine")
-        is_set = f"{variable} is set where ansible-playbook runs, but the" if os.environ.get(variable) else "The"
+        runner = "the user of become, as whom" if self._on_this_machine else f"{host}, where"
+        is_set = f"{variable} is set where ansible-playbook runs, but the" if known else "The"
         where = (
-            f"{is_set} environment of ansible-playbook does not reach {host}, where the module ran: set {result['option']} in "
+            f"{is_set} environment of ansible-playbook does not reach {runner} the module ran: set {result['option']} in "
             f"the task or in module_defaults, or {variable} under the task's keyword environment."
         )
         return {**result, "msg": f"{result['msg']} {where}"}
@@ -128,9 +132,15 @@ class ModuleAction(ActionBase):
             return
         host = task_vars.get("inventory_hostname", "localhost")
         try:
-            line = Lifeline(shown_for(host))
+            line = Lifeline(_show_nothing if self._task.no_log else shown_for(host))
         except OSError as error:
             raise AnsibleActionFail(f"The socket that ties a module to its task cannot be made: {error}") from error
+        except RuntimeError as error:
+            raise AnsibleActionFail(
+                f"The thread that ties a module to its task cannot be started: {error}. Raise the limit of processes "
+                "(ulimit -u) or that of the container (pids limit), or lower forks.",
+                result={"error_code": NoThread.error_code},
+            ) from error
         try:
             with self._environment(VARIABLE, line.path), line.nothing_left():
                 yield line
@@ -199,6 +209,10 @@ class ModuleAction(ActionBase):
         """
         if parent_gone():
             raise AnsibleActionFail("The ansible-playbook that this task belongs to has ended.")
+
+
+def _show_nothing(_line: str) -> None:
+    """What no_log hides of a result, its progress does not show either."""
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def sync(path: str) -> None:
     """
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        _files.sync(handle)
     finally:
         os.close(handle)
 

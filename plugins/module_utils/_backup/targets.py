@@ -174,8 +174,7 @@ def start_exchange(session: Session, target: Target, exchanges: t.Sequence[Excha
         device = _device(each, known.get(each.old) if each.old is not None else None, -101 - number)
         profiles = [vim.vm.DefinedProfileSpec(profileId=policy) for policy in each.policies]
         changes.append(vim.vm.device.VirtualDeviceSpec(operation="add", device=device, profile=profiles))
-    spec = vim.vm.ConfigSpec(changeVersion=target.version, deviceChange=changes)
-    return reference(session, target.moid).ReconfigVM_Task(spec)
+    return _start_changes(session, target, changes)
 
 
 def start_policies(session: Session, target: Target, policies: t.Mapping[int, str]) -> t.Any:
@@ -190,7 +189,12 @@ def start_policies(session: Session, target: Target, policies: t.Mapping[int, st
         for device in target.devices
         if device.key in policies
     ]
-    spec = vim.vm.ConfigSpec(changeVersion=target.version, deviceChange=changes)
+    return _start_changes(session, target, changes)
+
+
+def _start_changes(session: Session, target: Target, changes: t.Sequence[t.Any]) -> t.Any:
+    """A VM that was changed since it was read refuses it (ConcurrentAccess), where vCenter says its version."""
+    spec = vim.vm.ConfigSpec(changeVersion=target.version or None, deviceChange=list(changes))
     return reference(session, target.moid).ReconfigVM_Task(spec)
 
 

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import typing as t
 
+from .._connector import props
 from .._connector.pyvmomi import vim
+from .._errors import Fault
 from .._vsphere import snapshots
 from .._vsphere.vm import option_values, reference
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .model import NodeTemplate
+
+TEMPLATE = "config.template"
+
+# What vCenter answers where a VM is a template already, or a template is a VM; and for other reasons, too.
+_REFUSALS = ("InvalidState", "NotSupported")
 
 _ABOUT = "What Cluster API Provider vSphere makes linked clones of. Their disks build on it."
 
@@ -25,9 +32,23 @@ def open_template(session: Session, template: NodeTemplate) -> None:
     reference(session, template.moid).MarkAsVirtualMachine(pool, host)
 
 
+def is_vm_already(session: Session, moid: str, error: Exception) -> bool:
+    """Whether ``MarkAsVirtualMachine`` was refused because an earlier call has made it a VM."""
+    return isinstance(error, Fault) and error.fault in _REFUSALS and _is(session, moid, template=False)
+
+
 def close_template(session: Session, moid: str) -> None:
-    """``MarkAsTemplate``, done when it returns."""
-    reference(session, moid).MarkAsTemplate()
+    """``MarkAsTemplate``, done when it returns; also where an earlier call has done it, whose answer was lost."""
+    try:
+        reference(session, moid).MarkAsTemplate()
+    except Fault as fault:
+        if fault.fault not in _REFUSALS or not _is(session, moid, template=True):
+            raise
+
+
+def _is(session: Session, moid: str, *, template: bool) -> bool:
+    row = props.read(session, [reference(session, moid)], vim.VirtualMachine, (TEMPLATE,)).get(moid)
+    return row is not None and row.get(TEMPLATE) is template
 
 
 def start_upgrade(session: Session, moid: str, hardware: int) -> t.Any:

@@ -256,9 +256,19 @@ def _make(job: AreaTask, disk: FirstClassDisk) -> Subject:
     end = _end_of(session, task, job.task.deadline)
     if end.error is not None:
         raise end.error
-    if end.result is None:
+    made = end.result.id if end.result is not None else _unreturned(job, disk)
+    if not made:
         raise TaskGone(f"vCenter does not return the snapshot of {disk.title}.", hint="Run again.")
-    return Subject(disk, end.result.id, made=True)
+    return Subject(disk, made, made=True)
+
+
+def _unreturned(job: AreaTask, disk: FirstClassDisk) -> str:
+    """The ID of the snapshot that this run has made of a disk, by its mark; empty where there is none: one call."""
+    for each in fcd.read_snapshots(job.session, disk.store, disk.id):
+        mark = OwnerMark.read(KIND, each.description, disk.id)
+        if mark is not None and mark.run == job.run:
+            return each.id
+    return ""
 
 
 def _remove_leftovers(job: AreaTask, item: VmItem, disk: FirstClassDisk, named: str | None) -> None:

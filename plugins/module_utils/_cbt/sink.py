@@ -168,7 +168,7 @@ class _Temporary:
         with _files.open_folder(self._parent, what=_WHAT) as parent, _files.explained(self.final, _WHAT):
             if keep and folder.names():
                 os.rename(self._working, self._name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
-                os.fsync(parent.handle)
+                parent.sync()
             else:
                 _empty(folder)
                 os.rmdir(self._working, dir_fd=parent.handle)

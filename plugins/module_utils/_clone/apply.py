@@ -44,7 +44,7 @@ def instant_spec(session: Session, plan: Create, config: t.Mapping[str, str]) ->
     place = plan.place
     location = vim.vm.RelocateSpec(
         folder=session.reference(vim.Folder, place.folder),
-        deviceChange=[_nic_change(session, edit, keep_mac=False) for edit in place.nics],
+        deviceChange=_cloned_nics(session, plan),
     )
     if place.pool_asked:
         location.pool = session.reference(vim.ResourcePool, place.pool.moid)
@@ -191,7 +191,7 @@ def start_adding_deltas(
     """
     devices = known.get("config.hardware.device") or ()
     spec = vim.vm.ConfigSpec(
-        changeVersion=known.get("config.changeVersion"),
+        changeVersion=known.get("config.changeVersion") or None,
         extraConfig=vms.option_values(config),
         deviceChange=delta_changes(devices, every=True),
     )

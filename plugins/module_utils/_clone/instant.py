@@ -47,6 +47,7 @@ class InstantClones(task.Way[InstantOptions]):
         customizes = any(request.customization for request in self.options.requests)
         if self.options.state == PRESENT and customizes:
             read.require_customization(self.session)
+        super().require()
 
     def read(self) -> Found:
         """Look everything up, in at most six calls whatever the number of parents, clones and VMs;

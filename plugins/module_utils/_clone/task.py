@@ -16,7 +16,7 @@ import dataclasses
 import time
 import typing as t
 
-from .._connector import names
+from .._connector import names, versions
 from .._connector.batch import vm_made
 from .._connector.session import is_gone
 from .._engine import Item, Task
@@ -28,7 +28,7 @@ from .._vsphere.addresses import warn
 from .._vsphere.markers import MARKER_KEY, RUN_KEY, marker
 from .._vsphere.wake import new_run
 from . import apply, guests, plan, read, report
-from .model import ABSENT, KEEP, ROLLBACK, CloneOptions, Existing, Parent
+from .model import ABSENT, KEEP, PRESENT, ROLLBACK, CloneOptions, Existing, Parent
 from .plan import Change, Create, Gone, Plan, Refuse, Remove, Unresolved
 from .read import Wanted
 
@@ -153,6 +153,15 @@ class Way(abc.ABC, t.Generic[O]):
 
         :raises NotSupported: on one that cannot.
         """
+        if self.options.state != PRESENT:
+            return
+        customized = [request.customization for request in self.options.requests if request.customization]
+        if any(each.linux.script for each in customized):
+            hint = "Leave script out of customize.linux, or let the guests set themselves up by cloud-init."
+            versions.require(self.session, "7.0", "runs no script when it customizes a guest", hint=hint)
+        if any(each.windows and each.windows.domain_ou for each in customized):
+            hint = "Leave domain_ou out of customize.windows, or make the accounts of the computers there beforehand."
+            versions.require(self.session, "8.0.2", "joins no guest to an organizational unit", hint=hint)
 
     @abc.abstractmethod
     def read(self) -> Found:

@@ -13,7 +13,7 @@ from .._connector import versions
 from .._connector.find import TO_ANCESTORS, find_each, readable
 from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
-from .._errors import NotSupported, VforgeError
+from .._errors import VforgeError
 from .._vsphere.addresses import guest_nics, usable
 from .._vsphere.vm import (
     ABOVE,
@@ -53,13 +53,8 @@ def require_customization(session: Session) -> None:
 
     :raises NotSupported: on an older one.
     """
-    version = session.about.get("apiVersion", "")
-    if not versions.at_least(version, "7.0.3"):
-        raise NotSupported(
-            f"{session.options.endpoint} knows no customization by cloud-init: its API version is {version}.",
-            hint="It came with vCenter 7.0.3. Use transport guestinfo.",
-            api_version=version,
-        )
+    hint = "It came with vCenter 7.0.3. Use transport guestinfo."
+    versions.require(session, "7.0.3", "knows no customization by cloud-init", hint)
 
 
 def find_machines(

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import typing as t
 
-from .._errors import ConnectionLost
+from .._errors import ConnectionLost, Fault
 from . import faults, versions
 from .pyvmomi import vim, vmodl
 
@@ -193,6 +194,11 @@ def filter_spec(refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str]) -> 
     return _filter_spec(refs, {kind: paths}, ())
 
 
+def utc(when: datetime.datetime | None) -> datetime.datetime | None:
+    """A time that was read, with its zone: vSphere's times are in UTC where they come without one."""
+    return when.replace(tzinfo=datetime.UTC) if when is not None and when.tzinfo is None else when
+
+
 def _filter_spec(
     roots: t.Sequence[t.Any],
     wanted: t.Mapping[type, t.Sequence[str]],
@@ -241,6 +247,7 @@ def _pages(
 
     vCenter gives a page out only once, so the read begins again where one got lost.
     """
+    generation = session.generation
     for reads_left in reversed(range(_MOST_READS)):
         kept.clear()
         rows, token = ask(session, "RetrievePropertiesEx", [spec], _Spec.RetrieveOptions(maxObjects=page))
@@ -254,6 +261,11 @@ def _pages(
         except ConnectionLost:
             if not reads_left or session.unreachable() or session.limit.over():
                 raise
+        except Fault as fault:
+            if session.generation == generation:
+                raise
+            # Another thread has replaced the session, and the pages that were left went with the old one.
+            raise faults.session_expired() from fault
         else:
             break
     return True

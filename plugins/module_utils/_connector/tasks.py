@@ -22,6 +22,7 @@ import typing as t
 
 from .._errors import (
     CallTimedOut,
+    Cancelled,
     ConnectionFailed,
     ConnectionLost,
     Fault,
@@ -31,7 +32,7 @@ from .._errors import (
     VforgeError,
 )
 from . import faults
-from .props import filter_spec
+from .props import filter_spec, read
 from .pyvmomi import vim, vmodl
 
 if t.TYPE_CHECKING:
@@ -203,11 +204,14 @@ def updates(
                     session.useful(generation)
                     yield batch
             return
-        except SessionExpired:
+        except (SessionExpired, Cancelled) as error:
             tries += 1
             if tries == MOST_TRIES:
                 raise
-            session.renew(generation)
+            # A call that waits ends as cancelled where its session is closed meanwhile, or its collector is destroyed
+            # (API reference, WaitForUpdatesEx): which of these it was, the next call says.
+            if isinstance(error, SessionExpired):
+                session.renew(generation)
         except Fault as fault:
             # Another thread has replaced the session, and our collector went with the old one.
             if fault.fault != "ManagedObjectNotFound" or session.generation == generation:
@@ -276,10 +280,11 @@ def _one_filter(
                     answer = collector.WaitForUpdatesEx(version, options)
                 if answer is not None:
                     version = answer.version
-                    yield [update for part in answer.filterSet if part.filter == watched for update in _updates(part)]
+                    own = (part for part in answer.filterSet if part.filter._GetMoId() == watched._GetMoId())
+                    yield [update for part in own for update in _updates(part)]
                 elif rounds:
                     yield []
-        except (ConnectionFailed, ConnectionLost, SessionExpired, Interrupted):
+        except (ConnectionFailed, ConnectionLost, SessionExpired, Cancelled, Interrupted):
             # The filter goes with its collector or has gone with the session; or the server does
             # not answer, and one call more would only take longer.
             watched = None
@@ -300,13 +305,19 @@ def _longest_round(session: Session, deadline: float) -> int:
 
 def _updates(part: t.Any) -> t.Iterator[Update]:
     for change in part.objectSet:
+        _check(change.missingSet)
         # What became unset comes as a removal from some releases, from others as nothing assigned.
         values = {item.name: item.val if item.op in ("assign", "add") else None for item in change.changeSet}
         yield Update(change.obj._GetMoId(), values, gone=change.kind == "leave")
+    _check(part.missingSet)
     for missing in part.missingSet:
-        if isinstance(missing.fault, vim.fault.NotAuthenticated):
-            raise faults.session_expired()
         yield Update(missing.obj._GetMoId(), {}, gone=True)
+
+
+def _check(missing: t.Iterable[t.Any]) -> None:
+    """:raises SessionExpired: objects or properties are missing for want of a session."""
+    if any(isinstance(each.fault, vim.fault.NotAuthenticated) for each in missing):
+        raise faults.session_expired()
 
 
 def _drop(session: Session, watched: t.Any) -> None:
@@ -363,7 +374,7 @@ def _wait_for_tasks(
     rounds: t.Iterator[int] | None = None,
 ) -> set[str]:
     def has_ended(update: Update) -> bool:
-        end = _task_end(update.moid, update.state, update.gone)
+        end = _task_end(update.moid, {**update.state, **_fault_of(session, update)}, update.gone)
         if end is not None:
             on_end(update.moid, end)
         return end is not None
@@ -493,6 +504,16 @@ def _task_end(moid: str, info: t.Mapping[str, t.Any], gone: bool) -> TaskEnd | N
             )
         )
     return None
+
+
+def _fault_of(session: Session, update: Update) -> dict[str, t.Any]:
+    """The fault of a task that has failed, where it did not come in one update with that: no call
+    where it did.
+    """
+    if str(update.state.get("info.state")) != "error" or update.state.get("info.error") is not None:
+        return {}
+    rows = read(session, [session.reference(vim.Task, update.moid)], vim.Task, ["info.error"])
+    return dict(rows[update.moid].values) if update.moid in rows else {}
 
 
 def _duration(info: t.Mapping[str, t.Any]) -> float | None:

@@ -96,32 +96,39 @@ def _numbers(version: str) -> tuple[int, ...] | None:
     return tuple([*map(int, parts), 0, 0, 0, 0][:4])
 
 
+def require(session: Session, since: str, lacks: str, hint: str) -> None:
+    """Make sure that the API of this vCenter is new enough. pyVmomi leaves out of a call what an
+    older one does not know, and says nothing.
+
+    :param since: the version that has it first.
+    :param lacks: what an older one cannot do ("cannot make instant clones").
+    :raises NotSupported: it is older.
+    """
+    version = session.about.get("apiVersion", "")
+    if not versions.at_least(version, since):
+        raise NotSupported(
+            f"{session.options.endpoint} {lacks}: its API version is {version or 'unknown'}.",
+            hint=hint,
+            api_version=version,
+        )
+
+
 def require_instant_clones(session: Session) -> None:
     """Make sure that this vCenter knows instant clones, and so freezing, which came with API 6.7.
 
     :raises NotSupported: on an older one.
     """
-    version = session.about.get("apiVersion", "")
-    if not versions.at_least(version, "6.7"):
-        raise NotSupported(
-            f"{session.options.endpoint} cannot make instant clones: its API version is {version}.",
-            hint="Instant clones need vCenter 6.7 or later. On 6.0 and 6.5, vforge.vsphere.fork_parent does the same.",
-            api_version=version,
-        )
+    hint = "Instant clones need vCenter 6.7 or later. On 6.0 and 6.5, vforge.vsphere.fork_parent does the same."
+    require(session, "6.7", "cannot make instant clones", hint)
 
 
 def require_secure_boot(session: Session) -> None:
-    """Make sure that this vCenter knows secure boot of VMs: an older one passes over what it does not know.
+    """Make sure that this vCenter knows secure boot of VMs.
 
     :raises NotSupported: it does not.
     """
-    version = session.about.get("apiVersion", "")
-    if not versions.at_least(version, _SINCE["config.bootOptions.efiSecureBootEnabled"]):
-        raise NotSupported(
-            f"{session.options.endpoint} has no secure boot for VMs: its API version is {version}.",
-            hint="It needs vCenter 6.5 or later. Leave secure_boot off.",
-            api_version=version,
-        )
+    since = _SINCE["config.bootOptions.efiSecureBootEnabled"]
+    require(session, since, "has no secure boot for VMs", "It needs vCenter 6.5 or later. Leave secure_boot off.")
 
 
 def require_vmfork(session: Session) -> None:

@@ -11,13 +11,14 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
 
 
-def start_copy(session: Session, datacenter: t.Any, source: str, target: str, *, force: bool) -> t.Any:
-    """``CopyVirtualDisk_Task``, within one datacenter; the copy has the format of its source.
+def start_copy(session: Session, datacenter: t.Any, source: str, target: str) -> t.Any:
+    """``CopyVirtualDisk_Task``, within one datacenter, to a place where nothing is; the copy has the
+    format of its source.
 
-    The parameter destSpec is for hosts alone (API reference).
+    The parameter destSpec is for hosts alone, and force is ignored (API reference).
     """
     manager = session.manager("virtualDiskManager")
-    return manager.CopyVirtualDisk_Task(source, datacenter, target, datacenter, None, force)
+    return manager.CopyVirtualDisk_Task(source, datacenter, target, datacenter, None, False)
 
 
 def start_delete_file(session: Session, datacenter: t.Any, path: str) -> t.Any:

@@ -95,7 +95,7 @@ class Workplace:
             self.folder.remove(self.name)
         for name in ordered:
             os.replace(self.of(name), name, dst_dir_fd=self.folder.handle)
-        os.fsync(self.folder.handle)
+        self.folder.sync()
 
 
 @contextlib.contextmanager

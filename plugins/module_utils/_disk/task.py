@@ -806,22 +806,84 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         # What is not whole is of no use to anybody.
         plan.check_free(str(target), there=there, ours=ours or left, force=options.force)
         item.steps = (COPY,)
-        if there:
-            describing.check_nobodys(session, ref, target)
+        check = _replaceable(session, ref, target) if there else None
         if task.check:
             return
         if target.folder:
             directories.make(session, ref, target.folder, files)
         # With force the next run replaces what it finds anyway, which may be a disk that is not ours.
         with _begun(task, item, files, target, ref, {} if options.force else made_of):
-            importing.run(
-                task,
-                item,
-                lambda: apply.start_copy(session, ref, str(source), str(target), force=there),
-                "disks copied",
-            )
+            if check is None:
+                _start_copy(task, item, ref, source, target)
+            else:
+                _replace(task, item, files, ref, source, target, check)
             notes.note(files, target, made_of)
             item.done.append(COPY)
+
+
+def _start_copy(task: Task[DiskItem], item: DiskItem, datacenter: t.Any, source: DatastorePath, target: DatastorePath) -> None:
+    importing.run(
+        task,
+        item,
+        lambda: apply.start_copy(task.session, datacenter, str(source), str(target)),
+        "disks copied",
+    )
+
+
+def _replace(
+    task: Task[DiskItem],
+    item: DiskItem,
+    files: DatastoreFiles,
+    datacenter: t.Any,
+    source: DatastorePath,
+    target: DatastorePath,
+    check: t.Callable[[], None],
+) -> None:
+    """Copy a disk to the place of another one, which stays until the copy is whole.
+
+    vCenter's copying replaces none, its moving does (API reference, VirtualDiskManager).
+
+    :param check: that no VM has the other one.
+    """
+    beside = _copy_beside(target)
+    if files.there(beside):
+        _delete_copy(task, item, datacenter, beside)
+    try:
+        _start_copy(task, item, datacenter, source, beside)
+        check()
+        importing.run(
+            task,
+            item,
+            lambda: import_calls.start_move(task.session, datacenter, str(beside), str(target), force=True),
+            "disks moved",
+        )
+    except BaseException:
+        if not task.session.unreachable():
+            _delete_copy(task, item, datacenter, beside)
+        raise
+
+
+def _copy_beside(target: DatastorePath) -> DatastorePath:
+    """Where the copy is made that takes the place of a disk."""
+    return target.beside(f"{target.name.removesuffix('.vmdk')}.vforge-copy.vmdk")
+
+
+def _delete_copy(task: Task[DiskItem], item: DiskItem, datacenter: t.Any, copy: DatastorePath) -> None:
+    """Delete a copy that has not come to its place; where that fails, the next run does it that replaces or deletes
+    the disk of the place.
+    """
+    try:
+        importing.run(
+            task,
+            item,
+            lambda: import_calls.start_delete(task.session, datacenter, str(copy)),
+            "disks deleted",
+            repeatable=True,
+            deadline=max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP),
+        )
+    except VforgeError as error:
+        if not isinstance(error, Fault) or error.fault != "FileNotFound":
+            item.warnings.append(f"{copy} stays until the next run: {error.message}")
 
 
 def _is_whole_copy(task: Task[DiskItem], files: DatastoreFiles, source: DatastorePath, target: DatastorePath) -> bool:
@@ -938,6 +1000,8 @@ def _delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         if there:
             importing.run(task, item, lambda: import_calls.start_delete(session, ref, str(target)), "disks deleted")
             item.done.append(DELETE)
+            if files.there(_copy_beside(target)):
+                _delete_copy(task, item, ref, _copy_beside(target))
         for note in (notes.note_of(target), notes.begun_of(target)):
             if files.there(note):
                 _delete_note(task, item, ref, note)

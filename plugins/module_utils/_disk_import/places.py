@@ -13,7 +13,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.find import TO_ANCESTORS, find_datacenter, path_in
-from .._connector.props import Route, Row, collect
+from .._connector.props import Route, Row, collect, utc
 from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, InvalidOption, NotFound
 from .._vsphere import compute
@@ -136,12 +136,14 @@ def _hosts(
     found = {}
     for row in hosts:
         above = rows.get(moid_of(row.get("parent")))
-        if row.moid in mounted and compute.host_in(row).available and above is not None:
-            found[row.moid] = (row.ref, above.get("resourcePool"))
+        # None where this user may not see the pool.
+        pool = above.get("resourcePool") if above is not None else None
+        if row.moid in mounted and compute.host_in(row).available and pool is not None:
+            found[row.moid] = (row.ref, pool)
     if not found:
         raise InvalidOption(
             f"No host that can be used has the datastore {target.datastore}.",
-            hint="Name another host or datastore, or look at the state of the hosts.",
+            hint="Name another host or datastore, or look whether hosts are connected and this user sees their resource pools.",
             option="host" if wanted else "datastore_path",
         )
     return found
@@ -174,7 +176,7 @@ def carrier(session: Session, ref: t.Any) -> Carrier | None:
     return Carrier(
         moid=rows[0].moid,
         config=config_in(rows[0].values),
-        created=rows[0].get("config.createDate"),
+        created=utc(rows[0].get("config.createDate")),
         file=found[0].file if found else "",
         uuid=found[0].uuid if found else "",
         devices=tuple(disk_devices(devices)),

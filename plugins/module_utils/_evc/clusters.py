@@ -219,6 +219,7 @@ def _ask(task: Task[t.Any], item: ClusterItem, evc: t.Any) -> tuple[t.Mapping[st
         "modes checked",
         note,
         repeatable=True,
+        results=lambda _item: True,
     )
     rows = item.rows if read.are_known(item.rows, found) else read.read_in_way(task.session, item.cluster)
     return rows, read.obstacles(rows, found, lambda vm: plan.is_within(vm, mode, item.release))

@@ -207,12 +207,13 @@ def _list_files(task: Task[t.Any], looked: Looked) -> None:
 
     def note(item: FolderItem, outcome: Outcome) -> None:
         place = (item.store.moid, item.folder)
-        if outcome.error is None:
+        if outcome.error is None and outcome.result is not None:
             looked.files[place] = read.files_in(item.folder, outcome.result)
         elif isinstance(outcome.error, Fault) and read.is_missing_folder(outcome.error):
             looked.files[place] = set()
         else:
-            task.session.warn(f"The files in {item.folder} could not be listed: {outcome.error}")
+            why = outcome.error or "the search ended without a result"
+            task.session.warn(f"The files in {item.folder} could not be listed: {why}")
 
     task.call(
         folders,
@@ -220,6 +221,7 @@ def _list_files(task: Task[t.Any], looked: Looked) -> None:
         "folders listed",
         note,
         repeatable=True,
+        results=lambda _item: True,
     )
 
 

@@ -313,6 +313,12 @@ def _metadata(given: t.Any, where: str) -> dict[str, str | None]:
         text = None if value is None else str(value)
         if not str(key).strip() or not names.is_sendable(str(key)) or not names.is_sendable(text or ""):
             raise InvalidOption(f"{where}: metadata has an empty key, or a control character.", option="metadata")
+        if text == "":
+            raise InvalidOption(
+                f"{where}: metadata.{key} is empty, which vCenter takes for a tag (API reference, VslmCreateSpec).",
+                hint="Give it a text, null to remove the key, or name the tag in tags.",
+                option="metadata",
+            )
         found[str(key)] = text
     return found
 

@@ -12,9 +12,9 @@ import contextlib
 import dataclasses
 import typing as t
 
-from .._connector import names
+from .._connector import names, versions
 from .._engine import UNTOUCHED, Item, Missing, Task, changes, diff
-from .._errors import InvalidOption, NotFound, VforgeError
+from .._errors import InvalidOption, NotFound, TaskGone, VforgeError
 from .._vsphere import fcd
 from .._vsphere.fcd import DiskSnapshot, FirstClassDisk, Store
 from .._vsphere.policies import Policy, find_policy
@@ -138,6 +138,7 @@ def run(session: Session, options: DiskOptions, *, check: bool) -> dict[str, t.A
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when something of it failed; it holds the whole result.
     """
+    _require(session)
     deadline = session.deadline(options.timeout)
     task: Task[t.Any] = Task(session, [], "disks", deadline=deadline, parallel=options.parallel, check=check)
     inventory = read.read_inventory(session, options.datacenter)
@@ -260,7 +261,7 @@ def _items(task: Task[t.Any], inventory: Inventory, options: DiskOptions) -> lis
     _check_once(items)
     _complete(session, items)
     for item in items:
-        _decide(item)
+        _decide(session, item)
     return items
 
 
@@ -371,14 +372,33 @@ def _complete(session: Session, items: t.Sequence[DiskItem]) -> None:
         item.before = item.disk
 
 
-def _decide(item: DiskItem) -> None:
+def _decide(session: Session, item: DiskItem) -> None:
     goes_to = item.goes_to.moid if item.request.relocate_to else ""
     try:
         item.plan = plan.decide(item.request, item.disk, item.target, tags=item.tags, store=goes_to, source=item.source)
+        _require_metadata(session, item.plan)
     except VforgeError as error:
         item.fail(error)
     else:
         item.steps = item.plan.steps
+
+
+def _require(session: Session) -> None:
+    """Make sure that this vCenter has what is done with first class disks here.
+
+    :raises NotSupported: it is older.
+    """
+    hint = "It needs vCenter 6.7 or later."
+    versions.require(session, "6.7", "cannot do with first class disks what is asked", hint=hint)
+
+
+def _require_metadata(session: Session, decided: DiskPlan) -> None:
+    """The same of metadata, which later releases take: with a new disk, and then of one that is there."""
+    hint = "Leave metadata out. With a new disk it needs vCenter 6.7.2 or later, with one that is there 7.0.2."
+    if METADATA in decided.steps:
+        versions.require(session, "7.0.2", "cannot change the metadata of a first class disk", hint=hint)
+    elif decided.metadata:
+        versions.require(session, "6.7.2", "makes no first class disk with metadata", hint=hint)
 
 
 # The steps
@@ -386,9 +406,15 @@ def _decide(item: DiskItem) -> None:
 
 def _become(item: DiskItem, outcome: Outcome) -> None:
     """Take the disk that a task has made or moved."""
+    store = item.goes_to if RELOCATE in item.done else item.store
     if outcome.result is not None:
-        moved = fcd.disk_in(outcome.result, item.goes_to if RELOCATE in item.done else item.store)
-        item.disk = dataclasses.replace(moved, attachments=item.disk.attachments if item.disk is not None else ())
+        attachments = item.disk.attachments if item.disk is not None else ()
+        item.disk = dataclasses.replace(fcd.disk_in(outcome.result, store), attachments=attachments)
+    elif item.disk is not None:
+        item.disk = dataclasses.replace(item.disk, store=store)
+    else:
+        why = f"vCenter says that {item.title} was made, and does not return it."
+        item.fail(TaskGone(why, hint="Run again: what was made is then found."))
 
 
 def _carry_out(session: Session, task: Task[t.Any]) -> None:
@@ -429,12 +455,14 @@ def _make(session: Session, task: Task[t.Any]) -> None:
         lambda item: apply.start_create(session, item.request, item.store, item.profile),
         "disks created",
         then=_become,
+        results=True,
     )
     task.stage(
         CLONE,
         lambda item: apply.start_clone(session, item.request, item.store, item.source, item.profile),
         "disks cloned",
         then=_become,
+        results=True,
     )
 
     def register(item: DiskItem) -> None:
@@ -461,6 +489,7 @@ def _change(session: Session, task: Task[t.Any]) -> None:
         lambda item: apply.start_relocate(session, item.there, item.goes_to, item.request.provisioning),
         "disks relocated",
         then=_become,
+        results=True,
     )
     task.stage(
         RENAME,
@@ -631,6 +660,7 @@ def run_snapshots(session: Session, options: SnapshotOptions, *, check: bool) ->
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when something of it failed; it holds the whole result.
     """
+    _require(session)
     deadline = session.deadline(options.timeout)
     task: Task[SnapshotItem] = Task(session, [], "snapshots", deadline=deadline, parallel=options.parallel, check=check)
     with task.phase("lookup"):
@@ -735,12 +765,14 @@ def _carry_out_snapshots(session: Session, task: Task[SnapshotItem]) -> None:
         lambda item: apply.start_snapshot(session, item.disk, item.request.description or ""),
         "snapshots made",
         then=made,
+        results=True,
     )
     task.stage(
         NEW_DISK,
         lambda item: apply.start_new_disk(session, item.disk, item.id, item.request.new_disk or ""),
         "disks made of snapshots",
         then=disk_made,
+        results=True,
     )
     task.stage(
         REVERT,

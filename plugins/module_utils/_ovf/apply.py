@@ -148,13 +148,18 @@ def source_file(
     size: int,
     pin: str | None,
     headers: t.Mapping[str, str],
+    *,
+    create: bool,
 ) -> t.Any:
-    """What a host is to fetch."""
+    """What a host is to fetch.
+
+    :param create: whether it makes the file, as the item of the import specification says.
+    """
     return vim.HttpNfcLease.SourceFile(
         targetDeviceId=device_id,
         url=url,
         memberName=member or "",
-        create=False,
+        create=create,
         sslThumbprint=pin or "",
         httpHeaders=[vim.KeyValue(key=name, value=value) for name, value in headers.items()],
         size=size,
@@ -171,9 +176,11 @@ def start_reconfigure(
     """``ReconfigVM_Task``.
 
     It fails with ConcurrentAccess when the VM is not of this change version any more.
+
+    :param version: empty where vCenter does not say it.
     """
     spec = vim.vm.ConfigSpec(
-        changeVersion=version,
+        changeVersion=version or None,
         extraConfig=_pairs(marks),
         deviceChange=list(changes),
     )

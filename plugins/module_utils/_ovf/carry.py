@@ -231,4 +231,5 @@ def _source_file(job: TemplateTask, item: t.Any) -> t.Any:
         blob.size,
         pin,
         whole.request_headers(),
+        create=bool(item.create),
     )

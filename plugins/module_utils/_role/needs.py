@@ -64,6 +64,7 @@ _FILES = "Datastore.FileManagement"
 _ASSIGN_POOL = "Resource.AssignVMToPool"
 _ASSIGN_NETWORK = "Network.Assign"
 _IMPORT, _EXPORT = "VApp.Import", "VApp.Export"
+_VAPP = "VApp.ApplicationConfig"
 _POLICIES = "StorageProfile.View"
 _ATTACH_TAG = "InventoryService.Tagging.AttachTag"
 
@@ -122,6 +123,7 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_ADVANCED, _VM),
         Need(_SETTINGS, _VM),
         Need(_UPGRADE, _VM),
+        Need(_VAPP, _VM, "vApp properties"),
         Need(_ASSIGN_POOL, _POOL),
     ),
     "cbt_changed_areas": (

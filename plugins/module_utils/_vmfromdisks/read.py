@@ -120,9 +120,11 @@ def spot(found: Home, options: VmOptions) -> Spot:
 
 def _on(rows: t.Mapping[str, Row], host: Row, options: VmOptions) -> Spot:
     above = rows.get(moid_of(host.get("parent")))
+    pool = above.get("resourcePool") if above is not None else None
     known = compute.host_in(host)
-    if not known.available or above is None:
-        raise InvalidOption(f"The host {known.name} cannot be used: {known.obstacle}.", option="host")
+    if not known.available or pool is None:
+        why = known.obstacle or "this user does not see its resource pool"
+        raise InvalidOption(f"The host {known.name} cannot be used: {why}.", option="host")
     stores = {name_of(rows[moid_of(ref)]) for ref in host.get("datastore") or () if moid_of(ref) in rows}
     missing = sorted({disk.datastore for disk in options.disks} - stores)
     if missing:
@@ -130,7 +132,7 @@ def _on(rows: t.Mapping[str, Row], host: Row, options: VmOptions) -> Spot:
     offered = compute.networks_of(rows, host)
     who = f"VM '{options.name}'"
     wanted = tuple(compute.choose_network(offered, text, who) for text in options.hardware.networks)
-    return Spot(host.ref, above.get("resourcePool"), wanted)
+    return Spot(host.ref, pool, wanted)
 
 
 def users(session: Session, found: Home, options: VmOptions) -> dict[str, Owner]:

@@ -58,8 +58,8 @@ def run(session: Session, options: VmOptions, *, check: bool) -> dict[str, t.Any
     item = VmItem(called=options.name)
     deadline = session.deadline(options.timeout)
     task: Task[VmItem] = Task(session, [item], "VMs", deadline=deadline, parallel=1, check=check)
-    if options.state != ABSENT and options.hardware.secure_boot:
-        versions.require_secure_boot(session)
+    if options.state != ABSENT:
+        _require(session, options)
     with task.phase("lookup"):
         home = read.home(session, options)
         item.now = read.named(session, home.folder, options.name)
@@ -80,6 +80,18 @@ def run(session: Session, options: VmOptions, *, check: bool) -> dict[str, t.Any
         else:
             _carry_out(task, item, options, home, spot)
     return task.finish(_result(item, options), subject=item)
+
+
+def _require(session: Session, options: VmOptions) -> None:
+    """Make sure that this vCenter knows what the VM is to have.
+
+    :raises NotSupported: it is older.
+    """
+    if options.hardware.secure_boot:
+        versions.require_secure_boot(session)
+    if options.hardware.controller == "nvme":
+        hint = "It needs vCenter 6.5 or later. Choose another controller."
+        versions.require(session, "6.5", "has no NVMe controllers for VMs", hint=hint)
 
 
 def _carry_out(task: Task[VmItem], item: VmItem, options: VmOptions, home: read.Home, spot: read.Spot | None) -> None:

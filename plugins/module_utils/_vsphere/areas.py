@@ -77,17 +77,18 @@ def checked(page: Page, capacity: int) -> t.Iterator[Area]:
     """The areas of a page, which must be sorted, apart from each other,
     not empty, and inside the page.
 
-    What an area reports beyond the end of the disk is cut off: reporting too much is allowed.
+    What an area reports beyond the end of the disk is cut off, also where the page ends there: reporting too much is
+    allowed, and tracking counts in units that need not divide a capacity.
     """
-    end = page.start
+    end, covered = page.start, page.start + page.length
     for start, length in page.areas:
         if length <= 0:
             raise _refused(f"the area at byte {start} has the length {length}")
         if start < end:
             raise _refused(f"the area at byte {start} begins before byte {end}, where the one before it ends")
         end = start + length
-        if end > page.start + page.length:
-            raise _refused(f"the area at byte {start} ends behind byte {page.start + page.length}, where its page ends")
+        if end > covered and covered < capacity:
+            raise _refused(f"the area at byte {start} ends behind byte {covered}, where its page ends")
         if start < capacity:
             yield Area(start, min(end, capacity) - start)
 

@@ -181,6 +181,12 @@ def _windows(given: dict[str, t.Any], where: str) -> WindowsSettings:
             f"{where}: to join {given['domain']}, domain_admin and domain_admin_password are needed.",
             option="customize",
         )
+    if given.get("auto_logon_count") and not given.get("admin_password"):
+        raise InvalidOption(
+            f"{where}: customize.windows has auto_logon_count, and no admin_password, without which Windows logs nobody on.",
+            hint="Set admin_password, or leave auto_logon_count out.",
+            option="customize",
+        )
     return WindowsSettings(**{**given, "run_once": tuple(given.get("run_once") or ())})
 
 

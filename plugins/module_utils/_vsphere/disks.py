@@ -20,7 +20,7 @@ import re
 import typing as t
 
 from .._connector import names
-from .._connector.props import Route, Row, collect, collect_until, read_all
+from .._connector.props import Route, Row, collect, collect_until, read_all, utc
 from .._connector.pyvmomi import vim
 from .._errors import NotFound, NotSupported
 from . import storage
@@ -461,13 +461,13 @@ def _rows_of(session: Session, vms: t.Sequence[t.Any]) -> list[Row]:
 
 def _is_fresh(row: Row) -> bool:
     """Whether what vCenter lists of a VM's files is not older than its configuration. Where nobody knows it, it is not."""
-    listed, version = row.get("layoutEx.timestamp"), row.get("config.changeVersion") or ""
+    listed, version = utc(row.get("layoutEx.timestamp")), row.get("config.changeVersion") or ""
     changed = None
     if _CHANGED.fullmatch(version):
         with contextlib.suppress(ValueError):  # no day or hour that there is
             changed = datetime.datetime.fromisoformat(version)
     # Some hosts say 1970 of every configuration.
-    known = [when for when in (row.get("config.modified"), changed) if when is not None and when.year > 1970]
+    known = [when for when in (utc(row.get("config.modified")), changed) if when is not None and when.year > 1970]
     return listed is not None and bool(known) and max(known) <= listed
 
 

@@ -17,7 +17,7 @@ import typing as t
 
 from .._connector import names, versions
 from .._connector.find import path_in
-from .._connector.props import Route, collect
+from .._connector.props import Route, collect, utc
 from .._connector.pyvmomi import VmomiSupport, vim, vslm
 from .._errors import Ambiguous, Fault, InvalidOption, NotFound, StrangeAnswer, Unavailable, VforgeError
 from .vm import datacenter_of, name_of
@@ -283,7 +283,8 @@ def disk_in(found: t.Any, store: Store) -> FirstClassDisk:
 
 def moment(when: datetime.datetime | None) -> str:
     """A time in ISO 8601; empty for none."""
-    return when.isoformat() if when is not None else ""
+    known = utc(when)
+    return known.isoformat() if known is not None else ""
 
 
 def pairs_in(found: t.Iterable[t.Any] | None) -> dict[str, str]:

@@ -15,6 +15,7 @@ import dataclasses
 import re
 import shlex
 import sys
+import time
 import typing as t
 
 from .._connector import names, tls
@@ -129,7 +130,25 @@ _FAULTS = {
         "too many users are logged in to the guest of {vm}",
         "Run again later.",
     ),
+    "TaskInProgress": (
+        "guest_unavailable",
+        "another task works on {vm}",
+        "Let it end; then run again.",
+    ),
+    "GuestComponentsOutOfDate": (
+        "guest_not_supported",
+        "the VMware Tools of {vm} are too old for this",
+        "Update VMware Tools in the guest.",
+    ),
+    "CannotAccessFile": (
+        "guest_permission_denied",
+        "{user} may not use this program or file in the guest of {vm}",
+        "Let the user use it, or use an administrator of the guest.",
+    ),
 }
+
+# How long a call waits for another task that works on the VM, such as a migration or a snapshot.
+_SECONDS_BUSY = 60.0
 
 
 def guest_error(fault: Fault, vm: str, doing: str, user: str) -> VforgeError:
@@ -236,6 +255,9 @@ MANAGERS = ("authManager", "fileManager", "processManager")
 MANAGER = vim.vm.guest.GuestOperationsManager
 TO_ACCESS = (Route("vm-host", vim.VirtualMachine, "runtime.host"),)
 
+# Of a host, what says that there is no way to it.
+_NO_WAY = ("connection_timeout", "unknown_host", "unreachable")
+
 # What shows whether a guest can be worked in. A parent that is frozen says of its Tools that they
 # do not run.
 READY = ("guest.toolsRunningStatus", "guest.guestOperationsReady")
@@ -294,6 +316,8 @@ class Entry:
 class Access:
     """The way into one VM's guest.
 
+    :ivar auth: what checks credentials alone; None where vCenter has no such manager. Each is optional (API reference,
+        GuestOperationsManager), but without the others nothing can be done.
     :ivar pin: SHA-256 of the certificate of its ESXi host, which file transfers go to; None where
         vCenter does not show it.
     """
@@ -318,8 +342,9 @@ def access_in(session: Session, rows: t.Mapping[str, Row], moid: str) -> Access:
     :raises GuestError: ``guest_unavailable`` when vCenter shows no guest operations, or no such VM.
     """
     manager = row_of(rows, session.content.guestOperationsManager)
+    known = manager.values if manager is not None else {}
     vm = rows.get(moid)
-    if vm is None or manager is None:
+    if vm is None or not {"fileManager", "processManager"} <= known.keys():
         raise GuestError(
             "guest_unavailable",
             f"vCenter does not show {'the VM ' + moid if vm is None else 'its guest operations'} to this user.",
@@ -331,9 +356,9 @@ def access_in(session: Session, rows: t.Mapping[str, Row], moid: str) -> Access:
     return Access(
         name=names.unescape(vm.get("name") or moid),
         shell=shell,
-        auth=manager.get("authManager"),
-        files=manager.get("fileManager"),
-        processes=manager.get("processManager"),
+        auth=known.get("authManager"),
+        files=known["fileManager"],
+        processes=known["processManager"],
         pin=_fingerprint(row.get("config.certificate") if row else None),
     )
 
@@ -441,7 +466,11 @@ class Guest:
         """Make sure that Tools answer and that the guest accepts the
         credentials; changes nothing.
         """
-        self._ask("log in", lambda: self.access.auth.ValidateCredentialsInGuest(self._vm, self._auth()))
+        auth = self.access.auth
+        if auth is None:
+            self.processes()  # which takes them, too
+        else:
+            self._ask("log in", lambda: auth.ValidateCredentialsInGuest(self._vm, self._auth()))
 
     def run(
         self,
@@ -702,25 +731,40 @@ class Guest:
         One that broke off is made once more, from the start, since its address is good for one time
         only.
         """
-        try:
+        tries = 0
+        while True:
+            tries += 1
+            address = self._ask(doing, initiate)
             try:
-                return carry(self._ask(doing, initiate))
-            except ConnectionLost:
-                return carry(self._ask(doing, initiate))
-        except (ConnectionFailed, ConnectionLost) as error:
-            raise GuestError(
-                "guest_transfer_failed",
-                f"{self.access.name}, {doing}: {error.message}",
-                hint="Files go straight to the ESXi host: the machine that runs the module must reach its port 443.",
-                cause=error.error_code,
-            ) from error
+                return carry(address)
+            except (ConnectionFailed, ConnectionLost) as error:
+                if tries == 1 and isinstance(error, ConnectionLost):
+                    continue
+                failed = GuestError(
+                    "guest_transfer_failed",
+                    f"{self.access.name}, {doing}: {error.message}",
+                    hint="Files go straight to the ESXi host: the machine that runs the module must reach its port 443.",
+                    cause=error.error_code,
+                )
+                if error.error_code not in _NO_WAY:
+                    failed.hint = error.hint
+                raise failed from error
 
     def _auth(self) -> t.Any:
         return authentication(self._credentials)
 
     def _ask(self, doing: str, do: t.Callable[[], T]) -> T:
-        """Make a call of guest operations, with its faults made clear."""
-        try:
-            return self._session.retrying(do)
-        except Fault as fault:
-            raise guest_error(fault, self.access.name, doing, self._credentials.username) from fault
+        """Make a call of guest operations, with its faults made clear.
+
+        While another task works on the VM it does nothing, and is made again.
+        """
+        pause: Backoff | None = None
+        while True:
+            try:
+                return self._session.retrying(do)
+            except Fault as fault:
+                if fault.fault == "TaskInProgress":
+                    pause = pause or Backoff(time.monotonic() + _SECONDS_BUSY, first=0.25)
+                    if pause.begin():
+                        continue
+                raise guest_error(fault, self.access.name, doing, self._credentials.username) from fault

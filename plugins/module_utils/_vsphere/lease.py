@@ -138,11 +138,17 @@ class Lease:
         """
         found: list[Ready] = []
 
+        def known(update: Update, path: str) -> t.Any:
+            # What goes with a state need not come in one update with it.
+            value = update.state.get(path)
+            return value if value is not None or update.gone else self._read(path)
+
         def is_ready(update: Update) -> bool:
-            state, info = str(update.state.get("state")), update.state.get("info")
+            state = str(update.state.get("state"))
             if state == "error" or update.gone:
-                raise _why(update.state)
-            if state == "ready" and info is not None:
+                raise _why(known(update, "error"))
+            info = known(update, "info") if state == "ready" else None
+            if info is not None:
                 found.append(_ready(info))
             return bool(found)
 
@@ -209,8 +215,12 @@ class Lease:
         """``initializing``, ``ready``, ``done`` or ``error``; empty where
         vCenter does not know it any more.
         """
-        row = read(self._session, [self.ref], vim.HttpNfcLease, ["state"]).get(self.ref._GetMoId())
-        return str(row.get("state") or "") if row is not None else ""
+        return str(self._read("state") or "")
+
+    def _read(self, path: str) -> t.Any:
+        """A property of it; None where it is unset, or vCenter does not know the lease any more."""
+        row = read(self._session, [self.ref], vim.HttpNfcLease, [path]).get(self.ref._GetMoId())
+        return row.get(path) if row is not None else None
 
     def abort(self) -> bool:
         """Nothing of it is wanted: vCenter removes it.
@@ -297,14 +307,13 @@ class Lease:
     def _cause(self, error: VforgeError) -> VforgeError:
         """Why the lease ended, as it says itself; the error at hand where it does not."""
         try:
-            row = read(self._session, [self.ref], vim.HttpNfcLease, ["error"]).get(self.ref._GetMoId())
+            fault = self._read("error")
         except VforgeError:
             return error
-        return faults.translate(row.get("error"), "the transfer") if row is not None and row.get("error") else error
+        return faults.translate(fault, "the transfer") if fault is not None else error
 
 
-def _why(known: t.Mapping[str, t.Any]) -> VforgeError:
-    fault = known.get("error")
+def _why(fault: t.Any) -> VforgeError:
     if fault is None:
         return Fault(
             "Timedout",

@@ -34,11 +34,13 @@ FIRMWARE = "/sys/class/dmi/id"
 _UNITS = range(16)
 _OWN_UNIT = 7
 
-_ENABLE_UUID = "disk.EnableUUID"
+# Says the same as the flag; its spelling differs from tool to tool, which a VM does not mind.
+_ENABLE_UUID = "disk.enableuuid"
+_FLAG = "config.flags.diskUuidEnabled"
 
 _READ: dict[type, tuple[str, ...]] = {
     **ABOVE,
-    vim.VirtualMachine: (*BASICS, DEVICES, "config.extraConfig", "config.keyId", "runtime.host"),
+    vim.VirtualMachine: (*BASICS, DEVICES, "config.extraConfig", _FLAG, "config.keyId", "runtime.host"),
     vim.Datastore: ("name", "summary.type"),
 }
 _AROUND = (*TO_ANCESTORS, VM_TO_DATASTORES)
@@ -163,9 +165,14 @@ def _proxy(rows: t.Mapping[str, Row], row: Row, disks: t.Sequence[Attached], con
         kinds=frozenset(str(store.get("summary.type") or "") for store in stores),
         uuids=frozenset(disk.uuid for disk in disks if disk.uuid),
         slots=tuple(_slots(row.get(DEVICES) or ())),
-        names_disks=config.get(_ENABLE_UUID, "").lower() == "true",
+        names_disks=bool(row.get(_FLAG)) or names_disks(config),
         encrypted=row.get("config.keyId") is not None,
     )
+
+
+def names_disks(config: t.Mapping[str, str]) -> bool:
+    """Whether a VM with this extraConfig lets its guest see the UUIDs of its disks."""
+    return any(key.lower() == _ENABLE_UUID and value.lower() in ("true", "1") for key, value in config.items())
 
 
 def _disks(devices: t.Iterable[t.Any]) -> t.Iterator[Attached]:

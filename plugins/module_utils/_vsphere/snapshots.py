@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import re
 import typing as t
 
 from .._connector import find, names
-from .._connector.props import read
+from .._connector.props import read, utc
 from .._connector.pyvmomi import vim
 from .._errors import InvalidOption
 
@@ -21,7 +20,6 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
 
 _WAYS = ("name", "path", "moid", "current")
-_MOID = re.compile(r"snapshot-\w+", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +62,7 @@ def snapshots_in(info: t.Any) -> tuple[Snapshot, ...]:
                 name=name,
                 path=path_of(path),
                 description=node.description or "",
-                created=node.createTime,
+                created=utc(node.createTime),
                 current=moid == current,
             )
         )
@@ -121,13 +119,6 @@ class SnapshotSelector:
             raise InvalidOption(
                 f"The option snapshot is given by {' and '.join(given) or 'nothing'}.",
                 hint="Set exactly one of name, path, moid and current.",
-                option="snapshot",
-            )
-        moid = params.get("moid") or ""
-        if moid and not _MOID.fullmatch(moid):
-            raise InvalidOption(
-                f"{moid} is no moid of a snapshot.",
-                hint="It looks like snapshot-42.",
                 option="snapshot",
             )
         return cls(**{given[0]: params[given[0]]})
@@ -197,8 +188,11 @@ def start_create(
     """``CreateSnapshot_Task``; the task's result is the snapshot.
 
     :param vm: moid.
+    :param name: as a person reads it.
     """
-    return session.reference(vim.VirtualMachine, vm).CreateSnapshot_Task(name, description, memory, quiesce)
+    # A percent sign has to be escaped in it; the rest may be as it is (API reference).
+    escaped = name.replace("%", "%25")
+    return session.reference(vim.VirtualMachine, vm).CreateSnapshot_Task(escaped, description, memory, quiesce)
 
 
 def start_remove(session: Session, moid: str) -> t.Any:

@@ -200,7 +200,8 @@ func (c *collector) look(ctx *simulator.Context, version string, limit int, firs
 	c.call.Lock()
 	defer c.call.Unlock()
 	if c.isClosed() {
-		return nil, c.from.whyGone(c.id.session, c.id.ref)
+		// Its session was closed, or it was destroyed, after the call was received.
+		return nil, &types.RequestCanceled{}
 	}
 	if first && version == "" {
 		c.restart()
@@ -228,8 +229,7 @@ func (c *collector) look(ctx *simulator.Context, version string, limit int, firs
 	return set, nil
 }
 
-// whyGone tells why there is no such collector, also when it went after the call was let
-// in: it was destroyed, or its whole session was.
+// whyGone tells why there is no such collector: it was destroyed, or its whole session was.
 func (p *Server) whyGone(session string, ref types.ManagedObjectReference) types.BaseMethodFault {
 	if !p.sessions.Alive(session) {
 		return &types.NotAuthenticated{NoPermission: types.NoPermission{Object: &ref, PrivilegeId: "System.View"}}

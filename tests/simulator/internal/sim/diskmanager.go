@@ -269,8 +269,8 @@ func (sh *diskShim) CopyVirtualDiskTask(ctx *simulator.Context, req *types.CopyV
 				return nil, fault
 			}
 		}
-		if fault := sh.clear(to, req.Force); fault != nil {
-			return nil, fault
+		if to.exists() { // force is ignored
+			return nil, &types.FileAlreadyExists{FileFault: to.fault()}
 		}
 		if need, err := sh.s.allocated(top, capacity); err == nil && !layer.Thick {
 			if fault := sh.s.room(to.ds, to.file, need, false); fault != nil {

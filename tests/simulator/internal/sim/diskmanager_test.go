@@ -129,11 +129,14 @@ func TestACopyOfADisk(t *testing.T) {
 	b.wantFault(m.done(m.CopyVirtualDisk(b.ctx, top, m.dc, to, m.dc, nil, false)), &types.FileLocked{})
 	b.power("box", "off")
 	m.must(m.CopyVirtualDisk(b.ctx, top, m.dc, to, m.dc, nil, false))
-	b.wantFault(m.done(m.CopyVirtualDisk(b.ctx, base, m.dc, to, m.dc, nil, false)), &types.FileAlreadyExists{})
+	for _, force := range []bool{false, true} {
+		b.wantFault(m.done(m.CopyVirtualDisk(b.ctx, base, m.dc, to, m.dc, nil, force)), &types.FileAlreadyExists{})
+	}
 	_, got := b.send(http.MethodGet, "LocalDS_0", "box/copy-flat.vmdk", nil)
 	if !bytes.HasPrefix([]byte(got), want) {
 		t.Error("another disk was made")
 	}
+	m.must(m.DeleteVirtualDisk(b.ctx, to, m.dc))
 	m.must(m.CopyVirtualDisk(b.ctx, base, m.dc, to, m.dc, &types.VirtualDiskSpec{DiskType: "thick", AdapterType: "ide"}, true))
 	text := m.descriptor("box/copy.vmdk")
 	if !strings.Contains(text, `adapterType = "ide"`) || strings.Contains(text, "thinProvisioned") {

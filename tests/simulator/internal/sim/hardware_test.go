@@ -198,7 +198,7 @@ func TestTemplates(t *testing.T) {
 	ref := b.made("mould", map[string]any{"on": false})
 	vm := object.NewVirtualMachine(b.client, ref)
 	pool := object.NewResourcePool(b.client, b.find("/DC0/host/DC0_C0/Resources/DC0_C0_RP1"))
-	b.wantFault(b.callFault(vm.MarkAsVirtualMachine(b.ctx, *pool, nil)), &types.NotSupported{})
+	b.wantFault(b.callFault(vm.MarkAsVirtualMachine(b.ctx, *pool, nil)), &types.InvalidState{})
 	if err := vm.MarkAsTemplate(b.ctx); err != nil {
 		t.Fatal(err)
 	}

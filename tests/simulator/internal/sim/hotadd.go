@@ -20,7 +20,6 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/dsfiles"
-	"vforge.vsphere/simulator/internal/guestinfo"
 	"vforge.vsphere/simulator/internal/vdisk"
 )
 
@@ -286,10 +285,21 @@ func deviceName(uuid string) string {
 	return "wwn-0x" + strings.ToLower(strings.ReplaceAll(uuid, "-", ""))
 }
 
+// seesUUIDs is whether disks report who they are. Tools write the key each in their own way, and VMs do not mind.
+func seesUUIDs(config *types.VirtualMachineConfigInfo) bool {
+	for _, pair := range config.ExtraConfig {
+		option := pair.GetOptionValue()
+		if value, ok := option.Value.(string); ok && strings.EqualFold(option.Key, "disk.EnableUUID") {
+			return strings.EqualFold(value, "true")
+		}
+	}
+	return false
+}
+
 // deviceNames are the SCSI disks that the guest can tell apart: none where they do not report who they are.
 func deviceNames(vm *simulator.VirtualMachine) map[string]*types.VirtualDisk {
 	out := make(map[string]*types.VirtualDisk)
-	if enabled := guestinfo.ExtraValue(vm.Config.ExtraConfig, "disk.EnableUUID"); !strings.EqualFold(enabled, "true") {
+	if !seesUUIDs(vm.Config) {
 		return out
 	}
 	for _, disk := range vdisk.DisksOf(vm.Config.Hardware.Device) {

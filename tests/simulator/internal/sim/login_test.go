@@ -170,7 +170,12 @@ func TestExpiryEndsWaits(t *testing.T) {
 		ended <- err
 	}()
 	b.control("POST", "/sessions/expire", map[string]string{"as": "fault"}, nil)
-	b.wantFault(b.callFault(<-ended), &types.NotAuthenticated{})
+	// The first where the call was there by then.
+	switch fault := b.callFault(<-ended).(type) {
+	case types.RequestCanceled, types.NotAuthenticated:
+	default:
+		t.Errorf("the wait ended with %T", fault)
+	}
 }
 
 func TestSessionsAreListedWithoutTheirKeys(t *testing.T) {

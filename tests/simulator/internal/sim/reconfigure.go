@@ -103,6 +103,7 @@ func reconfigPrivileges(now []types.BaseVirtualDevice, spec *types.VirtualMachin
 		{spec.MemoryMB != 0, "VirtualMachine.Config.Memory", func() { rest.MemoryMB = 0 }},
 		{spec.Annotation != "", "VirtualMachine.Config.Annotation", func() { rest.Annotation = "" }},
 		{spec.ChangeTrackingEnabled != nil, "VirtualMachine.Config.ChangeTracking", func() { rest.ChangeTrackingEnabled = nil }},
+		{spec.VAppConfigRemoved != nil && *spec.VAppConfigRemoved, "VApp.ApplicationConfig", func() { rest.VAppConfigRemoved = nil }},
 		{spec.SwapPlacement != "", "VirtualMachine.Config.SwapPlacement", func() { rest.SwapPlacement = "" }},
 		{spec.CpuAllocation != nil || spec.MemoryAllocation != nil, "VirtualMachine.Config.Resource", func() {
 			rest.CpuAllocation, rest.MemoryAllocation = nil, nil

@@ -74,7 +74,7 @@ func (s *Sim) markAsVM(ctx *simulator.Context, vm *simulator.VirtualMachine, req
 		return &types.ManagedObjectNotFound{Obj: req.Pool}
 	}
 	if !vm.Config.Template {
-		return &types.NotSupported{}
+		return &types.InvalidState{}
 	}
 	host := s.HostOf(vm)
 	if req.Host != nil {

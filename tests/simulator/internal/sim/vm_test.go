@@ -236,16 +236,20 @@ func TestReconfigureOfARunningVM(t *testing.T) {
 func TestReconfigureNeedsPrivileges(t *testing.T) {
 	b := start(t)
 	ref := b.parent().Reference()
-	pair := types.VirtualMachineConfigSpec{ExtraConfig: []types.BaseOptionValue{&types.OptionValue{Key: "guestinfo.a", Value: "b"}}}
-	_, err := object.NewVirtualMachine(b.as("VirtualMachine.Config.EditDevice"), ref).Reconfigure(b.ctx, pair)
-	if fault, ok := b.callFault(err).(types.NoPermission); !ok || fault.PrivilegeId != "VirtualMachine.Config.AdvancedConfig" {
-		t.Errorf("fault %+v", fault)
+	for privilege, change := range map[string]types.VirtualMachineConfigSpec{
+		"VirtualMachine.Config.AdvancedConfig": {ExtraConfig: []types.BaseOptionValue{&types.OptionValue{Key: "guestinfo.a", Value: "b"}}},
+		"VApp.ApplicationConfig":               {VAppConfigRemoved: types.NewBool(true)},
+	} {
+		_, err := object.NewVirtualMachine(b.as("VirtualMachine.Config.EditDevice"), ref).Reconfigure(b.ctx, change)
+		if fault, ok := b.callFault(err).(types.NoPermission); !ok || fault.PrivilegeId != privilege {
+			t.Errorf("without %s: fault %+v", privilege, fault)
+		}
+		task, err := object.NewVirtualMachine(b.as(privilege), ref).Reconfigure(b.ctx, change)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.result(task)
 	}
-	task, err := object.NewVirtualMachine(b.as("VirtualMachine.Config.AdvancedConfig"), ref).Reconfigure(b.ctx, pair)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.result(task)
 }
 
 func TestReadOnlyUserMayLookButNotTouch(t *testing.T) {

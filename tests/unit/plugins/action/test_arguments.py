@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -96,6 +97,17 @@ def test_a_module_on_another_machine_says_where_its_variables_have_to_be_set(pla
         "the module ran: set hostname in the task or in module_defaults, or VMWARE_HOST under the task's keyword environment."
     ) in missing["msg"]
     assert not given.get("failed")
+
+
+def test_a_module_of_another_user_says_where_its_variables_have_to_be_set(play):
+    # In the place of sudo, which takes the environment away, too: "env -i -u root /bin/sh -c ...".
+    how = {"ansible_become_exe": "env", "ansible_become_flags": "-i", "ansible_python_interpreter": sys.executable}
+    (missing,) = play(
+        {"vforge.vsphere.instant_clone_parent_info": {"parent": "server-00001"}, "become": True, "vars": how},
+        ANSIBLE_BECOME_ALLOW_SAME_USER="true",
+    )
+    assert (missing.get("error_code"), missing.get("option")) == ("invalid_option", "hostname"), missing
+    assert "but the environment of ansible-playbook does not reach the user of become, as whom the module ran" in missing["msg"]
 
 
 def _given():

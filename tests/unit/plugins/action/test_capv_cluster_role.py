@@ -12,7 +12,7 @@ import json
 import pytest
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import OPTIONS, repository
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import OPTIONS, git, repository
 from vforge_playbook import run_playbook
 
 # Answers as plugins/module_utils/k8s/service.py of kubernetes.core does: of an API that is not served, and of an object that
@@ -75,6 +75,8 @@ def play(tmp_path):
         (["v1beta1"], {}, 0, "v1beta1"),
         (["v1beta1", "v1beta2"], {}, 0, "v1beta2"),
         (["v1beta1"], {"cluster_api_version": "v1beta2"}, 2, "v1beta2"),
+        # As with -e on a command line.
+        (["v1beta1"], {"wait": "1"}, 0, "v1beta1"),
     ],
 )
 def test_a_cluster_is_gone_where_the_served_version_has_none(play, served, given, code, version):
@@ -120,3 +122,20 @@ def test_a_condition_needs_a_cluster_of_a_served_version(play, served, clusters,
     given = {"cluster_api_version": "v1beta2", "condition": "Available", "namespace": "default", "context": ""}
     ended, output, asked = play("condition", served=served, clusters=clusters, **given)
     assert (ended, asked) == (code, [["Cluster", "v1beta2"]]), output
+
+
+def test_files_are_committed_where_they_are_written_whatever_host_plays_the_role(tmp_path):
+    path = repository(tmp_path / "tree")
+    git(path, "config", "user.name", "Nobody")
+    git(path, "config", "user.email", "nobody@example.com")
+    (tmp_path / "hosts").write_text("bastion ansible_host=127.0.0.1 ansible_port=1 ansible_connection=ssh\n", encoding="utf-8")
+    given = {name: OPTIONS[name] for name in ("kubernetes_version", "vcenter", "endpoint", "argocd", "credentials")}
+    machines = {"template": "node", "datastore": "LocalDS_0", "networks": [{"name": "n"}]}
+    given |= {"path": str(path), "name": "prod", "machines": machines, "commit": True}
+    include = {"include_role": {"name": "vforge.vsphere.capv_cluster"}}
+    each = {f"capv_cluster_{name}": value for name, value in given.items()}
+    play = {"hosts": "bastion", "gather_facts": False, "tasks": [{**include, "vars": each}]}
+    (tmp_path / "play.json").write_text(json.dumps([play]), encoding="utf-8")
+    code, output = run_playbook("-i", "hosts", "play.json", cwd=tmp_path, env=environment(tmp_path))
+    assert code == 0, output
+    assert git(path, "log", "--format=%s") == "Cluster prod\n"

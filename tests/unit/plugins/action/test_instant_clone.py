@@ -23,13 +23,13 @@ def play(make_sim, tmp_path):
     """A function that runs one task against a simulator and returns its result and all of the output."""
     sim = make_sim("--clone-time", "400ms")
 
-    def run(*words, stderr=subprocess.PIPE, **task):
+    def run(*words, stderr=subprocess.PIPE, no_log=False, **task):
         playbook = [
             {
                 "hosts": "localhost",
                 "gather_facts": False,
                 "tasks": [
-                    {"vforge.vsphere.instant_clone": task, "register": "done", "ignore_errors": True},
+                    {"vforge.vsphere.instant_clone": task, "register": "done", "ignore_errors": True, "no_log": no_log},
                     kept("{{ done | to_json }}", tmp_path / "done.json"),
                 ],
             }
@@ -85,6 +85,12 @@ def test_progress_is_shown_on_a_terminal_and_not_to_a_program(play):
 
 def test_without_a_terminal_progress_comes_only_when_it_is_asked_for(play):
     _done, output, _sim = play(parent={"name": "golden-parent"}, clones=[{"name": f"web-{n}"} for n in range(8)])
+    assert "clones made" not in output
+
+
+def test_progress_is_not_shown_of_what_is_not_to_be_logged(play):
+    clones = [{"name": f"web-{n}"} for n in range(8)]
+    _done, output, _sim = play("-vvv", parent={"name": "golden-parent"}, clones=clones, no_log=True)
     assert "clones made" not in output
 
 

@@ -159,6 +159,15 @@ def test_a_drill_of_a_vm_whose_name_looks_like_a_path_removes_its_own_files_alon
     assert sorted(path.name for path in tmp_path.glob("**/drill-*")) == []
 
 
+def test_a_drill_is_in_its_own_network_whatever_the_command_line_says_of_restores(web, tmp_path):
+    before, plays = vms(web), Plays(web.sim, tmp_path, "restore_drill", ("results",))
+    ran = plays.run("-e", "vm_restore_default_network=DC0_DVPG0", **drill(web, tmp_path, "web-1"))
+    assert ran.code == 2, ran.output
+    (refused,) = ran.left["results"]
+    assert (refused["state"], "vm_restore_default_network would win" in refused["why"]) == ("failed", True)
+    assert ({"ImportVApp", "CloneVM_Task"}.isdisjoint(ran.calls), vms(web)) == (True, before)
+
+
 def test_drills_that_are_killed_fail_or_pass_leave_nothing(web, tmp_path):
     before = vms(web)
     plays = Plays(web.sim, tmp_path, "restore_drill", ("results",))

@@ -45,7 +45,7 @@ def hot(make_sim, tmp_path, monkeypatch, sim_flags):
     devices.mkdir()
     with tasks(make_sim("--vms", "2", "--guest-time", "10ms", *sim_flags), tmp_path) as known:
         known.make("web-1", size=8 * MIB)
-        known.sim.create_vm(PROXY, on=True, extra_config={"disk.EnableUUID": "TRUE"})
+        known.sim.create_vm(PROXY, on=True, extra_config={"disk.enableUUID": "TRUE"})
         known.sim.patch_vm(PROXY, devices=str(devices))
         known.asked = {
             "transport": "hotadd",
@@ -149,7 +149,7 @@ def test_what_cannot_be_is_said_before_any_snapshot(hot, tmp_path):
         ran = hot.attempt(**{**hot.asked, **given})
         assert (ran.code, ran.called("CreateSnapshot_Task")) == ("no_transport", 0)
         assert why in str(ran.error)
-    hot.sim.govc("vm.change", "-vm", PROXY, "-e", "disk.EnableUUID=FALSE")
+    hot.sim.govc("vm.change", "-vm", PROXY, "-e", "disk.enableUUID=FALSE")
     ran = hot.attempt(**hot.asked)
     assert "has not disk.EnableUUID" in str(ran.error)
     checked = hot.attempt(check=True, **hot.asked)

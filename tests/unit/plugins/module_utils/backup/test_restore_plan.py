@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup import restore_plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import restore_plan, targets
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import BackupDamaged, DiskBackup, Point
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_options import IntoOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_plan import NotRestored, Place
@@ -279,3 +280,15 @@ def test_disks_are_the_same_though_their_snapshots_went(more, now, same):
     assert restore_plan.same_disks(vm, target(dataclasses.replace(disk(), files=tuple(now)))) is same
     moved = target(dataclasses.replace(disk(unit="scsi0:1"), files=before))
     assert restore_plan.same_disks(vm, moved) is False
+
+
+@pytest.mark.parametrize(("version", "sent"), [("", None), ("7", "7")])
+def test_a_version_that_vcenter_does_not_say_is_not_sent(version, sent):
+    """An empty one would be another than that of the VM."""
+    specs = []
+    machine = types.SimpleNamespace(ReconfigVM_Task=specs.append)
+    session = types.SimpleNamespace(reference=lambda _kind, _moid: machine)
+    into = target(version=version)
+    targets.start_exchange(session, into, [])
+    targets.start_policies(session, into, {})
+    assert [spec.changeVersion for spec in specs] == [sent, sent]

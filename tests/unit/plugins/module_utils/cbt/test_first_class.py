@@ -20,6 +20,7 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fcd.runn
     entry,
 )
 from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, succeeded
+from ansible_collections.vforge.vsphere.tests.unit.plugins.unreturned import no_results
 
 NAMED = {"name": "d", "datastore": STORE}
 
@@ -113,6 +114,16 @@ def test_a_snapshot_that_is_named_stays(areas):
         assert found["areas"] == []
     ran = areas.attempt_areas(disk={"snapshot": {"description": "none"}})
     assert ran.code == "not_found"
+    assert areas.seen(areas.id)["snapshots"] == 1
+
+
+def test_a_snapshot_that_vcenter_does_not_return_is_known_by_its_mark(areas, monkeypatch):
+    kept = entry(areas.snapshots({"disk": {"name": "d"}, "description": "kept"}))["id"]
+    areas.write(areas.id, 512)
+    no_results(monkeypatch)
+    found = areas.areas()
+    assert found["areas"] == [{"start": 512, "length": 512}]
+    assert found["snapshot"]["id"] != kept
     assert areas.seen(areas.id)["snapshots"] == 1
 
 

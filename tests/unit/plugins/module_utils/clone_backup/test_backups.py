@@ -131,6 +131,21 @@ def test_a_backup_that_vcenter_does_not_return_fails_its_vm_and_counts_in_the_ne
     assert backups.run(vm=name, fresh_hours=1).vms[0]["actions"] == []
 
 
+def test_a_snapshot_that_vcenter_does_not_return_is_known_by_its_mark(backups, monkeypatch):
+    name = backups.vm(on=True)
+    ended = batch._Batch._ended
+
+    def without_snapshot(self, moid, end):
+        unreturned = isinstance(end.result, vim.vm.Snapshot)
+        ended(self, moid, dataclasses.replace(end, result=None) if unreturned else end)
+
+    monkeypatch.setattr(batch._Batch, "_ended", without_snapshot)
+    monkeypatch.setattr(batch, "read", lambda *_args: {})
+    entry = backups.run(vm=name, quiesce="no").vms[0]
+    assert entry["backup"]["consistency"] == "crash"
+    assert not backups.sim.govc("snapshot.tree", "-vm", name)
+
+
 def _options(**given):
     return BackupOptions.from_params(accepted(argument_spec(), {"vm": {"name": "a"}, **given}))
 

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 from ansible.module_utils import basic
@@ -220,6 +221,20 @@ def test_a_defect_is_told_without_what_it_says(run, error, early):
     assert "test_edge.py" in result["msg"]
     assert any("fails" in line for line in result["trace"])
     assert SECRET not in json.dumps(result)
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_limit_of_threads_is_no_defect(run, monkeypatch, early):
+    """The lifeline's is the first thread of a module."""
+
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    if early:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+    status, result = run(pytest.fail if early else refuse)
+    assert (status, result["error_code"]) == (1, "no_thread")
+    assert "Raise the limit of processes" in result["msg"]
 
 
 @pytest.mark.parametrize("given", [{"ca_path": "a\0b"}, {"hostname": "a\0b"}])

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import props
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect, collect_chosen, read
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect, collect_chosen, read, utc
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim, vmodl
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, Unavailable
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
@@ -123,6 +125,23 @@ def test_a_read_whose_answer_was_lost_is_made_again(make_sim, do):
         assert read(known, [root], vim.Folder, ["name"])[root._GetMoId()].get("name") == "Datacenters"
 
 
+def test_a_session_that_another_thread_replaces_between_two_pages_has_the_read_begin_again(make_sim):
+    sim = make_sim("--vms", "3", "--parents", "0")
+    pages = []
+    with session(sim) as known:
+
+        def replaced(read_so_far):
+            pages.append(read_so_far)
+            if len(pages) == 1:
+                sim.expire_sessions()
+                known.renew(known.generation)
+            return False
+
+        part = props.collect_until(known, [known.content.rootFolder], {vim.VirtualMachine: ("name",)}, TO_VMS, 1, replaced)
+    assert (part.whole, len(part.rows), pages) == (True, 3, [1, 1, 2])
+    assert len({row.moid for row in part.rows}) == 3
+
+
 def test_a_gateway_that_answers_for_the_vcenter_is_seen_through(make_sim):
     sim = make_sim("--vms", "0", "--parents", "0")
     with session(sim) as known:
@@ -140,3 +159,10 @@ def test_a_property_that_comes_without_a_value_is_unset():
     named, unset = (DynamicProperty(name=name, val=value) for name, value in (("name", "web-1"), ("snapshot", None)))
     row = props._row(ObjectContent(obj=vim.VirtualMachine("vm-1"), propSet=[named, unset]))
     assert (row.values, row.get("snapshot", "none")) == ({"name": "web-1"}, "none")
+
+
+def test_a_time_without_a_zone_is_in_utc():
+    noon = datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC)
+    east = noon.astimezone(datetime.timezone(datetime.timedelta(hours=2)))
+    assert utc(noon.replace(tzinfo=None)) == utc(noon) == utc(east) == noon
+    assert utc(None) is None

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import time
@@ -19,6 +20,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     ConnectionLost,
     Fault,
     Interrupted,
+    SessionExpired,
     TaskGone,
 )
 from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
@@ -75,6 +77,24 @@ def test_a_task_ends_with_its_result_or_its_fault(make_sim):
     assert bad.result is None
 
 
+def test_a_fault_that_does_not_come_with_the_end_of_its_task_is_asked_for(make_sim, monkeypatch):
+    """Nowhere is it promised that changes of two properties come in one update."""
+    real = tasks._updates
+
+    def in_parts(part):
+        for update in real(part):
+            values = {path: value for path, value in update.values.items() if path != "info.error"}
+            yield dataclasses.replace(update, values=values)
+
+    monkeypatch.setattr(tasks, "_updates", in_parts)
+    sim = make_sim("--vms", "0")
+    with session(sim) as known:
+        sim.inject(method="InstantClone_Task", do="task-fault", fault="NoDiskSpace", name="b")
+        good, bad = ends_of(known, [clone(known, "a"), clone(known, "b")])
+    assert good.error is None
+    assert bad.error.error_code == "no_disk_space"
+
+
 def test_nothing_is_waited_for_without_tasks(shared_sim):
     with session(shared_sim) as known:
         shared_sim.reset_calls()
@@ -89,6 +109,19 @@ def test_what_vcenter_does_not_know_any_more_is_gone():
     )
     part = vmodl.query.PropertyCollector.FilterUpdate(missingSet=[missing])
     assert list(tasks._updates(part)) == [tasks.Update("task-7", {}, gone=True)]
+
+
+@pytest.mark.parametrize("of_object", [True, False])
+def test_what_is_missing_for_want_of_a_session_is_not_gone(of_object):
+    """A session that has ended may show so, in place of a fault of the call."""
+    collector, task, fault = vmodl.query.PropertyCollector, vim.Task("task-7"), vim.fault.NotAuthenticated()
+    if of_object:
+        lacking = collector.MissingProperty(path="info.state", fault=fault)
+        part = collector.FilterUpdate(objectSet=[collector.ObjectUpdate(kind="enter", obj=task, missingSet=[lacking])])
+    else:
+        part = collector.FilterUpdate(missingSet=[collector.MissingObject(obj=task, fault=fault)])
+    with pytest.raises(SessionExpired):
+        list(tasks._updates(part))
 
 
 @pytest.mark.parametrize(
@@ -190,6 +223,27 @@ def test_a_session_that_dies_while_tasks_are_waited_for_is_replaced(make_sim):
         ends = ends_of(known, started)
     assert all(isinstance(end.result, vim.VirtualMachine) for end in ends)
     assert calls(sim)["Login"] == 2
+
+
+def test_a_session_that_is_closed_in_mid_round_is_replaced(make_sim):
+    """The round ends as cancelled then (API reference, WaitForUpdatesEx), which no task was."""
+    sim = make_sim("--vms", "0", "--clone-time", "1s")
+    with session(sim) as known:
+        started = [clone(known, name) for name in "abc"]
+        in_round(sim, known, 2, sim.expire_sessions)
+        ends = ends_of(known, started)
+    assert all(isinstance(end.result, vim.VirtualMachine) for end in ends)
+    assert calls(sim)["Login"] == 2
+
+
+def test_a_round_that_somebody_cancels_is_begun_again_on_another_collector(make_sim):
+    sim = make_sim("--vms", "0")
+    with session(sim) as known:
+        started = clone(known, "a")
+        sim.inject(method="WaitForUpdatesEx", do="fault", fault="RequestCanceled", nth=2)
+        (end,) = ends_of(known, [started])
+    assert isinstance(end.result, vim.VirtualMachine)
+    assert (calls(sim)["Login"], calls(sim)["CreatePropertyCollector"]) == (1, 2)
 
 
 def test_a_server_that_is_lost_is_not_asked_to_tidy_up(make_sim):

@@ -19,7 +19,7 @@ import pytest
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import converting, exporting, local, task
-from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing, places
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     ConnectionLost,
     Fault,
@@ -29,6 +29,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     TimedOut,
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
+from ansible_collections.vforge.vsphere.plugins.module_utils._vmfromdisks import read as vm_read
 from ansible_collections.vforge.vsphere.plugins.module_utils._vmfromdisks import task as vm_task
 from ansible_collections.vforge.vsphere.plugins.module_utils._vmfromdisks.model import VmOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
@@ -323,6 +324,28 @@ def test_a_vm_that_vcenter_does_not_return_is_found_by_the_next_run(disks, tmp_p
     assert vms.run(**asked, powered_on=True).result["vms"][0]["actions"] == ["powered_on"]
 
 
+def test_a_host_whose_pool_nobody_sees_is_not_used(disks, tmp_path, monkeypatch):
+    asked = {"state": "imported", "path": str(image(tmp_path)), "datastore_path": "[LocalDS_0] images/a.vmdk"}
+    disks.run(**asked)
+
+    def unseen(real):
+        def collect(*given, **how):
+            rows = real(*given, **how)
+            return [dataclasses.replace(row, values={**row.values, "resourcePool": None}) for row in rows]
+
+        return collect
+
+    for module in (places, vm_read):
+        monkeypatch.setattr(module, "collect", unseen(module.collect))
+    refused = disks.attempt(**{**asked, "datastore_path": "[LocalDS_0] images/b.vmdk"})
+    assert "No host that can be used has the datastore LocalDS_0" in str(refused.error)
+    assert "sees their resource pools" in refused.error.hint
+    refused = Vms(disks.sim).attempt(
+        name="new", disks=["[LocalDS_0] images/a.vmdk"], cpus=1, memory=512, networks=["VM Network"]
+    )
+    assert "cannot be used: this user does not see its resource pool." in str(refused.error)
+
+
 def test_a_vm_that_does_not_come_up_is_named_so_that_it_can_be_removed(disks, tmp_path):
     path = "[LocalDS_0] images/a.vmdk"
     disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
@@ -387,12 +410,14 @@ def test_a_vm_with_another_secure_boot_is_not_as_asked(disks, tmp_path):
 
 
 @pytest.mark.usefixtures("programs")
-def test_before_6_5_there_is_no_secure_boot(make_sim, tmp_path):
+def test_before_6_5_there_is_neither_secure_boot_nor_nvme(make_sim, tmp_path):
+    """pyVmomi leaves out of a call what the vCenter does not know, or writes it as something more general."""
     path, sim = "[LocalDS_0] images/a.vmdk", make_sim("--vms", "0", "--api-version", "6.0")
     Disks(sim).run(state="imported", path=str(image(tmp_path)), datastore_path=path)
     vms, asked = Vms(sim), {"name": "old", "disks": [path], "firmware": "efi"}
-    refused = vms.attempt(**asked, secure_boot=True)
-    assert (refused.error.error_code, refused.called("CreateVM_Task")) == ("not_supported", 0)
+    for newer in ({"secure_boot": True}, {"controller": "nvme"}):
+        refused = vms.attempt(**asked, **newer)
+        assert (refused.error.error_code, refused.called("CreateVM_Task")) == ("not_supported", 0)
     assert vms.run(**asked).result["changed"]
     assert not vms.run(**asked).result["changed"]
 
@@ -626,6 +651,52 @@ def test_of_a_copy_that_is_refused_nothing_is_left(disks, to_copy):
     with pytest.raises(PartialFailure):
         disks.run(**to_copy)
     assert not [file for file in disks.sim.orphans() if "/flt-copies/" in file]
+
+
+@pytest.fixture(name="to_replace")
+def _to_replace(disks, to_copy, tmp_path):
+    """What is asked for where another disk is in the place."""
+    raw = tmp_path / "other.raw"
+    raw.write_bytes(vforge_disks.noise(MIB))
+    disks.run(state="imported", path=str(raw), datastore_path=to_copy["destination"])
+    return {**to_copy, "force": True}
+
+
+def _content(disks, path):
+    return disks.info(datastore_path=path, digest=True).result["disk"]["content_sha256"]
+
+
+def _copies(disks):
+    return [file for file in disks.sim.orphans() if ".vforge-copy" in file]
+
+
+def test_a_copy_takes_the_place_of_another_disk(disks, to_replace):
+    done = disks.run(**to_replace)
+    assert one(done.result)["actions"] == ["copied"]
+    assert _content(disks, to_replace["destination"]) == _content(disks, to_replace["datastore_path"])
+    assert _copies(disks) == []
+    assert not disks.run(**{**to_replace, "force": False}).result["changed"]
+
+
+@pytest.mark.parametrize("method", ["CopyVirtualDisk_Task", "MoveVirtualDisk_Task"])
+def test_a_disk_stays_where_its_copy_does_not_come_to_its_place(disks, to_replace, method):
+    before = _content(disks, to_replace["destination"])
+    disks.sim.inject(method=method, do="task-fault", fault="NoDiskSpace")
+    with pytest.raises(PartialFailure) as failed:
+        disks.run(**to_replace)
+    assert failed.value.result["changed"] is False
+    assert _content(disks, to_replace["destination"]) == before
+    assert _copies(disks) == []
+
+
+def test_a_copy_that_is_left_beside_its_place_goes_with_the_next_run(disks, to_replace):
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="drop-after")
+    disks.sim.inject(method="DeleteVirtualDisk_Task", do="task-fault", fault="FileLocked")
+    assert disks.attempt(**to_replace).error
+    assert "b.vforge-copy.vmdk stays until the next run" in disks.warnings[-1]
+    assert _copies(disks)
+    assert one(disks.run(**to_replace).result)["actions"] == ["copied"]
+    assert _copies(disks) == []
 
 
 def test_an_interrupted_download_is_gone_on_with(disks, vm, tmp_path):

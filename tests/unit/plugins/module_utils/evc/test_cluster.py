@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._evc import apply
+from ansible_collections.vforge.vsphere.tests.unit.plugins.unreturned import late_results
 
 
 def test_a_mode_is_set_changed_and_ended(start):
@@ -91,6 +92,15 @@ def test_running_vms_in_the_way_are_named_with_what_they_need(start):
     assert (vm["name"], vm["host"], vm["needs_mode"]) == ("evc-on", "DC0_C0_H0", "intel-broadwell")
     assert vm["features"] == ["cpuid.3dnprefetch", "cpuid.adx", "cpuid.rdseed", "cpuid.smap"]
     assert "evc-on (needs intel-broadwell)" in str(refused.error)
+
+
+def test_what_a_check_returns_late_is_waited_for(start, monkeypatch):
+    evc = start("xeon-broadwell")
+    evc.make("evc-on")
+    late_results(monkeypatch)
+    for check in (True, False):
+        refused = evc.cluster("intel-haswell", check=check)
+        assert (refused.code, refused.result["changed"]) == ("evc_blocked", False)
 
 
 def test_vms_are_read_once_unless_the_check_is_about_others(start):

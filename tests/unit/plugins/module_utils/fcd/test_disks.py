@@ -15,6 +15,7 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fcd.runn
     actions,
     entry,
 )
+from ansible_collections.vforge.vsphere.tests.unit.plugins.unreturned import late_results, no_results
 
 
 def test_a_disk_is_made_once(disks):
@@ -68,6 +69,65 @@ def test_what_is_not_named_is_left_alone(disks):
     assert entry(ran)["metadata"] == {"a": "1", "c": "3"}
     assert "relocation_disabled: true" in ran.result["diff"]["before"]
     assert disks.one(name="d", relocation_disabled=False, metadata={"b": None}).result["changed"] is False
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_metadata_that_a_release_would_pass_over_is_refused(start, check):
+    """pyVmomi leaves out of a call what the vCenter does not know: the disk would be made without it."""
+    old = start("--vms", "1", "--api-version", "6.7.1")
+    refused = old.attempt(check=check, disks=[{"name": "d", "size": "8 MiB", "metadata": {"owner": "payroll"}}])
+    assert refused.code == "not_supported"
+    assert "makes no first class disk with metadata: its API version is 6.7.1" in str(refused.error)
+    assert old.info().result["disks"] == []
+    assert actions(old.one(name="d", size="8 MiB")) == ["created"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_metadata_of_a_disk_that_is_there_needs_a_later_release(start, check):
+    old = start("--vms", "1", "--api-version", "6.7.2")
+    made = entry(old.one(name="d", size="8 MiB", metadata={"owner": "payroll"}))
+    assert made["metadata"] == {"owner": "payroll"}
+    refused = old.attempt(check=check, disks=[{"name": "d", "metadata": {"owner": "sales"}}])
+    assert refused.code == "not_supported"
+    assert "cannot change the metadata of a first class disk" in str(refused.error)
+    assert old.one(name="d", size="8 MiB", metadata={"owner": "payroll"}).result["changed"] is False
+
+
+def test_a_release_without_most_of_it_is_refused_before_anything_is_made(start):
+    old = start("--vms", "1", "--api-version", "6.5")
+    refused = old.attempt(disks=[{"name": "d", "size": "8 MiB"}])
+    assert refused.code == "not_supported"
+    assert "6.7 or later" in refused.error.hint
+    assert old.attempt_snapshots({"disk": {"name": "d"}, "description": "s"}).code == "not_supported"
+
+
+def test_results_that_come_late_are_asked_for(disks, monkeypatch):
+    late_results(monkeypatch)
+    made = disks.one(name="d", size="8 MiB", inflated=True)
+    assert actions(made) == ["created", "inflated"]
+    copy = disks.one(name="copy", clone_of={"name": "d"})
+    snapshot = entry(disks.snapshots({"disk": {"name": "d"}, "description": "s", "new_disk": "of-s"}))
+    assert snapshot["id"]
+    ids = {entry(made)["id"], entry(copy)["id"], snapshot["new_disk"]}
+    assert ids == {disk["id"] for disk in disks.info().result["disks"]}
+
+
+def test_a_disk_that_vcenter_does_not_return_is_found_by_the_next_run(disks, monkeypatch):
+    wanted = {"name": "d", "size": "8 MiB", "inflated": True}
+    with monkeypatch.context() as patch:
+        no_results(patch)
+        unreturned = disks.attempt(disks=[wanted])
+    assert unreturned.code == "task_gone"
+    assert (entry(unreturned)["changed"], actions(unreturned)) == (True, ["created"])
+    assert actions(disks.one(**wanted)) == ["inflated"]
+
+
+def test_a_disk_that_was_moved_and_is_not_returned_is_looked_at_where_it_went(disks, monkeypatch):
+    made = entry(disks.one(name="d", size="8 MiB"))
+    no_results(monkeypatch)
+    moved = entry(disks.one(name="d", relocate_to="LocalDS_1"))
+    assert (moved["id"], moved["datastore"], moved["actions"]) == (made["id"], "LocalDS_1", ["relocated"])
+    assert moved["path"].startswith("[LocalDS_1] ")
 
 
 def test_a_disk_grows_and_never_shrinks(disks):

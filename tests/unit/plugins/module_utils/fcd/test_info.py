@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fcd.running import entry
+from ansible_collections.vforge.vsphere.tests.unit.plugins.unreturned import late_results, no_results
 
 MANY = 2400
 
@@ -34,6 +37,15 @@ def test_a_catalogue_that_answers_for_fewer_is_asked_again(disks):
     ran = disks.info(datastores=["LocalDS_0"])
     assert sorted(disk["id"] for disk in ran.result["disks"]) == sorted(ids)
     assert ran.called("VslmRetrieveVStorageObjects") == 3
+
+
+@pytest.mark.parametrize("method", ["ListVStorageObject", "RetrieveVStorageObjectAssociations"])
+def test_a_question_whose_answer_was_lost_is_asked_again(disks, method):
+    ids = disks.many(3)
+    disks.sim.inject(method=method, do="drop-after")
+    ran = disks.info(datastores=["LocalDS_0"])
+    assert sorted(disk["id"] for disk in ran.result["disks"]) == sorted(ids)
+    assert ran.called(method) == 2
 
 
 def test_without_a_catalogue_each_disk_is_asked_about(start):
@@ -122,6 +134,19 @@ def test_of_a_folder_that_cannot_be_listed_nobody_knows_what_is_gone(disks):
     disks.sim.inject(method="SearchDatastore_Task", nth=1, do="fault", fault="CannotAccessFile")
     found = disks.info(orphans=True, parallel=1).result["orphans"]
     assert [each["reasons"] for each in found] == [["not_attached"]] * 2
+
+
+def test_a_search_without_a_result_says_nothing_of_what_is_gone(disks, monkeypatch):
+    (lost,) = disks.many(1)
+    disks.lose_files(lost)
+    with monkeypatch.context() as patch:
+        no_results(patch)
+        (unknown,) = disks.info(orphans=True).result["orphans"]
+    assert unknown["reasons"] == ["not_attached"]
+    assert "could not be listed: the search ended without a result" in disks.warnings[-1]
+    late_results(monkeypatch)
+    (known,) = disks.info(orphans=True).result["orphans"]
+    assert known["reasons"] == ["not_found"]
 
 
 def test_a_snapshot_is_referred_to_by_disks_that_are_not_asked_about(disks):

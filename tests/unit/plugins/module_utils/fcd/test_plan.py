@@ -190,6 +190,7 @@ def test_flags_that_are_not_named_are_neither_set_nor_cleared(wanted, actual):
         ({"register": "[ds] a-flat.vmdk"}, "register"),
         ({"register": "[ds] ../a.vmdk"}, "register"),
         ({"metadata": {"k": ["a"]}}, "metadata"),
+        ({"metadata": {"k": ""}}, "metadata"),
         ({"metadata": {"k": True}}, "metadata"),
         ({"new_name": "x" * 81}, "new_name"),
         ({"state": "absent", "attached_to": {"name": "a"}}, "attached_to"),

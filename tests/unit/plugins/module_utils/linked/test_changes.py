@@ -205,6 +205,28 @@ def test_an_answer_that_was_lost_makes_no_second_clone(start):
     assert ran.called("CloneVM_Task") == 3
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_a_script_that_a_release_would_pass_over_is_refused(start, check):
+    """pyVmomi leaves out of a call what the vCenter does not know: the clone would be made, and its script never run."""
+    tasks = start("--api-version", "6.7.3")
+    asked = {"name": "a", "powered_on": False, "customize": {"hostname": "web-a", "linux": {"timezone": "UTC"}}}
+    refused = tasks.attempt(**{**asked, "customize": {"linux": {"script": "#!/bin/sh"}}}, check=check)
+    assert refused.error.error_code == "not_supported"
+    assert "runs no script when it customizes a guest: its API version is 6.7.3" in str(refused.error)
+    assert refused.called("CloneVM_Task") == 0
+    assert tasks.run(**asked).actions == {"a": "created"}
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_an_organizational_unit_that_a_release_would_pass_over_is_refused(start, check):
+    joins = {"domain": "a.b", "domain_ou": "OU=web", "domain_admin": "joiner", "domain_admin_password": "secret"}
+    windows = {"full_name": "Owner", "organization": "Example", **joins}
+    refused = start("--api-version", "8.0.1.0").attempt(name="a", customize={"windows": windows}, check=check)
+    assert refused.error.error_code == "not_supported"
+    assert "joins no guest to an organizational unit: its API version is 8.0.1.0" in str(refused.error)
+    assert refused.called("CloneVM_Task") == 0
+
+
 def test_a_guest_is_customized_by_the_call_that_makes_the_clone(start):
     tasks = start()
     asked = {"name": "a", "customize": {"hostname": "web-a", "nics": [{"ip": "10.1.2.3/24"}]}, "wait_for_ip_address": True}

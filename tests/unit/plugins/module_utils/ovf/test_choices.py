@@ -172,6 +172,16 @@ def test_where_there_is_a_place_for_it_it_is_sent(templates, tmp_path):
     assert templates.nothing_left()
 
 
+def test_where_there_is_a_place_for_it_a_host_fetches_it_as_well(templates, tmp_path, serve):
+    folder = tmp_path / "served"
+    folder.mkdir()
+    settings().ova(folder)
+    ran = templates.run(f"{serve(folder).url}/web.ova", transfer="pull", source_ca_path=serve.ca, verify="none")
+    assert ran.calls["HttpNfcLeasePullFromUrls_Task"] == 1
+    assert ("nvram", len(B)) in sent(templates)
+    assert templates.nothing_left()
+
+
 def test_a_disk_without_an_address_is_a_failure(templates, tmp_path, monkeypatch):
     monkeypatch.setattr(importing, "addressed", lambda _files, _ready: [])
     ran = templates.attempt(changed().ova(tmp_path))

@@ -70,8 +70,9 @@ def test_an_answer_that_cannot_be_trusted_is_refused(pages, why):
     assert caught.value.error_code == "inconsistent_areas"
 
 
-def test_what_is_told_beyond_the_end_of_the_disk_is_cut_off():
-    assert areas_of(Page(0, 1024, [(990, 20), (1010, 14)])) == [Area(990, 10)]
+@pytest.mark.parametrize("covered", [1024, CAPACITY])
+def test_what_is_told_beyond_the_end_of_the_disk_is_cut_off(covered):
+    assert areas_of(Page(0, covered, [(990, 20), (1010, 14)])) == [Area(990, 10)]
 
 
 def test_a_disk_without_bytes_is_not_asked():

@@ -90,6 +90,7 @@ def test_what_a_clone_leaves_out_is_taken_from_the_task():
         ({"windows": {"organization": "Example"}}, "full_name"),
         ({"windows": {**WINDOWS, "domain": "a.b", "workgroup": "W"}}, "both domain and workgroup"),
         ({"windows": {**WINDOWS, "domain": "a.b"}}, "domain_admin"),
+        ({"windows": {**WINDOWS, "auto_logon_count": 1}}, "no admin_password"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_name_of_the_clone(given_, words):

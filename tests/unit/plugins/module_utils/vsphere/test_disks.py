@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 
 import pytest
@@ -337,5 +338,8 @@ def test_a_list_of_files_counts_while_it_is_not_older_than_the_configuration(mod
     values = {"layoutEx.timestamp": _NOW, "config.modified": modified, "config.changeVersion": version}
     row = Row(vim.VirtualMachine("vm-1"), {name: value for name, value in values.items() if value is not None})
     assert disks._is_fresh(row) is fresh
+    # Servers may leave out the zone of a time, which is UTC then.
+    bare = {path: value.replace(tzinfo=None) for path, value in row.values.items() if isinstance(value, datetime.datetime)}
+    assert disks._is_fresh(dataclasses.replace(row, values={**row.values, **bare})) is fresh
     del row.values["layoutEx.timestamp"]
     assert not disks._is_fresh(row)

@@ -7,13 +7,24 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import time
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import web
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import GuestError
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest import Guest, GuestCredentials
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, GuestError
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest import (
+    MANAGER,
+    MANAGERS,
+    VM_ACCESS,
+    Guest,
+    GuestCredentials,
+    access_in,
+)
 from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
@@ -106,6 +117,23 @@ def test_an_upload_replaces_what_is_there(inside):
     assert inside.sim.guest_file(VM, "/root/data") == "second"
 
 
+def test_without_a_manager_of_logins_credentials_are_tried_all_the_same(inside):
+    inside.know(auth=None)
+    inside.guest.validate()
+    inside.guest = Guest(inside.session, inside.vm, GuestCredentials("root", "wrong"), inside.guest.access)
+    assert _refused(inside, lambda guest: guest.validate()).error_code == "guest_wrong_credentials"
+
+
+@pytest.mark.parametrize("lacking", ["fileManager", "processManager"])
+def test_without_a_manager_of_files_or_programs_there_is_no_way_in(inside, lacking):
+    manager = inside.session.content.guestOperationsManager
+    roots, wanted = [inside.vm, manager], {vim.VirtualMachine: VM_ACCESS, MANAGER: MANAGERS}
+    rows = {row.moid: row for row in collect(inside.session, roots, wanted)}
+    del rows[manager._GetMoId()].values[lacking]
+    with pytest.raises(GuestError, match="does not show its guest operations"):
+        access_in(inside.session, rows, inside.vm._GetMoId())
+
+
 def test_what_a_program_costs(inside):
     inside.guest.validate()
     inside.sim.reset_calls()
@@ -175,6 +203,31 @@ def test_what_stands_in_the_way_has_a_code_of_its_own(inside, do, spoil, code):
     assert error.hint
 
 
+@pytest.mark.parametrize(
+    ("fault", "code", "said"),
+    [
+        ("GuestComponentsOutOfDate", "guest_not_supported", "too old"),
+        ("CannotAccessFile", "guest_permission_denied", "may not use this program"),
+    ],
+)
+def test_what_the_tools_cannot_or_may_not_is_told(inside, fault, code, said):
+    inside.sim.inject(method="StartProgramInGuest", do="fault", fault=fault)
+    error = _refused(inside, lambda guest: guest.run("/bin/true", deadline=soon()))
+    assert (error.error_code, error.hint != "") == (code, True)
+    assert said in error.message
+
+
+def test_another_task_is_waited_for(inside, monkeypatch):
+    inside.sim.inject(method="StartProgramInGuest", do="fault", fault="TaskInProgress", times=2)
+    assert inside.guest.run("/bin/true", deadline=soon()).exit_code == 0
+    assert inside.sim.calls()["by_method"]["StartProgramInGuest"] == 3
+    monkeypatch.setattr("ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest._SECONDS_BUSY", 0)
+    inside.sim.inject(method="StartProgramInGuest", do="fault", fault="TaskInProgress")
+    error = _refused(inside, lambda guest: guest.run("/bin/true", deadline=soon()))
+    assert error.error_code == "guest_unavailable"
+    assert "another task works on" in error.message
+
+
 def test_a_missing_program_and_a_missing_file_are_told_apart(inside):
     assert _refused(inside, lambda guest: guest.run("/no/such", deadline=soon())).error_code == "guest_program_missing"
     assert _refused(inside, lambda guest: guest.fetch("/no/such")).error_code == "guest_file_missing"
@@ -210,8 +263,31 @@ def test_a_transfer_goes_to_the_host_and_nowhere_else(inside):
     inside.know(pin="00" * 32)
     error = _refused(inside, lambda guest: guest.upload("/root/secret", b"secret"))
     assert (error.error_code, error.details["cause"]) == ("guest_transfer_failed", "tls_wrong_thumbprint")
-    assert "443" in error.hint
+    assert "vCenter knows another certificate" in error.hint
     assert "/root/secret" not in inside.sim.vm(VM)["guest"]["files"]
+
+
+def test_a_host_that_cannot_be_reached_is_told_as_that(inside, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nowhere = f"https://127.0.0.1:{listener.getsockname()[1]}/file"
+    real = web.put
+    monkeypatch.setattr(web, "put", lambda options, _url, data, pin: real(options, nowhere, data, pin))
+    error = _refused(inside, lambda guest: guest.upload("/root/x", b"x"))
+    assert (error.error_code, error.details["cause"]) == ("guest_transfer_failed", "unreachable")
+    assert "443" in error.hint
+
+
+@pytest.mark.parametrize("method", ["InitiateFileTransferToGuest", "InitiateFileTransferFromGuest"])
+def test_a_vcenter_that_does_not_answer_is_no_host_that_does_not(inside, method):
+    inside.guest.upload("/root/x", b"x")
+    inside.sim.inject(method=method, do="drop")  # one answer that is lost is asked for again
+    inside.guest.upload("/root/x", b"y")
+    assert inside.guest.fetch("/root/x") == b"y"
+    inside.sim.inject(method=method, do="drop", times=0)
+    with pytest.raises(ConnectionLost) as lost:
+        inside.guest.upload("/root/x", b"z") if method.endswith("ToGuest") else inside.guest.fetch("/root/x")
+    assert lost.value.error_code == "connection_lost"
+    assert method in lost.value.message
 
 
 def test_without_a_certificate_to_pin_the_host_is_verified_as_the_vcenter_is(inside):

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import signal
@@ -18,10 +19,11 @@ import types
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tls as trust
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.web import Stop
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted, TimedOut, VforgeError
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault, Interrupted, TimedOut, VforgeError
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease, sending
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     IMPOSTOR,
@@ -30,6 +32,7 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connecto
     nobody,
     read_request,
     response,
+    session,
     tls,
 )
 
@@ -407,6 +410,26 @@ def test_a_file_of_a_lease_is_a_disk_also_where_vcenter_does_not_say_it(said, ke
         deviceUrl=[item], totalDiskCapacityInKB=1, leaseTimeout=300, entity=vim.VirtualMachine("vm-1", None)
     )
     assert [device.disk for device in lease._ready(info).devices] == [is_disk]
+
+
+def test_what_goes_with_the_state_of_a_lease_is_asked_for_where_it_does_not_come_with_it(make_sim, monkeypatch):
+    """Nowhere is it promised that changes of two properties come in one update."""
+    real = tasks._updates
+
+    def in_parts(part):
+        for update in real(part):
+            yield dataclasses.replace(update, values={"state": update.values["state"]} if "state" in update.values else {})
+
+    monkeypatch.setattr(tasks, "_updates", in_parts)
+    sim = make_sim("--vms", "0", "--parents", "0")
+    moid = sim.create_vm("off", on=False)["moid"]
+    with session(sim) as known:
+        export = lease.export_vm(known, moid)
+        assert len(export.wait_until_ready(time.monotonic() + 60).devices) == 1
+        sim.fail_leases("HostNotReachable")
+        with pytest.raises(Fault) as broken:
+            export.wait_until_ready(time.monotonic() + 60)
+    assert broken.value.fault == "HostNotReachable"
 
 
 def test_of_a_chain_the_first_certificate_is_that_of_the_host():

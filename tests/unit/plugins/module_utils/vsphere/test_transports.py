@@ -24,6 +24,21 @@ VM = Subject("vm-1", "poweredOff", "/DC0", {"one": Store("VMFS", frozenset({"hos
 PROXY = Proxy("vm-9", "/DC0/vm/proxy", "/DC0", "host-1", frozenset({"VMFS"}), frozenset(), ((1000, 1),))
 
 
+@pytest.mark.parametrize(
+    ("config", "seen"),
+    [
+        ({"disk.EnableUUID": "TRUE"}, True),
+        ({"disk.enableUUID": "true"}, True),
+        ({"disk.EnableUUID": "1", "other": "x"}, True),
+        ({"disk.EnableUUID": "FALSE"}, False),
+        ({"disk.EnableUUID": ""}, False),
+        ({}, False),
+    ],
+)
+def test_whether_a_guest_sees_the_uuids_of_its_disks(config, seen):
+    assert proxies.names_disks(config) is seen
+
+
 def disk(**changed):
     return dataclasses.replace(DISK, **changed)
 
