@@ -33,7 +33,7 @@ class Restores(BackupTasks):
     def try_restore(self, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one restore that may fail."""
         asked = self.into_options(**given)
-        return self.documented(self.ran(lambda session: restoring.run(session, asked, check=check)), "vm_restore")
+        return self.ran(lambda session: restoring.run(session, asked, check=check))
 
     def restore(self, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one restore that must succeed."""
