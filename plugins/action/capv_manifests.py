@@ -136,7 +136,7 @@ class ActionModule(ControllerAction):
             self.warn_if_lost(args["path"])
             done = task.run_task(args, check_mode=self._task.check_mode)
         except VforgeError as error:
-            return {**result, "failed": True, **error.as_result()}
+            return self.refused(result, error)
         warnings = done.pop("warnings")
         if warnings:
             done["warnings"] = warnings

@@ -47,7 +47,7 @@ class ActionModule(ControllerAction):
             for tree in args["trees"]:
                 found += _in_tree(os.path.abspath(os.path.expanduser(tree)), args, deadline)
         except VforgeError as error:
-            return {**result, "failed": True, **error.as_result()}
+            return self.refused(result, error)
         return {**result, "changed": False, **_answer(args["templates"], found)}
 
 

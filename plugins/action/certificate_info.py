@@ -44,7 +44,7 @@ class ActionModule(ControllerAction):
             _argspec.check_bounds(args)
             return {**result, "changed": False, **shown(_found(args))}
         except VforgeError as error:
-            return {**result, "failed": True, **error.as_result()}
+            return self.refused(result, error)
 
 
 def _found(args: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -74,6 +74,7 @@ def _options(args: t.Mapping[str, t.Any]) -> ConnectionOptions:
     except InvalidOption as error:
         if error.details.get("option") != "hostname":
             raise
-        message = error.message.replace("option hostname", "option host").replace("The hostname", "The host")
-        hint = error.hint.replace("hostname", "host")
-        raise InvalidOption(message, hint=hint, option="host") from error
+        if not args["host"]:
+            raise InvalidOption("The option host is empty.", hint="Name the server.", option="host") from error
+        message = error.message.replace("The hostname", "The host")
+        raise InvalidOption(message, hint=error.hint.replace("hostname", "host"), option="host") from error

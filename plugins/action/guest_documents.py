@@ -39,7 +39,7 @@ class ActionModule(ControllerAction):
         try:
             made = self._made(self.checked(ARGUMENTS))
         except VforgeError as error:
-            return {**result, "failed": True, **error.as_result()}
+            return self.refused(result, error)
         if made.failures:
             failed = {"failed": True, "error_code": made.failures[0]["error_code"], "msg": made.message}
             return {**result, **failed, "failures": made.failures}

@@ -49,7 +49,7 @@ class ActionModule(ControllerAction):
             path = args.get("known_hosts")
             diff = self._write(path, found, options, deadline) if path else None
         except VforgeError as error:
-            return {**result, "failed": True, **error.as_result()}
+            return self.refused(result, error)
         for refused in found.refused:
             Display().warning(f"{refused['msg']} It is left out of the inventory.")
         done = {"changed": diff is not None, "hosts": found.as_result(), "refused": found.refused}

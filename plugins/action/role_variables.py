@@ -34,7 +34,7 @@ class ActionModule(ControllerAction):
             _refuse(role, found.misspelt)
             self._refuse_winners(role, task_vars or {})
         except VforgeError as error:
-            return {**result, "failed": True, **error.as_result()}
+            return self.refused(result, error)
         if found.others:
             self._display.warning(f"The role {role.name} has no variable {', '.join(found.others)}.")
         # Not ansible_check_mode: that one is true with --check alone, and false below a check_mode of a play or a block.

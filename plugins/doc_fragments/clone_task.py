@@ -17,9 +17,9 @@ options:
     type: str
   wait_for_ip_address:
     description:
-      - Whether to wait until the guest of every clone reports an address of its
-        own. Link-local addresses are not used, nor does what an instant clone still
-        has of its parent's when it begins.
+      - Whether to wait until the guest of every clone reports an address of its own. Link-local
+        addresses are not used, nor are those of its parent that an instant clone still reports when
+        it begins.
     type: bool
     default: false
   ip_family:

@@ -41,7 +41,7 @@ options:
   validate_certs:
     description:
       - Whether the certificate of the vCenter is verified. Leave this on, and use O(ca_path) or
-        O(thumbprint) where the vCenter has a certificate of its own making.
+        O(thumbprint) where the vCenter has a certificate that no known authority has signed.
       - If unset, the environment variable E(VMWARE_VALIDATE_CERTS) is used. The credential of AWX
         sets it. Its administrator has to switch the verification on there; it is off by default.
       - With V(false) the certificate is verified all the same where O(ca_path) or O(thumbprint) is
@@ -61,8 +61,12 @@ options:
     type: str
   proxy_host:
     description:
-      - HTTP proxy to go through, by the CONNECT method.
-      - If unset, the environment variable E(VMWARE_PROXY_HOST) is used.
+      - HTTP proxy to go through, by the CONNECT method, to the vCenter and to ESXi hosts. One that
+        wants a login cannot be used.
+      - The variables C(https_proxy) and C(no_proxy) of the environment say nothing of the way to a
+        vCenter.
+      - If unset, the environment variable E(VMWARE_PROXY_HOST) is used. An empty text is no proxy,
+        whatever the environment says.
     type: str
   proxy_port:
     description:
@@ -73,9 +77,9 @@ options:
     description:
       - Seconds that one request to the vCenter may take, and never more than is
         left of the O(timeout) of the task.
-      - A question whose answer is late is asked again, over a new connection, as long as the task
-        has time. What changes something is not sent again where that could do it twice; the result
-        then says that it is not known whether it was done.
+      - A read whose answer is late is sent again, over a new connection, as long as the task has
+        time. What changes something is not sent again where that could do it twice; the result then
+        says that it is not known whether it was done.
       - A vCenter that takes no new connection either is not waited for any longer. One
         that is starting (HTTP 503) is.
     type: int

@@ -13,8 +13,8 @@ class ModuleDocFragment:
 options:
   guest_username:
     description:
-      - User to be inside the guest, with the rights of an administrator, such as
-        V(root). It is no user of the vCenter.
+      - User inside the guest, with the rights of an administrator, such as V(root). This is not a
+        user of the vCenter.
       - If unset, the environment variable E(VFORGE_GUEST_USERNAME) is used.
     type: str
   guest_password:

@@ -19,7 +19,7 @@ options:
     suboptions: &vm
       name:
         description:
-          - Name of the VM. When several VMs have it, the task fails and lists their paths.
+          - Name of the VM. When several VMs have it, this one fails and lists their paths.
         type: str
       path:
         description:

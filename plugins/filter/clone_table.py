@@ -31,7 +31,8 @@ options:
     description:
       - Whether the result is that of a task in check mode. The line of totals
         then says that nothing was done.
-      - A result does not say it itself, so give C(ansible_check_mode).
+      - A result does not say it itself, so give C(ansible_check_mode). That is true with C(--check)
+        alone. Give V(true) for a task that has C(check_mode=true), or whose play or block has it.
     type: bool
     default: false
 author:

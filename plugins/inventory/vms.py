@@ -89,6 +89,7 @@ options:
     type: list
     elements: str
     default: []
+    aliases: [filters]
   search_paths:
     description:
       - Inventory paths of datacenters, folders, clusters, hosts, resource pools or vApps, such as
@@ -208,6 +209,7 @@ import gc
 import typing as t
 
 import jinja2
+from ansible import constants
 from ansible.errors import AnsibleParserError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
@@ -254,6 +256,11 @@ def _without_collector() -> t.Iterator[None]:
             gc.enable()
 
 
+def _failure(text: str) -> AnsibleParserError:
+    """An error whose text may hold what guests and owners of VMs write."""
+    return AnsibleParserError(one_line(text))
+
+
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     """The plugin, as Ansible finds it."""
 
@@ -273,7 +280,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 self._fill(config, path, cache)
         except VforgeError as error:
             hint = f" {error.hint}" if error.hint else ""
-            raise AnsibleParserError(f"{path}: {error.message}{hint} [{error.error_code}]") from None
+            raise _failure(f"{path}: {error.message}{hint} [{error.error_code}]") from None
+
+    def warn(self, text: str) -> None:
+        """Warn of something, which may hold what guests and owners of VMs write."""
+        self.display.warning(one_line(text))
 
     def _compose(self, template: t.Any, variables: dict[str, t.Any], *more: t.Any, **others: t.Any) -> t.Any:
         """As Ansible does it. The commonest expressions, which only name a property, need no Jinja:
@@ -291,7 +302,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             a filter that is no expression.
         """
         known = {"plugin", *self._options}
-        known |= {alias for option in _argspec.connection().values() for alias in option.get("aliases", ())}
+        described = constants.config.get_configuration_definitions(self.plugin_type, self._load_name)
+        known |= {alias for option in described.values() for alias in option.get("aliases", ())}
         for name in config:
             if name not in known:
                 near = difflib.get_close_matches(str(name), known, n=3)
@@ -355,13 +367,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         params = {name: self.get_option(name) for name in _OF_READING}
         params["properties"] = [*(every_property() if "all" in properties else properties), *_ALWAYS]
         if vcenter.doubt:
-            self.display.warning(vcenter.doubt)
+            self.warn(vcenter.doubt)
         options = model.options_from(params)
         check_properties(options)
-        with Session(vcenter, self.display.warning) as session:
+        with Session(vcenter, self.warn) as session:
             machines = read_machines(session, options)
         if self.get_option("gather_tags"):
-            with RestSession(vcenter, self.display.warning) as rest:
+            with RestSession(vcenter, self.warn) as rest:
                 tags = read_tags(rest)
             for machine in machines:
                 machine.values.update(tags.get(machine.moid) or {"tags": {}, "tags_by_category": {}})
@@ -421,11 +433,11 @@ class _Hosts:
                     self._refuse(f"ansible_host is not set, since each of them reports {machine.address}", machine)
             self._construct(name, variables)
         for why, paths in self._refused.items():
-            self._plugin.display.warning(f"{len(paths)} VMs: {why}: {listing(sorted(paths))}.")
+            self._plugin.warn(f"{len(paths)} VMs: {why}: {listing(sorted(paths))}.")
         for expression, (why, paths) in self._unfiltered.items():
-            self._plugin.display.warning(
+            self._plugin.warn(
                 f"filter_expressions: {expression!r} fails for {len(paths)} VMs, which are kept: "
-                f"{listing(sorted(paths))}. {one_line(why)}"
+                f"{listing(sorted(paths))}. {why}"
             )
 
     def _variables(self, where: str, machine: model.Machine) -> dict[str, t.Any]:
@@ -473,7 +485,7 @@ class _Hosts:
                     return True
             except Exception as error:
                 if self._strict:
-                    raise AnsibleParserError(f"filter_expressions: {expression!r} fails for {machine.path}: {error}") from error
+                    raise _failure(f"filter_expressions: {expression!r} fails for {machine.path}: {error}") from error
                 _why, paths = self._unfiltered.setdefault(expression, (str(error), []))
                 paths.append(machine.path)
         return False
@@ -484,7 +496,7 @@ class _Hosts:
                 name = self._plugin._compose(expression, variables)
             except Exception as error:
                 if self._strict:
-                    raise AnsibleParserError(f"hostnames: {expression!r} fails for {machine.path}: {error}") from error
+                    raise _failure(f"hostnames: {expression!r} fails for {machine.path}: {error}") from error
                 continue
             if name:
                 return str(name)
@@ -492,5 +504,5 @@ class _Hosts:
 
     def _refuse(self, why: str, machine: model.Machine) -> None:
         if self._strict:
-            raise AnsibleParserError(f"{machine.path}: {why}. Without strict it is left out.")
+            raise _failure(f"{machine.path}: {why}. Without strict it is left out.")
         self._refused.setdefault(why, []).append(machine.path)

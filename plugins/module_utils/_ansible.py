@@ -126,8 +126,8 @@ def run(
     :param alone: does a task that needs no vCenter, and says how far it is by its second argument;
         returns None for any other, which is then done by ``work``.
 
-    The result gains ``timing`` (seconds by phase, with ``connect`` and ``total``) and ``calls``
-    (SOAP calls).
+    The result gains ``timing`` (seconds by phase, with ``total``), and where a connection was tried
+    ``connect`` in it, and ``calls`` (SOAP calls).
     """
     account = _Account(with_diff=module._diff)
 
@@ -259,15 +259,11 @@ class _Account:
 
     def complete(self, result: dict[str, t.Any]) -> dict[str, t.Any]:
         now = time.monotonic()
-        timing = {
-            "connect": round((self.connected or now) - self.begun, 3),
-            **result.get("timing", {}),
-        }
-        calls = self.session.stats.summary() if self.session else None
-        figures = {
-            "timing": {**timing, "total": round(now - self.begun, 3)},
-            **({"calls": calls} if calls else {}),
-        }
+        timing = {**result.get("timing", {}), "total": round(now - self.begun, 3)}
+        figures: dict[str, t.Any] = {"timing": timing}
+        if self.session is not None:
+            connecting = round((self.connected or now) - self.begun, 3)
+            figures = {"timing": {"connect": connecting, **timing}, "calls": self.session.stats.summary()}
         if not self._with_diff:
             result = {key: value for key, value in result.items() if key != "diff"}
         # Names, outputs and messages come from guests and servers; what a terminal would obey is

@@ -48,5 +48,5 @@ def result() -> "dict[str, object]":
         "changed": False,
         "error_code": "missing_library",
         "msg": msg,
-        "timing": {"connect": 0.0, "total": 0.0},
+        "timing": {"total": 0.0},
     }

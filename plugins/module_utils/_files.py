@@ -346,6 +346,13 @@ class Folder:
         finally:
             draft.abandon()
 
+    def sync(self) -> None:
+        """Have the names in it on the disk.
+
+        :raises OSError: as the system says.
+        """
+        sync(self.handle)
+
     def remove(self, name: str) -> None:
         """Remove a file, where there is one; a link is removed, never what it points to.
 
@@ -587,7 +594,7 @@ class Draft:
             self._folder._check_target(self._name)
             rename(self._part or "", self._name, self._folder.handle)
             self._part = None
-            sync_names(self._folder.handle)
+            self._folder.sync()
             self._handle = None
             os.close(handle)
 
@@ -666,12 +673,12 @@ class DraftFolder:
         parent.check_subfolder(self._name)
         old = f".{self._name}.{secrets.token_hex(8)}{_OLD}"
         with self._explained():
-            sync_names(self.folder.handle)
+            self.folder.sync()
             with self._set_aside(old):
                 rename(self._part, self._name, parent.handle)
             self._done = True
             self.close()
-            sync_names(parent.handle)
+            parent.sync()
             _remove_tree(old, parent.handle)
 
     @contextlib.contextmanager
@@ -730,16 +737,19 @@ def rename(name: str, new: str, folder: int | None = None, to: int | None = None
         raise
 
 
-def sync_names(folder: int) -> None:
-    """Have the names in a folder on the disk. File systems that write them at once may refuse to be asked.
+def sync(handle: int) -> None:
+    """Have a file, or the names in a folder, on the disk.
 
-    :param folder: its descriptor.
+    A file system that does the latter by itself alone refuses to be asked.
+
+    :param handle: its descriptor.
     :raises OSError: as the system says.
     """
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+        by_itself = error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+        if not by_itself or is_regular(os.fstat(handle)):
             raise
 
 
@@ -1230,8 +1240,13 @@ class PrivateFolder:
         handle = self.open(name, os.O_RDONLY)
         if handle is None:
             return None
-        with os.fdopen(handle, "rb") as file:
-            return file.read(_MOST_KEPT)
+        try:
+            with os.fdopen(handle, "rb") as file:
+                return file.read(_MOST_KEPT)
+        except OSError as error:
+            path = os.path.join(self.path, name)
+            self._warn(f"The file {path} cannot be read ({error.strerror or error}); {self._instead}.")
+            return None
 
     def write(self, name: str, data: bytes) -> None:
         """Put a file there: whole or not at all, whoever reads at the same moment.
@@ -1263,9 +1278,18 @@ def _is_private(status: os.stat_result) -> bool:
     return status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
+def _is_ours(path: str) -> bool:
+    try:
+        return os.stat(path).st_uid in _us()
+    except OSError:
+        return False
+
+
 def _parents() -> t.Iterator[str]:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and os.path.isabs(runtime):
+    # After become it may be that of the user before.
+    if runtime and os.path.isabs(runtime) and _is_ours(runtime):
         yield runtime
     yield f"/run/user/{os.geteuid()}"
-    yield tempfile.gettempdir()
+    with contextlib.suppress(FileNotFoundError):  # not even /tmp can be written
+        yield tempfile.gettempdir()

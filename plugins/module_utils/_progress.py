@@ -72,7 +72,7 @@ class Progress:
     def _send(self, text: str) -> None:
         # A reader that is slow or gone must not hold up the work that it reads about.
         with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
-            t.cast("socket.socket", self._line).send(text.replace("\n", " ").encode() + b"\n")
+            t.cast("socket.socket", self._line).send(text.replace("\n", " ").encode(errors="replace") + b"\n")
 
 
 class Meter:

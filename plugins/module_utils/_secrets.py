@@ -43,6 +43,9 @@ TEXTS = frozenset(
     )
 )
 
+# Options that name a host alone. A URL is refused; until then it may hold a password.
+_HOSTS = ("hostname", "proxy_host")
+
 # Headers, which are secrets as a whole.
 _HEADERS = "source_headers"
 
@@ -131,6 +134,9 @@ def parameters(module: AnsibleModule) -> dict[str, t.Any]:
     shown, known = module.params, module.no_log_values
     if "source_query" in shown:
         shown.update(moved_out_of_address(shown))
+    for option in _HOSTS:
+        if isinstance(shown.get(option), str):
+            shown[option] = _without_user(shown[option])
     for option in TEXTS & shown.keys():
         if isinstance(shown[option], str) and shown[option]:
             shown[option] = sealed(shown[option])
@@ -143,6 +149,13 @@ def parameters(module: AnsibleModule) -> dict[str, t.Any]:
         else:
             known.discard(text)
     return meant
+
+
+def _without_user(host: str) -> str:
+    """A host as it is; a URL without user and password, by which it still is none."""
+    before, at, host = host.rpartition("@")
+    scheme, slashes, _user = before.rpartition("://")
+    return f"{scheme}{slashes}{at}{host}"
 
 
 def _texts(value: t.Any) -> t.Iterator[str]:

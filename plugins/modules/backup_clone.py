@@ -69,7 +69,7 @@ options:
     description:
       - The snapshot that is cloned, in the place of the VM as it
         is. It stays. Every VM must have it.
-      - A text is its name.
+      - A text is its name, or its path where it begins with a slash.
     type: dict
     suboptions:
       name:
@@ -79,6 +79,7 @@ options:
       path:
         description:
           - Its path in the tree of snapshots, such as V(installed/patched).
+          - A slash within a name is written V(%2f).
         type: str
       moid:
         description:
@@ -256,7 +257,7 @@ vms:
       type: bool
     backup:
       description:
-        - The backup that was made, or the one that is new enough. None where there is none, and in
+        - The backup that was made, or the one that is new enough. Null where there is none, and in
           check mode for one that would be made.
       type: dict
       contains:
@@ -276,7 +277,7 @@ vms:
               written all, since Tools had quiesced it or it was shut down.
           type: str
         independent:
-          description: Whether it does without the disks of its source. None of one that was there.
+          description: Whether it does without the disks of its source. Null of one that was there.
           type: bool
     backups:
       description: The names of all backups of it that are there.
@@ -287,7 +288,7 @@ vms:
       type: list
       elements: dict
     seconds:
-      description: Seconds that vCenter has worked on it; None where it did not.
+      description: Seconds that vCenter has worked on it; null where it did not.
       type: float
     warnings:
       description: What should be known of this VM.
@@ -311,8 +312,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
-    in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:

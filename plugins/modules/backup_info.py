@@ -51,12 +51,12 @@ EXAMPLES = r"""
 RETURN = r"""
 repository:
   description: The folder of the backups.
-  returned: always
+  returned: success
   type: str
   sample: /srv/backups
 vms:
   description: One entry for each VM that has backups.
-  returned: always
+  returned: success
   type: list
   elements: dict
   contains:
@@ -95,7 +95,8 @@ vms:
             backing file in another point.
           type: str
         consistency:
-          description: V(crash-consistent), V(file-system-consistent), or V(powered-off).
+          description: V(crash-consistent), V(file-system-consistent),
+            V(application-consistent), or V(powered-off).
           type: str
         snapshot:
           description: Managed object ID of the snapshot that was read. It is gone by now.
@@ -118,6 +119,14 @@ vms:
             C(at) in UTC, C(to) and C(disks).
           type: list
           elements: dict
+timing:
+  description: Seconds by phase.
+  returned: always
+  type: dict
+error_code:
+  description: A stable code for what went wrong, such as V(not_found) or V(file_refused).
+  returned: on failure
+  type: str
 """
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python

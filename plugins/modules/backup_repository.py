@@ -148,12 +148,12 @@ EXAMPLES = r"""
 RETURN = r"""
 repository:
   description: The folder of the backups.
-  returned: always
+  returned: on success, and when a VM failed
   type: str
   sample: /srv/backups
 vms:
   description: One entry for each VM.
-  returned: always
+  returned: as RV(repository)
   type: list
   elements: dict
   contains:
@@ -185,13 +185,22 @@ vms:
       type: dict
 counts:
   description: How many points there are of each C(action).
-  returned: always
+  returned: as RV(repository)
   type: dict
 failures:
   description: The VMs that failed, with C(name), C(instance_uuid), C(error_code) and C(msg).
-  returned: always
+  returned: as RV(repository)
   type: list
   elements: dict
+timing:
+  description: Seconds by phase.
+  returned: always
+  type: dict
+error_code:
+  description: A stable code for what went wrong, such as V(backup_damaged), V(not_found),
+    V(timeout) or V(partial_failure).
+  returned: on failure
+  type: str
 """
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python

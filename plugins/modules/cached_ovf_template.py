@@ -14,8 +14,8 @@ description:
   - The template carries the digest of the descriptor and of every disk. The same name with the same
     content is done; the same name with other content is what O(on_mismatch) is for.
   - Any number of runs, on any machines, may ask for the same template at the same time. One uploads
-    it and the others wait for that one; where it dies, another takes over. A name can be had only
-    once in a vCenter folder, and that is all that this needs, no lock file and no other server.
+    it and the others wait for that one; where it dies, another takes over. A vCenter folder can
+    hold a name only once, and that is all that this needs, no lock file and no other server.
   - Nothing half-sent stays. A failure or a signal aborts the import, whereupon vCenter removes it.
     When all is sent, a lost connection, a busy VM or a late answer is asked again, and a failure
     leaves the VM for the next run, which makes the template of it without sending anything. A
@@ -34,8 +34,8 @@ options:
     default: present
   name:
     description:
-      - Name of the template. It can be had once in a folder, so each cluster needs
-        a name or a folder of its own.
+      - Name of the template. A folder can hold a name only once, so each cluster needs a name or a
+        folder of its own.
     type: str
     required: true
   source:
@@ -215,7 +215,7 @@ options:
     type: str
   on_mismatch:
     description:
-      - What to do when the name is had by a template of other content.
+      - What to do when a template of other content has the name.
       - V(fail) changes nothing. V(keep_both) makes the new one under the name with the first digits
         of its digest, as in V(web-1a2b3c4d).
       - V(replace) does the same, and then lets the old and the new one exchange their names, so

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: capv_manifests
-short_description: Writes a workload cluster of Cluster API Provider vSphere
+short_description: Write a workload cluster of Cluster API Provider vSphere
   into a Git working tree, for Argo CD
 version_added: 0.9.0
 description:
@@ -59,7 +59,7 @@ options:
   infrastructure_version:
     description:
       - Version of the API of CAPV that the management cluster serves.
-        V(v1beta2) came with CAPV 1.17.
+        V(v1beta2) came with CAPV 1.16.
     type: str
     choices: [v1beta1, v1beta2]
     default: v1beta1

@@ -14,7 +14,8 @@ description:
   - vApp properties, and what cloud-init and Ignition read of guestinfo, are removed.
     CAPV gives each clone its own.
   - A template cannot be changed. So it is a VM for a moment, where anything has to be, and a
-    template again whatever happens.
+    template again whatever happens. One that another run works on is waited for, and gets
+    no second snapshot of the name.
   - It says in check mode what CAPV would miss.
 options:
   template:
@@ -70,8 +71,8 @@ options:
     default: capv
   hardware_version:
     description:
-      - Least hardware version, such as V(vmx-19). A template of an older one is upgraded.
-        By default it is left as it is.
+      - Lowest hardware version, such as V(vmx-19). A template of an older one is upgraded. By
+        default it is left as it is.
     type: str
   timeout:
     description:

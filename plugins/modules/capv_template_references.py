@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: capv_template_references
-short_description: Tells which templates Cluster API still refers to
+short_description: Tell which templates Cluster API still refers to
 version_added: 0.9.0
 description:
   - Looks in Git working trees and in objects of management clusters for what names

@@ -201,8 +201,8 @@ options:
       - How tracking is made active when it is switched on. Switching alone does nothing
         until the disks are opened again.
       - V(snapshot) makes a snapshot and removes it, which stuns the VM for a moment.
-      - V(power_cycle) powers a running VM off, without asking its guest, and on again. A VM that is
-        off is done as by V(snapshot).
+      - V(power_cycle) powers a running VM off, without asking its guest, and on again. For a VM
+        that is off it does the same as V(snapshot).
     type: str
     choices: [snapshot, power_cycle]
     default: snapshot
@@ -443,13 +443,13 @@ vms:
       description: Whether this VM was changed.
       type: bool
     seconds:
-      description: Seconds that vCenter has worked on it. None where it did not.
+      description: Seconds that vCenter has worked on it. Null where it did not.
       type: float
     snapshot:
       description:
         - The snapshot that was asked about, with its C(moid), whether it was C(created) by
           this task, and C(removed) again.
-        - None where there was none.
+        - Null where there was none.
       type: dict
     disks:
       description: The disks that were asked about.
@@ -481,7 +481,7 @@ vms:
           type: str
           sample: 52 de c0 d9 b9 43 9d 10-61 d5 4c 1b e9 7b 65 63/81
         since:
-          description: What it was compared with; None where nothing was known. With
+          description: What it was compared with; null where nothing was known. With
             O(state=committed), from where it was asked before.
           type: str
         uncommitted:
@@ -503,21 +503,21 @@ vms:
           type: str
         area_count:
           description: Number of areas, those that touch each other counted as
-            one. None where it is not known.
+            one. Null where it is not known.
           type: int
         changed_bytes:
-          description: Bytes in them. None where it is not known.
+          description: Bytes in them. Null where it is not known.
           type: int
         changed_percent:
           description: Their share of the capacity.
           type: float
         areas:
-          description: The areas, each with its C(start) and C(length) in bytes. None where they are
+          description: The areas, each with its C(start) and C(length) in bytes. Null where they are
             in a file, not known, or not asked for.
           type: list
           elements: dict
         areas_file:
-          description: File of the areas, one in a line as JSON; None where there is none.
+          description: File of the areas, one in a line as JSON; null where there is none.
           type: str
         runs:
           description:
@@ -525,7 +525,7 @@ vms:
             - Each with C(at) (when it was, in UTC), C(change_id), C(areas) (their number),
               C(changed_bytes), C(regions) (changed bytes by region; regions have equal sizes, the
               last one may be smaller) and C(full_required), the code of the reason for which the
-              disk had to be read whole, or None.
+              disk had to be read whole, or null.
           type: list
           elements: dict
         error:
@@ -572,7 +572,7 @@ stopped:
 question:
   description:
     - The question as the O(state_file) has it.
-    - None where it was not noted, without a O(state_file), in check mode
+    - Null where it was not noted, without a O(state_file), in check mode
       and when a signal ended the run.
   returned: as RV(vms)
   type: dict

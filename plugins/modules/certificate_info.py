@@ -57,7 +57,7 @@ notes:
     SHA-256 one. vSphere names hosts by SHA-1 before 8.0. From 9.0 on it refuses a SHA-1 where a
     thumbprint is a parameter, such as for adding a host, so give it the SHA-256 or the certificate
     there.
-  - Needs the Python library cryptography on the controller.
+  - Needs the Python library cryptography on the controller, 45 or later.
 seealso:
   - name: Guide What is trusted, and what is not
     description: How connections are trusted.
@@ -127,7 +127,7 @@ trusted:
   returned: success
   type: bool
 distrust:
-  description: Why not, with C(error_code) and C(msg); None where it is trusted.
+  description: Why not, with C(error_code) and C(msg); null where it is trusted.
   returned: success
   type: dict
 error_code:

@@ -153,7 +153,7 @@ options:
     default: false
   validate:
     description:
-      - V(syntax) checks that cloud-config is YAML and a mapping.
+      - V(syntax) checks that cloud-config is YAML and a mapping, and that a template is one.
       - V(schema) checks it against the JSON schema that cloud-init publishes, too. This needs the
         Python library jsonschema, and the schema; see O(schema_path).
       - V(none) checks only headers, sizes and the network.

@@ -75,7 +75,7 @@ EXAMPLES = r"""
 RETURN = r"""
 path:
   description: The page.
-  returned: on success
+  returned: success
   type: str
   sample: /var/www/html/cpu-compatibility.html
 error_code:

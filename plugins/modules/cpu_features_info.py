@@ -14,7 +14,7 @@ description:
   - Tells vendor, family, model and stepping of the processors of hosts, decoded from the leaves of
     the CPUID instruction that vCenter holds, with the highest EVC mode and the feature
     capabilities, and what the EVC mode of a cluster hides of these.
-  - Of VMs it tells the feature requirements, the masks, the least EVC mode that could admit them,
+  - Of VMs it tells the feature requirements, the masks, the lowest EVC mode that could admit them,
     and the processor that their guests are to see.
   - With O(compare) it says which VM could move to which host and cluster, and which features stand
     in the way. This takes a handful of calls and their pages, however many VMs there are.
@@ -41,7 +41,7 @@ options:
     suboptions:
       name:
         description:
-          - Name of the VM. When several VMs have it, the task fails and lists their paths.
+          - Name of the VM. When several VMs have it, this one fails and lists their paths.
         type: str
       path:
         description:
@@ -297,8 +297,8 @@ vms:
       type: str
       sample: vmx-19
     min_evc_mode:
-      description: The least EVC mode that could admit it, with C(key) and C(label).
-        Null where vCenter does not say.
+      description: The lowest EVC mode that could admit it, with C(key) and C(label). Null where
+        vCenter does not say.
       type: dict
     feature_requirements:
       description: What it requires while it runs or is suspended.
@@ -382,7 +382,7 @@ comparison:
           description: Whose processor they run on.
           type: str
         min_evc_modes:
-          description: The least EVC modes that could admit them.
+          description: The lowest EVC modes that could admit them.
           type: list
           elements: str
         feature_requirements:
@@ -418,8 +418,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
-    in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: disk_tool_info
 short_description: Say what is on a disk, what differs, and how fast it is read
-version_added: 0.2.0
+version_added: 0.9.0
 description:
   - Answers one question about a disk, which is a file on the machine where the module runs in any
     format that C(qemu-img) reads, a disk of a VM, or a first class disk. Nothing is changed.
@@ -341,8 +341,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
-    in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:

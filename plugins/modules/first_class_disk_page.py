@@ -77,7 +77,7 @@ EXAMPLES = r"""
 RETURN = r"""
 path:
   description: The page.
-  returned: on success
+  returned: success
   type: str
   sample: /var/www/html/first-class-disks.html
 error_code:

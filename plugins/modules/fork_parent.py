@@ -20,12 +20,14 @@ description:
 options:
   state:
     description:
-      - V(quiesced) enables VMFork and brings the guest to a stand, through VMware Tools. A parent
-        that is quiesced already is not changed, and its scripts are not compared.
+      - V(quiesced) enables VMFork and quiesces the guest, through VMware Tools. A parent that is
+        quiesced already, with the scripts that are asked for, is not changed. For one that is
+        quiesced with other scripts see O(allow_reset).
       - V(enabled) enables VMFork on a VM that runs. A quiesced one runs again only
         by a reset. See O(allow_reset).
       - V(disabled) switches VMFork off. Refused while non-persistent children run, since they live
-        on the parent's memory. A quiesced parent stays frozen unless O(allow_reset) is set.
+        on the parent's memory. A quiesced parent stays quiesced, with a warning, unless
+        O(allow_reset) is set.
       - Without this option a parent stays as it is, and only its children are worked on.
     type: str
     choices: [enabled, disabled, quiesced]
@@ -152,8 +154,8 @@ options:
   children:
     description:
       - The children to make, change or remove. What an item leaves out is taken from the options of
-        the task. The keys of O(config_params) are joined, and an item's own come first. Children
-        that are not listed are left alone.
+        the task. The keys of O(config_params) are joined, and those of an item win. Children that
+        are not listed are left alone.
     type: list
     elements: dict
     suboptions:
@@ -357,7 +359,7 @@ parents:
         mode for one that would be.
       type: int
     fork_group_id:
-      description: The group that it and its children are of. None where VMFork is disabled.
+      description: The group that it and its children are of. Null where VMFork is disabled.
       type: str
     child_type:
       description: V(persistent) or V(nonpersistent) for a VM that is a child itself, else V(none).

@@ -7,8 +7,8 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: guest_documents
-short_description: Makes metadata and user data for cloud-init of many VMs
-  from templates, and checks them
+short_description: Make metadata and user data for cloud-init of many VMs
+  from templates, and check them
 version_added: 0.9.0
 description:
   - Renders a template of metadata and one of user data for each VM, with the variables of the play

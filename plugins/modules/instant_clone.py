@@ -81,8 +81,8 @@ options:
   datastore: &datastore
     description:
       - Datastore for the deltas of the clones. The parent's host must see it.
-      - The parent's datastore by default. The documentation of vSphere is not of one mind on
-        whether it may be another one.
+      - The parent's datastore by default. VMware's documentation contradicts itself on whether it
+        may be another one.
     type: str
   force:
     description:
@@ -150,8 +150,8 @@ options:
     type: str
   customize: &customize
     description:
-      - What the guests of the clones are to become. V({}) is nothing but the host name. Without
-        this option no guest is customized.
+      - How the guests of the clones are customized. V({}) sets the host name alone. Without this
+        option no guest is customized.
       - A clone whose guest was customized is marked by C(vforge.customized) in its configuration.
         It is not customized again, and its settings are not compared.
       - The notes of the module say how guests are customized, and what that needs.
@@ -197,7 +197,7 @@ options:
         elements: str
       linux:
         description:
-          - What is Linux's own.
+          - Settings for Linux guests.
         type: dict
         suboptions:
           domain:
@@ -222,7 +222,7 @@ options:
             type: str
       windows:
         description:
-          - What is Windows' own (Sysprep). Setting it says that the guest is a Windows one.
+          - Settings for Windows guests (Sysprep). Setting it says that the guest runs Windows.
         type: dict
         suboptions:
           full_name:
@@ -284,8 +284,8 @@ options:
   clones:
     description:
       - The clones, when there is more than one. What an item leaves out is taken from the options
-        of the task. The keys of O(guestinfo) and O(extra_config) are joined, and an item's own come
-        first. An empty list is nothing to do.
+        of the task. The keys of O(guestinfo) and O(extra_config) are joined, and those of an item
+        win. With an empty list nothing is done.
     type: list
     elements: dict
     suboptions:

@@ -70,7 +70,7 @@ options:
     description:
       - The snapshot of the source to clone, named in exactly one way. Its disks are
         then what linked clones share.
-      - A text is its name.
+      - A text is its name, or its path where it begins with a slash.
       - Without it linked clones share all of the source's disk chains but the topmost disk, of
         which each clone has a copy. A base disk alone has nothing to share; then the task fails and
         says what to do. Templates that are made for linked clones have an empty delta disk on top.
@@ -85,6 +85,7 @@ options:
         description:
           - Names from the root of the snapshot tree down to it, joined by
             slashes, such as V(base/patched).
+          - A slash within a name is written V(%2f).
         type: str
       moid:
         description:
@@ -248,8 +249,8 @@ options:
     type: str
   customize: &customize
     description:
-      - What the guests of the clones are to become. V({}) is nothing but the host name. Without
-        this option no guest is customized.
+      - How the guests of the clones are customized. V({}) sets the host name alone. Without this
+        option no guest is customized.
       - A clone whose guest was customized is marked by C(vforge.customized) in its configuration.
         It is not customized again, and its settings are not compared.
       - The notes of the module say how guests are customized, and what that needs.
@@ -295,7 +296,7 @@ options:
         elements: str
       linux:
         description:
-          - What is Linux's own.
+          - Settings for Linux guests.
         type: dict
         suboptions:
           domain:
@@ -320,7 +321,7 @@ options:
             type: str
       windows:
         description:
-          - What is Windows' own (Sysprep). Setting it says that the guest is a Windows one.
+          - Settings for Windows guests (Sysprep). Setting it says that the guest runs Windows.
         type: dict
         suboptions:
           full_name:
@@ -382,8 +383,8 @@ options:
   clones:
     description:
       - The clones, when there is more than one. What an item leaves out is taken from the options
-        of the task. The keys of O(guestinfo) and O(extra_config) are joined, and an item's own come
-        first. An empty list is nothing to do.
+        of the task. The keys of O(guestinfo) and O(extra_config) are joined, and those of an item
+        win. With an empty list nothing is done.
     type: list
     elements: dict
     suboptions:

@@ -7,8 +7,8 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: reported_hosts
-short_description: Makes hosts for the inventory of what guests report, and
-  writes their SSH host keys down
+short_description: Make hosts for the inventory of what guests report, and
+  write their SSH host keys down
 version_added: 0.9.0
 description:
   - Whoever has root in a guest decides which address and which SSH host keys it reports. The

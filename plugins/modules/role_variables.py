@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: role_variables
-short_description: Refuses misspelt variables of a role, and errors that are ignored
+short_description: Refuse misspelt variables of a role, and errors that are ignored
 version_added: 0.9.0
 description:
   - Ansible ignores a variable that a role does not have. So a misspelt one leaves the role with its

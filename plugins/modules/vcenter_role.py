@@ -120,12 +120,12 @@ privileges:
   type: list
   elements: str
 added:
-  description: Privileges that it had not.
+  description: Privileges that it did not have.
   returned: when the vCenter was reached
   type: list
   elements: str
 removed:
-  description: Privileges that it had.
+  description: Privileges that were taken from it.
   returned: when the vCenter was reached
   type: list
   elements: str

@@ -569,8 +569,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
-    in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:

@@ -70,7 +70,7 @@ options:
       snapshot: &snapshot
         description:
           - The snapshot that is exported, in the place of the VM as it is. It stays.
-          - A text is its name.
+          - A text is its name, or its path where it begins with a slash.
         type: dict
         suboptions:
           name:
@@ -80,6 +80,7 @@ options:
           path:
             description:
               - Its path in the tree of snapshots, such as V(installed/patched).
+              - A slash within a name is written V(%2f).
             type: str
           moid:
             description:
@@ -326,7 +327,7 @@ vms:
       type: str
       sample: unchanged
     package:
-      description: The package that is there. None where there is none, and in check
+      description: The package that is there. Null where there is none, and in check
         mode for one that would be made.
       type: dict
       contains:
@@ -372,7 +373,7 @@ vms:
           elements: dict
     snapshot:
       description: The snapshot that was exported, with C(moid), C(created) and
-        C(removed); None where there was none.
+        C(removed); null where there was none.
       type: dict
     removed:
       description: The packages that were removed, with C(name), C(at) and C(size).
@@ -383,7 +384,7 @@ vms:
       type: list
       elements: str
     seconds:
-      description: Seconds that vCenter has worked on its snapshot; None without one.
+      description: Seconds that vCenter has worked on its snapshot; null without one.
       type: float
     warnings:
       description: What should be known of this VM.
@@ -411,8 +412,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
-    in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: vm_from_disks
 short_description: Make a VM around disks that are there
-version_added: 0.2.0
+version_added: 0.9.0
 description:
   - Makes a VM with disks that lie on datastores already, such as M(vforge.vsphere.vmdk) has
     imported, with CPUs, memory, firmware, a controller and network cards.
@@ -221,8 +221,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
-    in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: vm_guest_check
 short_description: Wait until the guest of a VM answers, and run a command in it
-version_added: 0.2.0
+version_added: 0.9.0
 description:
   - Waits until VMware Tools run in the guest of a VM and take guest operations. With
     O(command) it then runs a program in the guest, waits for its end, and fails where

@@ -479,13 +479,18 @@ disks:
           C(reason) why not. Null where there was none, or nothing was replaced.
       returned: with O(into)
       type: dict
+failures:
+  description: The VM, where it failed, with C(name), C(error_code) and C(msg).
+  returned: with O(into)
+  type: list
+  elements: dict
 timing:
   description: Seconds by phase.
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
-    in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: vmdk
 short_description: Export, import, copy, convert and delete VMDKs
-version_added: 0.2.0
+version_added: 0.9.0
 description:
   - Gets a disk of a VM as a file, makes a disk on a datastore of a file, copies disks on
     datastores, and converts files.
@@ -357,6 +357,33 @@ disks:
     uuid:
       description: Of a VMDK, the UUID in its descriptor.
       type: str
+    backing:
+      description: Of a file, the image that it has only the changes of; empty where there is none.
+      type: str
+    parent:
+      description: Of a VMDK, the descriptor that it is a delta disk of; empty where it is none.
+      type: str
+    cid:
+      description: Of a VMDK, the ID of its content, which changes when it is opened to be written.
+      type: str
+    parent_cid:
+      description: Of a VMDK, the ID that its parent has to have.
+      type: str
+    create_type:
+      description: Of a VMDK, its kind.
+      type: str
+    thin:
+      description: Of a VMDK, whether its descriptor says that it takes only the space that is used.
+      type: bool
+    extents:
+      description: Of a VMDK, the parts that its descriptor names, with C(access), C(size)
+        in bytes, C(type) and C(file).
+      type: list
+      elements: dict
+    provisioning:
+      description: How the disk takes space, as O(provisioning).
+      returned: with O(state=imported)
+      type: str
     datastore_path:
       description: The disk on its datastore.
       returned: with O(state=described), for a disk on a datastore
@@ -429,8 +456,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
-    in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: vmdk_info
 short_description: Say what a VMDK is
-version_added: 0.2.0
+version_added: 0.9.0
 description:
   - Reads the descriptor of a disk, its extents, its parent, its capacity and its adapter, and on
     request makes the digest of its content.
@@ -259,8 +259,8 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
-    in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:

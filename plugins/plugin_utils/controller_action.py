@@ -12,8 +12,9 @@ import typing as t
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, VforgeError
 from ansible_collections.vforge.vsphere.plugins.module_utils._job_container import why_not_kept
+from ansible_collections.vforge.vsphere.plugins.module_utils._text import shown
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import shapes
 
 
@@ -34,6 +35,13 @@ class ControllerAction(ActionBase):
         except AnsibleError as error:
             raise InvalidOption(" ".join(str(error.message).split())) from error
         return t.cast("dict[str, t.Any]", args)
+
+    def refused(self, result: dict[str, t.Any], error: VforgeError) -> dict[str, t.Any]:
+        """The result of a task that failed; what a terminal would obey in it is made visible.
+
+        :param result: what ActionBase made.
+        """
+        return {**result, "failed": True, **shown(error.as_result())}
 
     def warn_if_lost(self, path: str) -> None:
         """Say so where a file that is to outlive the job would be gone with it."""

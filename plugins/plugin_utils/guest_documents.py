@@ -124,9 +124,9 @@ def _merged(below: t.Mapping[str, t.Any], above: t.Mapping[str, t.Any]) -> dict[
 
 
 def check_names(guests: t.Sequence[t.Mapping[str, t.Any]]) -> None:
-    """Make sure that each VM has a name of its own.
+    """Make sure that each VM has a name of its own, by which results will have it, too.
 
-    :raises InvalidOption: naming those that several have.
+    :raises InvalidOption: naming those that several have, and one in another spelling.
     """
     counts = collections.Counter(str(guest.get("name") or "") for guest in guests)
     if counts[""]:
@@ -134,3 +134,10 @@ def check_names(guests: t.Sequence[t.Mapping[str, t.Any]]) -> None:
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise InvalidOption(f"Several VMs have the name {names.listing(twice)}.", option="guests")
+    for name in counts:
+        if names.unescape(name) != name:
+            raise InvalidOption(
+                f"An entry of guests has the name {name}, which is how vCenter keeps {names.unescape(name)}.",
+                hint=f"Write {names.unescape(name)}.",
+                option="guests",
+            )

@@ -210,7 +210,9 @@ class _Place:
             self.path = os.path.join(self._folder, _NAME)
             try:
                 self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-                fcntl.flock(self._lock, fcntl.LOCK_EX)
+                # Where the file system knows no locks, nobody else can take one, and nothing is swept.
+                with contextlib.suppress(OSError):
+                    fcntl.flock(self._lock, fcntl.LOCK_EX)
                 self.listener.bind(self.path)
                 self.listener.listen(1)
             except FileNotFoundError:

@@ -59,7 +59,7 @@ class ModuleAction(ActionBase):
                 self.check_kept(args)
         except VforgeError as error:
             # No module has run: there is nothing to measure, and no argument to show.
-            return {**result, "failed": True, **error.as_result(), "timing": {"connect": 0.0, "total": 0.0}}
+            return {**result, "failed": True, **error.as_result(), "timing": {"total": 0.0}}
         with self._lifeline(task_vars or {}) as line, _timeout_cuts(line) as timed_out, self._started() as module:
             in_background = bool(self._task.async_val)
             result.update(

@@ -60,7 +60,7 @@ class PageAction(ControllerAction):
             if args.get("result") is not None:
                 changed = self._write(path, self._page(args), deadline)
         except VforgeError as error:
-            return {**result, "failed": True, **error.as_result()}
+            return self.refused(result, error)
         return {**result, "changed": changed, "path": path}
 
     def _page(self, args: t.Mapping[str, t.Any]) -> bytes:

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import os
 import shutil
-import stat
 
 from .. import _files
 from .._errors import InvalidOption, VforgeError
@@ -42,10 +41,7 @@ def sync(path: str) -> None:
     """
     handle = os.open(path, os.O_RDONLY)
     try:
-        if stat.S_ISDIR(os.fstat(handle).st_mode):
-            _files.sync_names(handle)
-        else:
-            os.fsync(handle)
+        _files.sync(handle)
     finally:
         os.close(handle)
 

@@ -47,6 +47,9 @@ PATTERN = re.compile(r"[*?[\\]")
 # (govmomi's soap.ThumbprintSHA1).
 _THUMBPRINT = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){19}")
 
+# CSI refuses a longer cluster-id (vsphere-csi-driver, pkg/common/config).
+_MOST_OF_CLUSTER_ID = 64
+
 # A name or an address, with a port where that is not 443.
 _SERVER = re.compile(r"(?P<host>[^][:/@\s]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
 HTTPS = 443
@@ -242,7 +245,13 @@ class Cluster:
             registration=_registration(params.get("registration")),
         )
         _check_port(found)
+        _check_cluster_id(found)
         return found
+
+    @property
+    def cluster_id(self) -> str:
+        """What CSI calls the cluster in the vCenter: no other cluster of that may have it."""
+        return f"{self.namespace}/{self.name}"
 
     @property
     def vcenter(self) -> tuple[str, int]:
@@ -313,6 +322,16 @@ def _check_port(cluster: Cluster) -> None:
             f"vcenter.server is {cluster.server}, and the chart of the cloud provider reaches a vCenter by port 443 alone.",
             hint="Leave cloud_provider out of addons, or give it a repo_url of manifests that name the port.",
             option="addons",
+        )
+
+
+def _check_cluster_id(cluster: Cluster) -> None:
+    if "csi" in cluster.addons and len(cluster.cluster_id) > _MOST_OF_CLUSTER_ID:
+        raise InvalidOption(
+            f"namespace and name have {len(cluster.cluster_id)} characters together with the slash between them, and CSI takes "
+            f"{_MOST_OF_CLUSTER_ID} for its cluster-id: {cluster.cluster_id}.",
+            hint="Choose a shorter name or namespace, or leave csi out of addons.",
+            option="name",
         )
 
 

@@ -123,7 +123,7 @@ def _resource(cluster: Cluster, addon: str, inner: t.Sequence[Document]) -> Docu
 def _csi_config(cluster: Cluster) -> str:
     """The configuration of the vSphere CSI driver, as its gcfg reader takes texts: quoted."""
     host, port = cluster.vcenter
-    lines = ["[Global]", f"cluster-id = {_quoted(f'{cluster.namespace}/{cluster.name}')}"]
+    lines = ["[Global]", f"cluster-id = {_quoted(cluster.cluster_id)}"]
     if cluster.thumbprint:
         lines.append(f"thumbprint = {_quoted(cluster.thumbprint)}")
     lines += [

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 
 from .._connector import props
@@ -18,7 +17,7 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .model import NodeTemplate
 
-_TEMPLATE = "config.template"
+TEMPLATE = "config.template"
 
 # What vCenter answers where a VM is a template already, or a template is a VM; and for other reasons, too.
 _REFUSALS = ("InvalidState", "NotSupported")
@@ -30,32 +29,26 @@ def open_template(session: Session, template: NodeTemplate) -> None:
     """``MarkAsVirtualMachine``, where it is registered; done when it returns."""
     pool = session.reference(vim.ResourcePool, template.pool)
     host = session.reference(vim.HostSystem, template.host)
-    with _done_twice(session, template.moid, template=False):
-        reference(session, template.moid).MarkAsVirtualMachine(pool, host)
+    reference(session, template.moid).MarkAsVirtualMachine(pool, host)
+
+
+def is_vm_already(session: Session, moid: str, error: Exception) -> bool:
+    """Whether ``MarkAsVirtualMachine`` was refused because an earlier call has made it a VM."""
+    return isinstance(error, Fault) and error.fault in _REFUSALS and _is(session, moid, template=False)
 
 
 def close_template(session: Session, moid: str) -> None:
-    """``MarkAsTemplate``, done when it returns."""
-    with _done_twice(session, moid, template=True):
-        reference(session, moid).MarkAsTemplate()
-
-
-@contextlib.contextmanager
-def _done_twice(session: Session, moid: str, *, template: bool) -> t.Iterator[None]:
-    """A call that is refused has nothing to do where an earlier one has done it, whose answer was lost.
-
-    :param template: what the call makes of it: a template, or a VM.
-    """
+    """``MarkAsTemplate``, done when it returns; also where an earlier call has done it, whose answer was lost."""
     try:
-        yield
+        reference(session, moid).MarkAsTemplate()
     except Fault as fault:
-        if fault.fault not in _REFUSALS or not _is(session, moid, template):
+        if fault.fault not in _REFUSALS or not _is(session, moid, template=True):
             raise
 
 
-def _is(session: Session, moid: str, template: bool) -> bool:
-    row = props.read(session, [reference(session, moid)], vim.VirtualMachine, (_TEMPLATE,)).get(moid)
-    return row is not None and row.get(_TEMPLATE) is template
+def _is(session: Session, moid: str, *, template: bool) -> bool:
+    row = props.read(session, [reference(session, moid)], vim.VirtualMachine, (TEMPLATE,)).get(moid)
+    return row is not None and row.get(TEMPLATE) is template
 
 
 def start_upgrade(session: Session, moid: str, hardware: int) -> t.Any:

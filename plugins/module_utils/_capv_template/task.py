@@ -10,8 +10,8 @@ import time
 import typing as t
 
 from .._engine import Item, Task, diff
-from .._errors import VforgeError
-from .._vsphere.vm import reference
+from .._errors import TimedOut, VforgeError
+from .._vsphere.vm import VIRTUAL_MACHINE, reference
 from . import apply, plan, read
 from .model import FULL, LINKED, NodeTemplate, Options
 
@@ -51,7 +51,7 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
     item = TemplateItem(before=template, steps=plan.steps(template, options))
     deadline = session.deadline(options.timeout)
     task = Task(session, [item], "templates", deadline=deadline, parallel=1, check=check)
-    with task.phase("work"), task.accounted():
+    with task.phase("work"), task.accounted(), task.working_on(item):
         if check:
             item.done = list(item.steps)
         else:
@@ -62,12 +62,8 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
 def _carry_out(task: Task[TemplateItem], options: Options) -> None:
     session = task.session
     try:
-        task.stage(
-            plan.OPEN,
-            lambda item: apply.open_template(session, item.before),
-            "templates made VMs",
-            repeatable=True,
-        )
+        while _is_taken(task):
+            _wait_for_other(task, options)
         task.stage(
             plan.UPGRADE,
             lambda item: apply.start_upgrade(session, item.before.moid, options.hardware),
@@ -76,6 +72,7 @@ def _carry_out(task: Task[TemplateItem], options: Options) -> None:
             done_already="AlreadyUpgraded",
         )
         task.stage(plan.CLEAN, lambda item: apply.start_clean(session, item.before), "templates cleaned", repeatable=True)
+        _spare_snapshot(task, options)
         task.stage(
             plan.SNAPSHOT,
             lambda item: apply.start_snapshot(session, item.before.moid, options.snapshot),
@@ -89,6 +86,62 @@ def _carry_out(task: Task[TemplateItem], options: Options) -> None:
         )
     finally:
         _close(task)
+
+
+def _is_taken(task: Task[TemplateItem]) -> bool:
+    """Make the template a VM; True where another run was faster, and works on it now."""
+    taken: list[TemplateItem] = []
+
+    def note(item: TemplateItem, outcome: Outcome) -> None:
+        is_vm = outcome.error is not None and apply.is_vm_already(task.session, item.before.moid, outcome.error)
+        if is_vm and not outcome.repeated:
+            taken.append(item)
+        elif outcome.error is None or is_vm:
+            item.done.append(plan.OPEN)
+        else:
+            item.fail(outcome.error)
+
+    task.call(
+        [item for item in task.items if item.due(plan.OPEN)],
+        lambda item: apply.open_template(task.session, item.before),
+        "templates made VMs",
+        note,
+        repeatable=True,
+    )
+    for item in taken:
+        item.steps = ()  # it is the other's to make a template again
+    return bool(taken)
+
+
+def _wait_for_other(task: Task[TemplateItem], options: Options) -> None:
+    """Wait until another run has made it a template again, and look once more what it lacks."""
+    late = task.wait_until(
+        VIRTUAL_MACHINE,
+        (apply.TEMPLATE,),
+        {item.before.moid: item for item in task.items},
+        lambda _item, update: update.gone or bool(update.state.get(apply.TEMPLATE)),
+        "templates that another run works on are templates again",
+    )
+    for item in task.items:
+        if item in late:
+            item.fail(
+                TimedOut(
+                    f"{item.title} is a VM: another run works on it, or was ended while it did.",
+                    hint="Raise timeout. If there is no such run, run again, which goes on with it as a VM.",
+                )
+            )
+        else:
+            item.before = read.read(task.session, reference(task.session, item.before.moid), options)
+            item.steps = plan.steps(item.before, options)
+
+
+def _spare_snapshot(task: Task[TemplateItem], options: Options) -> None:
+    """Make no second snapshot of the name where another run has made it meanwhile: of two CAPV takes none."""
+    for item in task.items:
+        if item.due(plan.SNAPSHOT):
+            now = read.read(task.session, reference(task.session, item.before.moid), options)
+            if now.current_snapshot == options.snapshot:
+                item.steps = tuple(step for step in item.steps if step != plan.SNAPSHOT)
 
 
 def _close(task: Task[TemplateItem]) -> None:

@@ -168,7 +168,7 @@ class _Temporary:
         with _files.open_folder(self._parent, what=_WHAT) as parent, _files.explained(self.final, _WHAT):
             if keep and folder.names():
                 _files.rename(self._working, self._name, parent.handle)
-                _files.sync_names(parent.handle)
+                parent.sync()
             else:
                 _empty(folder)
                 os.rmdir(self._working, dir_fd=parent.handle)

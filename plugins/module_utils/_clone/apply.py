@@ -44,7 +44,7 @@ def instant_spec(session: Session, plan: Create, config: t.Mapping[str, str]) ->
     place = plan.place
     location = vim.vm.RelocateSpec(
         folder=session.reference(vim.Folder, place.folder),
-        deviceChange=[_nic_change(session, edit, keep_mac=False) for edit in place.nics],
+        deviceChange=_cloned_nics(session, plan),
     )
     if place.pool_asked:
         location.pool = session.reference(vim.ResourcePool, place.pool.moid)

@@ -52,8 +52,8 @@ def choose_host(request: CloneRequest, source: Source, computes: t.Sequence[Comp
     if request.host:
         compute, host = _asked_host(request, computes)
         return Choice(compute, host, send_host=True)
-    compute = _asked_compute(request, source, computes)
-    able = [host for host in compute.hosts if host.available and host.datastores.intersection(source.place.datastores)]
+    compute, there = _asked_compute(request, source, computes), source.place.datastores
+    able = [host for host in compute.hosts if host.available and host.datastores.intersection(there)]
     own = next((host for host in able if host.moid == source.place.host), None)
     if not able:
         raise InvalidOption(
@@ -62,7 +62,9 @@ def choose_host(request: CloneRequest, source: Source, computes: t.Sequence[Comp
             hint=f"Hosts: {names.listing([host.name for host in compute.hosts]) or 'none'}.",
             option="resource_pool",
         )
-    return Choice(compute, own or able[0], send_host=not compute.balanced)
+    # The disks of a source may be on several datastores.
+    best = max(able, key=lambda host: len(host.datastores.intersection(there)))
+    return Choice(compute, own or best, send_host=not compute.balanced)
 
 
 def _asked_host(request: CloneRequest, computes: t.Sequence[Compute]) -> tuple[Compute, Host]:

@@ -17,6 +17,7 @@ from .._errors import InvalidOption, VforgeError
 from .._vm_stages import CREATE, DESTROY, POWER_ON, UPDATE
 from .._vsphere import disks
 from .._vsphere.compute import Network, Place, Pool, choose_datastore, choose_network, choose_pool
+from .._vsphere.markers import differing
 from .._vsphere.vm import Nic
 from .model import (
     ALWAYS,
@@ -250,7 +251,7 @@ def present(
     if reason:
         asked = Plan(request=request, parent=parent, place=place, existing=existing)
         return conflict(asked, "made", reason, _ANOTHER_NAME)
-    config = {key: value for key, value in request.config.items() if existing.extra_config.get(key, "") != value}
+    config = differing(request.config, existing.extra_config)
     differences = [Difference(key, "another value", "the value asked for") for key in sorted(config)]
     nics = []
     for edit in _nic_edits(request, existing.nics, parent.around.networks):

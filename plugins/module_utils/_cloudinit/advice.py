@@ -15,7 +15,7 @@ import typing as t
 
 from .._errors import InvalidOption, VforgeError
 from . import documents, multipart
-from .multipart import CLOUD_CONFIG, JINJA, SHELLSCRIPT, Part
+from .multipart import BOOTHOOK, CLOUD_CONFIG, JINJA, SHELLSCRIPT, Part
 
 _MERGER = re.compile(r"([a-z_][a-z0-9_]*)\((.*?)\)")
 
@@ -48,6 +48,9 @@ _APPENDING = "dict(recurse_list)+list(append)"
 # "ds.meta_data.role", which cloud-init renders with the metadata of the VM.
 _OF_METADATA = re.compile(r"\bds\.meta_data\.([A-Za-z_][A-Za-z0-9_]*)")
 
+# What a template may come to (cloud-init's stages.py).
+_OF_TEMPLATES = (CLOUD_CONFIG, SHELLSCRIPT, BOOTHOOK)
+
 # What the data source adds to the metadata in the guest.
 _ADDED = {
     "instance_id", "hostname", "local_hostname", "local_ipv4", "local_ipv6", "network", "default_ipv4", "default_ipv6",
@@ -66,7 +69,10 @@ def looked_at(text: str, where: str, metadata: t.Mapping[str, t.Any] | None) -> 
     :returns: warnings.
     :raises InvalidOption: for a part that cloud-init would drop.
     """
-    parts = multipart.parts(text)
+    try:
+        parts = multipart.parts(text)
+    except InvalidOption as error:
+        raise InvalidOption(f"{where}: {error.message}", hint=error.hint, option=where.split(": ")[-1]) from error
     warnings: list[str] = []
     for number, part in enumerate(parts, 1):
         place = f"{where} (part {number})" if len(parts) > 1 else where
@@ -76,6 +82,10 @@ def looked_at(text: str, where: str, metadata: t.Mapping[str, t.Any] | None) -> 
             )
             continue
         _check_type(part, place)
+        if part.kind is None:
+            warnings.append(
+                f"{place} does not say what it is, and cloud-init passes over it. Begin it with a header, or declare it."
+            )
         if part.kind == CLOUD_CONFIG:
             warnings += [
                 f"{place} has {key} more than once, and cloud-init takes the last one alone. Put them together."
@@ -103,6 +113,14 @@ def _check_type(part: Part, place: str) -> None:
             place,
             f"is declared as {part.kind}, {end}: it begins as {begins}",
             f"Leave its type out, or set {begins}.",
+        )
+    below = part.content.partition("\n")[2].lstrip()
+    # Behind a tag of the template nobody knows what it comes to.
+    if part.kind == JINJA and not below.startswith("{") and multipart.type_of(below) not in _OF_TEMPLATES:
+        raise _dropped(
+            place,
+            "is a template without a header of its own below the first line",
+            "Write #cloud-config there, or #! and a program.",
         )
 
 

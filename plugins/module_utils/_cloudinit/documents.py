@@ -17,7 +17,7 @@ import re
 import typing as t
 
 from .._errors import InvalidOption, MissingLibrary
-from . import multipart
+from . import multipart, networks
 
 NOTHING, SYNTAX, SCHEMA = "none", "syntax", "schema"
 LEVELS = (NOTHING, SYNTAX, SCHEMA)
@@ -53,6 +53,20 @@ def load(text: str, where: str) -> t.Any:
         place = f" from line {mark.line + 1} on" if mark is not None else ""
         # The rest of what the library says quotes the text.
         raise InvalidOption(f"{where} cannot be read as YAML{place}.", option=where.rsplit(" ", 1)[-1]) from None
+
+
+def load_json_or_yaml(text: str, where: str) -> t.Any:
+    """A document as cloud-init's data source reads metadata and networks: a JSON object, or else YAML, which has no
+    tabs before a key.
+
+    :raises InvalidOption: with the line where it is neither.
+    :raises MissingLibrary: without PyYAML.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else load(text, where)
 
 
 def load_of_guest(text: str, where: str) -> t.Any:
@@ -110,19 +124,88 @@ def repeated(text: str) -> list[str]:
 
 
 def check(text: str, where: str, schemas: Schemas | None) -> None:
-    """Look at every part of user data or vendor data that is cloud-config.
+    """Look at every part of user data or vendor data that is cloud-config, those in archives, too, or a template.
 
     :param schemas: None to look at the syntax only.
     :raises InvalidOption: with the path of what is wrong.
     """
     for kind, content in multipart.leaves(text):
-        if kind != "text/cloud-config":
-            continue
-        config = load(content, where)
-        if config is not None and not isinstance(config, dict):
-            raise InvalidOption(f"{where} has cloud-config that is no mapping.", option=where.rsplit(" ", 1)[-1])
-        if schemas is not None:
-            schemas.check_config(config or {}, where)
+        if kind == multipart.CLOUD_CONFIG:
+            _check_config(content, where, schemas)
+        elif kind == multipart.JSON_PATCH:
+            _check_patch(content, where)
+        elif kind == multipart.JINJA:
+            _check_template(content, where)
+        elif kind == multipart.ARCHIVE:
+            for part in _archived(content, where):
+                _check_config(part, where, schemas)
+
+
+def _check_config(content: str, where: str, schemas: Schemas | None) -> None:
+    config = load(content, where)
+    if config is not None and not isinstance(config, dict):
+        raise _wrong(where, "has cloud-config that is no mapping")
+    if schemas is not None:
+        schemas.check_config(config or {}, where)
+
+
+def _check_patch(content: str, where: str) -> None:
+    try:
+        patch = json.loads(content.partition("\n")[2])
+    except (ValueError, RecursionError):
+        patch = None
+    if not isinstance(patch, list):
+        raise _wrong(where, "has a cloud-config-jsonp that is no list in JSON, and cloud-init drops it")
+
+
+def _check_template(content: str, where: str) -> None:
+    try:
+        jinja2 = importlib.import_module("jinja2")
+    except ImportError:
+        return  # where modules run without what ansible-core brings along
+    try:
+        jinja2.Environment(extensions=["jinja2.ext.do"]).parse(content)
+    except jinja2.TemplateSyntaxError as error:
+        # The rest of what the library says quotes the text.
+        raise _wrong(
+            where, f"has a template that cannot be read from line {error.lineno} on, and cloud-init drops it"
+        ) from None
+    except RecursionError:
+        raise _wrong(where, "has a template that is nested too deep, and cloud-init drops it") from None
+
+
+def _archived(content: str, where: str) -> list[str]:
+    """The cloud-config in an archive: a list of texts, and of mappings with a text. What says not what it is, is
+    cloud-config there.
+
+    :raises InvalidOption: for what cloud-init would drop, silently.
+    """
+    entries = load(content, where)
+    if not isinstance(entries, list):
+        raise _wrong(where, "has a cloud-config-archive that is no list, and cloud-init would drop all of it")
+    found = []
+    for number, entry in enumerate(entries, 1):
+        item = {"content": entry} if isinstance(entry, str) else entry
+        if not isinstance(item, dict) or not isinstance(item.get("content"), str):
+            raise _wrong(
+                where,
+                f"has a cloud-config-archive whose entry {number} is no text and has none as its content, and "
+                "cloud-init would drop it",
+            )
+        kind = str(item.get("type") or multipart.type_of(item["content"]) or multipart.CLOUD_CONFIG)
+        if "/" not in kind or kind in multipart.OF_NO_TYPE:
+            raise _wrong(
+                where,
+                f"has a cloud-config-archive whose entry {number} has a type that says nothing. Leave it out there, or write "
+                f"{multipart.CLOUD_CONFIG} for example",
+            )
+        if kind == multipart.CLOUD_CONFIG:
+            found.append(item["content"])
+    return found
+
+
+def _wrong(where: str, what: str) -> InvalidOption:
+    return InvalidOption(f"{where} {what}.", option=where.rsplit(" ", 1)[-1])
 
 
 class Schemas:
@@ -152,6 +235,8 @@ class Schemas:
 
         :raises InvalidOption: with the path of what is wrong.
         """
+        if networks.is_disabled(network):
+            return  # the schemas of networks know no such word
         name = _NETWORKS[1 if network.get("version") == 1 else 2]
         if os.path.exists(os.path.join(self._folder, name)):
             self._check(self._read(name), {"network": network}, where)

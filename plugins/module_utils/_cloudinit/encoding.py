@@ -19,10 +19,11 @@ import hmac
 import typing as t
 import zlib
 
+from .._vsphere.markers import OVERWRITTEN
+
 AUTO, PLAIN, BASE64, GZIP = "auto", "plain", "base64", "gzip+base64"
 ENCODINGS = (AUTO, PLAIN, BASE64, GZIP)
 
-REDACTED = "---"
 # An empty value would take the key away; cloud-init itself writes this for an encoding that is to
 # be none.
 NO_ENCODING = " "
@@ -76,12 +77,7 @@ def encode(text: str, encoding: str = AUTO) -> Encoded:
 
 def is_absent(value: str | None) -> bool:
     """Whether cloud-init reads a value as nothing."""
-    return value is None or value.rstrip() in ("", REDACTED)
-
-
-def is_redacted(value: str | None) -> bool:
-    """Whether a value was there and was overwritten."""
-    return value is not None and value.rstrip() == REDACTED
+    return value is None or value.rstrip() in ("", OVERWRITTEN)
 
 
 def decode(value: str | None, encoding: str | None) -> str | None:

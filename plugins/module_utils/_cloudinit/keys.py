@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import typing as t
 
+from .._vsphere.markers import CLOUD_DATA_MARK
 from . import report_script
 from .payload import KINDS
 
 LOCAL_IPV4, LOCAL_IPV6 = "guestinfo.local-ipv4", "guestinfo.local-ipv6"
 FINISHED, HOST_KEYS = report_script.KEY, report_script.HOST_KEYS
-
-# Fingerprints of what was delivered, for what cloud-init overwrites once it has read it. They are
-# outside guestinfo, where no
-# guest can write.
-_MARK = "vforge.cloudinit."
 
 
 def value(kind: str) -> str:
@@ -36,7 +32,7 @@ def reported_addresses(config: t.Mapping[str, str]) -> tuple[str, ...]:
 
 def mark(kind: str) -> str:
     """Where the fingerprint of what was delivered is."""
-    return f"{_MARK}{kind}"
+    return f"{CLOUD_DATA_MARK}{kind}"
 
 
 # What was delivered by customization, which cannot be read back.

@@ -10,6 +10,7 @@ import typing as t
 
 from .._connector.find import Selector
 from .._errors import InvalidOption
+from .._vsphere.markers import is_redacted
 from .._vsphere.vm import Vm
 from . import checks, encoding, keys, payload, report_script
 from .networks import Card
@@ -81,7 +82,7 @@ class Machine(Vm):
             text, broken = encoding.decode(value, name), ""
         except encoding.Undecodable as error:
             text, broken = None, str(error)
-        return Held(text, name, encoding.is_redacted(value), broken, size)
+        return Held(text, name, is_redacted(value), broken, size)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,20 +31,29 @@ _TYPES = (
 )
 
 CLOUD_CONFIG, SHELLSCRIPT, JINJA = "text/cloud-config", "text/x-shellscript", "text/jinja2"
+ARCHIVE, BOOTHOOK, JSON_PATCH = "text/cloud-config-archive", "text/cloud-boothook", "text/cloud-config-jsonp"
 TYPES = frozenset(kind for _start, kind in _TYPES)
 
 # What may have blank lines before its header: cloud-init looks behind them, and what reads the part
 # does not mind.
 _AFTER_BLANKS = (
-    "text/cloud-config-archive",
+    ARCHIVE,
     "text/cloud-config-jsonp",
     CLOUD_CONFIG,
     "text/x-include-once-url",
     "text/x-include-url",
 )
 
-# What is no part but a message of parts.
-MIME_STARTS = ("Content-Type:", "MIME-Version:", "From ")
+# What is no part but a message of parts begins with a header of mail, or looks as if.
+_HEADER = re.compile(r"From |[!-9;-~]+:")
+_LIKE_A_MESSAGE = re.compile(r"From |(?:content-type|mime-version):", re.IGNORECASE)
+
+# Whether it is one cloud-init knows by this header alone, in so many bytes (its user_data.py, convert_string).
+_SAYS_SO, _SAYS_SO_WITHIN = b"mime-version:", 4096
+
+# Parts of these types are taken for what their first line says.
+OF_NO_TYPE = ("text/plain", "text/x-not-multipart")
+_BY_FIRST_LINE = (*OF_NO_TYPE, "text/x-shellscript")
 
 _KEYS = {"content", "type", "filename", "merge"}
 
@@ -64,6 +73,16 @@ def type_of(text: str) -> str | None:
 def is_for_windows(text: str) -> bool:
     """Whether a text is a script that cloudbase-init runs, and cloud-init passes over."""
     return _OF_WINDOWS.match(text) is not None
+
+
+def is_message(text: str) -> bool:
+    """Whether cloud-init takes a text for a message of parts."""
+    return _HEADER.match(text) is not None and _SAYS_SO in text.encode()[:_SAYS_SO_WITHIN].lower()
+
+
+def looks_like_message(text: str) -> bool:
+    """Whether whoever wrote a text meant a message of parts."""
+    return _LIKE_A_MESSAGE.match(text) is not None
 
 
 def message(parts: t.Sequence[t.Any]) -> str:
@@ -114,20 +133,32 @@ class Part:
 def parts(text: str) -> list[Part]:
     """The parts of user data; of a text that is no message, itself.
 
-    :raises InvalidOption: for a character set that there is not.
+    :raises InvalidOption: for a character set that there is not, or a message without the boundary that it names.
     """
-    if not text.startswith(MIME_STARTS):
+    if not is_message(text):
         return [Part(type_of(text), text)]
     found = []
     for part in email.message_from_string(text).walk():
+        if part.get_content_maintype() == "multipart" and not part.is_multipart():
+            raise InvalidOption(
+                "It is a message of parts whose boundary is not in it, so that cloud-init finds no part.",
+                hint="Give the parts as a list.",
+            )
         if not part.is_multipart():
             payload = part.get_payload(decode=True)
             content = _decoded(payload, part.get_content_charset("utf-8")) if isinstance(payload, bytes) else ""
-            kind = part.get_content_type()
-            # What only says that it is text is taken for what its first line says.
             merge = str(part.get("Merge-Type") or part.get("X-Merge-Type") or "")
-            found.append(Part(type_of(content) if kind == "text/plain" else kind, content, merge))
+            found.append(Part(_kind_of(part.get_content_type(), content), content, merge))
     return found
+
+
+def _kind_of(declared: str, content: str) -> str | None:
+    """For what cloud-init takes a part that is declared as something. A script stays one, so that it is known
+    for what it was to be.
+    """
+    if declared not in _BY_FIRST_LINE:
+        return declared
+    return type_of(content) or (SHELLSCRIPT if declared == SHELLSCRIPT else None)
 
 
 def leaves(text: str) -> list[tuple[str | None, str]]:
@@ -150,6 +181,9 @@ def _part(given: t.Any, number: int) -> email.mime.text.MIMEText:
             f"Part {number} has {', '.join(unknown)}.",
             hint=f"A part has {', '.join(sorted(_KEYS))}.",
         )
+    for key in ("filename", "merge", "type"):
+        if not str(item.get(key) or "").isprintable():
+            raise InvalidOption(f"Part {number} has a {key} of more than one line.", hint="Write it in one.")
     content = item["content"]
     text = cloud_config(content) if isinstance(content, dict) else content
     if not isinstance(text, str) or not text.strip():

@@ -33,9 +33,14 @@ _MORE_DEVICES = (
 )
 _TOP = ("version", "renderer", *_DEVICES, *_MORE_DEVICES)
 
+# Of these cloud-init's other renderers know nothing, and make no network at all beside them.
+_OF_NETPLAN = tuple(kind for kind in _MORE_DEVICES if kind != "wifis")
+
 _RENDERERS = ("networkd", "NetworkManager")
 
-_NEEDED = {"bonds": "interfaces", "bridges": "interfaces", "vlans": "link"}
+# Where a device says which others it is made of, and what it must have besides.
+_LINKS = {"bonds": "interfaces", "bridges": "interfaces", "vlans": "link"}
+_NEEDED = {"bonds": ("interfaces",), "bridges": ("interfaces",), "vlans": ("link", "id")}
 
 # Kinds of devices that are there, and are found by ``match``.
 _BY_MATCH = ("ethernets", "wifis", "modems", "nm-devices")
@@ -53,7 +58,37 @@ _KEYS = frozenset({
     "link", "interfaces", "parameters", "id", "networkmanager",
 })  # fmt: skip
 
+# Parameters of bonds and bridges that cloud-init's other renderers take (NET_CONFIG_TO_V2 in its network_state.py), and
+# those that netplan has besides.
+_PARAMETERS = {
+    "bonds": {
+        "ad-select", "all-slaves-active", "arp-all-targets", "arp-interval", "arp-validate", "down-delay",
+        "fail-over-mac-policy", "gratuitous-arp", "gratuitious-arp", "lacp-rate", "learn-packet-interval", "min-links",
+        "mii-monitor-interval", "mode", "packets-per-slave", "primary", "primary-reselect-policy", "transmit-hash-policy",
+        "up-delay",
+    },
+    "bridges": {
+        "ageing-time", "forward-delay", "hello-time", "max-age", "path-cost", "port-priority", "priority", "stp",
+    },
+}  # fmt: skip
+_PARAMETERS_OF_NETPLAN = {
+    "bonds": {"all-members-active", "arp-ip-targets", "packets-per-member", "resend-igmp"},
+    "bridges": {"aging-time"},
+}
+
+# The modes of a bond, and those parameters of a bridge that have a value for each interface.
+_MODES = (
+    "balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb",
+    "balance-tcp", "balance-slb",
+)  # fmt: skip
+_BY_INTERFACE = ("path-cost", "port-priority")
+
+_OVERRIDES = {
+    "hostname", "route-metric", "send-hostname", "use-dns", "use-domains", "use-hostname", "use-mtu", "use-ntp", "use-routes",
+}  # fmt: skip
+
 # What people write, and what they mean.
+_PARAMETERS_INSTEAD = {"miimon": "mii-monitor-interval", "xmit-hash-policy": "transmit-hash-policy"}
 _INSTEAD = {
     "gateway": "a route (routes: [{to: 0.0.0.0/0, via: 10.0.0.1}])",
     "address": "addresses, a list with prefixes",
@@ -77,7 +112,7 @@ _FIRST_NEEDED: dict[str, tuple[str, ...]] = {
     "physical": ("name",),
     "infiniband": ("name",),
     "loopback": ("name",),
-    "bond": ("name", "bond_interfaces"),
+    "bond": ("name", "bond_interfaces", "params"),
     "bridge": ("name", "bridge_interfaces"),
     "vlan": ("name", "vlan_link", "vlan_id"),
     "nameserver": ("address",),
@@ -94,7 +129,11 @@ _SUBNETS = (
     "dhcp", "dhcp4", "dhcp6", "static", "static6", "manual", "ipv6_dhcpv6-stateful", "ipv6_dhcpv6-stateless", "ipv6_slaac"
 )  # fmt: skip
 
+# What cloud-init takes for on and off in a bridge of version 1.
+_STP = (True, False, "on", "off", "1", "0", 1, 0)
+
 _LABEL = re.compile(r"network adapter \d{1,3}", re.IGNORECASE)
+_WITH_PREFIX = re.compile(r"[0-9A-Fa-f:.]+/[0-9]{1,3}")
 _TWELVE_DIGITS = re.compile(r"[0-9a-f]{12}")
 
 
@@ -167,19 +206,51 @@ def checked(network: t.Mapping[str, t.Any], where: str) -> tuple[dict[str, t.Any
     """The network as it is delivered, and warnings. One in the form of a
     netplan file loses its outer key.
 
-    MAC addresses are brought to the form that cloud-init compares.
+    MAC addresses are brought to the form that cloud-init compares, and keys without a value are left out, of which
+    no guest makes a network.
 
     :param network: of version 1 or 2.
     :param where: names the VM and the option, for messages.
     :raises InvalidOption: with the path of what is wrong.
     """
     inner = network["network"] if is_netplan_file(network) else network
+    if is_disabled(inner):
+        return dict(inner), []
     version = inner.get("version", 2)
     if version == 1:
-        return _checked_first(copy.deepcopy(dict(inner)), where)
+        return _checked_first(_without_nulls(inner), where)
     if version != 2:
         raise _wrong(f"{where}.version", "is neither 2 nor 1")
-    return _checked_second({**copy.deepcopy(dict(inner)), "version": 2}, where)
+    return _checked_second({**_without_nulls(inner), "version": 2}, where)
+
+
+def null_in(network: t.Any) -> str:
+    """The path of a key without a value; empty where each has one."""
+    if isinstance(network, dict):
+        for key, value in network.items():
+            below = null_in(value)
+            if value is None or below:
+                return f".{key}{below}"
+    for number, value in enumerate(network) if isinstance(network, list) else ():
+        below = null_in(value)
+        if below:
+            return f"[{number}]{below}"
+    return ""
+
+
+def _without_nulls(value: t.Any, depth: int = 0) -> t.Any:
+    """A copy without the keys that have no value. A device without one, below its kind, stays and is refused."""
+    if isinstance(value, dict):
+        kept = value.items() if depth == 1 else ((key, item) for key, item in value.items() if item is not None)
+        return {key: _without_nulls(item, depth + 1) for key, item in kept}
+    if isinstance(value, list):
+        return [_without_nulls(item, depth + 1) for item in value]
+    return value
+
+
+def is_disabled(network: t.Mapping[str, t.Any]) -> bool:
+    """Whether cloud-init is to leave the network alone, in whatever version (its net.is_disabled_cfg)."""
+    return network.get("config") == "disabled"
 
 
 def is_netplan_file(network: t.Mapping[str, t.Any]) -> bool:
@@ -303,6 +374,8 @@ def _checked_second(network: dict[str, t.Any], where: str) -> tuple[dict[str, t.
             continue
         if not isinstance(devices, dict):
             raise _wrong(f"{where}.{kind}", "is no mapping of names to devices")
+        if kind in _OF_NETPLAN and devices:
+            warnings.append(f"{where}.{kind} are for netplan alone; every other guest gets no network at all. Leave them out.")
         for name, device in devices.items():
             warnings += _device(kind, str(name), device, f"{where}.{kind}.{name}")
     return network, warnings + _links(network, where)
@@ -311,16 +384,27 @@ def _checked_second(network: dict[str, t.Any], where: str) -> tuple[dict[str, t.
 def _device(kind: str, name: str, device: t.Any, where: str) -> list[str]:
     if not isinstance(device, dict):
         raise _wrong(where, "is no mapping")
-    needed = _NEEDED.get(kind)
-    if needed and needed not in device:
-        raise _wrong(where, f"has no {needed}")
+    if re.search(r"[\s/]", name):
+        raise _wrong(where, "is no name that an interface can have")
+    for needed in _NEEDED.get(kind, ()):
+        if needed not in device:
+            raise _wrong(where, f"has no {needed}")
     warnings = _unknown_keys(device, where) if kind in _DEVICES else []
+    if kind in _PARAMETERS and "parameters" in device:
+        warnings += _parameters(kind, device, f"{where}.parameters")
     _check_kinds_of_values(device, where)
     if "macaddress" in device:
         device["macaddress"] = _own_mac(device["macaddress"], f"{where}.macaddress")
     if kind in _BY_MATCH:
         warnings += _match(name, device, where)
-    warnings += _addresses(device.get("addresses"), where)
+    return warnings + _layer_three(device, where)
+
+
+def _layer_three(device: t.Mapping[str, t.Any], where: str) -> list[str]:
+    """What each kind of device may have: addresses, name servers, routes."""
+    warnings = _addresses(device.get("addresses"), where)
+    for key in ("dhcp4-overrides", "dhcp6-overrides"):
+        warnings += _overrides(device.get(key, {}), f"{where}.{key}")
     _nameservers(device.get("nameservers"), where)
     for key, family in (("gateway4", "0.0.0.0/0"), ("gateway6", "::/0")):
         if key in device:
@@ -337,6 +421,9 @@ def _check_kinds_of_values(device: t.Mapping[str, t.Any], where: str) -> None:
         value = device.get(key, 0)
         if not isinstance(value, int) or isinstance(value, bool):
             raise _wrong(f"{where}.{key}", "is no number")
+    if not 0 <= device.get("id", 0) <= 4094:
+        raise _wrong(f"{where}.id", "is no number of a VLAN, which goes to 4094")
+    _list(device.get("link-local"), f"{where}.link-local")
 
 
 def _unknown_keys(device: t.Mapping[str, t.Any], where: str) -> list[str]:
@@ -353,6 +440,52 @@ def _unknown_keys(device: t.Mapping[str, t.Any], where: str) -> list[str]:
             "refuses the whole network for it, others pass over it. Leave it out, unless your netplan has it."
         )
     return warnings
+
+
+def _overrides(overrides: t.Any, where: str) -> list[str]:
+    if not isinstance(overrides, dict):
+        raise _wrong(where, "is no mapping")
+    return [
+        f"{where}.{key} is none of {', '.join(sorted(_OVERRIDES))}: netplan refuses the whole network for it. Leave it out."
+        for key in sorted(str(key) for key in set(overrides) - _OVERRIDES)
+    ]
+
+
+def _parameters(kind: str, device: t.Mapping[str, t.Any], where: str) -> list[str]:
+    """Of a parameter that they do not know, netplan and cloud-init's other renderers make no network at all."""
+    parameters = device["parameters"]
+    if not isinstance(parameters, dict):
+        raise _wrong(where, "is no mapping")
+    _check_values(parameters, [str(one) for one in _list(device["interfaces"], f"{where}.interfaces")], where)
+    known, of_netplan = _PARAMETERS[kind], _PARAMETERS_OF_NETPLAN[kind]
+    warnings = []
+    for key in sorted(str(key) for key in set(parameters) - known):
+        if key in of_netplan:
+            warnings.append(f"{where}.{key} is for netplan alone; every other guest gets no network at all. Leave it out.")
+            continue
+        word = key.replace("_", "-").removeprefix("bond-").removeprefix("bridge-")
+        close = difflib.get_close_matches(word, known | of_netplan, n=1, cutoff=0.8)
+        instead = _PARAMETERS_INSTEAD.get(word) or next(iter(close), "")
+        if instead:
+            raise _wrong(f"{where}.{key}", f"is no parameter of {kind}. Write {instead} instead")
+        warnings.append(f"{where}.{key} is no parameter that cloud-init knows, and a guest then gets no network at all.")
+    return warnings
+
+
+def _check_values(parameters: t.Mapping[str, t.Any], interfaces: t.Sequence[str], where: str) -> None:
+    if parameters.get("mode", _MODES[0]) not in _MODES:
+        raise _wrong(f"{where}.mode", f"is none of {', '.join(_MODES)}")
+    stp = parameters.get("stp", False)
+    if not isinstance(stp, bool) and stp not in ("on", "off"):
+        raise _wrong(f"{where}.stp", "is neither true nor false")
+    for key in _BY_INTERFACE:
+        if not isinstance(parameters.get(key, {}), dict):
+            raise _wrong(f"{where}.{key}", "is no mapping of interfaces to numbers")
+    named = [("primary", parameters["primary"])] if "primary" in parameters else []
+    named += [(key, one) for key in _BY_INTERFACE for one in parameters.get(key, {})]
+    for key, one in named:
+        if str(one) not in interfaces:
+            raise _wrong(f"{where}.{key}", f"names {one}, which is none of the interfaces")
 
 
 def _match(name: str, device: dict[str, t.Any], where: str) -> list[str]:
@@ -396,7 +529,7 @@ def _links(network: t.Mapping[str, t.Any], where: str) -> list[str]:
     cards = {str(name): device.get("set-name") for name, device in (network.get("ethernets") or {}).items()}
     renamed = {name: called for name, called in cards.items() if called is not None and called != name}
     warnings = []
-    for kind, key in _NEEDED.items():
+    for kind, key in _LINKS.items():
         for name, device in (network.get(kind) or {}).items():
             place = f"{where}.{kind}.{name}.{key}"
             linked = [device[key]] if key == "link" else _list(device[key], place)
@@ -420,7 +553,7 @@ def _addresses(addresses: t.Any, where: str) -> list[str]:
     for number, item in enumerate(_list(addresses, f"{where}.addresses")):
         place = f"{where}.addresses[{number}]"
         text = next(iter(item), "") if isinstance(item, dict) else item
-        if "/" not in str(text) or _interface(text) is None:
+        if not _WITH_PREFIX.fullmatch(str(text)) or _interface(text) is None:
             raise _wrong(place, "is no address with its prefix, as in 10.0.0.5/24")
         if isinstance(item, dict):
             warnings.append(
@@ -466,8 +599,13 @@ def _route(route: t.Any, place: str) -> list[str]:
             f"{place}.to is default, which older releases of cloud-init (to 25.1) do not know outside netplan: the guest "
             f"gets no network at all. Write {family}."
         )
-    elif _interface(route["to"]) is None:
+    elif (network := _interface(route["to"])) is None:
         raise _wrong(f"{place}.to", "is no network, as in 0.0.0.0/0")
+    elif "/" not in route["to"]:
+        warnings.append(
+            f"{place}.to has no prefix, and guests without netplan take it for a network of /24 or /64. "
+            f"Write {network.with_prefixlen}."
+        )
     if route.get("via") is not None:
         _check_family(_address(route["via"], f"{place}.via"), _interface(route["to"]), f"{place}.via")
     else:
@@ -482,8 +620,6 @@ def _route(route: t.Any, place: str) -> list[str]:
 
 
 def _checked_first(network: dict[str, t.Any], where: str) -> tuple[dict[str, t.Any], list[str]]:
-    if network.get("config") == "disabled":
-        return network, []
     entries = network.get("config")
     if not isinstance(entries, list):
         raise _wrong(f"{where}.config", "is no list of devices, which version 1 has")
@@ -496,6 +632,10 @@ def _checked_first(network: dict[str, t.Any], where: str) -> tuple[dict[str, t.A
     warnings: list[str] = []
     for number, entry in enumerate(entries):
         warnings += _entry(entry, f"{where}.config[{number}]")
+    known = [entry.get("name") for entry in entries]
+    for number, entry in enumerate(entries):
+        if "interface" in entry and entry["interface"] not in known:
+            raise _wrong(f"{where}.config[{number}].interface", f"names {entry['interface']}, which has no entry of its own")
     return network, warnings
 
 
@@ -503,7 +643,7 @@ def _entry(entry: t.Any, where: str) -> list[str]:
     if not isinstance(entry, dict):
         raise _wrong(where, "is no mapping")
     kind = entry.get("type")
-    if kind not in _FIRST_NEEDED:
+    if not isinstance(kind, str) or kind not in _FIRST_NEEDED:
         raise _wrong(f"{where}.type", f"is none of {', '.join(_FIRST_NEEDED)}")
     for key in _FIRST_NEEDED[kind]:
         if entry.get(key) in (None, "", []):
@@ -511,26 +651,36 @@ def _entry(entry: t.Any, where: str) -> list[str]:
     for key in ("name", "vlan_link"):
         if not isinstance(entry.get(key, ""), str):
             raise _wrong(f"{where}.{key}", "is no text. Write it in quotes")
-    if kind == "nameserver":
-        for address in entry["address"] if isinstance(entry["address"], list) else [entry["address"]]:
-            _address(address, f"{where}.address")
-    elif kind != "route":
-        _interface_entry(kind, entry, where)
-    return [
+    read = {"nameserver": _first_nameserver, "route": _first_route}.get(kind, _interface_entry)
+    return read(entry, where) + [
         f"{where}.{key} is no key of {kind} in version 1, and cloud-init passes over it. Leave it out."
         for key in sorted(str(key) for key in set(entry) - _FIRST_KEYS.get(kind, set(entry)))
     ]
 
 
-def _interface_entry(kind: str, entry: dict[str, t.Any], where: str) -> None:
+def _first_nameserver(entry: dict[str, t.Any], where: str) -> list[str]:
+    for address in entry["address"] if isinstance(entry["address"], list) else [entry["address"]]:
+        _address(address, f"{where}.address")
+    return []
+
+
+def _interface_entry(entry: dict[str, t.Any], where: str) -> list[str]:
+    kind = entry["type"]
     if entry.get("mac_address") is not None and kind != "infiniband":  # whose addresses are longer
         read = _mac if kind == "physical" else _own_mac
         entry["mac_address"] = read(entry["mac_address"], f"{where}.mac_address")
+    params = entry.get("params", {})
+    if not isinstance(params, dict):
+        raise _wrong(f"{where}.params", "is no mapping")
+    if params.get("bridge_stp", False) not in _STP:
+        raise _wrong(f"{where}.params.bridge_stp", "is neither on nor off")
+    warnings = []
     for number, subnet in enumerate(_list(entry.get("subnets"), f"{where}.subnets")):
-        _subnet(subnet, f"{where}.subnets[{number}]")
+        warnings += _subnet(subnet, f"{where}.subnets[{number}]")
+    return warnings
 
 
-def _subnet(subnet: t.Any, where: str) -> None:
+def _subnet(subnet: t.Any, where: str) -> list[str]:
     if not isinstance(subnet, dict) or subnet.get("type") not in _SUBNETS:
         raise _wrong(where, f"is no mapping with a type, one of {', '.join(_SUBNETS)}")
     if str(subnet["type"]).startswith("static"):
@@ -541,8 +691,48 @@ def _subnet(subnet: t.Any, where: str) -> None:
                 f"{where}.address",
                 "has neither a prefix, as in 10.0.0.5/24, nor a netmask beside it",
             )
+        _check_netmask(subnet["address"], subnet, where)
     if subnet.get("gateway"):
         _address(subnet["gateway"], f"{where}.gateway")
+    servers = subnet.get("dns_nameservers", [])
+    for text in servers.split() if isinstance(servers, str) else _list(servers, f"{where}.dns_nameservers"):
+        _address(text, f"{where}.dns_nameservers")
+    warnings = []
+    for number, route in enumerate(_list(subnet.get("routes"), f"{where}.routes")):
+        warnings += _first_route(route, f"{where}.routes[{number}]")
+    return warnings
+
+
+def _first_route(route: t.Any, where: str) -> list[str]:
+    """A route, which is an entry of its own or one of a subnet."""
+    key = next((key for key in ("network", "destination") if isinstance(route, dict) and route.get(key)), None)
+    if key is None:
+        raise _wrong(where, "is no mapping with network (or destination), netmask and gateway")
+    to, place = route[key], f"{where}.{key}"
+    warnings = []
+    if to == "default":
+        warnings.append(
+            f"{place} is default, which older releases of cloud-init (to 25.1) do not know: the guest gets no network at all. "
+            "Write 0.0.0.0/0 or ::/0."
+        )
+    elif _interface(to) is None:
+        raise _wrong(place, "is no network, as in 10.0.0.0/8")
+    elif "/" not in to and not (route.get("netmask") or route.get("prefix")):
+        warnings.append(f"{place} has neither a prefix nor a netmask, and cloud-init takes it for a network of /24 or /64.")
+    _check_netmask(to, route, where)
+    if not str(route.get("metric", 0)).isdigit():
+        raise _wrong(f"{where}.metric", "is no number")
+    if route.get("gateway"):
+        _address(route["gateway"], f"{where}.gateway")
+    else:
+        warnings.append(f"{where} has no gateway, and some guests then get no network at all. Write it.")
+    return warnings
+
+
+def _check_netmask(address: str, beside: t.Mapping[str, t.Any], where: str) -> None:
+    mask = beside.get("netmask")
+    if mask and "/" not in address and address != "default" and _interface(f"{address}/{mask}") is None:
+        raise _wrong(f"{where}.netmask", "is no netmask, as in 255.255.255.0")
 
 
 # What both have

@@ -9,6 +9,7 @@ Every message names where something is wrong and never what is there, which may 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
 import json
 import re
@@ -24,7 +25,14 @@ KINDS = (METADATA, USERDATA, VENDORDATA)
 AUTO = "auto"
 
 # cloud-init's own spelling; Ansible's users write underscores.
-_METADATA_KEYS = ("instance-id", "local-hostname", "wait-on-network", "public-keys")
+_METADATA_KEYS = (
+    "instance-id",
+    "local-hostname",
+    "wait-on-network",
+    "public-keys",
+    "cleanup-guestinfo",
+    "network-drivers",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,10 +192,22 @@ def build(
 def _unsealed_text(params: t.Mapping[str, t.Any], kind: str, where: str) -> t.Any:
     value = unsealed(params.get(kind))
     try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
+        plain = json.dumps(value, ensure_ascii=False, default=_plain)
+        plain.encode()
     except UnicodeEncodeError:
         raise InvalidOption(f"{where}: {kind} has half of a surrogate pair, which is no character.", option=kind) from None
-    return value
+    except (TypeError, ValueError):
+        raise InvalidOption(
+            f"{where}: {kind} has something in it that is no text, number, list or mapping.", option=kind
+        ) from None
+    return value if isinstance(value, str) else json.loads(plain)
+
+
+def _plain(value: t.Any) -> str:
+    """What YAML has besides JSON, as Ansible hands it to modules."""
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    raise TypeError
 
 
 def user_text(value: t.Any, where: str, *, mend: bool = False) -> str | None:
@@ -209,8 +229,14 @@ def user_text(value: t.Any, where: str, *, mend: bool = False) -> str | None:
 
 
 def _checked_header(text: str, where: str, *, mend: bool) -> str:
-    if multipart.type_of(text) or text.startswith(multipart.MIME_STARTS) or multipart.is_for_windows(text):
+    if multipart.type_of(text) or multipart.is_message(text) or multipart.is_for_windows(text):
         return text
+    if multipart.looks_like_message(text):
+        raise InvalidOption(
+            f"{where}: it is a message without the header MIME-Version, so cloud-init would ignore all of it, silently.",
+            hint="Write MIME-Version: 1.0 among its first headers, or give the parts as a list.",
+            option=where.split(": ")[-1],
+        )
     # What stands before a header in real life: a mark of byte order, blank lines, the start of a
     # YAML document.
     rest = text.lstrip("\ufeff \t\n").removeprefix("---").lstrip(" \t\n")
@@ -262,7 +288,7 @@ def _metadata(own: t.Any, common: t.Any, where: str) -> Metadata | None:
 
 def _raw_metadata(text: str, where: str) -> Metadata:
     """A raw text stays as it is; what can be read of it is only looked at."""
-    mapping = documents.load(text, f"{where}: metadata")
+    mapping = documents.load_json_or_yaml(text, f"{where}: metadata")
     if not isinstance(mapping, dict):
         raise InvalidOption(f"{where}: metadata is no mapping, and cloud-init reads it as one.", option=METADATA)
     for key in _TEXT_KEYS:
@@ -285,6 +311,7 @@ def _raw_metadata(text: str, where: str) -> Metadata:
         for key in mapping
         if key in misspelled
     ]
+    _check_waiting(mapping, where)
     network = mapping.get("network")
     if network not in (None, "", {}):
         warnings += _network_as_given(network, mapping.get("network.encoding"), where)
@@ -329,6 +356,8 @@ def _with_warnings(metadata: Metadata, where: str) -> Metadata:
     redact = _asked_redaction(metadata.mapping)
     if redact is not None and not isinstance(redact, (str, list)):
         raise InvalidOption(f"{where}: metadata.redact is neither a list nor a text.", option=METADATA)
+    _check_texts("redact", redact if isinstance(redact, list) else [], where)
+    _check_texts("network_drivers", metadata.mapping.get("network-drivers", []), where)
     warnings = list(metadata.warnings)
     for name in metadata.redact:
         meant = name.replace("-", "").replace("_", "").lower()
@@ -354,6 +383,11 @@ def _with_warnings(metadata: Metadata, where: str) -> Metadata:
             f"{where}: metadata.hostname alone gives the guest no name. Set local_hostname, which cloud-init reads."
         )
     return dataclasses.replace(metadata, warnings=tuple(warnings))
+
+
+def _check_texts(key: str, values: t.Any, where: str) -> None:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise InvalidOption(f"{where}: metadata.{key} is no list of texts, and cloud-init stops at it.", option=METADATA)
 
 
 def _spelled(given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -401,7 +435,7 @@ def _network_text(text: str, how: t.Any, where: str) -> t.Any:
             hint="Give the network as it is, and leave network.encoding out.",
             option=METADATA,
         ) from error
-    return documents.load(plain or "", where)
+    return documents.load_json_or_yaml(plain or "", where)
 
 
 def _network_as_given(network: t.Any, how: t.Any, where: str) -> list[str]:
@@ -419,6 +453,11 @@ def _network_as_given(network: t.Any, how: t.Any, where: str) -> list[str]:
             hint="Give what stands below network: version and ethernets, or config.",
             option=METADATA,
         )
+    null = networks.null_in(found)
+    if null:
+        raise InvalidOption(
+            f"{place}{null} has no value, and no guest makes a network of that.", hint="Leave the key out.", option=METADATA
+        )
     made, warnings = networks.checked(found, place)
     if networks.names_labels(made):
         raise InvalidOption(
@@ -426,7 +465,7 @@ def _network_as_given(network: t.Any, how: t.Any, where: str) -> list[str]:
             hint="Give the network as a mapping, or MAC addresses.",
             option=METADATA,
         )
-    if "version" not in found:
+    if "version" not in found and not networks.is_disabled(found):
         raise InvalidOption(f"{place} has no version.", hint="Write version: 2.", option=METADATA)
     if made != found:
         warnings.append(
@@ -437,9 +476,7 @@ def _network_as_given(network: t.Any, how: t.Any, where: str) -> list[str]:
 
 
 def _check_waiting(merged: dict[str, t.Any], where: str) -> None:
-    waiting = merged.get("wait-on-network")
-    if waiting is None:
-        return
+    waiting = merged.get("wait-on-network", {})
     if not isinstance(waiting, dict) or set(waiting) - {"ipv4", "ipv6"}:
         raise InvalidOption(
             f"{where}: metadata.wait_on_network has ipv4 and ipv6, each true or false.",

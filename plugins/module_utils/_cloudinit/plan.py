@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 from .._errors import InvalidOption, VforgeError
+from .._vsphere.markers import OVERWRITTEN, is_redacted
 from . import documents, encoding, keys, multipart, report_script
 from .encoding import Encoded
 from .model import (
@@ -369,7 +370,7 @@ def _pending(plan: Plan, options: CloudOptions) -> bool:
         return False
     reported = plan.instance_id is not None and options.own_report and finished(plan, options, config) is not None
     redacting = [kind for kind in kinds if kind in plan.redacting]
-    return not reported and not any(encoding.is_redacted(config.get(keys.value(kind))) for kind in redacting)
+    return not reported and not any(is_redacted(config.get(keys.value(kind))) for kind in redacting)
 
 
 def _old_reports(machine: Machine, options: CloudOptions, *, changed: bool) -> dict[str, str]:
@@ -402,13 +403,13 @@ def _reports(plan: Plan) -> bool:
 
 def _packed(held: Held) -> bool:
     """Whether the text is a message, in which the script may be encoded once more."""
-    return (held.text or "").startswith(multipart.MIME_STARTS)
+    return multipart.is_message(held.text or "")
 
 
 def reached(plan: Plan, options: CloudOptions, config: dict[str, str]) -> bool:
     """Whether what is waited for has come, by what the VM's configuration reports."""
     if plan.wait == READ:
-        return all(encoding.is_redacted(config.get(keys.value(kind))) for kind in plan.redacting)
+        return all(is_redacted(config.get(keys.value(kind))) for kind in plan.redacting)
     if plan.wait == NETWORK:
         return any(config.get(key, "").strip() for key in (keys.LOCAL_IPV4, keys.LOCAL_IPV6))
     if plan.wait == FINISHED:
@@ -441,7 +442,7 @@ def _taken(machine: Machine, options: CloudOptions) -> Plan:
             pairs = _redaction(machine, kind, held) if there else {}
         config |= pairs
         if pairs:
-            after = Encoded(encoding.REDACTED, encoding.NO_ENCODING) if options.state != ABSENT else None
+            after = Encoded(OVERWRITTEN, encoding.NO_ENCODING) if options.state != ABSENT else None
             changes.append(Change(kind, held, after))
     if options.state == ABSENT and set(options.kinds) == set(KINDS):
         config |= {**_gone(machine, keys.CUSTOMIZED), **_gone(machine, keys.PENDING)}
@@ -452,7 +453,7 @@ def _redaction(machine: Machine, kind: str, held: Held) -> dict[str, str]:
     """Overwritten as cloud-init does it, with a fingerprint, so that a later
     task knows what was delivered.
     """
-    pairs = {keys.value(kind): encoding.REDACTED, keys.encoding(kind): encoding.NO_ENCODING}
+    pairs = {keys.value(kind): OVERWRITTEN, keys.encoding(kind): encoding.NO_ENCODING}
     metadata = _mapping(machine.held(METADATA).text or "")
     known = metadata.get("instance-id") if isinstance(metadata, dict) else None
     if held.text is not None:
@@ -468,7 +469,7 @@ def described(kind: str, text: str) -> str | None:
         found = _mapping(text)
         known = found.get("instance-id") if isinstance(found, dict) else None
         return None if known is None else str(known)
-    return "multipart/mixed" if text.startswith(multipart.MIME_STARTS) else multipart.type_of(text)
+    return "multipart/mixed" if multipart.is_message(text) else multipart.type_of(text)
 
 
 def _gone(machine: Machine, key: str) -> dict[str, str]:

@@ -53,7 +53,7 @@ def added(vendordata: str | None) -> str:
     if vendordata is None:
         return SCRIPT
     part = {"content": SCRIPT, "filename": FILENAME}
-    if vendordata.startswith(multipart.MIME_STARTS):
+    if multipart.is_message(vendordata):
         return multipart.extended(vendordata, part)
     return multipart.message([vendordata, part])
 

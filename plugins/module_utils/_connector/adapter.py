@@ -110,6 +110,12 @@ class _Ours:
     def _new_conn(self: t.Any) -> socket.socket:
         return _dial(self.host, self.port, self.clock, self.stop)
 
+    def set_tunnel(self, host: str, port: int, headers: t.Mapping[str, str] | None = None, **more: t.Any) -> None:
+        """Go through a proxy, which gets the server in the header ``Host``, too; see ``tls.connected``."""
+        bare = host.strip("[]")
+        server = f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
+        super().set_tunnel(host, port, {"Host": server, **(headers or {})}, **more)  # type: ignore[misc]
+
     def connect(self: t.Any) -> None:
         """Connect, through the proxy where there is one, and shake hands.
 
@@ -188,11 +194,11 @@ def session(context: ssl.SSLContext, clock: Clock, stop: Stop) -> Session:
 
 
 def environment_proxies(url: str) -> dict[str, str]:
-    """The proxies that the environment names for an address: ``http_proxy``, ``https_proxy``, but
-    for ``no_proxy``.
+    """The proxy that the environment names for an address, by its scheme: ``http_proxy`` or
+    ``https_proxy``, but for ``no_proxy``.
     """
     found = requests.utils.get_environ_proxies(url)
-    return {scheme: proxy for scheme, proxy in found.items() if scheme in ("http", "https")}
+    return {scheme: proxy for scheme, proxy in found.items() if url.lower().startswith(f"{scheme}:")}
 
 
 def _dial(host: str, port: int, clock: Clock, stop: Stop) -> socket.socket:

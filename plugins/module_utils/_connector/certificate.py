@@ -88,11 +88,11 @@ def thumbprints(options: ConnectionOptions) -> dict[str, str]:
 
     :raises ConnectionFailed: there is no connection, or the certificate is not trusted.
     """
-    proxies = {"https": f"http://{options.proxy}"} if options.proxy else {}
     seconds = options.connection_timeout
-    client = web.Client(tls.context_for(options), web.Clock(seconds, time.monotonic() + seconds), lambda _url: proxies)
+    clock = web.Clock(seconds, time.monotonic() + seconds)
+    client = web.Client(tls.context_for(options), clock, lambda _url: options.proxies)
     try:
-        answer = client.send("GET", f"https://{options.endpoint}{VERSIONS_PATH}", {})
+        answer = client.send("GET", f"https://{options.authority}{VERSIONS_PATH}", {})
         found = answer.certificate
         answer.close()
     except web.WebError as error:
@@ -131,11 +131,13 @@ def details(der: bytes) -> dict[str, t.Any]:
     :raises MissingLibrary: cryptography is not there.
     :raises ConnectionFailed: it cannot be read.
     """
-    if x509 is None:
+    # Times with a zone came with release 42.
+    if x509 is None or not hasattr(x509.Certificate, "not_valid_before_utc"):
         raise MissingLibrary.of_python(
-            "The Python library cryptography, which reads certificates, is missing.",
+            "The Python library cryptography 45 or later, which reads certificates, is missing.",
             "cryptography>=45",
         )
+    strange = (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
     try:
         found = x509.load_der_x509_certificate(der)
         return {
@@ -146,7 +148,7 @@ def details(der: bytes) -> dict[str, t.Any]:
             "not_after": found.not_valid_after_utc.isoformat(),
             "names": _names(found),
         }
-    except ValueError as error:
+    except strange as error:
         raise ConnectionFailed(
             "tls_bad_certificate",
             "The certificate cannot be read: it is not of the form that it should have.",

@@ -66,6 +66,9 @@ class ConnectionOptions:
                     hint=f"Set {name}, or leave it out and set the environment variable {variable}.",
                     option=name,
                 )
+        if params.get("proxy_host") == "":
+            # Said by a task to which the environment names a proxy, perhaps in part.
+            params = {**params, "proxy_port": None}
         if bool(params.get("proxy_host")) != bool(params.get("proxy_port")):
             raise InvalidOption(
                 "A proxy needs both proxy_host and proxy_port.",
@@ -98,9 +101,32 @@ class ConnectionOptions:
         return _endpoint(self.hostname, self.port)
 
     @property
+    def server_name(self) -> str:
+        """The host as certificates and HTTP have it: a name in ASCII, and without the dot that ends
+        an absolute one; an address in its shortest form.
+        """
+        return _server_name(self.hostname)
+
+    @property
+    def authority(self) -> str:
+        """``host:port`` for addresses."""
+        return _endpoint(self.server_name, self.port)
+
+    @property
     def proxy(self) -> str | None:
         """``host:port`` of the proxy for messages, None without one."""
         return _endpoint(self.proxy_host, self.proxy_port or 0) if self.proxy_host else None
+
+    @property
+    def proxies(self) -> dict[str, str]:
+        """The proxy as the library requests takes it, by scheme; empty without one."""
+        if not self.proxy_host:
+            return {}
+        return {"https": f"http://{_endpoint(_server_name(self.proxy_host), self.proxy_port or 0)}"}
+
+    def leads_to(self, host: str, port: int) -> bool:
+        """Whether an address is that of the vCenter itself."""
+        return (_server_name(host).lower(), port) == (self.server_name.lower(), self.port)
 
     @property
     def verifies(self) -> bool:
@@ -139,6 +165,15 @@ def _endpoint(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _server_name(host: str) -> str:
+    if _is_address(host):
+        return str(ipaddress.ip_address(host))
+    try:
+        return host.rstrip(".").encode("idna").decode()
+    except UnicodeError:
+        return host  # no name that could be found
+
+
 def _host(text: str, option: str, port_option: str) -> str:
     """A name or an address, IPv6 without its brackets.
 
@@ -146,8 +181,9 @@ def _host(text: str, option: str, port_option: str) -> str:
     """
     host = text.strip()
     if "/" in host or "@" in host:
+        # A user and a password may stand before the name, and a token behind it.
         raise InvalidOption(
-            f"The {option} {host} is a URL or a path.",
+            f"The {option} {_bare(host)} is a URL or a path.",
             hint=f"Set {option} to the host name alone, and {port_option} to the port.",
             option=option,
         )
@@ -167,6 +203,11 @@ def _host(text: str, option: str, port_option: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,253}", name):
         raise InvalidOption(f"The {option} {host!r} is no host name and no address.", option=option)
     return host
+
+
+def _bare(url: str) -> str:
+    """A URL without what may be secret in it."""
+    return re.split(r"[?#]", url.rpartition("@")[2], maxsplit=1)[0]
 
 
 def _is_address(text: str) -> bool:

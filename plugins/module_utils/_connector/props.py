@@ -9,7 +9,7 @@ import dataclasses
 import datetime
 import typing as t
 
-from .._errors import ConnectionLost
+from .._errors import ConnectionLost, Fault
 from . import faults, versions
 from .pyvmomi import vim, vmodl
 
@@ -247,6 +247,7 @@ def _pages(
 
     vCenter gives a page out only once, so the read begins again where one got lost.
     """
+    generation = session.generation
     for reads_left in reversed(range(_MOST_READS)):
         kept.clear()
         rows, token = ask(session, "RetrievePropertiesEx", [spec], _Spec.RetrieveOptions(maxObjects=page))
@@ -260,6 +261,11 @@ def _pages(
         except ConnectionLost:
             if not reads_left or session.unreachable() or session.limit.over():
                 raise
+        except Fault as fault:
+            if session.generation == generation:
+                raise
+            # Another thread has replaced the session, and the pages that were left went with the old one.
+            raise faults.session_expired() from fault
         else:
             break
     return True

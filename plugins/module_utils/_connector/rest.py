@@ -53,10 +53,9 @@ class RestSession:
         self._warn = warn
         self._token = ""
         self._newer = False
-        proxies = {"https": f"http://{options.proxy}"} if options.proxy else {}
         self._clock = web.Clock(options.connection_timeout, deadline)
         self._stop = web.Stop()
-        self._client = web.Client(tls.context_for(options), self._clock, lambda _url: proxies, self._stop)
+        self._client = web.Client(tls.context_for(options), self._clock, lambda _url: options.proxies, self._stop)
 
     def __enter__(self) -> RestSession:
         pair = f"{self._options.username}:{self._options.password}".encode()
@@ -135,6 +134,8 @@ class RestSession:
     def call(self, method: str, path: str, body: t.Any = None) -> t.Any:
         """Make one call; it may be made from several threads.
 
+        A question whose answer was lost with the connection is asked once more.
+
         :param path: below ``/rest``, with its query, such as ``/com/vmware/cis/tagging/tag``.
         :param body: as JSON has it, or None.
         :returns: the value of the answer; None where it has none.
@@ -142,14 +143,23 @@ class RestSession:
         :raises SessionExpired: the vCenter has ended the session.
         :raises ConnectionLost: no answer came, or none that is JSON.
         """
-        return self._send(method, path, body, {"vmware-api-session-id": self._token})
+        headers = {"vmware-api-session-id": self._token}
+        try:
+            return self._send(method, path, body, headers)
+        except ConnectionLost as error:
+            is_question = method == "GET" or "~action=list-" in path
+            answered = isinstance(error, (StrangeAnswer, Unavailable))
+            if not is_question or answered or self._stop.is_set() or self._clock.over():
+                raise
+            return self._send(method, path, body, headers)
 
     def _send(self, method: str, path: str, body: t.Any, headers: dict[str, str]) -> t.Any:
         where = self._options.endpoint
         data = None if body is None else json.dumps(body).encode()
         begun = time.monotonic()
         try:
-            answer = self._client.send(method, f"https://{where}{self._path(path)}", {**_HEADERS, **headers}, data)
+            url = f"https://{self._options.authority}{self._path(path)}"
+            answer = self._client.send(method, url, {**_HEADERS, **headers}, data)
             text = answer.read(_LONGEST_ANSWER)
         except web.NotConnected as error:
             cause = error.cause if isinstance(error.cause, OSError) else OSError(error.why)

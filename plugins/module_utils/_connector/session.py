@@ -69,13 +69,14 @@ import hmac
 import json
 import math
 import os
+import re
 import secrets
 import threading
 import time
 import types
 import typing as t
 
-from .. import _files
+from .. import _files, _signals
 from .._errors import (
     CallTimedOut,
     Cancelled,
@@ -145,9 +146,8 @@ class SessionStore:
         """
         handle = self._open("lock", os.O_RDWR | os.O_CREAT)
         try:
-            if handle is not None and not _lock(handle, self._most_seconds if seconds is None else seconds):
-                self._warn("The lock of the kept session cannot be had; this task logs in beside the others.")
-                handle = None
+            if handle is not None:
+                handle = self._locked(handle, self._most_seconds if seconds is None else seconds)
             yield
         finally:
             if handle is not None:
@@ -193,6 +193,19 @@ class SessionStore:
             self._warn(f"The session cannot be kept for later tasks. {error}")
             return False
         return True
+
+    def _locked(self, handle: int, seconds: float) -> int | None:
+        """The file that is locked and to be closed; None, with a warning, where it cannot be locked."""
+        why = ""
+        try:
+            if _lock(handle, seconds):
+                return handle
+        except OSError as error:
+            # A file system may have no locks, such as NFS without its lock manager.
+            os.close(handle)
+            why = f" ({error.strerror or error})"
+        self._warn(f"The lock of the kept session cannot be had{why}; this task logs in beside the others.")
+        return None
 
     def _warn(self, message: str) -> None:
         """Warn, but of one thing only once, however often the file is looked at."""
@@ -255,6 +268,8 @@ def _text(value: t.Any) -> str:
 def _lock(handle: int, seconds: float) -> bool:
     """Lock an open file; False when another process has held it for ``seconds`` seconds: it is closed
     then, or will be.
+
+    :raises OSError: the file system refuses; the handle is still open.
     """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -331,7 +346,7 @@ class Session:
         self.warn = warn
         self.show_progress = show
         self._store = SessionStore(options, warn)
-        self._kept = False
+        self._logged_in = self._kept = False
         self._collecting = threading.RLock()
         self._collectors: list[t.Any] = []
         self._waited_on: set[str] = set()
@@ -350,6 +365,11 @@ class Session:
         except Unavailable as error:
             self.stub.DropConnections()
             raise unavailable(error) from error
+        except Interrupted as end:
+            if self._logged_in:
+                self.__exit__(type(end), end, end.__traceback__)
+            self.stub.DropConnections()
+            raise
         except BaseException:
             self.stub.DropConnections()
             raise
@@ -558,6 +578,11 @@ class Session:
         return content
 
     def _login(self, login: Stub, content: t.Any) -> None:
+        """Log in; a signal waits until it is known which session that is."""
+        with _signals.held_back(login.connections.break_off):
+            self._log_in(login, content)
+
+    def _log_in(self, login: Stub, content: t.Any) -> None:
         try:
             content.sessionManager.Login(self.options.username, self.options.password, None)
         except Fault as fault:
@@ -570,6 +595,7 @@ class Session:
                 hint="Look for a gateway or load balancer in between that drops the cookie vmware_soap_session.",
             )
         session = _to_keep(cookie, content)
+        self._logged_in = True
         self._kept = self._store.save(session)
         self._adopt(session)
         self._begin()
@@ -590,8 +616,11 @@ class Session:
         self.about = session.about
         self.stub.session_id = session.cookie
         self.stub.speak(session.about["apiVersion"])
+        # A new one: a vCenter that was rebuilt behind this address may have fewer managers.
+        content = vim.ServiceInstanceContent()
         for name, (kind, moid) in session.references.items():
-            setattr(self.content, name, VmomiSupport.GetVmodlType(kind)(moid, self.stub))
+            setattr(content, name, VmomiSupport.GetVmodlType(kind)(moid, self.stub))
+        self.content = content
 
     def _begin(self) -> None:
         collector = self._new_collector()
@@ -626,7 +655,7 @@ def _to_keep(cookie: str, content: t.Any) -> KeptSession:
 def _login_failure(fault: Fault, options: ConnectionOptions) -> ConnectionFailed:
     user, where = options.username, options.endpoint
     # vCenter has no fault of its own for a locked account; only the words of the message say so.
-    if "locked" in fault.message.lower():
+    if re.search(r"\blocked\b", fault.message, re.IGNORECASE):
         return ConnectionFailed(
             "account_locked",
             f"The account {user} is locked on {where}.",

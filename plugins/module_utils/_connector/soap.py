@@ -328,37 +328,56 @@ _LONGEST_DESCRIPTION = 2**20
 _REPEATABLE = frozenset(
     (
         "CancelTask",
+        "ConvertNamespacePathToUuidPath",
         "CreateFilter",
         "CreateImportSpec",
         "CreatePropertyCollector",
+        "CurrentTime",
+        "EvcManager",
         "FindAllByUuid",
         "FindByInventoryPath",
         "FindChild",
         "HasPrivilegeOnEntities",
         "HttpNfcLeaseGetManifest",
         "InitiateFileTransferFromGuest",
+        "InitiateFileTransferToGuest",
         "ListFilesInGuest",
         "ListProcessesInGuest",
+        "ListTagsAttachedToVStorageObject",
+        "ListVStorageObject",
         "PbmCheckCompatibility",
+        "PbmQueryAssociatedProfiles",
         "PbmQueryProfile",
         "PbmRetrieveContent",
         "PbmRetrieveServiceContent",
         "QueryChangedDiskAreas",
+        "QueryEvents",
         "RefreshStorageInfo",
+        "RetrieveContent",
         "RetrievePropertiesEx",
         "RetrieveServiceContent",
+        "RetrieveSnapshotDetails",
+        "RetrieveSnapshotInfo",
+        "RetrieveVStorageObject",
+        "RetrieveVStorageObjectAssociations",
         "ValidateCredentialsInGuest",
+        "VslmRetrieveVStorageObjects",
+        "VstorageObjectVCenterQueryChangedDiskAreas",
         "WaitForUpdatesEx",
     )
 )
 
-# Of these, the one that vCenter is still busy with while its answer is late: whoever waits begins
-# on another collector.
-_NOT_WHILE_LATE = frozenset(("WaitForUpdatesEx",))
+# Of these, those of the catalogue of first class disks. It is a service of its own, and one that is
+# not up, or hangs, is not waited for.
+_OF_THE_CATALOGUE = frozenset(("RetrieveContent", "VslmRetrieveVStorageObjects"))
 
-# What may be sent again besides where a gateway has answered: a login that nobody uses ends by
+# Of these, besides, the one that vCenter is still busy with while its answer is late: whoever waits
+# begins on another collector.
+_NOT_WHILE_LATE = _OF_THE_CATALOGUE | {"WaitForUpdatesEx"}
+
+# What may be sent again where a gateway has answered; besides, a login that nobody uses ends by
 # itself.
-_AFTER_A_GATEWAY = _REPEATABLE | {"Login"}
+_AFTER_A_GATEWAY = _REPEATABLE - _OF_THE_CATALOGUE | {"Login"}
 
 # Without a deadline a late call is sent so often, and a vCenter that is not up is waited for so
 # long.
@@ -382,7 +401,7 @@ _LONGEST_REASON = 200
 
 # What a gateway says that has too many calls, and for a service behind it that is not up.
 _TOO_MANY = http.client.TOO_MANY_REQUESTS
-_LATER = (_TOO_MANY, http.client.BAD_GATEWAY, http.client.SERVICE_UNAVAILABLE, http.client.GATEWAY_TIMEOUT)
+LATER = (_TOO_MANY, http.client.BAD_GATEWAY, http.client.SERVICE_UNAVAILABLE, http.client.GATEWAY_TIMEOUT)
 
 
 class CallStats:
@@ -557,10 +576,10 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         waits = StartingWait(self.connections)
         while True:
             status, reason, document = self._ask_for_versions()
-            if status not in _LATER:
+            if status not in LATER:
                 break
             if not waits.begin():
-                raise unavailable(_not_now(self._options, status, reason))
+                raise unavailable(not_now(self._options, status, reason))
         why = f"answers {status} {reason} when asked for its API versions"
         if status == http.client.NOT_FOUND:
             return why
@@ -759,8 +778,8 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         return ConnectionLost(f"{self._options.endpoint} {what} during {info.wsdlName}.", hint=_RUN_AGAIN)
 
     def _no_soap(self, info: t.Any, status: int, reason: str) -> ConnectionLost:
-        if status in _LATER:
-            return _not_now(self._options, status, reason, f", during {info.wsdlName}")
+        if status in LATER:
+            return not_now(self._options, status, reason, f", during {info.wsdlName}")
         return self._strange(info, f"{status} {reason}".strip())
 
     def _strange(self, info: t.Any, what: str, hint: str = "") -> StrangeAnswer:
@@ -784,7 +803,7 @@ def unavailable(error: Unavailable) -> ConnectionFailed:
     return ConnectionFailed("vcenter_unavailable", error.message, hint=error.hint)
 
 
-def _not_now(options: ConnectionOptions, status: int, reason: str, during: str = "") -> Unavailable:
+def not_now(options: ConnectionOptions, status: int, reason: str, during: str = "") -> Unavailable:
     """The error for a gateway that answers for the vCenter."""
     said = f"({status} {reason})".replace(" )", ")")
     if status == _TOO_MANY:

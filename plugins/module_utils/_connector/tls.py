@@ -236,7 +236,7 @@ def by_authority(ca_path: str | None, option: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_path or None)
     except OSError as error:  # ssl.SSLError is one
-        why = "it holds no PEM certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        why = "it holds no certificate in PEM, or one that is damaged" if isinstance(error, ssl.SSLError) else error.strerror
         raise ConnectionFailed(
             "tls_ca_file",
             f"The CA file {ca_path} cannot be used: {why}.",
@@ -250,6 +250,16 @@ def unchecked() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+class _BareSocket(socket.socket):
+    """A socket before the handshake: what a proxy answers on it is bounded as a whole, too."""
+
+    left: t.Callable[[], float]
+
+    def recv_into(self, *args: t.Any, **kwargs: t.Any) -> int:
+        self.settimeout(self.left())
+        return super().recv_into(*args, **kwargs)
 
 
 class _Connection(http.client.HTTPSConnection):
@@ -282,23 +292,35 @@ def connected(
     host, port = options.hostname, options.port
     if options.proxy_host and options.proxy_port:
         host, port = options.proxy_host, options.proxy_port
-    connection = _Connection(host, port, context=context)
+    connection = _Connection(options.server_name, options.port, context=context)
+
+    def make(family: int, kind: int, protocol: int) -> _BareSocket:
+        sock = _BareSocket(family, kind, protocol)
+        sock.left = left
+        return sock
+
+    def dialled(*_where: t.Any) -> _BareSocket:
+        sock = dial(host, port, left, make, watched)
+        # TLS takes the socket over; by the other handle it can be hung up in the handshake, too.
+        stack.enter_context(watched(stack.enter_context(sock.dup())))
+        return sock
+
     # The hook of http.client for the socket; its own gives each address of a name the whole time.
-    connection._create_connection = lambda *_where: dial(  # type: ignore[attr-defined]
-        host, port, left, socket.socket, watched
-    )
+    connection._create_connection = dialled  # type: ignore[attr-defined]
     if options.proxy_host:
-        connection.set_tunnel(options.hostname, options.port)
+        # The header is left out before Python 3.12, and has IPv6 without brackets before 3.12.4.
+        connection.set_tunnel(options.server_name, options.port, {"Host": options.authority})
     begun = time.monotonic()
-    try:
-        connection.connect()
-    except OSError as error:
-        connection.close()
-        raise failure(error, options, seconds=round(time.monotonic() - begun)) from error
-    except http.client.HTTPException as error:
-        # The proxy answered with something that is not HTTP.
-        connection.close()
-        raise failure(OSError(f"the answer was no HTTP: {type(error).__name__}"), options) from error
+    with contextlib.ExitStack() as stack:
+        try:
+            connection.connect()
+        except OSError as error:
+            connection.close()
+            raise failure(error, options, seconds=round(time.monotonic() - begun)) from error
+        except http.client.HTTPException as error:
+            # The proxy answered with something that is not HTTP.
+            connection.close()
+            raise failure(OSError(f"the answer was no HTTP: {type(error).__name__}"), options) from error
     return connection
 
 
@@ -336,6 +358,11 @@ _AGAINST_RFC_5280 = range(80, 94)
 VERIFICATION_CODES = ("tls_expired_certificate", "tls_wrong_hostname", "tls_untrusted_ca", "tls_bad_certificate")
 
 
+def is_of_unknown_authority(error: ssl.SSLCertVerificationError) -> bool:
+    """Whether all that a certificate lacks is an authority that is trusted."""
+    return error.verify_code in _UNKNOWN_ISSUER
+
+
 def _verification_failure(error: ssl.SSLCertVerificationError, where: str) -> ConnectionFailed:
     if error.verify_code in _NOT_AT_THIS_TIME:
         return ConnectionFailed(
@@ -350,7 +377,7 @@ def _verification_failure(error: ssl.SSLCertVerificationError, where: str) -> Co
             hint="Set hostname to a name that the certificate holds, or pin the certificate with thumbprint, which the module "
             "certificate_info reads.",
         )
-    if error.verify_code in _UNKNOWN_ISSUER:
+    if is_of_unknown_authority(error):
         return ConnectionFailed(
             "tls_untrusted_ca",
             f"The certificate of {where} is not signed by a trusted authority ({error.verify_message}).",
@@ -373,6 +400,11 @@ def _verification_failure(error: ssl.SSLCertVerificationError, where: str) -> Co
     )
 
 
+# Reasons of OpenSSL (sslerr.h): of an old server, and of one whose keys are too short.
+_OLD_PROTOCOL = ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "UNKNOWN_PROTOCOL", "WRONG_SSL_VERSION")
+_TOO_WEAK = ("_TOO_SMALL", "_TOO_WEAK", "LEGACY_SIGALG_DISALLOWED_OR_UNSUPPORTED")
+
+
 def _handshake_failure(error: ssl.SSLError, where: str) -> ConnectionFailed:
     reason = error.reason or str(error)
     # What OpenSSL takes the first bytes of a plain-text answer for differs with its release.
@@ -387,11 +419,27 @@ def _handshake_failure(error: ssl.SSLError, where: str) -> ConnectionFailed:
             f"{where} does not speak TLS on this port.",
             hint="Set port to the HTTPS port of the vCenter, usually 443.",
         )
+    if reason in _OLD_PROTOCOL:
+        return ConnectionFailed(
+            "tls_handshake",
+            f"{where} speaks no TLS 1.2, nor any later one ({reason}).",
+            hint="Switch TLS 1.2 on there: what is older is not safe, and this collection does not speak it.",
+        )
+    if reason.endswith(_TOO_WEAK):
+        return ConnectionFailed(
+            "tls_handshake",
+            f"What {where} offers is too weak for the OpenSSL of this machine ({reason}).",
+            hint="Give the server a longer key or newer algorithms. What is enough is a setting of this machine.",
+        )
     return ConnectionFailed(
         "tls_handshake",
         f"The TLS handshake with {where} failed ({reason}).",
         hint="Check that the port is the vCenter's and that nothing between cuts or rewrites TLS.",
     )
+
+
+# What http.client says of a proxy that does not connect, before the proxy's own words.
+PROXY_REFUSED = "Tunnel connection failed: "
 
 
 def _network_failure(error: OSError, options: ConnectionOptions, seconds: int) -> ConnectionFailed:
@@ -409,7 +457,13 @@ def _network_failure(error: OSError, options: ConnectionOptions, seconds: int) -
             f"{where} did not answer within {seconds} s.",
             hint="Check firewall and address, or raise connection_timeout, and timeout where that is shorter.",
         )
-    if "Tunnel connection failed" in str(error):
+    if f"{PROXY_REFUSED}407" in str(error):
+        return ConnectionFailed(
+            "proxy_refused",
+            f"The proxy {proxy} wants to know who asks it to connect to {options.endpoint} ({error}).",
+            hint="No login at a proxy can be set. Have the proxy let this machine through without one, or use another.",
+        )
+    if PROXY_REFUSED in str(error):
         return ConnectionFailed(
             "proxy_refused",
             f"The proxy {proxy} refused to connect to {options.endpoint} ({error}).",

@@ -335,12 +335,21 @@ class Client:
 
 
 def environment_proxies(url: str) -> dict[str, str]:
-    """The proxies that the environment names for an address (``http_proxy``, ``https_proxy``,
-    ``no_proxy``).
+    """The proxy that the environment names for an address (``http_proxy``, ``https_proxy``,
+    ``no_proxy``), by scheme; empty where there is none.
+
+    :raises NotConnected: it is no HTTP proxy.
     """
     from . import adapter
 
-    return adapter.environment_proxies(url)
+    found = adapter.environment_proxies(url)
+    for scheme, proxy in found.items():
+        kind, is_url, _rest = proxy.partition("://")
+        if is_url and kind.lower() not in ("http", "https"):
+            raise NotConnected(
+                f"{scheme}_proxy in the environment names a proxy of the kind {kind}, and it has to be an HTTP one"
+            )
+    return found
 
 
 def without_secrets(url: str) -> str:
@@ -413,7 +422,16 @@ def _why(error: Exception) -> str:
         return "the connection was closed without an answer"
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror
+    if tls.PROXY_REFUSED in str(inner):
+        return f"the proxy refuses: {str(inner).partition(tls.PROXY_REFUSED)[2]}"[:_LONGEST_REASON]
     return type(inner).__name__
+
+
+# The thumbprint of a host is no option: vCenter has it.
+_OTHER_CERTIFICATE = (
+    "vCenter knows another certificate of this host. If it was renewed on purpose, connect the host to vCenter again; if not, "
+    "something else answers in its place."
+)
 
 
 class TransferRefused(ConnectionLost):
@@ -447,10 +465,10 @@ class Host:
         stop: Stop | None = None,
     ) -> None:
         self._where = where = _reached(options, url, pin)
+        self._is_vcenter = where is options
         parts = urllib.parse.urlsplit(url)
-        self._url = urllib.parse.urlunsplit(("https", where.endpoint, parts.path, parts.query, ""))
-        proxies = {"https": f"http://{where.proxy}"} if where.proxy else {}
-        self._client = Client(tls.context_for(where), clock, lambda _url: proxies, stop)
+        self._url = urllib.parse.urlunsplit(("https", where.authority, parts.path, parts.query, ""))
+        self._client = Client(tls.context_for(where), clock, lambda _url: where.proxies, stop)
 
     def send(
         self,
@@ -498,7 +516,10 @@ class Host:
             yield
         except NotConnected as error:
             cause = error.cause if isinstance(error.cause, OSError) else OSError(f"the answer was no HTTP: {error.why}")
-            raise tls.failure(cause, where) from error
+            failure = tls.failure(cause, where)
+            if isinstance(cause, tls.ThumbprintMismatch) and not self._is_vcenter:
+                failure.hint = _OTHER_CERTIFICATE
+            raise failure from error
         except Broken as error:
             raise ConnectionLost(f"{where.endpoint} broke the transfer off ({error.why}).", hint="Run again.") from error
         finally:
@@ -574,7 +595,7 @@ def _server_of(url: str) -> tuple[str, int]:
 
 def _reached(options: ConnectionOptions, url: str, pin: str | None) -> ConnectionOptions:
     host, port = _server_of(url)
-    if host == "*" or (host, port) == (options.hostname.lower(), options.port):
+    if host == "*" or options.leads_to(host, port):
         return options
     if pin is None and options.thumbprint is not None:
         raise ConnectionFailed(

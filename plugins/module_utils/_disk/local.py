@@ -95,7 +95,7 @@ class Workplace:
             self.folder.remove(self.name)
         for name in ordered:
             _files.rename(self.of(name), name, to=self.folder.handle)
-        _files.sync_names(self.folder.handle)
+        self.folder.sync()
 
 
 @contextlib.contextmanager

@@ -164,7 +164,7 @@ def _result(items: t.Sequence[DiskItem]) -> dict[str, t.Any]:
 
 
 def _entry(item: DiskItem) -> dict[str, t.Any]:
-    return {
+    entry = {
         **UNTOUCHED,
         "name": item.name,
         "place": item.place,
@@ -175,8 +175,8 @@ def _entry(item: DiskItem) -> dict[str, t.Any]:
         "actions": list(item.done),
         "changed": bool(item.done),
         "seconds": item.seconds,
-        "error": item.error.as_result() if item.error is not None else {},
     }
+    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
 
 
 # Conversions

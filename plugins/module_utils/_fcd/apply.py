@@ -82,15 +82,15 @@ def start_clone(
 
 def register(session: Session, request: DiskRequest, existing: Existing, store: Store) -> t.Any:
     """``RegisterDisk``, which takes the URL of a file; returns the disk."""
-    address = address_of(session.options.endpoint, store, existing)
+    address = address_of(session.options.authority, store, existing)
     return manager(session).RegisterDisk(address, request.new_name or request.disk.name)
 
 
-def address_of(endpoint: str, store: Store, existing: Existing) -> str:
+def address_of(authority: str, store: Store, existing: Existing) -> str:
     """The URL of a file on a datastore, as vCenter takes it of itself."""
     places = {"dcPath": store.datacenter.strip("/"), "dsName": store.name}
     query = urllib.parse.urlencode(places, quote_via=urllib.parse.quote)
-    return f"https://{endpoint.removesuffix(':443')}/folder/{urllib.parse.quote(existing.file)}?{query}"
+    return f"https://{authority.removesuffix(':443')}/folder/{urllib.parse.quote(existing.file)}?{query}"
 
 
 def start_relocate(

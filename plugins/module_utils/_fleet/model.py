@@ -12,7 +12,7 @@ import re
 import typing as t
 
 from .._connector.find import Selector
-from .._connector.names import is_sendable
+from .._connector.names import is_sendable, unescape
 from .._errors import InvalidOption
 from .._vsphere.compute import Datastore, Host
 from .._vsphere.wake import FreezeMethod, Scripts
@@ -43,18 +43,24 @@ class Pattern:
     :ivar fleet: what the fleet itself is called: the pattern without its number.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, given: str, count: int = 1) -> None:
+        """Read a pattern.
+
+        :param count: the highest number, whose name is the longest.
+        :raises InvalidOption: it is none, or makes names that no VM can have.
+        """
+        text = unescape(given)
         runs = re.findall("#+", text)
         if len(runs) != 1 or "/" in text or not text.strip("#").strip():
             raise InvalidOption(
-                f"The option name is {text!r}, which is no pattern of names.",
-                hint="Write it with one run of # for the number, such as web-###.",
+                f"The option name is {given!r}, which is no pattern of names.",
+                hint="Write it with one run of # for the number, such as web-###, and without a slash.",
                 option="name",
             )
         self._before, _run, self._after = text.partition(runs[0])
         self._digits = len(runs[0])
         self.fleet = "-".join(part for part in (self._before.strip("-_. "), self._after.strip("-_. ")) if part)
-        if len(self.name(1)) > _LONGEST_NAME:
+        if len(self.name(max(count, 1))) > _LONGEST_NAME:
             raise InvalidOption(
                 f"The option name makes names of more than {_LONGEST_NAME} characters.",
                 option="name",
@@ -66,9 +72,23 @@ class Pattern:
 
     def number(self, name: str) -> int | None:
         """The number in a name, or None where the name is none of this fleet."""
-        found = re.fullmatch(f"{re.escape(self._before)}([0-9]{{{self._digits},}}){re.escape(self._after)}", name)
-        number = int(found[1]) if found else 0
+        number = int(self._number_in(name) or 0)
         return number if number and self.name(number) == name else None
+
+    def other_digits(self, name: str) -> int:
+        """How many digits a name has that is one but for their number; 0 for any other name."""
+        digits = self._number_in(name)
+        return len(digits) if int(digits or 0) and self.name(int(digits)) != name else 0
+
+    def may_be_of_others(self, number: int, others: t.Iterable[int]) -> bool:
+        """Whether patterns with so many digits have the same name for a number: ``web-100`` is one of ``web-##``
+        and of ``web-###``.
+        """
+        return any(len(str(number)) >= max(self._digits, digits) for digits in others)
+
+    def _number_in(self, name: str) -> str:
+        found = re.fullmatch(f"{re.escape(self._before)}([0-9]+){re.escape(self._after)}", name)
+        return found[1] if found else ""
 
 
 def parent_name(fleet: str, host_name: str, host: str, version: str) -> str:
@@ -185,8 +205,8 @@ class FleetOptions:
         :raises InvalidOption: naming the option.
         """
         state, golden = params["state"], params.get("golden")
-        pattern = Pattern(params["name"])
         count = params["count"] if state == PRESENT else 0
+        pattern = Pattern(params["name"], count)
         _check(params, state, golden)
         snapshot = params.get("golden_snapshot") or None
         mode = params.get("disk_mode") or (LINKED if snapshot else FULL)
@@ -330,7 +350,7 @@ class Situation:
     :ivar clusters: names of their clusters, by moid.
     :ivar datastores: that they see, by moid.
     :ivar taken: names of this fleet that something else has -> what that is.
-    :ivar unknown: those of them of which vCenter does not say whose they are.
+    :ivar unknown: those of them of which nobody knows whose they are.
     :ivar renamed: with the addresses that nobody else may get while they run.
     """
 

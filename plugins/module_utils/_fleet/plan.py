@@ -177,7 +177,7 @@ def _refuse_taken(options: FleetOptions, now: Situation) -> None:
     if taken:
         hint = "Choose another name or folder, or remove what has the name."
         if taken[0] in now.unknown:
-            hint = "It may be of this fleet: run again when vCenter says whose it is."
+            hint = "It may be of this fleet: run again when that is known."
         raise InvalidOption(
             f"{names.listing(taken)} cannot be made in {now.folder_path}: {now.taken[taken[0]]}.",
             hint=hint,

@@ -119,7 +119,10 @@ def situation(session: Session, options: FleetOptions) -> Situation:
     known_parents = [_parent(row, options, parents_folder) for row in rows]
     parents = tuple(parent for parent in known_parents if parent is not None)
     known_clones = [_clone(row, options, parents) for row in inside]
-    clones = tuple(clone for clone in known_clones if clone is not None)
+    others_like_it = _of_other_patterns(inside, options)
+    found_clones = [clone for clone in known_clones if clone is not None]
+    unsure = [clone.name for clone in found_clones if options.pattern.may_be_of_others(clone.number, others_like_it.values())]
+    clones = tuple(clone for clone in found_clones if clone.name not in unsure)
     own = {clone.moid for clone in clones}
     others = {name_of(row): row for row in inside if row.moid not in own}
     ours = own | {parent.moid for parent in parents}
@@ -134,8 +137,8 @@ def situation(session: Session, options: FleetOptions) -> Situation:
         datastores=datastores,
         parents=parents,
         clones=clones,
-        taken={name: _what_it_is(row) for name, row in named.items()},
-        unknown=tuple(name for name, row in named.items() if _is_lost(row) or _is_being_made(row)),
+        taken={name: _what_it_is(row, next(iter(others_like_it), "") if name in unsure else "") for name, row in named.items()},
+        unknown=tuple(name for name, row in named.items() if name in unsure or _is_lost(row) or _is_being_made(row)),
         renamed=tuple(each for each in renamed if each is not None),
     )
 
@@ -404,7 +407,22 @@ def _forked_from(row: Row, parent_name: str, parents: t.Sequence[Parent]) -> str
     return next(iter(of_group + of_name), "")
 
 
-def _what_it_is(row: Row) -> str:
+def _of_other_patterns(rows: t.Iterable[Row], options: FleetOptions) -> dict[str, int]:
+    """The clones of fleets that are called as this one, and have another number of digits in their names: how
+    many, by name.
+    """
+    marks = ((name_of(row), fleet_of(config_value(row.get(_FLEET_MARK)))) for row in rows)
+    found = {name: options.pattern.other_digits(name) for name, mark in marks if mark and mark[0] == options.pattern.fleet}
+    return {name: digits for name, digits in sorted(found.items()) if digits}
+
+
+def _what_it_is(row: Row, other: str) -> str:
+    """What has a name of the fleet.
+
+    :param other: a clone of another pattern, of which this one may be, too; else empty.
+    """
+    if other:
+        return f"a VM that may be of another pattern of names, as {other} is, holds the name"
     if not isinstance(row.ref, vim.VirtualMachine):
         return f"a {kind_of(row.ref)} holds the name"
     if _is_lost(row):

@@ -95,7 +95,7 @@ def warnings(options: FleetOptions, now: Situation, made: Plan) -> list[str]:
     if now.unknown:
         which = names.listing(now.unknown)
         why = now.taken[now.unknown[0]]
-        found.append(f"vCenter does not say whether {which} are of this fleet: {why}. They and the parents are left alone.")
+        found.append(f"Nobody knows whether {which} are of this fleet: {why}. They and the parents are left alone.")
     return found
 
 

@@ -276,7 +276,7 @@ class _Found:
         )
         if kind == "File":
             self._add(self.files, _file(attributes, self.what), _MOST, "files")
-        elif kind == "Configuration":
+        elif kind == "Configuration" and section == "DeploymentOptionSection":
             self._add(self.options, self._name(attributes, "id"), _MOST, "deployment options")
         elif kind == "Disk" and section == "DiskSection":
             self._add(self.disks, _disk(attributes, self.what), _MOST, "disks")
@@ -417,7 +417,8 @@ _DEEPEST = 64
 # Counted before anything is parsed: tags, comments and the like, and the length of each. Between
 # two of them there is text.
 _MOST_MARKS = 3 * _MOST_ELEMENTS
-_LONGEST_TAG = 16 * 2**10
+# An appliance of VMware's own has a default of 105 KiB, which is an attribute.
+_LONGEST_TAG = 256 * 2**10
 _LONGEST_TEXT = 512 * 2**10
 
 # A tag, quotes and all. Each of its parts is taken for good, so a tag without an end is read once,
@@ -432,6 +433,16 @@ _ENCODINGS = ("utf-8", "utf-16", "ascii", "iso8859-1", "iso8859-15", "cp1252")
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 _ELEMENTS_BETWEEN_LOOKS = 1000
+
+# The attributes that are read. Any other may be there twice, of two namespaces: properties have
+# qualifiers of the format's and of VMware's.
+_READ = frozenset(
+    (
+        *("id", "href", "size", "chunkSize", "compression"),
+        *("diskId", "fileRef", "capacity", "capacityAllocationUnits"),
+        *("name", "class", "instance", "key", "type", "userConfigurable"),
+    )
+)
 
 _DO_NOT_TRUST = "Do not trust where it comes from."
 
@@ -569,7 +580,7 @@ class _Elements(xml.sax.handler.ContentHandler):
         for name, value in attrs.items():
             if name == "xmlns" or name.startswith("xmlns:"):
                 continue
-            if found.setdefault(local(name), value) != value:
+            if found.setdefault(local(name), value) != value and local(name) in _READ:
                 # Who reads one of them must not have checked the other.
                 raise PackageError(
                     "invalid_package",

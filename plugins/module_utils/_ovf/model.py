@@ -343,6 +343,10 @@ class Existing:
         """The owner mark: who makes it."""
         return self.marks.get(OWNER_KEY, "")
 
+    def is_version_of(self, name: str) -> bool:
+        """Whether it was made for a template of this name. Of long names the names of versions may be the same."""
+        return self.marks.get(NAME_KEY, name) == name
+
     @property
     def is_lost(self) -> bool:
         """Whether vCenter does not reach its files, so that nobody knows what it is."""
@@ -368,11 +372,13 @@ class Existing:
         if not self.digest:
             return FOREIGN
         mark = self.marks.get(READY_KEY)
-        if mark is None:
-            return FOREIGN if self.template or self.power_state != "poweredOff" else IMPORTING
-        if mark != self.instance_uuid:
+        if mark not in (None, self.instance_uuid):
             return FOREIGN
-        return READY if self.template else UNPUBLISHED
+        if self.template:
+            return FOREIGN if mark is None else READY
+        if self.power_state != "poweredOff":
+            return FOREIGN  # nothing here powers it on, so it is somebody's
+        return IMPORTING if mark is None else UNPUBLISHED
 
 
 @dataclasses.dataclass(frozen=True)

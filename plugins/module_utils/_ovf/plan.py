@@ -18,6 +18,7 @@ from .model import (
     FOREIGN,
     IMPORTING,
     KEEP_BOTH,
+    NAME_KEY,
     READY,
     UNKNOWN,
     UNPUBLISHED,
@@ -87,8 +88,8 @@ def decide(
     :raises TemplateError: ``name_taken``, ``digest_mismatch``, ``other_cluster``.
     """
     if existing is None:
-        if _is_ready(version, digest) and options.on_mismatch != KEEP_BOTH:
-            return Swap(options.name, t.cast("Existing", version))
+        if version is not None and _is_ready(version, options, digest) and options.on_mismatch != KEEP_BOTH:
+            return Swap(options.name, version)
         return Import(options.name)
     refuse_foreign(existing)
     if existing.state == UNKNOWN:
@@ -102,8 +103,8 @@ def decide(
     return _beside(options, digest, existing, version)
 
 
-def _is_ready(version: Existing | None, digest: str) -> bool:
-    return version is not None and version.digest == digest and version.state == READY
+def _is_ready(version: Existing, options: OvfOptions, digest: str) -> bool:
+    return version.is_version_of(options.name) and version.digest == digest and version.state == READY
 
 
 def _beside(options: OvfOptions, digest: str, existing: Existing, version: Existing | None) -> Step:
@@ -114,6 +115,13 @@ def _beside(options: OvfOptions, digest: str, existing: Existing, version: Exist
     refuse_foreign(version)
     if version.state == UNKNOWN:
         return Wait(version)
+    if not version.is_version_of(options.name):
+        raise TemplateError(
+            "name_taken",
+            f"The name {version.name} is taken by a template that was asked for as {version.marks[NAME_KEY]} ({version.moid}).",
+            hint="Choose another name or folder.",
+            holder=version.moid,
+        )
     if version.digest != digest:
         raise _mismatch(version, digest)
     step = _kept_or_waited_for(options, version)
@@ -151,8 +159,10 @@ def refuse_foreign(existing: Existing) -> None:
             holder=existing.moid,
         )
     if existing.state == FOREIGN:
-        is_vm = existing.kind == "VirtualMachine"
-        what = "a VM that was not made of an OVF package here" if is_vm else f"a {existing.kind}"
+        what = f"a {existing.kind}"
+        if existing.kind == "VirtualMachine":
+            is_off = existing.power_state == "poweredOff"
+            what = "a VM that was not made of an OVF package here" if is_off else f"a VM that is {existing.power_state}"
         raise TemplateError(
             "name_taken",
             f"The name {existing.name} is taken by {what} ({existing.moid}), which is left alone.",

@@ -112,12 +112,12 @@ class _Waiting:
         """
         self._task.session.show_progress(self._line())
         now = self._now
-        ended = now.is_left or self._ended.is_known(now)
-        if now.state not in (IMPORTING, UNPUBLISHED) or not (ended or self._is_too_quiet()):
+        killed = self._ended.is_known(now)
+        if now.state not in (IMPORTING, UNPUBLISHED) or not (now.is_left or killed or self._is_too_quiet()):
             return False
         if now.state == UNPUBLISHED or claim(self._task, now):
             self.ours = True
-        elif ended:
+        elif killed:
             self._ended.end(now)
         self._quiet_since = time.monotonic()
         return self.ours

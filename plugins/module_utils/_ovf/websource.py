@@ -365,7 +365,9 @@ def page_instead(label: str) -> PackageError:
 def _refused(url: str, status: int, reason: str) -> PackageError:
     code = "source_missing" if status in (404, 410) else "source_refused"
     hint = "Check the address." if code == "source_missing" else "Run again, or ask who runs that server."
-    if status in (401, 403, 407):
+    if status == 407:
+        hint = "It is the proxy of the environment that wants a login: write it into http_proxy, as http://user:password@proxy:3128."
+    if status in (401, 403):
         hint = "Check source_username and source_password, or source_headers."
         if urllib.parse.urlsplit(url).query:
             hint += (
@@ -384,11 +386,14 @@ def _refused(url: str, status: int, reason: str) -> PackageError:
 def _unreachable(url: str, error: NotConnected | Broken) -> PackageError:
     label = web.without_secrets(url)
     if isinstance(error.cause, ssl.SSLCertVerificationError):
-        return PackageError(
+        untrusted = PackageError(
             "source_untrusted",
             f"The certificate of the server of {label} does not pass verification ({error.cause.verify_message}).",
             hint="Set source_ca_path to the CA that signed it.",
         )
+        if not tls.is_of_unknown_authority(error.cause):
+            untrusted.hint = "Have that certificate put right, or name the server as its certificate does."
+        return untrusted
     return PackageError(
         "source_unreadable",
         f"{label} cannot be read ({error.why}).",

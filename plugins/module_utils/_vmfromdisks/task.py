@@ -152,6 +152,7 @@ def _wait_for_tools(task: Task[VmItem], item: VmItem, options: VmOptions) -> Non
 def _result(item: VmItem, options: VmOptions) -> dict[str, t.Any]:
     now = item.now
     name = f"{options.name}\n"
+    error = {"error": item.error.as_result()} if item.error is not None else {}
     before = [name] if now is not None and CREATE not in item.done else []
     after = [] if options.state == ABSENT else [name, *(f"  {disk}\n" for disk in map(str, options.disks))]
     changed = bool(item.done)
@@ -170,7 +171,7 @@ def _result(item: VmItem, options: VmOptions) -> dict[str, t.Any]:
                 "actions": list(item.done),
                 "changed": changed,
                 "seconds": item.seconds,
-                "error": item.error.as_result() if item.error is not None else {},
+                **error,
             }
         ],
         "diff": diff(before, after) if changed else diff([], []),

@@ -18,6 +18,7 @@ import urllib.parse
 
 from .. import _signals
 from .._connector import tls, web
+from .._connector.soap import LATER, StartingWait, not_now
 from .._errors import ConnectionLost, Interrupted, InvalidOption, TimedOut, VforgeError
 
 if t.TYPE_CHECKING:
@@ -122,10 +123,9 @@ class DatastoreFiles:
         self._session = session
         self._datacenter = datacenter.removeprefix("/")
         options = session.options
-        proxies = {"https": f"http://{options.proxy}"} if options.proxy else {}
         clock = web.Clock(options.connection_timeout, deadline)
         self._stop = stop or web.Stop()
-        self._client = web.Client(tls.context_for(options), clock, lambda _url: proxies, self._stop)
+        self._client = web.Client(tls.context_for(options), clock, lambda _url: options.proxies, self._stop)
 
     def __enter__(self) -> DatastoreFiles:
         return self
@@ -206,25 +206,18 @@ class DatastoreFiles:
     def _answer(
         self, method: str, path: DatastorePath, headers: t.Mapping[str, str], body: bytes | None = None
     ) -> t.Iterator[web.Answer]:
-        session, options = self._session, self._session.options
+        options = self._session.options
         query = urllib.parse.urlencode({"dcPath": self._datacenter, "dsName": path.datastore}, quote_via=urllib.parse.quote)
-        url = f"https://{options.endpoint}/folder/{urllib.parse.quote(path.path)}?{query}"
-        for attempt in (1, 2):
-            generation = session.generation
-            try:
-                answer = self._client.send(method, url, {**headers, "Cookie": session.stub.cookie}, body)
-            except web.Late as late:
-                raise TimedOut(f"The time allowed for the task was over: {late.why}.", hint="Raise timeout.") from late
-            except web.NotConnected as error:
-                cause = error.cause if isinstance(error.cause, OSError) else OSError(f"the answer was no HTTP: {error.why}")
-                raise tls.failure(cause, options) from error
-            except web.Broken as error:
-                raise ConnectionLost(f"{options.endpoint} broke off {path} ({error.why}).", hint="Run again.") from error
-            # The cookie of files lives 30 minutes; a new session has a new one.
-            if answer.status != 401 or attempt == 2:
-                break
-            answer.close()
-            session.renew(generation)
+        url = f"https://{options.authority}/folder/{urllib.parse.quote(path.path)}?{query}"
+        try:
+            answer = self._sent(method, url, headers, body)
+        except web.Late as late:
+            raise TimedOut(f"The time allowed for the task was over: {late.why}.", hint="Raise timeout.") from late
+        except web.NotConnected as error:
+            cause = error.cause if isinstance(error.cause, OSError) else OSError(f"the answer was no HTTP: {error.why}")
+            raise tls.failure(cause, options) from error
+        except web.Broken as error:
+            raise ConnectionLost(f"{options.endpoint} broke off {path} ({error.why}).", hint="Run again.") from error
         try:
             _check(answer, path, method)
             yield answer
@@ -234,6 +227,31 @@ class DatastoreFiles:
             raise ConnectionLost(f"{options.endpoint} broke off {path} ({error.why}).", hint="Run again.") from error
         finally:
             answer.close()
+
+    def _sent(self, method: str, url: str, headers: t.Mapping[str, str], body: bytes | None) -> web.Answer:
+        """The answer of the vCenter, in a session that lives; one that is starting is waited for.
+
+        :raises Unavailable: it does not come up in time. Nothing is known of the file then.
+        """
+        session, renewed = self._session, False
+        waits = StartingWait(session.stub.connections)
+        while True:
+            generation = session.generation
+            answer = self._client.send(method, url, {**headers, "Cookie": session.stub.cookie}, body)
+            if answer.status in LATER:
+                answer.close()
+                if self._stop.is_set() or self._client.clock.over() or not waits.begin():
+                    raise not_now(session.options, answer.status, answer.reason)
+                continue
+            # The cookie of files lives 30 minutes; a new session has a new one.
+            if answer.status != 401:
+                session.useful(generation)
+                return answer
+            if renewed:
+                return answer
+            answer.close()
+            session.renew(generation)
+            renewed = True
 
 
 def _check(answer: web.Answer, path: DatastorePath, method: str) -> None:

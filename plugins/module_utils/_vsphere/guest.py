@@ -255,6 +255,9 @@ MANAGERS = ("authManager", "fileManager", "processManager")
 MANAGER = vim.vm.guest.GuestOperationsManager
 TO_ACCESS = (Route("vm-host", vim.VirtualMachine, "runtime.host"),)
 
+# Of a host, what says that there is no way to it.
+_NO_WAY = ("connection_timeout", "unknown_host", "unreachable")
+
 # What shows whether a guest can be worked in. A parent that is frozen says of its Tools that they
 # do not run.
 READY = ("guest.toolsRunningStatus", "guest.guestOperationsReady")
@@ -728,18 +731,24 @@ class Guest:
         One that broke off is made once more, from the start, since its address is good for one time
         only.
         """
-        try:
+        tries = 0
+        while True:
+            tries += 1
+            address = self._ask(doing, initiate)
             try:
-                return carry(self._ask(doing, initiate))
-            except ConnectionLost:
-                return carry(self._ask(doing, initiate))
-        except (ConnectionFailed, ConnectionLost) as error:
-            raise GuestError(
-                "guest_transfer_failed",
-                f"{self.access.name}, {doing}: {error.message}",
-                hint="Files go straight to the ESXi host: the machine that runs the module must reach its port 443.",
-                cause=error.error_code,
-            ) from error
+                return carry(address)
+            except (ConnectionFailed, ConnectionLost) as error:
+                if tries == 1 and isinstance(error, ConnectionLost):
+                    continue
+                failed = GuestError(
+                    "guest_transfer_failed",
+                    f"{self.access.name}, {doing}: {error.message}",
+                    hint="Files go straight to the ESXi host: the machine that runs the module must reach its port 443.",
+                    cause=error.error_code,
+                )
+                if error.error_code not in _NO_WAY:
+                    failed.hint = error.hint
+                raise failed from error
 
     def _auth(self) -> t.Any:
         return authentication(self._credentials)

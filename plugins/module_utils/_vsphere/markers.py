@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import typing as t
 import urllib.parse
 
 # Kept in a clone's extraConfig: "<instance UUID of the parent> <name of the clone>". A clone of a
@@ -32,6 +33,41 @@ PACKAGE_DIGEST_KEY = "vforge.ovf.digest"
 
 # Kept in a linked clone that is to become a template: "<phase> <owner> <name of the clone>".
 TEMPLATE_KEY = "vforge.template"
+
+# Before the kind of data for cloud-init (``userdata``): a fingerprint of what was delivered, beside data that
+# cloud-init overwrites once it has read them. It is outside guestinfo, where no guest can write.
+CLOUD_DATA_MARK = "vforge.cloudinit."
+
+# What cloud-init writes over them.
+OVERWRITTEN = "---"
+
+_CLOUD_DATA = {
+    f"guestinfo.{kind}{ending}": kind for kind in ("metadata", "userdata", "vendordata") for ending in ("", ".encoding")
+}
+
+
+def is_redacted(value: str | None) -> bool:
+    """Whether a value was there for cloud-init and was overwritten."""
+    return value is not None and value.rstrip() == OVERWRITTEN
+
+
+def differing(asked: t.Mapping[str, str], held: t.Mapping[str, str]) -> dict[str, str]:
+    """The pairs of extraConfig that a VM does not have as they are asked for.
+
+    Data that cloud-init has read and overwritten are there, where their fingerprint is that of the data asked for:
+    written again, a secret that has done its work would be back.
+
+    :param held: what the VM has.
+    """
+    return {key: value for key, value in asked.items() if held.get(key, "") != value and not _was_read(key, asked, held)}
+
+
+def _was_read(key: str, asked: t.Mapping[str, str], held: t.Mapping[str, str]) -> bool:
+    kind = _CLOUD_DATA.get(key)
+    if kind is None or not is_redacted(held.get(f"guestinfo.{kind}")):
+        return False
+    mark = f"{CLOUD_DATA_MARK}{kind}"
+    return bool(asked.get(mark)) and asked[mark] == held.get(mark)
 
 
 def marker(parent_uuid: str, clone_name: str) -> str:

@@ -4,7 +4,7 @@
 
 """The guide of error codes, made of the code: each ``error_code`` with what happened and what to do.
 
-A class of errors has one code, which it names (``error_code = "..."``), or gets one where it is raised, as the first argument.
+A class of errors has one code, which it names (``error_code = "..."``), or gets one where it is raised, as an argument.
 What happened is the class's docstring there and the message here; what to do are the hints where it is raised. Faults that have
 a code of ours, or a hint, stand in tables. A code that begins with the verb of a way to freeze is one for each of these ways.
 """
@@ -36,6 +36,9 @@ _OTHERS = {
 
 # Of an error that is raised at many places, the hints of some say enough.
 _HINTS = 4
+
+# A sentence of so few words beside values says nothing: "... is ...".
+_FEW_WORDS = 2
 
 _WIDTH = 150
 
@@ -79,7 +82,7 @@ def read(folder: Path) -> dict[str, Entry]:
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.py"))]
     classes = {node.name: node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     fixed = {name: code for name, node in classes.items() if (code := _own_code(node))}
-    given = {name for name, node in classes.items() if _takes_code(node)}
+    given = {name: place for name, node in classes.items() if (place := _place_of_code(node)) is not None}
     found: dict[str, Entry] = {}
     for name, code in fixed.items():
         found.setdefault(code, Entry()).add(_first_sentence(ast.get_docstring(classes[name]) or ""), "")
@@ -91,15 +94,16 @@ def read(folder: Path) -> dict[str, Entry]:
         hint = next((_text(word.value) for word in call.keywords if word.arg == "hint"), "")
         if name in fixed:
             found[fixed[name]].add("", hint)
-        elif name in given and len(call.args) > 1:
-            for code, way in _codes(call.args[0], ways):
+        elif name in given and len(call.args) > given[name] + 1:
+            said, message = call.args[given[name] : given[name] + 2]
+            for code, way in _codes(said, ways):
                 hint = next((_text(word.value, way) for word in call.keywords if word.arg == "hint"), "")
-                found.setdefault(code, Entry()).add(_text(call.args[1], way), hint)
+                found.setdefault(code, Entry()).add(_text(message, way), hint)
     return dict(sorted(found.items()))
 
 
 def _codes(node: ast.expr, ways: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """The codes that the first argument of an error names, each with the values that its texts have then.
+    """The codes that an argument of an error names, each with the values that its texts have then.
 
     None where the code is that of another error.
     """
@@ -151,9 +155,11 @@ def _own_code(node: ast.ClassDef) -> str:
     return ""
 
 
-def _takes_code(node: ast.ClassDef) -> bool:
+def _place_of_code(node: ast.ClassDef) -> int | None:
+    """Which argument of a class of errors is the code, which comes before the message; None where it is given none."""
     inits = (line for line in node.body if isinstance(line, ast.FunctionDef) and line.name == "__init__")
-    return any([arg.arg for arg in init.args.args[1:2]] == ["error_code"] for init in inits)
+    names = [arg.arg for init in inits for arg in init.args.args[1:]]
+    return names.index("error_code") if "error_code" in names else None
 
 
 def _called(call: ast.Call) -> str:
@@ -174,7 +180,13 @@ def _text(node: ast.expr, values: Mapping[str, str] = MappingProxyType({})) -> s
 
 
 def _first_sentence(text: str) -> str:
-    return " ".join(text.split("\n\n")[0].split())
+    return " ".join(text.split("\n\n")[0].split()).replace("``", "")
+
+
+def _telling(sentences: list[str]) -> list[str]:
+    """Without those that are the beginning of another one, and those that are hardly more than values."""
+    whole = [each for each in sentences if not any(other != each and other.startswith(each.rstrip(".")) for other in sentences)]
+    return [each for each in whole if "..." not in each or len(re.findall(r"[A-Za-z]{2,}", each)) > _FEW_WORDS] or whole
 
 
 def _lines(words: list[str]) -> Iterator[str]:
@@ -190,7 +202,7 @@ def page(entries: dict[str, Entry]) -> str:
     rows = []
     for code, entry in entries.items():
         rows.append(f"   * - ``{code}``")
-        for words in (entry.happened, entry.hints[:_HINTS]):
+        for words in (_telling(entry.happened), _telling(entry.hints)[:_HINTS]):
             first, *more = _lines(words)
             rows += [f"     - {first}", *(f"       {line}" for line in more)]
     return _HEAD + "\n".join(rows) + "\n"

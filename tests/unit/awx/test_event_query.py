@@ -69,6 +69,9 @@ def test_what_a_module_has_worked_on_is_counted_once_by_its_instance_uuid(name, 
         assert set(node["canonical_facts"]) == {"instance_uuid"}
         assert node["name"] == node["canonical_facts"]["instance_uuid"]
         assert node["facts"]["device_type"] == "VM"
+    # What is as asked already counts as well.
+    again = counted(name, InFork(sim, name, tmp_path).run(**params))
+    assert {node["name"] for node in again} == set(identities)
 
 
 @pytest.mark.parametrize("name", sorted(_QUERIES))

@@ -21,6 +21,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure, VforgeError
+from ansible_collections.vforge.vsphere.tests.unit.plugins import returned
 from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 
 # Rounds of one long question, which budgets of calls leave out.
@@ -115,13 +116,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Runner(abc.ABC):
-    """Runs one kind of task against one simulator.
+    """Runs one kind of task against one simulator. What it returns has to be as the RETURN of its module says.
 
-    username, password: of another user than the administrator. cache: whether sessions are kept. counting: False where other
-    processes work on the simulator at the same time, whose counts would be lost.
+    module: the module whose task it is. username, password: of another user than the administrator. cache: whether sessions
+    are kept. counting: False where other processes work on the simulator at the same time, whose counts would be lost.
 
     warnings, lines: what tasks warned of, and what they said of their progress, so far.
     """
+
+    module: t.ClassVar[str]
 
     def __init__(
         self, sim: t.Any, *, username: str = "", password: str = "", cache: bool = False, counting: bool = True
@@ -150,7 +153,7 @@ class Runner(abc.ABC):
 
     def attempt(self, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one task that may fail."""
-        return self.ran(self.work(given, check))
+        return self.documented(self.ran(self.work(given, check)))
 
     def late(
         self, after: str, count: int = 1, *, since: tuple[str, int] | None = None, saying: str = "", **given: t.Any
@@ -238,6 +241,13 @@ class Runner(abc.ABC):
         except VforgeError as error:
             failure = error
         return Ran(result, failure, self.sim.calls()["by_method"], session.stats.received if session else 0)
+
+    def documented(self, ran: Ran, module: str = "") -> Ran:
+        """The same, if it is as the module's RETURN says: that of this kind of task, or another one."""
+        failed = {"failed": True, **ran.error.as_result()} if ran.error is not None else {}
+        details = ran.error.details if ran.error is not None else ()
+        returned.check(module or self.module, {**failed, **ran.result}, whole=False, details=details)
+        return ran
 
 
 def succeeded(ran: Ran) -> Ran:

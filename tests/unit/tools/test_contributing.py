@@ -36,6 +36,15 @@ def test_each_value_from_outside_has_a_guard_and_a_test_that_are_there():
             assert any(path.endswith(f"/{part}") for path in code), row
 
 
+def test_each_integration_target_is_in_the_table():
+    text = (_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.partition("## The integration targets")[2].partition("\n## ")[0]
+    listed = {
+        name for line in section.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split(" | ")[0])
+    }
+    assert listed == {path.name for path in (_ROOT / "tests" / "integration" / "targets").iterdir() if path.is_dir()}
+
+
 _FILES = (
     "plugins/modules/instant_clone.py",
     "plugins/modules/linked_clone.py",

@@ -40,7 +40,13 @@ def test_codes_in_tables_and_of_each_way_to_freeze_are_read():
     assert wrong.happened == ["The guest of ... refuses the password of ..., or does not know the user."]
     assert wrong.hints == ["Check guest_username and guest_password; they are those of the guest, not of the vCenter."]
     assert known["freeze_timeout"].happened == ["... was not frozen after ... s; its script was ended."]
-    assert {"freeze_failed", "quiesce_failed", "quiesce_timeout", "delta_levels", "no_permission"} <= set(known)
+    assert {"freeze_failed", "quiesce_failed", "quiesce_timeout", "delta_levels", "lease_lost", "rest_error"} <= set(known)
+
+
+def test_what_says_nothing_and_what_is_said_again_is_left_out():
+    entry = error_codes.Entry(["... is ....", "The disk ... is full."], ["Run again.", "It has ....", "Run again: it goes on."])
+    told = page({"full": entry}).partition("* - ``full``\n")[2].split("\n")
+    assert told == ["     - The disk ... is full.", "     - Run again: it goes on.", ""]
 
 
 def test_what_is_raised_is_read(tmp_path):

@@ -16,13 +16,19 @@ import (
 )
 
 // planDevices copies the parent's devices for the clone and applies the edits.
-// Every card that is not given an address gets a new one.
+// Cards get new addresses, unless theirs were given by hand, here or to the parent.
 func (s *Sim) planDevices(p *clonePlan, changes []types.BaseVirtualDeviceConfigSpec) types.BaseMethodFault {
 	if p.host == nil {
 		return nil
 	}
 	p.devices = deepcopy.Of(withoutDisks(p.parent.Config.Hardware.Device))
 	manual := make(map[int32]bool)
+	for _, d := range p.devices {
+		if card, ok := d.(types.BaseVirtualEthernetCard); ok {
+			nic := card.GetVirtualEthernetCard()
+			manual[nic.Key] = nic.AddressType == string(types.VirtualEthernetCardMacTypeManual)
+		}
+	}
 	for i, c := range changes {
 		fault := s.applyEdit(p, int32(i), c.GetVirtualDeviceConfigSpec(), manual)
 		if fault != nil {
@@ -122,6 +128,8 @@ func (s *Sim) editNIC(host *simulator.HostSystem, index int32, old, edit *types.
 		}
 		old.MacAddress, old.AddressType = mac, string(types.VirtualEthernetCardMacTypeManual)
 		manual[old.Key] = true
+	} else if edit.AddressType != "" {
+		manual[old.Key] = false
 	}
 	return nil
 }

@@ -182,6 +182,24 @@ func TestCardEdits(t *testing.T) {
 	}
 }
 
+func TestAnAddressThatWasGivenByHandIsKeptUnlessAnEditTakesIt(t *testing.T) {
+	b := start(t)
+	manual := editNIC(func(n *types.VirtualEthernetCard) { n.AddressType, n.MacAddress = "manual", "00:50:56:01:02:03" })
+	assigned := editNIC(func(n *types.VirtualEthernetCard) { n.AddressType = "assigned" })
+	parent := object.NewVirtualMachine(b.client, b.clone("by-hand", manual))
+	card := func(spec types.VirtualMachineInstantCloneSpec) *types.VirtualEthernetCard {
+		task, err := parent.InstantClone(b.ctx, spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return firstNIC(b.read(b.result(task)))
+	}
+	kept, other := card(cloneSpec("kept")), card(cloneSpec("other", assigned))
+	if kept.MacAddress != "00:50:56:01:02:03" || other.MacAddress == kept.MacAddress || other.AddressType != "assigned" {
+		t.Errorf("cards %+v and %+v", kept, other)
+	}
+}
+
 func TestAnAddressInUseIsNotRefused(t *testing.T) {
 	b := start(t)
 	manual := editNIC(func(n *types.VirtualEthernetCard) { n.AddressType, n.MacAddress = "manual", "00:50:56:01:02:03" })

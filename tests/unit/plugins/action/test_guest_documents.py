@@ -121,6 +121,12 @@ def test_two_vms_of_one_name_are_refused(play):
     assert (made["msg"], made["error_code"]) == ("Several VMs have the name web-1.", "invalid_option")
 
 
+def test_a_name_as_vcenter_keeps_it_is_refused_since_results_have_another(play):
+    _output, made = play(guests=[{"name": "web%2f1", "role": "web"}])
+    words = "An entry of guests has the name web%2f1, which is how vCenter keeps web/1. Write web/1."
+    assert (made["msg"], made["error_code"]) == (words, "invalid_option")
+
+
 @pytest.mark.parametrize(
     ("guest", "device"),
     [

@@ -64,6 +64,7 @@ def test_300_over_three_parents_with_one_in_twenty_failing(start):
     hosts = collections.Counter(clone["host"] for clone in second.clones)
     assert hosts == dict.fromkeys(_PARENTS, 100)
     assert len(second.left["groups"]["web"]) == 300
+    assert fleet.run(count=300).total == 13
     _assert_relations(fleet, second)
 
 
@@ -120,6 +121,7 @@ def test_without_kept_sessions_each_task_logs_in_once(start, monkeypatch):
     assert ran.calls["Login"] == 5
     # Each task asks for the content, logs in and logs out once more.
     assert ran.total <= 3 + 60 + 3 * (5 - 1)
+    assert fleet.run(count=3).calls["Login"] == 2
 
 
 def test_addresses_of_a_list_are_handed_out_by_number(start):

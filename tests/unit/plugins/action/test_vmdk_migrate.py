@@ -73,3 +73,22 @@ def test_a_source_that_an_earlier_run_did_not_come_to_goes_if_nobody_wrote_to_it
     assert (ran.code, list(plays.vms("old"))) == ((2, ["old"]) if written else (0, []))
     assert "The source VM is left alone" in ran.output if written else ran.calls.get("ImportVApp", 0) == 0
     assert sim.vm("new")["power"] == "poweredOn"
+
+
+@pytest.mark.usefixtures("tools")
+def test_in_check_mode_the_file_that_is_to_go_is_still_there(make_sim, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_SHOW_CUSTOM_STATS", "true")
+    sim = make_sim("--vms", "1")
+    sim.create_vm("old", on=False, disks=[{"bytes": 4 * _MIB}])
+    plays = Plays(sim, tmp_path, "vmdk_migrate", ("vm_result",))
+    asked = {
+        "vm": {"name": "old"},
+        "file": str(tmp_path / "disk.vmdk"),
+        "datastore_path": "[LocalDS_0] migrated/disk.vmdk",
+        "name": "new",
+        "remove_file": True,
+    }
+    checked, done = plays.run("--check", **asked), plays.run(**asked)
+    assert (checked.code, done.code) == (0, 0), checked.output + done.output
+    assert f'"file": "{tmp_path}/disk.vmdk"' in checked.output
+    assert '"file": ""' in done.output

@@ -276,6 +276,14 @@ def test_what_guests_and_owners_write_is_no_template_and_no_host_pattern(invento
     assert ran.hosts["plain"]["config"]['extraConfig["guestinfo.note"]']["value"] == "{{ 7 * 6 }}"
 
 
+def test_a_name_tells_a_terminal_nothing(inventories):
+    """U+009B is what a terminal takes for the beginning of a command."""
+    inventories.sim.create_vm("web\u009b31m", folder="/DC0/vm")
+    for ran in (inventories.list(), inventories.list(strict=True, hostnames=["nothing.there"])):
+        assert "\u009b" not in ran.errors
+    assert "web\\x9b31m" in inventories.list().errors
+
+
 def test_an_address_that_two_vms_report_is_nobodys(inventories):
     for name in ("one", "two"):
         inventories.sim.create_vm(name, folder="/DC0/vm")
@@ -300,6 +308,8 @@ def test_an_address_that_two_vms_report_is_nobodys(inventories):
         ({"port": "many"}, ("port",)),
         ({"search_path": ["/DC0/vm"]}, ("there is no option search_path", "Nearest names: search_paths")),
         ({"filter_expressions": ["nope =="]}, ("filter_expressions: 'nope ==' is no expression",)),
+        # What vmware.vmware calls it, too.
+        ({"filters": ["nope =="]}, ("filter_expressions: 'nope ==' is no expression",)),
     ],
 )
 def test_errors_name_the_file_and_what_to_do(inventories, options, expected):

@@ -343,6 +343,41 @@ def test_a_draft_that_is_being_written_is_no_leftover(place):
     assert (place / "file").read_bytes() == b"later"
 
 
+def test_where_a_file_system_syncs_no_folders_all_is_written(place, monkeypatch):
+    real = os.fsync
+
+    def sync(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write(place / "file")
+    _put_folder(place)
+    assert ((place / "file").read_bytes(), os.listdir(place / "folder")) == (b"new", ["new"])
+    assert sorted(os.listdir(place)) == ["file", "folder", "shared"]
+
+
+def test_where_a_file_system_knows_no_locks_nothing_is_swept_and_all_is_written(place, monkeypatch):
+    def refuse(_handle, _operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    left = (".file.0123456789abcdef.vforge-part", ".folder.0123456789abcdef.vforge-part")
+    (place / left[0]).write_bytes(b"of a run that was killed, or that is at work")
+    (place / left[1]).mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", refuse)
+        write(place / "file")
+        _put_folder(place)
+    assert (place / "file").read_bytes() == b"new"
+    assert os.listdir(place / "folder") == ["new"]
+    assert sorted(os.listdir(place)) == sorted(["file", "folder", "shared", *left])
+    # With locks it is known that nobody is at work.
+    write(place / "file")
+    _put_folder(place)
+    assert sorted(os.listdir(place)) == ["file", "folder", "shared"]
+
+
 def _put_folder(place):
     """Put a folder with one file into the place of the one that is there."""
     with _files.open_folder(str(place), what="package") as parent:

@@ -77,6 +77,20 @@ def test_a_reader_that_is_gone_or_slow_holds_nothing_up(line):
         seconds.end()
 
 
+def test_what_cannot_be_sent_as_it_is_does_not_end_the_lines(line):
+    reader, writer = line
+    seconds = Seconds()
+    with Progress(writer, seconds) as progress:
+        seconds._begun.get()
+        progress.show("image-\udce4.vmdk")  # a name of a file that is no UTF-8
+        seconds.pass_by()
+        progress.show("the next one")
+        seconds.pass_by()
+        seconds.end()
+    writer.close()
+    assert reader.makefile(encoding="utf-8").read().splitlines() == ["image-?.vmdk", "the next one"]
+
+
 def test_without_a_lifeline_nothing_is_begun():
     with Progress(None, pytest.fail) as progress:
         progress.show("half done")

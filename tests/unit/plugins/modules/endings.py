@@ -22,6 +22,7 @@ from typing import Any
 
 from ansible.module_utils import basic
 
+from ansible_collections.vforge.vsphere.tests.unit.plugins import returned
 from vforge_module import ModuleProcess
 
 _MODULES = "ansible_collections.vforge.vsphere.plugins.modules"
@@ -61,6 +62,8 @@ class Ended:
 class Forked:
     """Runs a module in a fork of this process, which spares it the start of Python and the import of pyVmomi.
 
+    Whatever it returns has to be as it is documented.
+
     Args:
         sim: what it connects to.
         which: the name of the module.
@@ -69,6 +72,7 @@ class Forked:
 
     def __init__(self, sim: Any, which: str, folder: Path) -> None:
         self.sim = sim
+        self.which = which
         self._module = importlib.import_module(f"{_MODULES}.{which}")
         self.sessions, self.temporary = folder / "run", folder / "tmp"
         for each in (self.sessions, self.temporary):
@@ -128,6 +132,8 @@ class Forked:
         self.sim.clear()
         lines = text.strip().splitlines()
         result = json.loads(lines[-1]) if lines else {}
+        if result:
+            returned.check(self.which, result)
         return Ended(result, code, calls["by_method"], calls["files"], seconds, struck, len(lines))
 
     def played(

@@ -12,12 +12,15 @@ import pathlib
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins import modules
-from ansible_collections.vforge.vsphere.plugins.module_utils._capv_template import plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._capv_template import plan, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv_template.model import NodeTemplate, Options
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.snapshots import Snapshot
+from ansible_collections.vforge.vsphere.plugins.modules.capv_template import argument_spec
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
+from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Runner, Work
 
 _PATH = str(pathlib.Path(next(iter(modules.__path__))).parents[4])
 _NUMBERS = itertools.count(1)
@@ -220,3 +223,61 @@ def test_only_what_is_missing_is_done(changes, steps):
 def test_what_cannot_be_made_ready_is_refused(changes, said):
     with pytest.raises(InvalidOption, match=said):
         plan.steps(_template(**changes), _ASKED)
+
+
+# Two runs at once
+
+
+class _Tasks(Runner):
+    """Runs the task in this process, and can do something while it waits."""
+
+    def work(self, given: dict, check: bool) -> Work:
+        options = Options.from_params(accepted(argument_spec(), given))
+        return lambda session: task.run(session, options, check=check)
+
+
+def _opened(sim, name):
+    sim.govc("vm.markasvm", "-pool", "/DC0/host/DC0_C0/Resources", name)
+
+
+def _finished(sim, name):
+    sim.govc("vm.change", "-vm", name, "-e", "guestinfo.userdata=", "-e", "guestinfo.vendordata=")
+    sim.govc("snapshot.create", "-vm", name, "-m=false", "capv")
+    sim.govc("vm.markastemplate", name)
+
+
+def test_a_template_that_another_run_works_on_is_waited_for(shared_sim, node):
+    tasks = _Tasks(shared_sim)
+
+    def finish_when_waited_for(line):
+        if "another run works on" in line and not _seen(shared_sim, node)["template"]:
+            _finished(shared_sim, node)
+
+    tasks.tell = finish_when_waited_for
+    ran = tasks.meanwhile("MarkAsVirtualMachine", 1, lambda: _opened(shared_sim, node), template={"name": node})
+    assert ran.error is None
+    assert (ran.result["changed"], ran.result["template"]["actions"], ran.called("CreateSnapshot_Task")) == (False, [], 1)
+    assert (_seen(shared_sim, node)["template"], _seen(shared_sim, node)["snapshots"]) == (True, ["capv"])
+
+
+def test_a_template_that_another_run_does_not_finish_is_told_and_left_to_it(shared_sim, node):
+    tasks = _Tasks(shared_sim)
+    given = {"template": {"name": node}, "timeout": 2}
+    ran = tasks.meanwhile("MarkAsVirtualMachine", 1, lambda: _opened(shared_sim, node), **given)
+    assert ran.error.error_code == "timeout"
+    assert "another run works on it" in str(ran.error)
+    assert (_seen(shared_sim, node)["template"], ran.result["changed"]) == (False, False)
+    done = tasks.run(template={"name": node})
+    assert done.result["template"]["actions"] == ["cleaned", "snapshot_created", "made_template"]
+
+
+def test_no_second_snapshot_is_made_of_the_name(shared_sim, node):
+    tasks = _Tasks(shared_sim)
+
+    def both():
+        _opened(shared_sim, node)
+        _finished(shared_sim, node)
+
+    ran = tasks.meanwhile("MarkAsVirtualMachine", 1, both, template={"name": node})
+    assert ran.error is None
+    assert (_seen(shared_sim, node)["template"], _seen(shared_sim, node)["snapshots"]) == (True, ["capv"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import pathlib
+import re
 
 import pytest
 import yaml
@@ -36,6 +37,16 @@ _SENTENCES = {
 _TYPES = {"timeout": "int", "parallel": "int", "datacenter": "str", "folder": "str", "on_error": "str"}
 _DEFAULTS = {"timeout": {300, 900, 3600}, "parallel": {8}, "datacenter": {None}, "folder": {None}, "on_error": {"keep"}}
 _CHOICES = {"on_error": ["keep", "rollback"]}
+
+# What each module with a connection returns of its calls.
+_CALLS = {
+    "description": (
+        "SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total), C(by_method), "
+        "C(bytes_received) and, of these, C(bytes_by_phase)."
+    ),
+    "returned": "when a connection was tried",
+    "type": "dict",
+}
 
 _VM = {"name": "web-1"}
 _SAMPLES = {
@@ -97,6 +108,16 @@ def test_an_option_that_several_modules_have_means_the_same_in_each(name):
         assert documented[option]["description"][0].startswith(_SENTENCES[option]), option
 
 
+@pytest.mark.parametrize("path", ["plugins/**/*.py", "roles/*/meta/argument_specs.yml"])
+def test_everything_came_with_a_release_that_there_is(path):
+    root = _FOLDER.parents[1]
+    releases = yaml.safe_load((root / "changelogs" / "changelog.yaml").read_text(encoding="utf-8"))["releases"]
+    texts = [file.read_text(encoding="utf-8") for file in root.glob(path)]
+    versions = {version for text in texts for version in re.findall(r"version_added: [\"']?([0-9.]+)", text)}
+    assert versions
+    assert versions <= set(releases)
+
+
 @pytest.mark.parametrize("name", _NAMES)
 def test_every_module_ends_in_time(name):
     assert "timeout" in _module(name).argument_spec()
@@ -118,14 +139,16 @@ def test_what_is_out_of_bounds_is_refused_by_its_name(run, name, option):
         assert (result["error_code"], result["option"]) == ("invalid_option", "hostname")
 
 
-@pytest.mark.parametrize("name", _NAMES)
+@pytest.mark.parametrize("name", [*_NAMES, "backup_info", "backup_repository"])
 def test_every_module_returns_its_times_and_its_calls(name):
     returned = _documented(name, "RETURN")
     assert {key: returned[key]["returned"] for key in ("timing", "error_code")} == {
         "timing": "always",
         "error_code": "on failure",
     }
-    assert returned["calls"]["returned"] == "when a connection was tried"
+    assert ("calls" in returned) is (name in _NAMES)
+    if "calls" in returned:
+        assert returned["calls"] == _CALLS
 
 
 @pytest.mark.parametrize("name", _NAMES)

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -14,12 +16,13 @@ import sys
 import tempfile
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _lifeline
-from ansible_collections.vforge.vsphere.plugins.plugin_utils import lifeline
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import lifeline, module_action
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.lifeline import Lifeline
 
 _PATH = str(Path(lifeline.__file__).parents[5])
@@ -132,6 +135,15 @@ def test_nothing_is_left_where_no_thread_can_be_started(monkeypatch, folder):
     assert (list(folder.iterdir()), len(os.listdir("/proc/self/fd"))) == ([], handles)
 
 
+def test_a_module_that_leads_a_session_has_a_line_too(start):
+    """As with ``become_method: su``, which begins a session for what it starts."""
+    line = Lifeline(lambda _text: None)
+    module = start(f"import os\nos.setsid()\n{_WORKING}", **{_lifeline.VARIABLE: line.path})
+    assert module.stderr.readline() == "working\n"
+    line.close()
+    assert module.stderr.read().startswith("abandoned: ")
+
+
 def test_a_module_whose_plugin_is_killed_ends(start):
     plugin = start(f"""
 import os, subprocess, sys, threading
@@ -170,6 +182,32 @@ def test_a_module_that_does_not_end_is_killed(start, monkeypatch):
     line.close()
     assert line.killed
     assert module.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("no_log", "shown"), [(False, ["web-1: half done"]), (True, [])])
+def test_of_a_task_whose_log_is_off_no_progress_is_shown(monkeypatch, no_log, shown):
+    told = []
+    monkeypatch.setattr(module_action, "shown_for", lambda _host: told.append)
+    monkeypatch.setattr(module_action, "Lifeline", lambda show: show("web-1: half done") or Lifeline(show))
+    action = object.__new__(module_action.ModuleAction)
+    action._task = types.SimpleNamespace(no_log=no_log, async_val=0, environment=[])
+    action._connection = types.SimpleNamespace(transport="local")
+    with action._lifeline({}) as line:
+        assert line is not None
+    assert told == shown
+
+
+def test_a_file_system_without_locks_has_lines_too(folder, monkeypatch):
+    def refuse(_handle, _operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    (folder / f"{lifeline._PREFIX}left").mkdir()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    line = Lifeline(print)
+    assert os.path.exists(line.path)
+    line.close()
+    # Nobody knows whether that one is in use.
+    assert [path.name for path in folder.iterdir()] == [f"{lifeline._PREFIX}left"]
 
 
 def test_a_line_outside_of_a_task_waits_for_nobody():

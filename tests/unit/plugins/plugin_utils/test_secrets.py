@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _errors, _secrets
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.secrets import sealed, sealed_texts
 
 _SECRET = ("guestinfo", "extra_config")
@@ -136,6 +138,27 @@ def test_what_a_module_shows_of_an_address_and_of_headers():
     text = json.dumps(told["invocation"] | {"source_headers": None})
     for secret in ("hunter-two", "0f%2Fa7b31c", "a+b+c", '"me"'):
         assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("vc.example", "vc.example"),
+        ("https://vc.example/sdk", "https://vc.example/sdk"),
+        ("http://me:hunter-two@proxy:3128", "http://@proxy:3128"),
+        ("me:hunter-two@vc.example", "@vc.example"),
+        ("http://me:hunter@two@proxy", "http://@proxy"),
+    ],
+)
+@pytest.mark.parametrize("option", ["hostname", "proxy_host"])
+def test_a_url_in_the_place_of_a_host_is_shown_without_its_user(option, given, kept):
+    module = _Module(**{option: given})
+    meant = _secrets.parameters(module)
+    assert (meant[option], module.params[option]) == (kept, kept)
+    # It is refused all the same where it was none of a host.
+    params = {"hostname": "vc.example", "username": "u", "password": "p", "proxy_port": 3128, "proxy_host": "proxy", **meant}
+    with pytest.raises(_errors.InvalidOption, match="is a URL or a path") if kept != "vc.example" else contextlib.nullcontext():
+        ConnectionOptions.from_params(params)
 
 
 def _codes():

@@ -67,6 +67,8 @@ def pread(size, buffer, offset, flags):
 class BackupTasks(Areas):
     """Runs tasks against one simulator; the VM is web-1 unless others are given."""
 
+    module = "vm_backup"
+
     def __init__(self, sim: t.Any, folder: Path) -> None:
         super().__init__(sim)
         self.folder = folder

@@ -17,6 +17,7 @@ from vforge_crds import errors
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv import applications, documents, manifests, secrets
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv.model import Cluster
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import RICH, options
 
 _FORMS = [(core, infrastructure) for core in ("v1beta1", "v1beta2") for infrastructure in ("v1beta1", "v1beta2")]
@@ -158,6 +159,18 @@ def _server_in(logins):
     (server,) = {key.rpartition(".")[0] for key in logins}
     assert logins.keys() == {f"{server}.username", f"{server}.password"}
     return server
+
+
+@pytest.mark.parametrize(("namespace", "addons", "refused"), [(59, {}, False), (60, {}, True), (60, {"csi": None}, False)])
+def test_csi_takes_64_characters_of_namespace_and_name(namespace, addons, refused):
+    given = {"namespace": namespace * "n", "name": "prod", "addons": addons}
+    if refused:
+        with pytest.raises(InvalidOption, match="have 65 characters together"):
+            _cluster(**given)
+        return
+    cluster = _cluster(**given)
+    if "csi" in cluster.addons:
+        assert f'cluster-id = "{namespace * "n"}/prod"' in str(secrets.vcenter_secrets(cluster).documents)
 
 
 def test_the_chart_of_the_cloud_provider_names_the_server_as_its_secret_does():

@@ -22,6 +22,8 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, R
 class Areas(Runner):
     """Runs tasks against one simulator; the VM is web-1 unless others are given."""
 
+    module = "cbt_changed_areas"
+
     def __init__(self, sim: t.Any) -> None:
         super().__init__(sim)
         self._raw = SmartConnect(
@@ -62,7 +64,7 @@ class Areas(Runner):
 
     def attempt(self, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one task that may fail."""
-        return self.ran(self.work(given, check), before=lambda: task.prepare(options(**given)))
+        return self.documented(self.ran(self.work(given, check), before=lambda: task.prepare(options(**given))))
 
     # Looking, and making what is looked at, by plain pyVmomi
 

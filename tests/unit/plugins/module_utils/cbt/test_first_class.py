@@ -32,10 +32,11 @@ class Areas(Disks):
         """Ask; this may fail."""
         params = {"first_class_disk": {**NAMED, **(disk or {})}, **given}
         options = AreaOptions.from_params(accepted(cbt_changed_areas.argument_spec(), params))
-        return self.ran(
+        ran = self.ran(
             lambda session: first_class.run(session, options, options.disk, check=check),
             before=lambda: task.prepare(options),
         )
+        return self.documented(ran, "cbt_changed_areas")
 
     def areas(self, **given) -> dict:
         """Ask, and the entry of the disk."""

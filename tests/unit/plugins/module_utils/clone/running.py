@@ -17,6 +17,8 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, R
 class Tasks(Runner):
     """Runs tasks against one simulator; the parent is golden-parent unless given."""
 
+    module = "instant_clone"
+
     def work(self, given: dict[str, t.Any], check: bool) -> Work:
         """A task of instant_clone."""
         return lambda session: run(session, options(**given), check=check)

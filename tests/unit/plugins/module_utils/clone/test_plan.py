@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone import plan
 from ansible_collections.vforge.vsphere.plugins.module_utils._vm_stages import CREATE, DESTROY, UPDATE
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.compute import Place
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import MARKER_KEY, marker
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import CLOUD_DATA_MARK, MARKER_KEY, marker
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import (
     BACK,
     NICS,
@@ -52,6 +52,40 @@ def test_a_clone_that_is_as_asked_is_kept():
     assert isinstance(step, plan.Change)
     assert step.steps == step.differences == step.nics == ()
     assert (step.config, step.settings, step.move_to_pool) == ({}, {}, False)
+
+
+_CLOUD_DATA = {
+    "guestinfo.metadata": "e30=",
+    "guestinfo.metadata.encoding": "base64",
+    "guestinfo.userdata": "c2VjcmV0",
+    "guestinfo.userdata.encoding": "base64",
+    f"{CLOUD_DATA_MARK}userdata": "fingerprint",
+}
+_READ = {"guestinfo.userdata": "---", "guestinfo.userdata.encoding": " "}
+
+
+def test_what_cloud_init_has_read_and_overwritten_is_not_written_again():
+    step = _present(request(config=_CLOUD_DATA), existing(extra_config={**_CLOUD_DATA, **_READ}))
+    assert (step.steps, step.config, step.differences) == ((), {}, ())
+
+
+@pytest.mark.parametrize(
+    ("held", "written"),
+    [
+        ({f"{CLOUD_DATA_MARK}userdata": "another"}, {"guestinfo.userdata", f"{CLOUD_DATA_MARK}userdata"}),
+        ({f"{CLOUD_DATA_MARK}userdata": ""}, {"guestinfo.userdata", f"{CLOUD_DATA_MARK}userdata"}),
+        ({"guestinfo.userdata": "b3RoZXI="}, {"guestinfo.userdata"}),
+        ({"guestinfo.metadata": "---"}, {"guestinfo.metadata"}),
+    ],
+)
+def test_other_data_for_cloud_init_are_written(held, written):
+    step = _present(request(config=_CLOUD_DATA), existing(extra_config={**_CLOUD_DATA, **_READ, **held}))
+    assert {key for key in step.config if not key.endswith(".encoding")} == written
+
+
+def test_data_without_a_fingerprint_are_written_again():
+    asked = {"guestinfo.userdata": "secret"}
+    assert _present(request(config=asked), existing(extra_config=_READ)).config == asked
 
 
 def test_without_a_pool_asked_for_any_pool_will_do():

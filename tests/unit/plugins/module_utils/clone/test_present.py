@@ -47,6 +47,16 @@ def test_a_clone_has_all_that_was_asked_for(start):
     assert told["seconds"] > 0
 
 
+def test_an_address_that_somebody_has_given_the_parent_by_hand_is_not_its_clones(start):
+    tasks = start()
+    tasks.run(name="seed", networks=[{"index": 0, "mac": "00:50:56:01:02:03"}])
+    tasks.run(parent={"name": "seed"}, name="web-1")
+    nics = {name: tasks.sim.vm(name)["nics"][0] for name in ("seed", "web-1")}
+    assert (nics["seed"]["mac"], nics["seed"]["mac_type"]) == ("00:50:56:01:02:03", "manual")
+    assert (nics["web-1"]["mac"] != nics["seed"]["mac"], nics["web-1"]["mac_type"]) == (True, "assigned")
+    assert nics["web-1"]["network"] == nics["seed"]["network"]
+
+
 def test_by_default_a_clone_is_beside_its_parent_with_an_identity_of_its_own(start):
     tasks = start()
     tasks.run(name="web-1")

@@ -35,6 +35,8 @@ NOW = datetime.datetime(2026, 5, 30, 2, tzinfo=datetime.UTC)
 class Backups(Runner):
     """Runs backups against one simulator."""
 
+    module = "backup_clone"
+
     def work(self, given, check):
         params = accepted(argument_spec(), {**given, "vm": {"name": given["vm"]}} if "vm" in given else given)
         options = BackupOptions.from_params(params)

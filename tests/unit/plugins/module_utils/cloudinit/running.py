@@ -32,6 +32,8 @@ def options(**given: t.Any) -> CloudOptions:
 class Cloud(Runner):
     """Runs tasks against one simulator; ``warnings`` has those of the last one."""
 
+    module = "cloud_init_guestinfo"
+
     def work(self, given: dict[str, t.Any], check: bool) -> Work:
         """A task of cloud_init_guestinfo."""
         return lambda session: task.run(session, options(**given), check=check)
@@ -39,7 +41,8 @@ class Cloud(Runner):
     def info(self, **given: t.Any) -> Ran:
         """Run one task of the information module."""
         asked = info.InfoOptions.from_params(validated(info_spec(), **given))
-        return succeeded(self.ran(lambda session: info.run(session, asked)))
+        ran = self.ran(lambda session: info.run(session, asked))
+        return succeeded(self.documented(ran, "cloud_init_guestinfo_info"))
 
     def ran(self, work: Work, before: t.Callable[[], None] = lambda: None) -> Ran:
         """As ever, with warnings of its own."""

@@ -18,6 +18,7 @@ import yaml
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, encoding, keys, report_script
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, MissingLibrary
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import OVERWRITTEN
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cloudinit.running import options
 
 _TOOLS = Path(__file__).parents[4] / "tools"
@@ -138,7 +139,7 @@ def test_after_cloud_init_has_redacted_nothing_is_left_and_nothing_is_due(cloud,
     assert yaml.safe_load(first["userdata"]) == CONFIG
     pairs = cloud.config(guest.name)
     for kind in ("userdata", "vendordata"):
-        assert (pairs[keys.value(kind)], pairs[keys.encoding(kind)]) == (encoding.REDACTED, encoding.NO_ENCODING)
+        assert (pairs[keys.value(kind)], pairs[keys.encoding(kind)]) == (OVERWRITTEN, encoding.NO_ENCODING)
     second = guest.boot()
     assert (second["instance_id"], second["userdata"], second["vendordata"]) == ("i-7", None, None)
     assert cloud.run(vm={"name": guest.name}, **given).result["changed"] is False

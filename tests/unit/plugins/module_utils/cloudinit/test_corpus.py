@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import encoding, multipart
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import multipart
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import OVERWRITTEN
 
 _TESTS = Path(__file__).parents[4]
 INPUTS = yaml.safe_load((_TESTS / "fixtures/cloud_init/inputs.yml").read_text(encoding="utf-8"))
@@ -118,7 +119,7 @@ def _misses(good, read):
         "without": lambda word: texts and not any(word in text.lower().replace("dhcp=no", "") for text in texts.values()),
         "mac": lambda mac: any(device["match"]["macaddress"] == mac for device in read["network"]["ethernets"].values()),
         "hostname": lambda name: read["hostname"] == name,
-        "redacted": lambda wanted: (read["userdata_left"] == encoding.REDACTED) is wanted,
+        "redacted": lambda wanted: (read["userdata_left"] == OVERWRITTEN) is wanted,
         "config": lambda wanted: {key: config.get(key) for key in wanted} == wanted,
         "runs": lambda wanted: bool(scripts) and all(script.startswith("#!") for script in scripts) is wanted,
         "scripts": lambda count: len(scripts) == count,

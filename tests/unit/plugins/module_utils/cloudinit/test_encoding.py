@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import encoding
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import is_redacted
 
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: not encoding.is_absent(text))
 
@@ -56,8 +57,8 @@ def test_nothing_is_nothing(value):
 
 
 def test_only_what_was_overwritten_reads_as_redacted():
-    assert encoding.is_redacted("---")
-    assert not any(encoding.is_redacted(value) for value in (None, "", " ", "x"))
+    assert is_redacted("---")
+    assert not any(is_redacted(value) for value in (None, "", " ", "x"))
 
 
 @pytest.mark.parametrize(

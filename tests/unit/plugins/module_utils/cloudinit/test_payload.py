@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import datetime
 import email
 import json
 import sys
@@ -84,6 +85,36 @@ def test_a_network_is_delivered_in_cloud_inits_form(network):
     assert json.loads(data(metadata={"network": network}).metadata.text("i"))["network"] == {**STATIC, "version": 2}
 
 
+@pytest.mark.parametrize("network", [{"config": "disabled"}, {"network": {"config": "disabled"}}, "config: disabled\n"])
+def test_a_network_that_is_to_be_left_alone_needs_no_version(network):
+    made = data(metadata={"network": network}).metadata
+    assert (made.network_given, made.warnings) == ({"config": "disabled"}, ())
+    assert data(metadata=json.dumps({"network": {"config": "disabled"}})).warnings == ()
+
+
+def test_keys_without_a_value_are_left_out_of_a_network_and_refused_in_a_text():
+    network = {"ethernets": {"n": {"dhcp4": True, "routes": None, "match": {"driver": None}}}, "vlans": None}
+    kept = {"version": 2, "ethernets": {"n": {"dhcp4": True, "match": {}}}}
+    assert data(metadata={"network": network}).metadata.network_given == kept
+    error = refused(metadata={"network": "version: 2\nethernets: {n: {nameservers: {search: }}}\n"})
+    assert "metadata.network.ethernets.n.nameservers.search has no value" in error.message
+    assert "ethernets.n is no mapping" in refused(metadata={"network": {"ethernets": {"n": None}}}).message
+    listed = "version: 1\nconfig: [{type: physical, name: n, subnets: }]\n"
+    assert "metadata.network.config[0].subnets has no value" in refused(metadata={"network": listed}).message
+
+
+def test_data_that_the_old_name_of_redact_asks_for_are_overwritten_as_well():
+    made = data(metadata={"cleanup_guestinfo": ["userdata"]}).metadata
+    assert made.redact == ("userdata",)
+    assert json.loads(made.text("i"))["cleanup-guestinfo"] == ["userdata"]
+
+
+def test_json_is_read_before_yaml_as_cloud_init_does():
+    text = '{\n\t"instance-id": "i-1",\n\t"network": {"version": 2}\n}\n'
+    sealed = json.dumps(text)  # as the action plugin passes a text on
+    assert data(metadata=sealed).metadata.text("ignored") == text
+
+
 def test_redacting_metadata_is_warned_of():
     assert "new SSH host keys" in data(metadata={"redact": ["metadata"]}).warnings[0]
     assert data(metadata={"redact": ["userdata"]}).warnings == ()
@@ -111,6 +142,12 @@ NIC = "metadata.network.ethernets.n"
         ({"ethernets": {"n": {"gateway4": "none"}}}, f"{NIC}.gateway4"),
         ({"bonds": {"b": {}}}, "metadata.network.bonds.b"),
         ({"vlans": {"v": {"id": 5}}}, "metadata.network.vlans.v"),
+        ({"vlans": {"v": {"link": "n"}}}, "metadata.network.vlans.v"),
+        ({"bonds": {"b": {"interfaces": [], "parameters": ["mode"]}}}, "bonds.b.parameters"),
+        ({"bonds": {"b": {"interfaces": [], "parameters": {"bond-miimon": 9}}}}, "bonds.b.parameters.bond-miimon"),
+        ({"bonds": {"b": {"interfaces": [], "parameters": {"lacp_rate": "fast"}}}}, "bonds.b.parameters.lacp_rate"),
+        ({"bonds": {"b": {"interfaces": [], "parameters": {"arp-ip-target": 9}}}}, "bonds.b.parameters.arp-ip-target"),
+        ({"bridges": {"b": {"interfaces": [], "parameters": {"bridge_stp": False}}}}, "bridges.b.parameters.bridge_stp"),
     ],
 )
 def test_a_wrong_network_is_refused_with_its_path(network, place):
@@ -125,6 +162,21 @@ def test_a_wrong_network_is_refused_with_its_path(network, place):
 )
 def test_what_some_releases_do_not_take_is_warned_of(device, word):
     assert word in data(metadata={"network": {"ethernets": {"n": device}}}).warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "word"),
+    [
+        ("bonds", {"mode": "802.3ad", "mii-monitor-interval": 100, "gratuitious-arp": 1}, None),
+        ("bonds", {"mode": "active-backup", "resend-igmp": 1}, "resend-igmp is for netplan alone"),
+        ("bonds", {"new-in-2030": 1}, "new-in-2030 is no parameter that cloud-init knows"),
+        ("bridges", {"stp": False, "forward-delay": 0}, None),
+        ("bridges", None, None),
+    ],
+)
+def test_parameters_of_which_some_guests_make_no_network_are_warned_of(kind, parameters, word):
+    made = data(metadata={"network": {"ethernets": {"n": {}}, kind: {"b": {"interfaces": ["n"], "parameters": parameters}}}})
+    assert [word in warning for warning in made.warnings] == ([True] if word else [])
 
 
 @pytest.mark.parametrize("name", [None, "card"])
@@ -234,6 +286,100 @@ def test_cloud_config_that_is_no_mapping_is_refused_without_quoting_it(text):
     assert options(userdata=text, validate="none").requests[0].data.userdata == text
 
 
+@pytest.mark.parametrize(
+    ("before", "known"),
+    [
+        ("MIME-Version: 1.0\nContent-Type: text/cloud-config\n", True),
+        ("content-type: text/cloud-config\nmime-version: 1.0\n", True),
+        ("Subject: x\nContent-Type: text/cloud-config\nMime-Version: 1.0\n", True),
+        ("Content-Type: text/cloud-config\n", False),
+        (f"Content-Type: text/cloud-config\nX-Long: {4096 * 'x'}\nMIME-Version: 1.0\n", False),
+    ],
+)
+def test_a_message_is_one_where_cloud_init_knows_it(before, known):
+    text = f"{before}\npackages: [nginx]\n"
+    if not known:
+        assert "without the header MIME-Version" in refused(userdata=text, mend_header=True).message
+        return
+    made = data(userdata=text)
+    assert (made.userdata, multipart.leaves(text)) == (text, [("text/cloud-config", "packages: [nginx]\n")])
+
+
+def test_a_message_whose_parts_cannot_be_found_is_refused_and_what_is_passed_over_is_warned_of():
+    message = 'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="x"\n\n--x\n\nhello\n--x--\n'
+    assert "does not say what it is, and cloud-init passes over it" in data(userdata=message).warnings[0]
+    error = refused(userdata=message.replace('; boundary="x"', ""))
+    assert "web-1: userdata: It is a message of parts whose boundary is not in it" in error.message
+
+
+@pytest.mark.parametrize("patch", ["packages: [hunter2]", "{}", ""])
+def test_a_patch_that_is_no_list_in_json_is_refused(patch):
+    error = refused(userdata=f"#cloud-config-jsonp\n{patch}\n")
+    assert "no list in JSON" in error.message
+    assert "hunter2" not in json.dumps(error.as_result())
+
+
+def test_a_patch_in_json_is_delivered():
+    text = '#cloud-config-jsonp\n[{"op": "add", "path": "/packages", "value": ["nginx"]}]\n'
+    assert data(userdata=text).userdata == text
+
+
+@pytest.mark.parametrize("key", ["filename", "merge", "type"])
+def test_what_goes_into_a_header_has_one_line(key):
+    assert f"Part 1 has a {key} of more than one line" in refused(userdata=[{"content": {}, key: "text/a\nX: y"}]).message
+
+
+def test_cloud_config_that_speaks_of_a_message_is_none():
+    text = '#cloud-config\nwrite_files: [{path: /x, content: "MIME-Version: 1.0"}]\n'
+    assert multipart.leaves(data(userdata=text).userdata) == [("text/cloud-config", text)]
+
+
+@pytest.mark.parametrize(
+    ("archive", "words"),
+    [
+        ("- packages: [hunter2]\n", "entry 1 is no text"),
+        ("- a: b\n  content: {packages: [hunter2]}\n", "entry 1 is no text"),
+        ("packages: [hunter2]\n", "is no list"),
+        ("", "is no list"),
+        ("- '[hunter2'\n", "cannot be read as YAML"),
+        ("- '- hunter2'\n", "cloud-config that is no mapping"),
+        ("- {type: cloud-config, content: hunter2}\n", "entry 1 has a type that says nothing"),
+        ("- x: hunter2\n  type: text/plain\n  content: '#cloud-config'\n", "entry 1 has a type that says nothing"),
+    ],
+)
+def test_an_archive_of_which_cloud_init_would_drop_something_is_refused(archive, words):
+    error = refused(userdata=f"#cloud-config-archive\n{archive}")
+    assert words in error.message
+    assert "hunter2" not in json.dumps(error.as_result())
+
+
+def test_an_archive_has_texts_with_and_without_a_type():
+    text = "#cloud-config-archive\n- '#!/bin/sh'\n- {type: text/x-other, content: '['}\n- {content: 'packages: [nginx]'}\n"
+    assert data(userdata=text).userdata == text
+
+
+@pytest.mark.parametrize(
+    ("template", "line"), [("a: {{ hunter2\n", 3), ("{% if hunter2 %}\na: 1\n", 3), ("a: {% nothing %}\n", 3)]
+)
+def test_a_template_that_is_none_is_refused_without_quoting_it(template, line):
+    text = f"## template: jinja\n#cloud-config\n{template}"
+    error = refused(userdata=text)
+    assert f"has a template that cannot be read from line {line} on" in error.message
+    assert "hunter2" not in json.dumps(error.as_result())
+    assert options(userdata=text, validate="none").requests[0].data.userdata == text
+
+
+@pytest.mark.parametrize("below", ["", "packages: [nginx]\n", "#include\nhttps://example.test/x\n", "#ps1\n"])
+def test_a_template_says_what_it_comes_to(below):
+    assert "without a header of its own" in refused(userdata=f"## template: jinja\n{below}").message
+
+
+def test_without_jinja_a_template_is_delivered_unseen(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    text = "## template: jinja\n#cloud-config\na: {{\n"
+    assert options(userdata=text).requests[0].data.userdata == text
+
+
 def test_parts_become_one_message():
     parts = [
         {"packages": ["nginx"]},
@@ -295,6 +441,11 @@ def test_a_character_that_no_call_can_carry_is_refused_only_where_it_would_be_se
         ({"userdata": "#!/bin/sh", "parallel": 65}, "parallel"),
         ({"metadata": 7}, "metadata"),
         ({"metadata": {"wait_on_network": True}}, "metadata"),
+        ({"metadata": "wait-on-network: true\n"}, "metadata"),
+        ({"metadata": "wait-on-network:\n"}, "metadata"),
+        ({"metadata": {"redact": ["userdata", {"a": 1}]}}, "metadata"),
+        ({"metadata": "redact: [1]\n"}, "metadata"),
+        ({"metadata": {"network_drivers": "vmxnet3"}}, "metadata"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(given, option):
@@ -344,6 +495,19 @@ def test_pairs_are_what_the_module_would_write_and_read_back():
     assert read["vendordata"] is None
 
 
+def test_a_date_of_a_playbook_is_delivered_as_ansible_hands_it_to_modules():
+    born = datetime.date(2024, 1, 1)
+    pairs = bundle.packed({"metadata": {"instance_id": "i-1", "born": born}, "userdata": {"born": born}}, "auto")
+    read = bundle.unpacked(pairs)
+    assert json.loads(read["metadata"])["born"] == json.loads(read["userdata"].partition("\n")[2])["born"] == "2024-01-01"
+
+
+@pytest.mark.parametrize("value", [{1, 2}, b"hunter2", object()])
+def test_what_no_document_can_hold_is_refused(value):
+    with pytest.raises(InvalidOption, match="userdata has something in it that is no text, number, list or mapping"):
+        bundle.packed({"userdata": {"a": value}}, "auto")
+
+
 @pytest.mark.parametrize("given", [{"meta": {}}, {"metadata": {"local_hostname": "x"}}, {"userdata": "what"}])
 def test_pairs_need_data_that_stand_alone(given):
     with pytest.raises(InvalidOption):
@@ -357,11 +521,15 @@ def test_pairs_need_data_that_stand_alone(given):
         ({"metadata": "redact: 5\n"}, "metadata.redact is neither a list nor a text"),
         ({"metadata": "born: 2024-99-99\n"}, "metadata cannot be read as YAML"),
         ({"metadata": {"network": {1: 2, "a": 3}}}, "metadata.network.1 is unknown"),
+        ({"metadata": {"network": {"version": 1, "config": [{"type": []}]}}}, "config[0].type is none of"),
         ({"metadata": {"local_hostname": "\ud800"}}, "metadata has half of a surrogate pair"),
         ({"userdata": '{"packages": ["\\ud800"]}'}, "userdata has half of a surrogate pair"),
         ({"userdata": "#cloud-config\nborn: 2024-99-99\n"}, "userdata cannot be read as YAML"),
         ({"userdata": "#cloud-config\na: " + 3000 * "[" + 3000 * "]"}, "userdata cannot be read as YAML"),
-        ({"userdata": "Content-Type: text/cloud-config; charset=klingon\n\na: 1\n"}, "character set klingon"),
+        (
+            {"userdata": "MIME-Version: 1.0\nContent-Type: text/cloud-config; charset=klingon\n\na: 1\n"},
+            "character set klingon",
+        ),
     ],
 )
 def test_what_libraries_stumble_over_is_refused_in_a_sentence(given, words):

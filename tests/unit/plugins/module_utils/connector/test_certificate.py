@@ -12,12 +12,15 @@ import socket
 import ssl
 import threading
 import time
+import types
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.action import certificate_info as action
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import certificate
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, MissingLibrary
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, InvalidOption, MissingLibrary
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import IMPOSTOR
 
 NOBODY = {"username": "-", "password": "-"}
 
@@ -59,6 +62,38 @@ def test_without_cryptography_it_says_so(monkeypatch):
     monkeypatch.setattr(certificate, "x509", None)
     with pytest.raises(MissingLibrary, match="cryptography"):
         certificate.details(b"")
+
+
+def test_a_cryptography_that_is_too_old_is_called_that(monkeypatch):
+    monkeypatch.setattr(certificate, "x509", types.SimpleNamespace(Certificate=object))
+    with pytest.raises(MissingLibrary, match="cryptography 45 or later"):
+        certificate.details(b"")
+
+
+def test_a_certificate_of_a_version_that_there_is_not_is_refused():
+    pem = IMPOSTOR.read_text(encoding="ascii")
+    der = ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN CERT") :])
+    third = b"\xa0\x03\x02\x01\x02"
+    assert third in der
+    with pytest.raises(ConnectionFailed, match="cannot be read") as caught:
+        certificate.details(der.replace(third, b"\xa0\x03\x02\x01\x04", 1))
+    assert caught.value.error_code == "tls_bad_certificate"
+
+
+def test_the_option_is_named_as_the_module_has_it():
+    for host, said in (("", "option host is empty"), ("https://server.example", "host https://server.example is a URL")):
+        with pytest.raises(InvalidOption) as caught:
+            action._options({"host": host, "timeout": 60})
+        assert said in str(caught.value)
+        assert caught.value.details["option"] == "host"
+        assert "hostname" not in str(caught.value)
+        assert "VMWARE_HOST" not in str(caught.value)
+
+
+def test_what_a_proxy_says_tells_a_terminal_nothing():
+    error = ConnectionFailed("proxy_refused", "The proxy refused (403 \x9b31m).")
+    done = action.ActionModule.refused(None, {"changed": False}, error)
+    assert done == {"changed": False, "failed": True, "error_code": "proxy_refused", "msg": "The proxy refused (403 \\x9b31m)."}
 
 
 def test_what_is_no_certificate_is_refused():

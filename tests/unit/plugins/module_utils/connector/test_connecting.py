@@ -10,12 +10,15 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tls as connector_tls
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest import RestSession
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session, _login_failure
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, Fault
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.tags import read_tags
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     IMPOSTOR,
     Server,
@@ -133,6 +136,26 @@ def _handshake(asking: ssl.SSLContext, serving: ssl.SSLContext) -> ssl.SSLError 
         return error
     assert client.version()
     return None
+
+
+@pytest.mark.parametrize(
+    ("reason", "said", "advice"),
+    [
+        ("UNSUPPORTED_PROTOCOL", "speaks no TLS 1.2", "Switch TLS 1.2 on"),
+        ("TLSV1_ALERT_PROTOCOL_VERSION", "speaks no TLS 1.2", "Switch TLS 1.2 on"),
+        ("DH_KEY_TOO_SMALL", "too weak", "longer key"),
+        ("CA_MD_TOO_WEAK", "too weak", "newer algorithms"),
+        ("UNEXPECTED_EOF_WHILE_READING", "handshake", "port"),
+    ],
+)
+def test_a_handshake_that_fails_says_at_which_end_something_is_to_be_done(reason, said, advice):
+    cause = ssl.SSLError(1, "handshake failed")
+    cause.reason = reason
+    error = connector_tls.failure(cause, nobody(443))
+    assert error.error_code == "tls_handshake"
+    assert said in error.message
+    assert f"({reason})" in error.message
+    assert advice in error.hint
 
 
 def test_a_certificate_that_is_not_the_pinned_one(shared_sim):
@@ -337,6 +360,33 @@ def test_a_proxy_is_asked_for_an_address_of_ipv6_in_brackets(make_sim):
     assert asked[0].startswith(f"CONNECT [::1]:{sim.port} HTTP/1.".encode())
 
 
+@pytest.mark.parametrize(
+    ("hostname", "name", "trust"),
+    [
+        ("fd00::7", b"[fd00::7]", {}),
+        # The dot says that the name is whole; no certificate has it.
+        ("localhost.", b"localhost", {"thumbprint": None, "ca_path": str(IMPOSTOR)}),
+        ("zürich.example", b"xn--zrich-kva.example", {}),
+    ],
+)
+def test_names_are_sent_and_checked_as_certificates_have_them(hostname, name, trust):
+    asked: list[bytes] = []
+
+    def serve(connection, _number):
+        asked.append(read_request(connection))
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        with tls(connection) as stream:
+            asked.append(read_request(stream))
+            stream.sendall(response(b"no", "403 Forbidden"))
+
+    with Server(serve) as proxy:
+        known = nobody(443, hostname=hostname, proxy_host="127.0.0.1", proxy_port=proxy.port, **trust)
+        assert failure(known).error_code == "not_a_vcenter"
+    assert asked[0].startswith(b"CONNECT " + name + b":443 ")
+    assert b"\r\nHost: " + name + b":443\r\n" in asked[0]
+    assert b"\r\nHost: " + name + b"\r\n" in asked[1]
+
+
 def test_behind_a_proxy_certificates_are_checked_all_the_same(shared_sim):
     def serve(connection, _number):
         read_request(connection)
@@ -360,7 +410,27 @@ def test_a_proxy_that_refuses(shared_sim, status):
         error = failure(options(shared_sim, proxy_host="127.0.0.1", proxy_port=proxy.port))
     assert error.error_code == "proxy_refused"
     assert status in str(error)
+    assert ("without" in error.hint) == status.startswith("407")
     assert f"127.0.0.1:{proxy.port}" in str(error)
+
+
+def test_a_proxy_that_sends_a_byte_now_and_then_does_not_draw_the_connecting_out():
+    over = threading.Event()
+
+    def serve(connection, _number):
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not over.wait(0.1):
+            connection.sendall(b"x")
+
+    with Server(serve) as proxy:
+        begun = time.monotonic()
+        error = failure(nobody(443, hostname="vc.example", proxy_host="127.0.0.1", proxy_port=proxy.port, connection_timeout=1))
+        took = time.monotonic() - begun
+        over.set()
+    assert error.error_code == "connection_timeout"
+    assert f"through the proxy 127.0.0.1:{proxy.port}" in error.message
+    assert took < 300
 
 
 def test_a_proxy_that_is_none(shared_sim):
@@ -396,11 +466,34 @@ def test_an_unknown_user(shared_sim):
     assert failure(options(shared_sim, username="nobody@vsphere.local")).error_code == "wrong_credentials"
 
 
+@pytest.mark.parametrize("name", ["o'brien@vsphere.local", "LAB\\zoë", 'a<b>&"c"@vsphere.local'])
+def test_a_user_and_a_password_of_any_characters(shared_sim, name):
+    password = f"]]>&amp;<ä€\U0001f511> 'of' \"{name}\""
+    shared_sim.add_user(name, password)
+    known = options(shared_sim, username=name, password=password)
+    with Session(known, pytest.fail) as opened:
+        assert opened.content.sessionManager is not None
+    with RestSession(known, pytest.fail) as rest:
+        assert read_tags(rest) == {}
+
+
 def test_a_locked_account(shared_sim):
     shared_sim.add_user("locked@vsphere.local", "secret-of-locked", locked=True)
     error = failure(options(shared_sim, username="locked@vsphere.local", password="secret-of-locked"))  # noqa: S106
     assert error.error_code == "account_locked"
     assert "locked@vsphere.local" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("User account is locked. Please contact your administrator.", "account_locked"),
+        ("Locked out", "account_locked"),
+        ("Cannot complete login of blocked-svc due to an incorrect user name or password.", "wrong_credentials"),
+    ],
+)
+def test_an_account_is_locked_where_vcenter_says_so(words, code):
+    assert _login_failure(Fault("InvalidLogin", "invalid_login", words), nobody(443)).error_code == code
 
 
 def test_a_login_that_is_refused_for_another_reason(shared_sim):

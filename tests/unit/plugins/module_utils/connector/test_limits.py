@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import pathlib
+import re
 import socket
+import threading
 import time
 
 import pytest
@@ -17,7 +20,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._connector import s
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect, read
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import VmomiSupport, vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.soap import Limit
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
@@ -93,6 +96,22 @@ def test_a_read_whose_answer_is_late_is_asked_again(make_sim):
         impatient(known, "RetrievePropertiesEx", 1, 2, 3, 4, 5)
         assert names(known) == ["Datacenters"]
     assert calls(sim)["RetrievePropertiesEx"] == 6
+
+
+def test_every_question_is_asked_again():
+    """A method that plugins call and whose name is that of a question; others may do something twice."""
+    files = pathlib.Path(limits.__file__).parents[1].rglob("*.py")
+    called = {name for file in files for name in re.findall(r"\.([A-Z]\w+)\b", file.read_text(encoding="utf-8"))}
+    asked = {name for name in called if re.match("Convert|Current|Fetch|Find|Get|Has|List|Query|Read|Retrieve|Validate", name)}
+    found = set()
+    for kind in map(VmomiSupport.GetVmodlType, list(VmomiSupport._managedDefMap)):
+        # Of hosts as such nothing is asked.
+        if not kind.__name__.startswith(("vim.vslm.host.", "vim.host.", "eam.", "sms.")):
+            found |= {info.wsdlName for name, info in kind._methodInfo.items() if name in asked and not info.isTask}
+    # Of the catalogue one thing is asked, and pages are asked for by who begins a read again.
+    found = {name for name in found if not name.startswith("Vslm")} | {"VslmRetrieveVStorageObjects"}
+    assert len(found) > 15
+    assert sorted(found - limits._REPEATABLE) == []
 
 
 def test_an_answer_that_is_drawn_out_is_late(make_sim):
@@ -213,6 +232,39 @@ def test_connecting_ends_with_the_task(monkeypatch):
             pass
     assert caught.value.error_code == "connection_timeout"
     assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize("proxy", [False, True])
+def test_what_waits_for_a_handshake_is_broken_off(proxy):
+    reached, over, ended = threading.Event(), threading.Event(), []
+
+    def serve(connection, _number):
+        if proxy:
+            read_request(connection)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        connection.recv(5)  # the beginning of a handshake, which is not answered
+        reached.set()
+        over.wait()
+
+    def take():
+        try:
+            pool.take()
+        except ConnectionFailed as error:
+            ended.append(error)
+
+    with Server(serve) as server:
+        way = {"proxy_host": "127.0.0.1", "proxy_port": server.port} if proxy else {}
+        pool = limits.ConnectionPool(nobody(server.port, connection_timeout=3600, **way))
+        taking = threading.Thread(target=take, daemon=True)
+        taking.start()
+        try:
+            assert reached.wait(300)
+            pool.break_off()
+            taking.join(300)
+        finally:
+            over.set()
+    assert not taking.is_alive()
+    assert [error.error_code for error in ended] in (["tls_handshake"], ["unreachable"])
 
 
 def test_a_byte_now_and_then_does_not_draw_a_call_out():

@@ -103,6 +103,58 @@ def test_names_and_addresses_are_taken(host, taken, endpoint):
     assert (known.hostname, known.endpoint) == (taken, endpoint)
 
 
+@pytest.mark.parametrize(
+    ("host", "authority"),
+    [
+        ("vc.example", "vc.example:443"),
+        ("vc.example.", "vc.example:443"),
+        ("zürich.example", "xn--zrich-kva.example:443"),
+        # As Python's resolver takes it; by the newer rule, which requests has, it is another host.
+        ("straße.example", "strasse.example:443"),
+        ("fd00::7", "[fd00::7]:443"),
+        ("FD00:0::0007", "[fd00::7]:443"),
+    ],
+)
+def test_certificates_proxies_and_addresses_have_the_name_in_one_form(host, authority):
+    known = options(hostname=host, proxy_host=host, proxy_port=443)
+    assert known.authority == authority
+    assert known.proxies == {"https": f"http://{authority}"}
+    # Where it is looked up, and in messages, it is as it was given.
+    assert (known.hostname, known.proxy) == (host, known.endpoint)
+
+
+def test_without_a_proxy_requests_is_given_none():
+    assert options().proxies == {}
+
+
+@pytest.mark.parametrize(
+    ("host", "other", "same"),
+    [
+        ("vc.example.", "vc.example", True),
+        ("VC.example", "vc.example", True),
+        ("zürich.example", "xn--zrich-kva.example", True),
+        ("FD00:0::7", "fd00::7", True),
+        ("vc.example", "esx.example", False),
+        ("vc.example", "a" * 64 + ".example", False),
+    ],
+)
+def test_an_address_of_the_vcenter_is_known_as_that(host, other, same):
+    assert options(hostname=host).leads_to(other, 443) is same
+    assert not options(hostname=host).leads_to(other, 8443)
+
+
+@pytest.mark.parametrize("option", ["hostname", "proxy_host"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://me:secret@vc.example:3128", "me:secret@vc.example", "http://me:a/secret@vc.example", "https://vc.example/?secret"],
+)
+def test_what_is_secret_in_a_url_is_not_in_the_message(option, url):
+    error = refused(**{"proxy_port": 3128, "proxy_host": "proxy", option: url})
+    assert "is a URL or a path" in str(error)
+    assert "vc.example" in str(error)
+    assert "secret" not in repr(error.as_result())
+
+
 @given(st.text())
 def test_any_text_is_a_host_or_is_refused(text):
     with contextlib.suppress(InvalidOption):
@@ -119,6 +171,12 @@ def test_a_port_that_does_not_exist_is_refused(name, number):
 @pytest.mark.parametrize("given", [{"proxy_host": "proxy"}, {"proxy_port": 3128}])
 def test_half_a_proxy_is_refused(given):
     assert "both proxy_host and proxy_port" in str(refused(**given))
+
+
+def test_a_task_may_go_without_the_proxy_of_the_environment():
+    # The port is what VMWARE_PROXY_PORT has given.
+    known = options(proxy_host="", proxy_port=3128)
+    assert (known.proxy, known.proxies, known.proxy_port) == (None, {}, None)
 
 
 def test_a_proxy_given_as_a_url_is_called_that():

@@ -125,6 +125,23 @@ def test_a_read_whose_answer_was_lost_is_made_again(make_sim, do):
         assert read(known, [root], vim.Folder, ["name"])[root._GetMoId()].get("name") == "Datacenters"
 
 
+def test_a_session_that_another_thread_replaces_between_two_pages_has_the_read_begin_again(make_sim):
+    sim = make_sim("--vms", "3", "--parents", "0")
+    pages = []
+    with session(sim) as known:
+
+        def replaced(read_so_far):
+            pages.append(read_so_far)
+            if len(pages) == 1:
+                sim.expire_sessions()
+                known.renew(known.generation)
+            return False
+
+        part = props.collect_until(known, [known.content.rootFolder], {vim.VirtualMachine: ("name",)}, TO_VMS, 1, replaced)
+    assert (part.whole, len(part.rows), pages) == (True, 3, [1, 1, 2])
+    assert len({row.moid for row in part.rows}) == 3
+
+
 def test_a_gateway_that_answers_for_the_vcenter_is_seen_through(make_sim):
     sim = make_sim("--vms", "0", "--parents", "0")
     with session(sim) as known:

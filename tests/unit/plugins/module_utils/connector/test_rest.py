@@ -22,6 +22,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest import RestSession
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     ConnectionFailed,
+    ConnectionLost,
     Fault,
     Interrupted,
     SessionExpired,
@@ -61,6 +62,7 @@ class _Server:
 
     asked: what it was asked, and with which token.
     refuses: HTTP status with which it answers what it has, by what is asked.
+    breaks: questions whose connection it closes without an answer, each once for each time that it is listed.
     holds: what it does not answer before the test is over; ``held`` is set when it is asked for such.
     """
 
@@ -68,6 +70,7 @@ class _Server:
         self.asked = []
         self.refuses = {}
         self.holds = ()
+        self.breaks = []
         self.held, self.over = threading.Event(), threading.Event()
         known = self
 
@@ -79,6 +82,10 @@ class _Server:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 asked = f"{self.command} {self.path}"
                 known.asked.append((asked, self.headers.get("vmware-api-session-id")))
+                if asked in known.breaks:
+                    known.breaks.remove(asked)
+                    self.close_connection = True
+                    return
                 if asked in known.holds:
                     known.held.set()
                     known.over.wait(900)
@@ -152,6 +159,25 @@ def test_wrong_credentials_are_told_as_such(serve, answers, login):
     with pytest.raises(ConnectionFailed) as caught, RestSession(server.options, pytest.fail):
         pytest.fail("It has no session.")
     assert caught.value.error_code == "wrong_credentials"
+
+
+def test_a_question_whose_answer_was_lost_is_asked_once_more(serve):
+    server = serve(API)
+    questions = list(API)[2:7]
+    server.breaks = list(questions)
+    with RestSession(server.options, pytest.fail) as rest:
+        assert list(tags.read_tags(rest)) == ["vm-1"]
+        assert tags.attached_to(rest, "vm-1") == {TAG}
+        assert server.breaks == []
+        assert sorted(asked for asked, _token in server.asked if asked in questions) == sorted([*questions, *questions])
+        # What is lost twice is lost, and what changes something is not sent again.
+        attaching = list(API)[7]
+        server.breaks = [questions[0]] * 2 + [attaching]
+        with pytest.raises(ConnectionLost):
+            tags.known_ids(rest)
+        with pytest.raises(ConnectionLost):
+            tags.attach(rest, "vm-1", [TAG])
+    assert [asked for asked, _token in server.asked].count(attaching) == 1
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])

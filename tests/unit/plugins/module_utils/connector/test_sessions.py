@@ -10,15 +10,24 @@ import concurrent.futures
 import json
 import multiprocessing
 import os
+import signal
 import time
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import soap, tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, SessionExpired
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import KeptSession, Session
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
+    ConnectionFailed,
+    Interrupted,
+    NotSupported,
+    SessionExpired,
+    Unavailable,
+)
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import nobody, options, session
 
 
@@ -157,6 +166,39 @@ def test_twenty_processes_at_once_make_one_login(make_sim, kept_folder):
     assert json.loads(file.read_text(encoding="utf-8"))["cookie"] == told[0][2]
 
 
+def test_of_a_vcenter_that_was_rebuilt_nothing_is_left_in_a_session():
+    known = Session(nobody(1))
+    collector = ("vmodl.query.PropertyCollector", "propertyCollector")
+    about = {"apiVersion": "8.0.3.0"}
+    known._adopt(KeptSession("a", about, {"propertyCollector": collector, "ovfManager": ("vim.OvfManager", "OvfManager")}))
+    assert known.manager("ovfManager")._GetMoId() == "OvfManager"
+    known._adopt(KeptSession("b", about, {"propertyCollector": collector}))
+    with pytest.raises(NotSupported, match="has no ovfManager"):
+        known.manager("ovfManager")
+
+
+@pytest.mark.parametrize("method", ["Login", "CreatePropertyCollector"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_signal_while_a_session_is_opened_leaves_none_that_nobody_knows(make_sim, monkeypatch, keep, method):
+    sim, real = make_sim("--vms", "0", "--parents", "0"), soap.Stub._invoke
+
+    def struck(self, mo, info, *args):
+        answer = real(self, mo, info, *args)
+        if info.wsdlName == method:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(soap.Stub, "_invoke", struck)
+        with _signals.as_interrupts(), pytest.raises(Interrupted), session(sim, session_cache=keep):
+            pytest.fail("It is open.")
+    assert sim.sessions()["count"] == keep
+    assert calls(sim)["CreatePropertyCollector"] == calls(sim).get("DestroyPropertyCollector", not keep)
+    with session(sim, session_cache=keep) as known:
+        assert look(known) is not None
+    assert calls(sim)["Login"] == (1 if keep else 2)
+
+
 # Sessions that died on the server
 
 
@@ -254,6 +296,35 @@ def test_sessions_that_end_every_few_calls_are_replaced_unnoticed(make_sim, keep
         assert all(row[root._GetMoId()].get("name") == "Datacenters" for row in rows)
         sim.clear()
     assert calls(sim)["Login"] > 5
+
+
+def test_sessions_that_end_during_long_downloads_are_replaced_however_many_there_are(make_sim):
+    """Files are all that is asked for then: no SOAP call says that a session was of use."""
+    sim, text = make_sim("--vms", "0", "--parents", "0"), b"some notes\n"
+    with session(sim) as known, DatastoreFiles(known, "/DC0") as files:
+        path = DatastorePath("LocalDS_0", "notes.txt")
+        files.write(path, text)
+        for _half_hour in range(2 * tasks.MOST_SESSIONS):
+            sim.expire_sessions()
+            assert files.read(path, 100) == text
+        assert known.generation == 2 * tasks.MOST_SESSIONS
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_gateway_that_answers_for_files_does_not_say_that_they_are_locked(make_sim, status):
+    sim, path = make_sim("--vms", "0", "--parents", "0"), DatastorePath("LocalDS_0", "notes.txt")
+    known = Session(options(sim), pytest.fail, begun=time.monotonic(), timeout=600)
+    with known, DatastoreFiles(known, "/DC0") as files:
+        for method, do in (("PUT", lambda: files.write(path, b"some notes")), ("GET", lambda: files.read(path, 100))):
+            sim.inject(method=f"{method} /folder", do="http-status", status=status, times=2)
+            do()
+        assert files.read(path, 100) == b"some notes"
+        with pytest.raises(NoSuchFile):
+            files.read(path.beside("none.txt"), 100)
+        sim.inject(method="GET /folder", do="http-status", status=status, times=0)
+        known.limit.finish()  # it does not come up in time
+        with pytest.raises(Unavailable, match=str(status)):
+            files.read(path, 100)
 
 
 @pytest.mark.parametrize("method", ["CreatePropertyCollector", "RetrieveServiceContent", "Login"])

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -167,6 +168,20 @@ def test_without_a_runtime_directory_the_temporary_one_serves(monkeypatch, tmp_p
     assert only_file(tmp_path / f"vforge-vsphere-{os.geteuid()}").exists()
 
 
+def test_the_runtime_directory_of_another_user_is_passed_over(monkeypatch, tmp_path, warnings):
+    """``su`` leaves the variable as it is."""
+    if os.geteuid() != 0 or os.path.isdir("/run/user/0"):
+        pytest.skip("only root can give a folder away, and has to have no runtime directory")
+    runtime = tmp_path / "of-another-user"
+    runtime.mkdir()
+    os.chown(runtime, 12345, -1)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert SessionStore(options(), warnings.append).save(SESSION)
+    assert SessionStore(options(), warnings.append).load() == SESSION
+    assert (list(runtime.iterdir()), warnings) == ([], [])
+
+
 def test_a_pipe_in_place_of_the_file_holds_nobody_up(store, kept_folder, warnings):
     store.save(SESSION)
     path = only_file(kept_folder)
@@ -306,6 +321,63 @@ def test_the_lock_is_not_waited_for_without_end(kept_folder, warnings):
     # The thread that went on waiting gets the lock now, and lets it go.
     with SessionStore(options(connection_timeout=60), warnings.append).locked():
         assert len(warnings) == 1
+
+
+def test_a_file_system_without_locks_keeps_nobody_from_logging_in(store, kept_folder, warnings, monkeypatch):
+    def refuse(_handle, _operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    before = os.listdir("/proc/self/fd")
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", refuse)
+        with store.locked():
+            pass
+    (warning,) = warnings
+    assert f"cannot be had ({os.strerror(errno.ENOLCK)})" in warning
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert kept_folder.exists()
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_as_good_as_none(store, kept_folder, warnings, monkeypatch):
+    store.save(SESSION)
+    real = os.fdopen
+
+    class Broken:
+        def __init__(self, handle, mode):
+            self.file = real(handle, mode)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_error):
+            self.file.close()
+
+        def read(self, _most):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdopen", Broken)
+        assert store.load() is None
+    (warning,) = warnings
+    assert str(only_file(kept_folder)) in warning
+    assert os.strerror(errno.ESTALE) in warning
+    assert store.load() == SESSION
+
+
+def test_where_nothing_can_be_written_nothing_is_kept(monkeypatch, tmp_path, warnings):
+    if os.path.isdir(f"/run/user/{os.geteuid()}"):
+        pytest.skip("this user has a runtime directory")
+
+    def none_is_usable():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "none"))
+    monkeypatch.setattr(tempfile, "gettempdir", none_is_usable)
+    store = SessionStore(options(), warnings.append)
+    assert warnings == ["Sessions are not kept: there is no folder for them."]
+    assert store.save(SESSION) is False
+    with store.locked():
+        assert store.load() is None
 
 
 def test_the_lock_goes_to_the_next_when_its_holder_lets_go(store, kept_folder, warnings):

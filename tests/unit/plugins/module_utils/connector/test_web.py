@@ -454,14 +454,40 @@ def test_sources_go_through_the_proxy_of_the_environment(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_proxies")
+def test_why_the_proxy_of_the_environment_refuses_is_said(monkeypatch):
+    with answers(response(b"no", "407 Who are you")) as between:
+        monkeypatch.setenv("https_proxy", f"http://me:secret@127.0.0.1:{between.port}")
+        with pytest.raises(NotConnected) as caught:
+            fetch(client(proxies=web.environment_proxies), "https://images.example/x")
+    assert caught.value.why == "the proxy refuses: 407 Who are you"
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_a_proxy_that_is_no_http_proxy_is_called_that(monkeypatch):
+    monkeypatch.setenv("https_proxy", "socks5://me:secret@127.0.0.1:9")
+    known = client(proxies=web.environment_proxies)
+    with pytest.raises(NotConnected) as caught:
+        fetch(known, "https://images.example/x")
+    assert "https_proxy in the environment names a proxy of the kind socks5" in caught.value.why
+    assert "secret" not in caught.value.why
+    # It says nothing of addresses without TLS.
+    with answers(response(b"data")) as server:
+        assert fetch(known, f"http://127.0.0.1:{server.port}/x") == b"data"
+
+
+@pytest.mark.usefixtures("no_proxies")
 def test_hosts_of_vsphere_are_reached_as_the_options_say_and_not_as_the_environment_does(monkeypatch):
-    with answers(response(b"data"), response(b"data"), secure=True) as server, proxy(server.port) as between:
+    with answers(*[response(b"data")] * 3, secure=True) as server, proxy(server.port) as between:
         monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
         url = f"https://127.0.0.1:{server.port}/file"
         assert web.get(nobody(server.port), url, None) == b"data"
         through = nobody(server.port, proxy_host="127.0.0.1", proxy_port=between.port)
         assert web.get(through, "https://esx.example/file", impostor_thumbprint()) == b"data"
         assert between.asked[0].startswith("CONNECT esx.example:443 ")
+        assert "\r\nHost: esx.example:443\r\n" in between.asked[0]
+        web.get(through, "https://[fd00::7]/file", impostor_thumbprint())
+        assert between.asked[1].startswith("CONNECT [fd00::7]:443 ")
+        assert "\r\nHost: [fd00::7]:443\r\n" in between.asked[1]
 
 
 def test_a_proxy_that_refuses():
@@ -499,6 +525,7 @@ def test_a_host_without_a_known_certificate_is_sent_nothing_where_the_vcenter_is
         with pytest.raises(ConnectionFailed) as caught:
             web.put(known, f"https://127.0.0.1:{server.port}/file", b"data", "0" * 64)
         assert caught.value.error_code == "tls_wrong_thumbprint"
+        assert "connect the host to vCenter again" in caught.value.hint
         with pytest.raises(ConnectionFailed) as caught:
             web.put(known, f"http://127.0.0.1:{server.port}/file", b"data", impostor_thumbprint())
         assert caught.value.error_code == "transfer_url"

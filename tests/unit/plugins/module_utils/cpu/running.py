@@ -25,6 +25,8 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, R
 class Processors(Runner):
     """Runs tasks of cpu_features_info against one simulator."""
 
+    module = "cpu_features_info"
+
     def work(self, given: dict[str, t.Any], check: bool) -> Work:
         """A task that tells; check mode changes nothing of it."""
         del check

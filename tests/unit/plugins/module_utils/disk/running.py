@@ -16,7 +16,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vmfromdisks import
 from ansible_collections.vforge.vsphere.plugins.module_utils._vmfromdisks.model import VmOptions
 from ansible_collections.vforge.vsphere.plugins.modules import vm_from_disks, vmdk, vmdk_info
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
-from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, Runner, Work
+from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, Runner, Work, succeeded
 
 MIB = 2**20
 
@@ -49,6 +49,8 @@ def one(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 class Disks(Runner):
     """Runs tasks of ``vmdk`` against one simulator."""
 
+    module = "vmdk"
+
     def work(self, given: dict[str, t.Any], check: bool) -> Work:
         """A task of vmdk."""
         asked = options(**given)
@@ -57,14 +59,13 @@ class Disks(Runner):
     def info(self, **given: t.Any) -> Ran:
         """A task of vmdk_info that must succeed."""
         asked = InfoOptions.from_params(accepted(vmdk_info.argument_spec(), given))
-        ran = self.ran(lambda session: info.run(session, asked))
-        if ran.error is not None:
-            raise ran.error
-        return ran
+        return succeeded(self.documented(self.ran(lambda session: info.run(session, asked)), "vmdk_info"))
 
 
 class Vms(Runner):
     """Runs tasks of ``vm_from_disks`` against one simulator."""
+
+    module = "vm_from_disks"
 
     def work(self, given: dict[str, t.Any], check: bool) -> Work:
         """A task of vm_from_disks."""

@@ -51,6 +51,8 @@ def ask(question, **given):
 class Tool(Runner):
     """Asks about disks in a simulator."""
 
+    module = "disk_tool_info"
+
     def work(self, given, _check):
         """A task of disk_tool_info."""
         asked = options(**given)

@@ -20,6 +20,8 @@ CLUSTER = "DC0_C0"
 class Evc(Runner):
     """Runs tasks against one simulator."""
 
+    module = "evc"
+
     def work(self, given: dict[str, t.Any], check: bool) -> Work:
         """A task of evc."""
         options = Options.from_params(accepted(evc.argument_spec(), given))

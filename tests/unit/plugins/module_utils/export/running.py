@@ -23,6 +23,8 @@ MIB = 2**20
 class Exports(Runner):
     """Runs exports into one folder."""
 
+    module = "vm_export"
+
     def __init__(self, sim: t.Any, dest: pathlib.Path) -> None:
         super().__init__(sim)
         self.dest = dest

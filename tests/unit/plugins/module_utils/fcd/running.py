@@ -36,6 +36,8 @@ STORE = "LocalDS_0"
 class Disks(Runner):
     """Runs tasks against one simulator; the datastore is LocalDS_0 unless another is given."""
 
+    module = "first_class_disk"
+
     def work(self, given: dict[str, t.Any], check: bool) -> Work:
         """A task of first_class_disk."""
         params = accepted(first_class_disk.argument_spec(), {"datastore": STORE, **given})
@@ -50,7 +52,8 @@ class Disks(Runner):
         """Run a task of first_class_disk_snapshot that may fail."""
         given = {"datastore": STORE, "snapshots": list(snapshots)}
         options = SnapshotOptions.from_params(accepted(first_class_disk_snapshot.argument_spec(), given))
-        return self.ran(lambda session: task.run_snapshots(session, options, check=check))
+        ran = self.ran(lambda session: task.run_snapshots(session, options, check=check))
+        return self.documented(ran, "first_class_disk_snapshot")
 
     def snapshots(self, *snapshots: dict[str, t.Any], check: bool = False) -> Ran:
         """Run a task of first_class_disk_snapshot that must succeed."""
@@ -63,7 +66,7 @@ class Disks(Runner):
     def attempt_info(self, **given: t.Any) -> Ran:
         """Run a task of first_class_disk_info that may fail."""
         options = InfoOptions.from_params(accepted(first_class_disk_info.argument_spec(), given))
-        return self.ran(lambda session: info.run(session, options))
+        return self.documented(self.ran(lambda session: info.run(session, options)), "first_class_disk_info")
 
     # From outside
 

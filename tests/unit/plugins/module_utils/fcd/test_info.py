@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fcd.running import entry
 from ansible_collections.vforge.vsphere.tests.unit.plugins.unreturned import late_results, no_results
 
@@ -35,6 +37,15 @@ def test_a_catalogue_that_answers_for_fewer_is_asked_again(disks):
     ran = disks.info(datastores=["LocalDS_0"])
     assert sorted(disk["id"] for disk in ran.result["disks"]) == sorted(ids)
     assert ran.called("VslmRetrieveVStorageObjects") == 3
+
+
+@pytest.mark.parametrize("method", ["ListVStorageObject", "RetrieveVStorageObjectAssociations"])
+def test_a_question_whose_answer_was_lost_is_asked_again(disks, method):
+    ids = disks.many(3)
+    disks.sim.inject(method=method, do="drop-after")
+    ran = disks.info(datastores=["LocalDS_0"])
+    assert sorted(disk["id"] for disk in ran.result["disks"]) == sorted(ids)
+    assert ran.called(method) == 2
 
 
 def test_without_a_catalogue_each_disk_is_asked_about(start):

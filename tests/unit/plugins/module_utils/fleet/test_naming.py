@@ -24,6 +24,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers im
         ("##.web", 3, "03.web", "web"),
         ("web##-prod", 3, "web03-prod", "web-prod"),
         ("straße ##", 3, "straße 03", "straße"),
+        ("a%5Cb-##", 3, "a\\b-03", "a\\b"),
     ],
 )
 def test_a_pattern_makes_names_and_knows_them_again(text, number, name, fleet):
@@ -31,10 +32,16 @@ def test_a_pattern_makes_names_and_knows_them_again(text, number, name, fleet):
     assert (pattern.name(number), pattern.number(name), pattern.fleet) == (name, number, fleet)
 
 
-@pytest.mark.parametrize("text", ["web", "###", "", "web-#-#", "a/b-##", "--##"[2:], "w" * 80 + "#"])
+@pytest.mark.parametrize("text", ["web", "###", "", "web-#-#", "a/b-##", "a%2fb-##", "--##"[2:], "w" * 80 + "#"])
 def test_what_is_no_pattern_is_refused(text):
     with pytest.raises(InvalidOption, match="The option name"):
         Pattern(text)
+
+
+def test_the_last_name_is_the_longest():
+    assert len(Pattern("w" * 79 + "#", 9).name(9)) == 80
+    with pytest.raises(InvalidOption, match="more than 80 characters"):
+        Pattern("w" * 79 + "#", 10)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +49,30 @@ def test_what_is_no_pattern_is_refused(text):
 )
 def test_other_names_have_no_number(name):
     assert Pattern("web-###").number(name) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "digits"),
+    [
+        ("web-##", "web-001", 3),
+        ("web-###", "web-01", 2),
+        ("web-###", "web-10", 2),
+        ("web-##", "web-100", 0),
+        ("web-##", "web-01", 0),
+        ("web-##", "web-00", 0),
+        ("web-##", "web-", 0),
+        ("web-##", "db-001", 0),
+    ],
+)
+def test_a_name_of_another_pattern_shows_how_many_digits_that_has(text, name, digits):
+    assert Pattern(text).other_digits(name) == digits
+
+
+@pytest.mark.parametrize(
+    ("text", "others", "unsure"), [("web-##", [3], [100, 150]), ("web-###", [2], [100, 150]), ("web-##", [], [])]
+)
+def test_numbers_that_two_patterns_write_alike_may_be_of_either(text, others, unsure):
+    assert [number for number in (1, 99, 100, 150) if Pattern(text).may_be_of_others(number, others)] == unsure
 
 
 @given(st.text("ab-#.", min_size=1, max_size=12), st.integers(1, 10**6))

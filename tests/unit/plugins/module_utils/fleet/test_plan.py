@@ -236,10 +236,10 @@ def test_parents_stay_while_nobody_knows_whose_a_vm_is(asked):
     now = dataclasses.replace(known, **unknown)
     made = plan(asked, now)
     assert made.obsolete == ()
-    assert warnings(asked, now, made)[-1].startswith("vCenter does not say whether web-03 are of this fleet: a VM that is")
+    assert warnings(asked, now, made)[-1].startswith("Nobody knows whether web-03 are of this fleet: a VM that is")
     with pytest.raises(InvalidOption) as caught:
         plan(options(count=3), now)
-    assert "run again when vCenter says whose it is" in caught.value.hint
+    assert "run again when that is known" in caught.value.hint
 
 
 def test_absent_removes_everything_newest_first():

@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import props
 from ansible_collections.vforge.vsphere.plugins.module_utils._fleet import read
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import fleet_mark, marker
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fleet.support import options
 
@@ -39,3 +40,21 @@ def test_of_a_vm_that_vcenter_does_not_reach_it_is_not_said_whose_it_is(make_sim
         "web-04": "a VM that is not of this fleet holds the name",
     }
     assert now.unknown == ("web-02",)
+
+
+@pytest.mark.usefixtures("_folder")
+def test_a_clone_that_may_be_of_another_pattern_of_names_is_nobodys(make_sim):
+    """A fleet web-### has web-100 as its own, and so has one web-##, which would remove it."""
+    sim = make_sim("--vms", "4")
+    marks = {"vforge.fleet": fleet_mark("web", "1", "web-parent")}
+    for name in ("web-01", "web-001", "web-100"):
+        sim.create_vm(name, folder="/DC0/vm", extra_config={**marks, "vforge.clone": marker("uuid-of-its-parent", name)})
+    asked = options(name="web-##", state="absent", golden=None, clusters=None, folder="/DC0/vm")
+    with session(sim) as known:
+        now = read.situation(known, asked)
+    assert [clone.name for clone in now.clones] == ["web-01"]
+    assert now.taken == {"web-100": "a VM that may be of another pattern of names, as web-001 is, holds the name"}
+    assert now.unknown == ("web-100",)
+    sim.govc("vm.destroy", "/DC0/vm/web-001")
+    with session(sim) as known:
+        assert [clone.name for clone in read.situation(known, asked).clones] == ["web-01", "web-100"]

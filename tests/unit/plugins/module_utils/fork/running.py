@@ -22,6 +22,8 @@ WAKE = [
 class Forks(Runner):
     """Runs tasks against one simulator; the parent is golden-parent, and the credentials are right, unless given."""
 
+    module = "fork_parent"
+
     def work(self, given: dict[str, t.Any], check: bool) -> Work:
         """A task of fork_parent."""
         login = {

@@ -24,6 +24,8 @@ def options(**given: t.Any) -> LinkedOptions:
 class LinkedTasks(Tasks):
     """Runs tasks against one simulator; the source is the VM ``golden``, whose snapshot ``base`` is cloned, unless given."""
 
+    module = "linked_clone"
+
     def work(self, given: dict[str, t.Any], check: bool) -> Work:
         """A task of linked_clone."""
         common: dict[str, t.Any] = {"source": {"name": "golden"}, "snapshot": {"name": "base"}}

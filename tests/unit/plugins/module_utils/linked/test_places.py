@@ -6,11 +6,34 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone import read
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone import linked_plan, read
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.model import Source
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import compute
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import parent, request
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
+
+
+@pytest.mark.parametrize(
+    ("seen", "chosen"),
+    [
+        ({"esx-1": "a", "esx-2": "ab", "esx-3": "ab"}, "esx-2"),
+        ({"esx-1": "b", "esx-2": "a"}, "esx-1"),
+        ({"esx-1": "c", "esx-2": "b"}, "esx-2"),
+    ],
+)
+def test_where_a_source_has_disks_on_several_datastores_a_host_that_sees_them_all_is_chosen(seen, chosen):
+    known = parent(place=compute.Place(host="host-of-another-cluster", datastores=("a", "b")))
+    source = Source(**{field.name: getattr(known, field.name) for field in dataclasses.fields(known)})
+    pools = (compute.Pool("resgroup-9", "Resources", "Resources"),)
+    hosts = tuple(compute.Host(name, name, datastores=frozenset(letters)) for name, letters in seen.items())
+    choice = linked_plan.choose_host(
+        request(resource_pool="C1/Resources"), source, [compute.Compute("domain-c1", "C1", pools=pools, hosts=hosts)]
+    )
+    assert choice.host.name == chosen
 
 
 def test_each_clone_goes_to_the_host_that_it_names(start):

@@ -16,6 +16,8 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, R
 class Templates(Runner):
     """Runs tasks against one simulator; the template is web, in the first cluster, unless other options are given."""
 
+    module = "cached_ovf_template"
+
     def work(self, given: dict[str, t.Any], check: bool) -> Work:
         """A task of cached_ovf_template."""
         asked = {"cluster": "DC0_C0", "default_network": "VM Network", "datacenter": "DC0", **given}
@@ -33,7 +35,7 @@ class Templates(Runner):
     def info(self, **given: t.Any) -> Ran:
         """Run one task of the information module."""
         asked = info.InfoOptions.from_params({"recurse": True, "used_by": False, **given})
-        return self.ran(lambda session: info.run(session, asked))
+        return self.documented(self.ran(lambda session: info.run(session, asked)), "cached_ovf_template_info")
 
     def policy(self, name: str, *datastores: str) -> str:
         """Make a storage policy that allows these datastores; its ID."""

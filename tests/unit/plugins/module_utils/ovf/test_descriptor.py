@@ -53,6 +53,21 @@ def test_capacities_in_their_units(units, capacity, expected):
     assert descriptor.parse(text.encode(), "web.ovf").disks[0].capacity == expected
 
 
+def test_a_descriptor_as_appliances_have_it():
+    """A default of 110 KiB, qualifiers of two namespaces, and configurations that are no deployment options."""
+    text = Made(properties=("hostname",)).descriptor().decode()
+    key = 'ovf:key="hostname"'
+    assert text.count(key) == 1
+    text = text.replace(key, f'{key} ovf:qualifiers="MinLen(1)" vmw:qualifiers="Ip" ovf:value="{"x" * 110_000}"')
+    inside = "<vcloud:NetworkConfig><vcloud:Configuration/></vcloud:NetworkConfig>"
+    space = 'xmlns:vcloud="http://www.vmware.com/vcloud/v1.5"'
+    text = text.replace(
+        "<NetworkSection>", f"<vcloud:NetworkConfigSection {space}>{inside}</vcloud:NetworkConfigSection><NetworkSection>"
+    )
+    found = descriptor.parse(text.encode(), "web.ovf")
+    assert (found.properties, found.options) == (("hostname",), ())
+
+
 @pytest.mark.parametrize("bad", [_BOMB, _OUTSIDE])
 def test_entities_are_refused_before_they_are_expanded(bad):
     with pytest.raises(PackageError) as raised:

@@ -205,7 +205,9 @@ def holder(state, digest=OURS, **changes):
         model.FOREIGN: {},
         "clone": {"marks": {**marks, model.READY_KEY: "uuid-2"}},
         "running": {"marks": marks, "power_state": "poweredOn"},
+        "patched": {"marks": {**marks, model.READY_KEY: "uuid-1"}, "power_state": "poweredOn"},
         "folder": {"kind": "Folder"},
+        "other's": {"marks": {**marks, model.READY_KEY: "uuid-1", model.NAME_KEY: "web-of-others"}, "template": True},
     }[state]
     return Existing(**{"moid": "vm-1", "name": "web", "instance_uuid": "uuid-1", "compute": "blue", **known, **changes})
 
@@ -221,6 +223,9 @@ def holder(state, digest=OURS, **changes):
         ("fail", holder(model.FOREIGN), None, "name_taken"),
         ("fail", holder("clone"), None, "name_taken"),
         ("fail", holder("running"), None, "name_taken"),
+        # A template that somebody has made a VM again, and works in.
+        ("fail", holder("patched"), None, "name_taken"),
+        ("replace", holder("patched", THEIRS), None, "name_taken"),
         ("fail", holder("lost"), None, "name_taken"),
         ("replace", holder("lost"), None, "name_taken"),
         ("replace", holder(model.READY, THEIRS), holder("lost"), "name_taken"),
@@ -233,6 +238,10 @@ def holder(state, digest=OURS, **changes):
         ("replace", holder(model.READY, THEIRS), holder(model.IMPORTING), plan.Wait),
         ("replace", holder(model.READY, THEIRS), holder(model.READY), plan.Swap),
         ("replace", None, holder(model.READY), plan.Swap),
+        # What was asked for by another name is no version of this one, whatever it is called.
+        ("replace", None, holder("other's"), plan.Import("web")),
+        ("replace", holder(model.READY, THEIRS), holder("other's"), "name_taken"),
+        ("keep_both", holder(model.READY, THEIRS), holder("other's"), "name_taken"),
         ("replace", holder(model.READY, THEIRS), holder(model.READY, THEIRS), "digest_mismatch"),
         ("replace", holder(model.READY, THEIRS), holder(model.FOREIGN), "name_taken"),
         ("keep_both", holder(model.READY, THEIRS), None, plan.Import("web-aaaaaaaa")),

@@ -319,6 +319,16 @@ def test_a_vm_that_vcenter_does_not_reach_is_not_waited_for(templates, source, g
     assert "taken by a VM that is inaccessible" in str(ran.error)
 
 
+@pytest.mark.parametrize("given", [{}, {"on_mismatch": "replace"}, {"state": "absent"}])
+def test_a_template_that_somebody_has_made_a_vm_and_works_in_is_left_alone(templates, source, given):
+    templates.run(source)
+    templates.sim.govc("vm.markasvm", "-pool", "/DC0/host/DC0_C0/Resources", "/DC0/vm/web")
+    templates.sim.govc("vm.power", "-on", "/DC0/vm/web")
+    ran = templates.attempt(source, takeover_after=1, **given)
+    assert ran.code == "name_taken"
+    assert "taken by a VM that is poweredOn" in str(ran.error)
+
+
 def test_a_state_that_lets_no_import_begin_is_told_as_vcenter_does(templates, source):
     templates.sim.inject(method="ImportVApp", do="fault", fault="InvalidState", message="The host is shutting down.", times=0)
     ran = templates.attempt(source)

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import base64
+import ssl
 import time
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.web import NotConnected
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import TimedOut
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import identity
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import identity, websource
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import whole
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.identity import DigestCache, Digester
@@ -71,6 +73,27 @@ def test_a_server_whose_certificate_nobody_vouches_for_gets_no_request(folder, s
     assert error.error_code == "source_untrusted"
     assert server.requests == []
     assert open_package(f"{server.url}/web.ova", WebAccess(validate_certs=False)).packed
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "advice"),
+    [(20, "unable to get local issuer certificate", "source_ca_path"), (10, "certificate has expired", "put right")],
+)
+def test_a_certificate_that_is_refused_is_told_with_what_would_help(code, words, advice):
+    cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    cause.verify_code, cause.verify_message = code, words
+    error = websource._unreachable("https://images.example/web.ova", NotConnected("refused", cause))
+    assert error.error_code == "source_untrusted"
+    assert words in error.message
+    assert advice in error.hint
+
+
+@pytest.mark.parametrize(("status", "advice"), [(401, "source_username"), (403, "source_headers"), (407, "http_proxy")])
+def test_who_wants_a_login_is_told(status, advice):
+    error = websource._refused("http://images.example/web.ova", status, "No")
+    assert (error.error_code, error.details["status"]) == ("source_refused", status)
+    assert advice in error.hint
+    assert ("source_username" in error.hint) == (status != 407)
 
 
 def test_basic_authentication_and_headers(folder, serve):

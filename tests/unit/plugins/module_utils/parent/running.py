@@ -18,6 +18,8 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, R
 class Parents(Runner):
     """Runs tasks against one simulator; the parent is golden-parent, and the credentials are right, unless given."""
 
+    module = "instant_clone_parent"
+
     def work(self, given: dict[str, t.Any], check: bool) -> Work:
         """A task of instant_clone_parent."""
         login = {"guest_username": self.sim.guest_username, "guest_password": self.sim.guest_password}
@@ -32,7 +34,7 @@ class Parents(Runner):
         """Run one task of the information module that may fail."""
         named = {} if "parents" in given else {"parent": {"name": "golden-parent"}}
         asked = InfoOptions.from_params(validated(info_spec(), **{**named, **given}))
-        return self.ran(lambda session: info.run(session, asked))
+        return self.documented(self.ran(lambda session: info.run(session, asked)), "instant_clone_parent_info")
 
     def frozen(self, name: str = "golden-parent") -> bool:
         """Whether a VM is frozen, as the simulator tells."""

@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import time
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import web
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import GuestError
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, GuestError
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest import (
     MANAGER,
     MANAGERS,
@@ -261,8 +263,31 @@ def test_a_transfer_goes_to_the_host_and_nowhere_else(inside):
     inside.know(pin="00" * 32)
     error = _refused(inside, lambda guest: guest.upload("/root/secret", b"secret"))
     assert (error.error_code, error.details["cause"]) == ("guest_transfer_failed", "tls_wrong_thumbprint")
-    assert "443" in error.hint
+    assert "vCenter knows another certificate" in error.hint
     assert "/root/secret" not in inside.sim.vm(VM)["guest"]["files"]
+
+
+def test_a_host_that_cannot_be_reached_is_told_as_that(inside, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nowhere = f"https://127.0.0.1:{listener.getsockname()[1]}/file"
+    real = web.put
+    monkeypatch.setattr(web, "put", lambda options, _url, data, pin: real(options, nowhere, data, pin))
+    error = _refused(inside, lambda guest: guest.upload("/root/x", b"x"))
+    assert (error.error_code, error.details["cause"]) == ("guest_transfer_failed", "unreachable")
+    assert "443" in error.hint
+
+
+@pytest.mark.parametrize("method", ["InitiateFileTransferToGuest", "InitiateFileTransferFromGuest"])
+def test_a_vcenter_that_does_not_answer_is_no_host_that_does_not(inside, method):
+    inside.guest.upload("/root/x", b"x")
+    inside.sim.inject(method=method, do="drop")  # one answer that is lost is asked for again
+    inside.guest.upload("/root/x", b"y")
+    assert inside.guest.fetch("/root/x") == b"y"
+    inside.sim.inject(method=method, do="drop", times=0)
+    with pytest.raises(ConnectionLost) as lost:
+        inside.guest.upload("/root/x", b"z") if method.endswith("ToGuest") else inside.guest.fetch("/root/x")
+    assert lost.value.error_code == "connection_lost"
+    assert method in lost.value.message
 
 
 def test_without_a_certificate_to_pin_the_host_is_verified_as_the_vcenter_is(inside):
