@@ -90,7 +90,7 @@ def check(name: str, result: dict[str, t.Any], *, whole: bool = True, details: t
     """
     known = documented(name)
     # Errors have details of their own, which differ from one to the other. That of a task on one thing is the task's.
-    one_error = result.get("failed") and "failures" not in result
+    one_error = result.get("failed") and not result.get("failures")
     expected = {*known, *_ANSIBLES, *details, *(key for failure in result.get("failures", ()) for key in failure)}
     found = [] if one_error else [f"{key} is not documented" for key in result.keys() - expected]
     always = {"always"} if result.get("failed") else {"always", "success"}

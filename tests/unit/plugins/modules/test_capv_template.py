@@ -231,6 +231,8 @@ def test_what_cannot_be_made_ready_is_refused(changes, said):
 class _Tasks(Runner):
     """Runs the task in this process, and can do something while it waits."""
 
+    module = "capv_template"
+
     def work(self, given: dict, check: bool) -> Work:
         options = Options.from_params(accepted(argument_spec(), given))
         return lambda session: task.run(session, options, check=check)
