@@ -90,8 +90,11 @@ def check(name: str, result: dict[str, t.Any], *, whole: bool = True, details: t
     """
     known = documented(name)
     # Errors have details of their own, which differ from one to the other. That of a task on one thing is the task's.
-    one_error = result.get("failed") and not result.get("failures")
-    expected = {*known, *_ANSIBLES, *details, *(key for failure in result.get("failures", ()) for key in failure)}
+    failures = result.get("failures", ())
+    one_error = result.get("failed") and not failures
+    # What ended the task itself, and left its things unfinished, has its own fault.
+    of_the_task = () if result.get("error_code") in {failure["error_code"] for failure in failures} else ("fault",)
+    expected = {*known, *_ANSIBLES, *details, *of_the_task, *(key for failure in failures for key in failure)}
     found = [] if one_error else [f"{key} is not documented" for key in result.keys() - expected]
     always = {"always"} if result.get("failed") else {"always", "success"}
     due = {key for key, item in known.items() if item["returned"] in always} - (set() if whole else _OF_THE_EDGE)
