@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Refuses variables of the role that it is a task of that are misspelt or win where they must not, and ignore_errors around it;
-on the controller.
+"""The first task of a role, on the controller: it refuses misspelt variables, those that win where they
+must not, and ignore_errors around the role.
 """
 
 from __future__ import annotations
@@ -36,28 +36,34 @@ class ActionModule(ControllerAction):
         except VforgeError as error:
             return self.refused(result, error)
         if found.others:
-            self._display.warning(f"The role {role.name} has no variable {', '.join(found.others)}.")
-        # Not ansible_check_mode: that one is true with --check alone, and false below a check_mode of a play or a block.
-        return {**result, "changed": False, "unknown": found.others, "check_mode": self._task.check_mode}
+            others = ", ".join(found.others)
+            self._display.warning(f"The role {role.name} has no variable {others}.")
+        # Not ansible_check_mode: that one is true with --check alone, and false below a check_mode of a
+        # play or a block.
+        done = {"changed": False, "unknown": found.others, "check_mode": self._task.check_mode}
+        return {**result, **done}
 
     def _refuse_going_on(self) -> None:
-        """A role stops where a check of it fails, such as before something is removed. With the ignore_errors of
-        a play, a block or an import it would go on.
+        """A role stops where a check of it fails, such as before something is removed. With the
+        ignore_errors of a play, a block or an import it would go on.
 
         :raises InvalidOption: it would. In check mode nothing can be lost.
         """
         inherited = self._task._get_parent_attribute("ignore_errors", omit=True)
-        is_set = isinstance(inherited, (bool, str)) and boolean(self._templar.template(inherited), strict=False)
-        if is_set and not self._task.check_mode:
+        if not isinstance(inherited, (bool, str)) or self._task.check_mode:
+            return
+        if boolean(self._templar.template(inherited), strict=False):
             raise InvalidOption(
                 "The role is played with ignore_errors, by which it would go on after an error, past its own checks, too.",
                 hint="Include it in a block without ignore_errors, and put under rescue what is to be done after an error.",
             )
 
     def _refuse_winners(self, role: Role, variables: dict[str, t.Any]) -> None:
-        """Extra variables win over all others, and so over what one role of a collection gives another one that it includes.
+        """Extra variables win over all others, and so over what one role of a collection gives another
+        one that it includes.
 
-        :raises InvalidOption: one does, such as the network of a restored VM over the isolated one of a drill.
+        :raises InvalidOption: one does, such as the network of a restored VM over the isolated one of
+            a drill.
         """
         include = self._task.get_first_parent_include()
         while include is not None and not isinstance(include, IncludeRole):
@@ -65,7 +71,8 @@ class ActionModule(ControllerAction):
         outer = include._parent_role if include is not None else None
         if outer is None or outer._role_collection != self._task._role._role_collection:
             return
-        won = sorted(name for name, given in include.vars.items() if name in role.options and variables.get(name) != given)
+        given = {name: value for name, value in include.vars.items() if name in role.options}
+        won = sorted(name for name, value in given.items() if variables.get(name) != value)
         if won:
             giver = outer.get_name(include_role_fqcn=False)
             raise InvalidOption(

@@ -872,18 +872,21 @@ def _delete_copy(task: Task[DiskItem], item: DiskItem, datacenter: t.Any, copy: 
     """Delete a copy that has not come to its place; where that fails, the next run does it that replaces or deletes
     the disk of the place.
     """
+    _delete_beside(task, item, copy, lambda: import_calls.start_delete(task.session, datacenter, str(copy)), "disks deleted")
+
+
+def _delete_beside(task: Task[DiskItem], item: DiskItem, file: DatastorePath, start: t.Callable[[], t.Any], title: str) -> None:
+    """Delete what lies beside a disk, and warn where that fails. What is gone by then was to be deleted.
+
+    :param start: starts the task that deletes it.
+    :param title: of the progress.
+    """
+    deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP)
     try:
-        importing.run(
-            task,
-            item,
-            lambda: import_calls.start_delete(task.session, datacenter, str(copy)),
-            "disks deleted",
-            repeatable=True,
-            deadline=max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP),
-        )
+        importing.run(task, item, start, title, repeatable=True, deadline=deadline)
     except VforgeError as error:
         if not isinstance(error, Fault) or error.fault != "FileNotFound":
-            item.warnings.append(f"{copy} stays until the next run: {error.message}")
+            item.warnings.append(f"{file} stays until the next run: {error.message}")
 
 
 def _is_whole_copy(task: Task[DiskItem], files: DatastoreFiles, source: DatastorePath, target: DatastorePath) -> bool:
@@ -974,17 +977,7 @@ def _delete_note(task: Task[DiskItem], item: DiskItem, datacenter: t.Any, file: 
     """Delete what was noted beside a disk. The disk is as it was asked for all the same where that fails; then the next run
     does it.
     """
-    try:
-        importing.run(
-            task,
-            item,
-            lambda: apply.start_delete_file(task.session, datacenter, str(file)),
-            "notes deleted",
-            repeatable=True,
-        )
-    except VforgeError as error:
-        if not isinstance(error, Fault) or error.fault != "FileNotFound":
-            item.warnings.append(f"{file} stays until the next run: {error.message}")
+    _delete_beside(task, item, file, lambda: apply.start_delete_file(task.session, datacenter, str(file)), "notes deleted")
 
 
 def _delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:

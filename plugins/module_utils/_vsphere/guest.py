@@ -764,7 +764,8 @@ class Guest:
                 return self._session.retrying(do)
             except Fault as fault:
                 if fault.fault == "TaskInProgress":
-                    pause = pause or Backoff(time.monotonic() + _SECONDS_BUSY, first=0.25)
+                    end = min(time.monotonic() + _SECONDS_BUSY, self._session.limit.deadline)
+                    pause = pause or Backoff(end, first=0.25)
                     if pause.begin():
                         continue
                 raise guest_error(fault, self.access.name, doing, self._credentials.username) from fault

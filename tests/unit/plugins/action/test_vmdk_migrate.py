@@ -16,6 +16,17 @@ _MIB = 2**20
 _KILLED_AT = ("MakeDirectory", "MoveVirtualDisk_Task")
 
 
+def _by_a_file(folder, **more):
+    """The variables of a migration of a VM's disk by a file."""
+    return {
+        "vm": {"name": "old"},
+        "file": str(folder / "disk.vmdk"),
+        "datastore_path": "[LocalDS_0] migrated/disk.vmdk",
+        "name": "new",
+        **more,
+    }
+
+
 @pytest.mark.usefixtures("tools")
 def test_a_run_that_is_killed_anywhere_is_gone_on_with_and_leaves_nothing(make_sim, tmp_path):
     sim = make_sim("--vms", "1")
@@ -24,13 +35,7 @@ def test_a_run_that_is_killed_anywhere_is_gone_on_with_and_leaves_nothing(make_s
     sim.govc("vm.power", "-off", "old")
     content = sim.read_disk("old", length=4 * _MIB)
     plays = Plays(sim, tmp_path, "vmdk_migrate", ("exported", "imported", "vm_result"))
-    asked = {
-        "vm": {"name": "old"},
-        "file": str(tmp_path / "disk.vmdk"),
-        "datastore_path": "[LocalDS_0] migrated/disk.vmdk",
-        "name": "new",
-        "remove_source": True,
-    }
+    asked = _by_a_file(tmp_path, remove_source=True)
     for method in _KILLED_AT:
         plays.kill_at(method, 1, **asked)
         assert list(plays.vms("old")) == ["old"]
@@ -81,13 +86,7 @@ def test_in_check_mode_the_file_that_is_to_go_is_still_there(make_sim, tmp_path,
     sim = make_sim("--vms", "1")
     sim.create_vm("old", on=False, disks=[{"bytes": 4 * _MIB}])
     plays = Plays(sim, tmp_path, "vmdk_migrate", ("vm_result",))
-    asked = {
-        "vm": {"name": "old"},
-        "file": str(tmp_path / "disk.vmdk"),
-        "datastore_path": "[LocalDS_0] migrated/disk.vmdk",
-        "name": "new",
-        "remove_file": True,
-    }
+    asked = _by_a_file(tmp_path, remove_file=True)
     checked, done = plays.run("--check", **asked), plays.run(**asked)
     assert (checked.code, done.code) == (0, 0), checked.output + done.output
     assert f'"file": "{tmp_path}/disk.vmdk"' in checked.output

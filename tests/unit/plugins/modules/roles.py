@@ -13,11 +13,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Ended, Story
 
 # What a role may take on a busy machine: a run of one takes some seconds.
 _PATIENCE = 300.0
+
+# What each of its tasks may take, as in the sweep of the modules: an upload that stalls ends then, not after an hour.
+_SECONDS = 40
+
+_ROLES = Path(__file__).parents[4] / "roles"
 
 _MIB = 2**20
 
@@ -33,6 +40,8 @@ class RoleRun:
 
     def __init__(self, sim: Any, role: str, folder: Path) -> None:
         self._sim, self._role, self._folder = sim, role, folder
+        defaults = yaml.safe_load((_ROLES / role / "defaults" / "main.yml").read_text(encoding="utf-8"))
+        self._limits = {name: _SECONDS for name in defaults if name.endswith("_timeout")}
         self.temporary = folder / "tmp"
         self.temporary.mkdir(exist_ok=True)
 
@@ -72,7 +81,7 @@ class RoleRun:
             "hosts": "localhost",
             "gather_facts": False,
             "module_defaults": defaults,
-            "vars": {f"{self._role}_{name}": value for name, value in params.items()},
+            "vars": {**self._limits, **{f"{self._role}_{name}": value for name, value in params.items()}},
             "tasks": [{"ansible.builtin.include_role": {"name": f"vforge.vsphere.{self._role}"}}],
         }
         (self._folder / "play.json").write_text(json.dumps([play]), encoding="utf-8")

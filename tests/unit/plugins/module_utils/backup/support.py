@@ -164,3 +164,13 @@ def take_point(machine, guest, number, earlier, areas, streams=2, *, audit=False
     )
     machine.commit(staged, point)
     return point
+
+
+def three_points(folder):
+    """Backups with three points of one disk of 3 MiB, an hour apart; ``guest`` is who writes on it."""
+    made = Backups(folder)
+    made.guest = Guest(3 << 20)
+    for number in range(3):
+        made.guest.write(number << 20, bytes([number + 1]) * 500_000)
+        made.take(made.guest)
+    return made

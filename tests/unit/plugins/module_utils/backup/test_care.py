@@ -25,10 +25,9 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accep
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import (
     KEY,
     UUID,
-    Backups,
-    Guest,
     nothing,
     soon,
+    three_points,
 )
 
 MIB = 2**20
@@ -37,13 +36,7 @@ CLUSTER = 64 * 1024
 
 @pytest.fixture
 def backups(tmp_path):
-    """Three points of one disk, an hour apart."""
-    made = Backups(tmp_path / "repository")
-    made.guest = Guest(3 * MIB)
-    for number in range(3):
-        made.guest.write(number * MIB, bytes([number + 1]) * 500_000)
-        made.take(made.guest)
-    return made
+    return three_points(tmp_path / "repository")
 
 
 def care(backups, *, check=False, **given):

@@ -52,9 +52,9 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.s
     KEY,
     UUID,
     Backups,
-    Guest,
     nothing,
     soon,
+    three_points,
     why_nothing_can_be_mounted,
 )
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.test_care import care
@@ -64,13 +64,7 @@ MIB = 2**20
 
 @pytest.fixture
 def backups(tmp_path):
-    """Three points of one disk, an hour apart."""
-    made, guest = Backups(tmp_path / "repository"), Guest(3 * MIB)
-    for number in range(3):
-        guest.write(number * MIB, bytes([number + 1]) * 500_000)
-        made.take(guest)
-    made.guest = guest
-    return made
+    return three_points(tmp_path / "repository")
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.s
     Backups,
     Guest,
     nothing,
+    three_points,
     why_nothing_can_be_mounted,
 )
 
@@ -44,12 +45,7 @@ MIB = 2**20
 
 @pytest.fixture
 def backups(tmp_path):
-    """Three points of one disk, an hour apart."""
-    made, guest = Backups(tmp_path / "repository"), Guest(3 * MIB)
-    for number in range(3):
-        guest.write(number * MIB, bytes([number + 1]) * 500_000)
-        made.take(guest)
-    return made
+    return three_points(tmp_path / "repository")
 
 
 def care(backups, *, check=False, **given):
