@@ -26,7 +26,7 @@ _FEW = {
 }
 
 # These run on the controller, without a module: no other way adds hosts.
-_WITHOUT_MODULE = {"ansible.builtin.add_host", "ansible.builtin.assert", "ansible.builtin.include_tasks", "ansible.builtin.set_fact"}
+_WITHOUT_MODULE = {f"ansible.builtin.{action}" for action in ("add_host", "assert", "include_tasks", "set_fact")}
 
 
 def _tasks(found):
@@ -50,7 +50,7 @@ def test_no_role_starts_a_module_for_each_of_a_long_list():
 
 
 def test_what_is_looked_for_among_many_is_looked_for_in_a_mapping():
-    """Jinja compares a value with each of a list: 4,000 VMs with 4,000 take half a minute so, and a mapping a third of a second."""
+    """Jinja compares a value with each of a list: of 4,000 VMs with 4,000 that is half a minute, and a moment in a mapping."""
     lists = re.compile(r"'in', [^'{}]*map\(attribute='\w+'\)\)")
     found = [(path.relative_to(_ROLES).as_posix(), lists.findall(path.read_text(encoding="utf-8"))) for path in _FILES]
     assert [each for each in found if each[1]] == []

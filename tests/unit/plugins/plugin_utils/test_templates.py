@@ -61,6 +61,6 @@ def test_a_template_that_cannot_be_compiled_says_so_for_each_item(template):
 
 def test_an_error_of_one_item_is_none_of_the_next(template):
     found = template("a: {{ guest.role }}\n")
-    with pytest.raises(templates.NotRendered, match="line 1, cannot be rendered: .*has no attribute 'role'"):
+    with pytest.raises(templates.NotRendered, match=r"line 1, cannot be rendered: .*has no attribute 'role'"):
         found.rendered(guest={"name": "web-1"})
     assert found.rendered(guest={"name": "web-2", "role": "db"}) == "a: db\n"
