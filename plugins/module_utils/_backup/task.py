@@ -62,8 +62,8 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .._vsphere.disks import Disk
     from .._vsphere.transports import Way
+    from .lanes import Turn
     from .readers import Reader
-    from .turns import Turn
 
 KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.backup ")
 

@@ -34,17 +34,9 @@ import time
 import typing as t
 
 from .._connector import names
+from .._connector.pyvmomi import vim
 from .._engine import Item, Missing, Part, Task, reasons
-from .._errors import (
-    Fault,
-    Interrupted,
-    InvalidOption,
-    NotAttempted,
-    NotFound,
-    PartialFailure,
-    Reason,
-    VforgeError,
-)
+from .._errors import Fault, Interrupted, InvalidOption, NotAttempted, NotFound, PartialFailure, Reason, VforgeError
 from .._temporary_snapshots import (
     UNSURE,
     Kind,
@@ -62,8 +54,8 @@ from .._vsphere import tracking
 from .._vsphere.areas import Area, Page, Tally, changed_areas
 from .._vsphere.changeid import ChangeId, FullRequired
 from .._vsphere.disks import Disk
-from .._vsphere.vm import start_power_off, start_power_on
-from . import apply, plan, read, report, sink, state
+from .._vsphere.vm import reference, start_power_off, start_power_on
+from . import plan, read, report, sink, state
 from .model import FAIL, NOT_TRACKED, QUERIED, AreaOptions, Target, Vm
 from .plan import ACTIVATE, DEACTIVATE, QUERY, SWITCH_OFF, SWITCH_ON
 from .sink import AreaFiles, AreaSink
@@ -334,8 +326,10 @@ def _deactivate(job: AreaTask, items: t.Sequence[VmItem]) -> None:
 
 
 def _reconfigure(job: AreaTask, step: str, *, on: bool) -> None:
+    """Switch tracking on or off, and nothing else."""
+
     def start(item: VmItem) -> t.Any:
-        return apply.start_tracking(job.session, item.vm.moid, on=on)
+        return reference(job.session, item.vm.moid).ReconfigVM_Task(vim.vm.ConfigSpec(changeTrackingEnabled=on))
 
     def then(item: VmItem, _outcome: Outcome) -> None:
         item.vm = dataclasses.replace(item.vm, tracking=on)

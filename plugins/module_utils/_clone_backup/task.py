@@ -16,15 +16,17 @@ import typing as t
 
 from .._connector import names
 from .._connector.batch import vm_made
+from .._connector.pyvmomi import vim
 from .._copy_source import TRY, CopyItem, copy_all
 from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, VforgeError
 from .._temporary_snapshots import Kind, SnapshotTask, find_leftovers, remove_leftovers
+from .._vsphere import snapshots
 from .._vsphere.compute import read_folders
 from .._vsphere.disks import users
-from .._vsphere.vm import start_destroy
-from . import apply, plan, read, report
-from .model import Backup, BackupOptions, Mark, Vm, backup_name
+from .._vsphere.vm import option_values, reference, start_destroy
+from . import plan, read, report
+from .model import LINKED, MARK_KEY, Backup, BackupOptions, Mark, Vm, backup_name
 from .plan import CLONE, PRUNE
 
 if t.TYPE_CHECKING:
@@ -193,7 +195,7 @@ def _clone(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
         name = backup_name(item.vm, job.now, only=only, number=numbers[item.vm.moid])
         mark = Mark(job.now, item.consistency, item.vm.instance_uuid, name)
         item.made = mark
-        return apply.start_clone(
+        return start_clone(
             job.session,
             item.vm,
             mark,
@@ -294,3 +296,41 @@ def _note_removed(each: OldBackup) -> None:
     item = each.of
     item.removed.append(each.backup)
     item.done += [PRUNE] if PRUNE not in item.done else []
+
+
+# How the disks of a clone come about (API reference, VirtualMachineRelocateDiskMoveOptions).
+_COPY, _CHILD = "moveAllDiskBackingsAndDisallowSharing", "createNewChildDiskBacking"
+
+
+def start_clone(
+    session: Session,
+    vm: Vm,
+    mark: Mark,
+    *,
+    mode: str,
+    folder: str,
+    datastore: str | None,
+    snapshot: str | None,
+) -> t.Any:
+    """``CloneVM_Task``; the task's result is the backup, powered off, with its mark.
+
+    :param folder: moid.
+    :param datastore: moid; None for the source's own.
+    :param snapshot: moid; None for the VM as it is.
+    """
+    location = vim.vm.RelocateSpec(
+        diskMoveType=_CHILD if mode == LINKED else _COPY,
+        # Without a pool that of the source; with one a cluster without DRS needs a host, too (API reference, RelocateSpec).
+        pool=None if vm.in_pool else session.reference(vim.ResourcePool, vm.root_pool),
+        host=None if vm.in_pool else session.reference(vim.HostSystem, vm.host),
+        datastore=session.reference(vim.Datastore, datastore) if datastore else None,
+    )
+    spec = vim.vm.CloneSpec(
+        location=location,
+        powerOn=False,
+        template=False,
+        snapshot=snapshots.reference(session, snapshot) if snapshot else None,
+        config=vim.vm.ConfigSpec(extraConfig=option_values({MARK_KEY: str(mark)})),
+    )
+    home = session.reference(vim.Folder, folder)
+    return reference(session, vm.moid).CloneVM_Task(home, names.escape(mark.name), spec)

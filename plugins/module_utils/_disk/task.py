@@ -16,8 +16,7 @@ import time
 import typing as t
 import uuid
 
-from .._disk_import import apply as import_calls
-from .._disk_import import importing, places
+from .._disk_import import apply, importing, places
 from .._engine import UNTOUCHED, Task, diff
 from .._errors import Fault, NotAttempted, NotFound, VforgeError
 from .._temporary_snapshots import (
@@ -29,10 +28,11 @@ from .._temporary_snapshots import (
     remove_leftovers,
     with_snapshots,
 )
-from .._vsphere import directories, receiving, snapshots, starts, vmdk
+from .._vsphere import directories, receiving, snapshots, vmdk
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked, NoSuchFile
-from . import apply, converting, describing, exporting, image, local, metadata, notes, plan, read
+from .._vsphere.vm import last_start
+from . import converting, describing, exporting, image, local, metadata, notes, plan, read
 from .exporting import RAW_NAME, STREAM_NAME
 from .image import Image, QemuImg
 from .model import (
@@ -403,7 +403,7 @@ def _content_now(session: Session, vm: DiskVm, disk: Disk, options: DiskOptions)
         return ""
     if disk.content or not vm.change_version:
         return disk.content
-    return f"version {vm.change_version} started {starts.last_start(session, vm.moid)}"
+    return f"version {vm.change_version} started {last_start(session, vm.moid)}"
 
 
 # What shows of a VM that is off whether its disk was written since.
@@ -731,7 +731,7 @@ def _delete_wrong(task: Task[DiskItem], item: DiskItem, options: DiskOptions, da
         raise importing.ImportFailed(
             f"{wrong}, and was left, since it is not free: {error.message}", hint=error.hint
         ) from error
-    importing.run(task, item, lambda: import_calls.start_delete(session, datacenter, str(target)), "disks deleted")
+    importing.run(task, item, lambda: apply.start_delete(session, datacenter, str(target)), "disks deleted")
     raise importing.ImportFailed(f"{wrong}, and was deleted again.", hint="Run again.")
 
 
@@ -854,7 +854,7 @@ def _replace(
         importing.run(
             task,
             item,
-            lambda: import_calls.start_move(task.session, datacenter, str(beside), str(target), force=True),
+            lambda: apply.start_move(task.session, datacenter, str(beside), str(target), force=True),
             "disks moved",
         )
     except BaseException:
@@ -872,7 +872,7 @@ def _delete_copy(task: Task[DiskItem], item: DiskItem, datacenter: t.Any, copy: 
     """Delete a copy that has not come to its place; where that fails, the next run does it that replaces or deletes
     the disk of the place.
     """
-    _delete_beside(task, item, copy, lambda: import_calls.start_delete(task.session, datacenter, str(copy)), "disks deleted")
+    _delete_beside(task, item, copy, lambda: apply.start_delete(task.session, datacenter, str(copy)), "disks deleted")
 
 
 def _delete_beside(task: Task[DiskItem], item: DiskItem, file: DatastorePath, start: t.Callable[[], t.Any], title: str) -> None:
@@ -991,7 +991,7 @@ def _delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         if task.check:
             return
         if there:
-            importing.run(task, item, lambda: import_calls.start_delete(session, ref, str(target)), "disks deleted")
+            importing.run(task, item, lambda: apply.start_delete(session, ref, str(target)), "disks deleted")
             item.done.append(DELETE)
             if files.there(_copy_beside(target)):
                 _delete_copy(task, item, ref, _copy_beside(target))

@@ -27,8 +27,9 @@ from .._errors import NotFound, VforgeError
 from .._progress import Meter
 from .._temporary_snapshots import Kind, SnapshotTask, find_leftovers, remove_leftovers
 from .._vsphere import lease as leases
-from .._vsphere import lease_devices, receiving, starts
+from .._vsphere import lease_devices, receiving
 from .._vsphere.hardware import HardDisk, Machine, exported_extra
+from .._vsphere.vm import last_start
 from . import package, plan, read, record, report
 from .model import ExportOptions, Target, Vm
 from .package import Package, Packages
@@ -163,7 +164,7 @@ def _decide(job: ExportTask, item: ExportItem) -> None:
         item.before = item.after = job.packages.known(item.package)
         source = plan.source(item.vm, item.target, job.options)
         if record.needs_last_start(item.vm, source):
-            item.last_start = starts.last_start(job.session, item.vm.moid)
+            item.last_start = last_start(job.session, item.vm.moid)
         item.decided = plan.decide(item.vm, source, job.options, item.before, item.last_start)
         item.source, item.steps = source, item.decided.steps
         if item.steps:

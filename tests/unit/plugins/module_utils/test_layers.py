@@ -55,7 +55,6 @@ _LAYERS = (
         "_retention",
         "_programs",
         "_devices",
-        "_nbdkit",
     },
     {"_connector"},
     {"_vsphere"},
