@@ -5,30 +5,20 @@
 
 from __future__ import annotations
 
-import typing as t
-
-from .._errors import VforgeError
+from .._errors import CodedError
 
 
-class PackageError(VforgeError):
+class PackageError(CodedError):
     """Something about the package that is to be brought in; the code says what.
 
     ``source_unreadable``, ``source_refused`` (by its server), ``unsafe_package``,
     ``invalid_package``, ``checksum_mismatch``, ``signature_invalid``, ``source_changed``.
     """
 
-    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
-        super().__init__(message, hint=hint, **details)
-        self.error_code = error_code
 
-
-class TemplateError(VforgeError):
+class TemplateError(CodedError):
     """Something about the template in vCenter; the code says what.
 
     ``name_taken``, ``digest_mismatch``, ``other_cluster``, ``busy``, ``in_use``,
     ``descriptor_refused``, ``upload_failed``, ``incomplete_upload``.
     """
-
-    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
-        super().__init__(message, hint=hint, **details)
-        self.error_code = error_code

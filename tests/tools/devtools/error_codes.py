@@ -82,7 +82,7 @@ def read(folder: Path) -> dict[str, Entry]:
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.py"))]
     classes = {node.name: node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     fixed = {name: code for name, node in classes.items() if (code := _own_code(node))}
-    given = {name: place for name, node in classes.items() if (place := _place_of_code(node)) is not None}
+    given = {name: place for name, node in classes.items() if (place := _place_of_code(node, classes)) is not None}
     found: dict[str, Entry] = {}
     for name, code in fixed.items():
         found.setdefault(code, Entry()).add(_first_sentence(ast.get_docstring(classes[name]) or ""), "")
@@ -155,9 +155,12 @@ def _own_code(node: ast.ClassDef) -> str:
     return ""
 
 
-def _place_of_code(node: ast.ClassDef) -> int | None:
+def _place_of_code(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> int | None:
     """Which argument of a class of errors is the code, which comes before the message; None where it is given none."""
-    inits = (line for line in node.body if isinstance(line, ast.FunctionDef) and line.name == "__init__")
+    inits = [line for line in node.body if isinstance(line, ast.FunctionDef) and line.name == "__init__"]
+    if not inits:
+        above = (classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes)
+        return next((place for each in above if (place := _place_of_code(each, classes)) is not None), None)
     names = [arg.arg for init in inits for arg in init.args.args[1:]]
     return names.index("error_code") if "error_code" in names else None
 

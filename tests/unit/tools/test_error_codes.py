@@ -66,12 +66,18 @@ class Failed(Exception):
         pass
 
 
+class Late(Failed):
+    pass
+
+
 raise Taken("x", hint="Wait.")
 raise Failed("no_way", f"{1} has no way" " to it", hint="Make one.")
+raise Late("too_late", "It is over.")
 ''',
         encoding="utf-8",
     )
     known = read(tmp_path)
     assert (known["taken"].happened, known["taken"].hints) == (["Somebody has it."], ["Wait."])
     assert (known["no_way"].happened, known["no_way"].hints) == (["... has no way to it"], ["Make one."])
-    assert set(known) == {"taken", "no_way", *error_codes._OTHERS}
+    assert known["too_late"].happened == ["It is over."]
+    assert set(known) == {"taken", "no_way", "too_late", *error_codes._OTHERS}
