@@ -118,6 +118,15 @@ class Item:
         """Note why it could not be brought to what was asked for."""
         self.error = self.error or error
 
+    def foresee(self) -> None:
+        """Note, in check mode, that a real run would carry out the steps that it has left."""
+        if self.error is None:
+            self.done += self.left
+
+    def with_error(self, entry: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Its entry in the result, with its error where it failed."""
+        return {**entry, "error": self.error.as_result()} if self.error is not None else entry
+
     def count(self, outcome: Outcome) -> None:
         """Add what one call has cost."""
         self.calls += outcome.calls

@@ -250,7 +250,7 @@ def _carry_out(job: AreaTask) -> None:
         _query(job)
     elif job.task.check:
         for item in job.vms:
-            item.done += item.left if item.error is None else []
+            item.foresee()
     else:
         _switch(job)
 

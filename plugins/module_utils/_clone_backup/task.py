@@ -155,7 +155,7 @@ def _carry_out(job: BackupTask) -> None:
         _clone_all(job)
     else:
         for item in job.vms:
-            item.done += item.left if item.error is None else []
+            item.foresee()
     _prune(job)
 
 

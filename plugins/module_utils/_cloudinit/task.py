@@ -156,7 +156,7 @@ def _item(machine: Machine, request: Request, options: CloudOptions, called: str
 def _carry_out(task: Task[VmItem], options: CloudOptions) -> None:
     if task.check:
         for item in task.items:
-            item.done = list(item.steps) if item.error is None else []
+            item.foresee()
         return
     _deliver(task)
     _start(task)

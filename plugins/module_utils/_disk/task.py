@@ -176,7 +176,7 @@ def _entry(item: DiskItem) -> dict[str, t.Any]:
         "changed": bool(item.done),
         "seconds": item.seconds,
     }
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 # Conversions

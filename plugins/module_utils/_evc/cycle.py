@@ -301,7 +301,7 @@ def entry(item: VmItem, release: Release) -> dict[str, t.Any]:
         "changed": item.changed,
         "seconds": item.seconds,
     }
-    return {**found, "error": item.error.as_result()} if item.error is not None else found
+    return item.with_error(found)
 
 
 def _actions(item: VmItem) -> list[str]:

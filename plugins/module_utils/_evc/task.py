@@ -52,8 +52,7 @@ def _item(vm: EvcVm, options: Options, mode: Mode | None) -> VmItem:
 def _carry_out(task: Task[VmItem], options: Options) -> None:
     if task.check:
         for item in task.items:
-            if item.error is None:
-                item.done = list(item.steps)
+            item.foresee()
         return
     try:
         _cycle(task, options)

@@ -141,7 +141,7 @@ def _carry_out(job: ExportTask) -> None:
     remove_leftovers(job.snapshots)
     if job.task.check:
         for item in job.vms:
-            item.done += item.left if item.error is None else []
+            item.foresee()
         return
     due = [item for item in job.vms if item.due(EXPORT)]
     copy_all(

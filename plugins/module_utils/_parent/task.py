@@ -97,8 +97,7 @@ def _check(task: Task[ParentItem], freezing: FreezeStage) -> None:
     reachable = freezing.reachable(task.items)
     freezing.check([(item, guest) for item, guest in reachable if not item.now.frozen])
     for item in task.items:
-        if item.error is None:
-            item.done = list(item.steps)
+        item.foresee()
 
 
 def _carry_out(task: Task[ParentItem], freezing: FreezeStage) -> None:

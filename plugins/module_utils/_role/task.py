@@ -97,7 +97,7 @@ def _role(role: t.Any) -> Role:
 
 def _carry_out(task: Task[RoleItem], item: RoleItem, options: Options) -> None:
     if task.check:
-        item.done = list(item.steps)
+        item.foresee()
         return
     manager = task.session.manager("authorizationManager")
     privileges = sorted(options.privileges)

@@ -76,7 +76,7 @@ def run(session: Session, options: VmOptions, *, check: bool) -> dict[str, t.Any
             plan.check_free(read.users(session, home, options))
     with task.phase("work"), task.accounted(), task.working_on(item):
         if check:
-            item.done = list(item.steps)
+            item.foresee()
         else:
             _carry_out(task, item, options, home, spot)
     return task.finish(_result(item, options), subject=item)
