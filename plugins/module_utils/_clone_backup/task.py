@@ -11,7 +11,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-import secrets
 import typing as t
 
 from .._connector import names
@@ -60,16 +59,6 @@ class BackupItem(CopyItem):
     made_moid: str = ""
     removed: list[Backup] = dataclasses.field(default_factory=list)
 
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self.vm.path
-
-    @property
-    def name(self) -> str:
-        """What its entry in the result calls it."""
-        return self.vm.name
-
 
 @dataclasses.dataclass(kw_only=True)
 class OldBackup(Item):
@@ -85,29 +74,16 @@ class OldBackup(Item):
         return self.backup.path
 
 
-@dataclasses.dataclass
-class BackupTask:
+@dataclasses.dataclass(kw_only=True)
+class BackupTask(SnapshotTask[BackupItem]):
     """A task whose VMs were found.
 
     :ivar now: by vCenter's clock.
-    :ivar run: names this run in the owner marks of its snapshots.
     """
 
-    session: Session
+    kind: Kind = KIND
     options: BackupOptions
-    task: Task[t.Any]
     now: datetime.datetime
-    run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
-
-    @property
-    def vms(self) -> list[BackupItem]:
-        """The VMs that are there."""
-        return self.task.items
-
-    @property
-    def snapshots(self) -> SnapshotTask[BackupItem]:
-        """For the snapshots that it makes for a moment."""
-        return SnapshotTask(self.task, KIND, self.run, self.options.timeout)
 
 
 def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t.Any]:
@@ -124,7 +100,7 @@ def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t
         found = task.found("vms", read.find(session, options.selectors, options.datacenter), options.selectors)
         task.items = [BackupItem(vm=vm, steps=(CLONE,)) for _place, vm in found]
         known = read.backups(session)
-        job = BackupTask(session, options, task, session.current_time())
+        job = BackupTask(task=task, timeout=options.timeout, options=options, now=session.current_time())
         for item in task.items:
             item.known = known.get(item.vm.instance_uuid, [])
         _find_folders(job)
@@ -147,10 +123,10 @@ def _find_folders(job: BackupTask) -> None:
 
 
 def _carry_out(job: BackupTask) -> None:
-    find_leftovers(job.snapshots)
+    find_leftovers(job)
     for item in job.vms:
         _decide(job, item)
-    remove_leftovers(job.snapshots)
+    remove_leftovers(job)
     if not job.task.check:
         _clone_all(job)
     else:
@@ -176,7 +152,7 @@ def _decide(job: BackupTask, item: BackupItem) -> None:
 
 def _clone_all(job: BackupTask) -> None:
     copy_all(
-        job.snapshots,
+        job,
         [item for item in job.vms if item.due(CLONE)],
         lambda ready: _clone(job, ready),
         crash_consistent="backup" if job.options.quiesce == TRY else "",

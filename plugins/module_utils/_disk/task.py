@@ -14,7 +14,6 @@ import functools
 import os
 import time
 import typing as t
-import uuid
 
 from .._disk_import import apply, importing, places
 from .._engine import UNTOUCHED, Task, diff
@@ -325,7 +324,7 @@ def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     disk = choose_disk(vm, options.disk)
     item.called = f"{disk.label} of {vm.path}"
     item.place = options.path
-    job: SnapshotTask[DiskItem] = SnapshotTask(task, KIND, uuid.uuid4().hex, options.timeout)
+    job: SnapshotTask[DiskItem] = SnapshotTask(task=task, kind=KIND, timeout=options.timeout)
     # Also where the disk is there: the run that made it may not have
     # come to the end of its snapshot.
     find_leftovers(job)
