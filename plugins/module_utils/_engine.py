@@ -385,6 +385,31 @@ class Task(t.Generic[I]):
         if done.stopped is not None:
             raise done.stopped
 
+    def call_one(
+        self,
+        item: I,
+        start: t.Callable[[], t.Any],
+        doing: str,
+        *,
+        repeatable: bool = False,
+        deadline: float | None = None,
+    ) -> None:
+        """One call for one item, and the task that it may begin.
+
+        Parameters and errors as for ``call``.
+
+        :raises VforgeError: why it failed.
+        """
+        errors: list[VforgeError] = []
+
+        def note(_item: I, outcome: Outcome) -> None:
+            if outcome.error is not None:
+                errors.append(outcome.error)
+
+        self.call([item], lambda _item: start(), doing, note, repeatable=repeatable, deadline=deadline)
+        if errors:
+            raise errors[0]
+
     def wait_until(
         self,
         kind: type,

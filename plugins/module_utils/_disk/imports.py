@@ -51,7 +51,7 @@ def bring_in(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None
             item.facts = known.get("facts") or {"capacity": found.capacity, "content_sha256": content}
             if not task.check:
                 if not known:
-                    importing.clear(task, item, home, target)
+                    importing.DiskImport(task, item, home).clear(target)
                 left = bool(known.get(_LEFT)) and not _cleared(job, home)
                 notes.note(files, target, _imported(made_of, content, item, left=left, verify=verify))
             return
@@ -130,7 +130,7 @@ def _bring_in(job: OnDatastore, home: places.Home, new: importing.NewDisk, known
             notes.note(job.files, new.target, {})
 
     try:
-        return importing.bring_in(job.task, job.item, home, dataclasses.replace(new, check=check))
+        return importing.DiskImport(job.task, job.item, home).bring_in(dataclasses.replace(new, check=check))
     except (Fault, NotAttempted):
         # Of all else it is not known whether vCenter goes on with it.
         if old:
@@ -179,7 +179,7 @@ def _prove(job: OnDatastore, options: DiskOptions, known: t.Mapping[str, t.Any])
 def _cleared(job: OnDatastore, home: places.Home) -> bool:
     """Remove the VM that an earlier import has left; whether it is gone. The disk is right without."""
     try:
-        importing.clear(job.task, job.item, home, job.path)
+        importing.DiskImport(job.task, job.item, home).clear(job.path)
     except importing.Busy as error:
         job.item.warnings.append(f"{error.message} The next run tries again.")
         return False

@@ -11,7 +11,7 @@ import os
 import time
 import typing as t
 
-from .._disk_import import apply, importing
+from .._disk_import import apply
 from .._errors import Fault, VforgeError
 from .._temporary_snapshots import SnapshotItem
 from .._vsphere.flat import Flat
@@ -96,7 +96,7 @@ class OnDatastore:
 
         :raises VforgeError: why it failed.
         """
-        importing.run(self.task, self.item, start, doing)
+        self.task.call_one(self.item, start, doing)
 
     def read_back(self, path: DatastorePath) -> str:
         """SHA-256 of the content of a disk on a datastore."""
@@ -137,7 +137,7 @@ class OnDatastore:
         deadline = max(self.task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP)
         call = functools.partial(start, self.session, self.datacenter, str(file))
         try:
-            importing.run(self.task, self.item, call, doing, repeatable=True, deadline=deadline)
+            self.task.call_one(self.item, call, doing, repeatable=True, deadline=deadline)
         except VforgeError as error:
             if not isinstance(error, Fault) or error.fault != "FileNotFound":
                 self.item.warnings.append(f"{file} stays until the next run: {error.message}")

@@ -21,6 +21,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._connector import b
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import converting, exporting, exports, local, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk.job import OnDatastore
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing, places
+from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Task
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     ConnectionLost,
     Fault,
@@ -799,7 +800,7 @@ def test_after_a_move_whose_answer_is_lost_nothing_is_left_that_nobody_knows_of(
     asked = {"state": "imported", "path": str(raw), "datastore_path": path}
     if there:
         disks.run(**asked)
-    real = importing.run
+    real = Task.call_one
 
     def lost(*asked, repeatable=False):
         real(*asked, repeatable=repeatable)
@@ -807,7 +808,7 @@ def test_after_a_move_whose_answer_is_lost_nothing_is_left_that_nobody_knows_of(
             raise Interrupted("A signal.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(importing, "run", lost)
+        patch.setattr(Task, "call_one", lost)
         assert disks.attempt(**asked, force=True).error.error_code == "interrupted"
     assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
     assert orphans(disks) == []
@@ -827,7 +828,7 @@ def _left(disks, tmp_path, monkeypatch):
     disks.sim.inject(method="MoveVirtualDisk_Task", do="task-fault", fault="FileFault")
     with monkeypatch.context() as killed:
         # What a run that is killed does not come to.
-        killed.setattr(importing, "_leaves_no_disk", lambda *_args: False)
+        killed.setattr(importing.DiskImport, "_leaves_no_disk", lambda *_args: False)
         disks.attempt(**asked)
     disks.sim.clear()
     [vm] = disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
@@ -934,14 +935,14 @@ def test_of_a_disk_that_was_replaced_nothing_is_noted_again(disks, tmp_path, mon
     other.write_bytes(bytes(raw.stat().st_size))
     asked = {"state": "imported", "datastore_path": "[LocalDS_0] flt-kept/a.vmdk"}
     disks.run(**asked, path=str(raw))
-    real = importing._move
+    real = importing.DiskImport._move
 
     def move(*given):
         real(*given)
         raise Fault("FileFault", "file_fault", "It failed.")
 
     with monkeypatch.context() as failing:
-        failing.setattr(importing, "_move", move)
+        failing.setattr(importing.DiskImport, "_move", move)
         assert disks.attempt(**asked, path=str(other), force=True).error
     assert disks.attempt(**asked, path=str(raw)).error
 
