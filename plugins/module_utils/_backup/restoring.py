@@ -30,8 +30,8 @@ from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.vm import start_power_off, start_power_on
 from . import images, records, restore_plan, restore_report, settings, targets, writers
+from .copying import first_difference
 from .local import chosen, chosen_point
-from .proving import first_difference
 from .repository import Machine, Repository
 from .restore_options import CONTENT, MANIFEST, NOTHING, SIZE, IntoOptions
 from .restore_plan import (

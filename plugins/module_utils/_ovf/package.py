@@ -18,6 +18,7 @@ from .blobs import (
     Blob,
     JoinedBlob,
     LocalBlob,
+    PackageError,
     SliceBlob,
     is_archive,
     is_printable,
@@ -26,7 +27,6 @@ from .blobs import (
     whole,
 )
 from .descriptor import Descriptor
-from .errors import PackageError
 from .manifest import Digest
 from .websource import RemoteBlob, Web, WebAccess, page_instead, parse_url
 
