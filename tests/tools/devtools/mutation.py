@@ -15,7 +15,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,14 +130,22 @@ def run(console: Console, arguments: list[str]) -> int:
         jobs = choose(session, 0 if options.all else options.count, options.seed)
         console.part("cosmic-ray", f"{len(jobs)} changes, seed {options.seed}; {this.logs}")
         # Their tests wait most of the time, so that more are tried at once than there are cores.
-        parts = [_Part(this, tools, cosmic_ray, number, jobs[number::_AT_ONCE]) for number in range(_AT_ONCE)]
+        shares = [share for number in range(_AT_ONCE) if (share := jobs[number::_AT_ONCE])]
+        parts = [_Part(this, tools, cosmic_ray, number, share) for number, share in enumerate(shares)]
+
+        def progress() -> Progress:
+            return Progress(sum(tried(part.session) for part in parts), len(jobs))
+
+        for part in parts:
+            shutil.copy(session, part.session)
+            leave(part.session, set(part.jobs))
         with console.watched():
             # Tests that fail without any change would notice every one.
             unchanged = Lane("no change", lambda: _baseline(this, cosmic_ray, env))
-            lanes.run(console, [unchanged, *(part.lane(session) for part in parts if part.jobs)], capacity=_AT_ONCE + 1)
-        count = sum(tried(part.session) for part in parts if part.jobs)
-        left = [text for part in parts if part.jobs for text in survivors(part.session)]
-        late = sum(out_of_time(part.session) for part in parts if part.jobs)
+            lanes.run(console, [unchanged, *(part.lane(progress) for part in parts)], capacity=_AT_ONCE + 1)
+        count = sum(tried(part.session) for part in parts)
+        left = [text for part in parts for text in survivors(part.session)]
+        late = sum(out_of_time(part.session) for part in parts)
     for text in left:
         console.text(text)
     console.text(f"{count - len(left)} of {count} were noticed, {late} of them by tests that ran out of time")
@@ -165,12 +173,9 @@ class _Part:
     def session(self) -> Path:
         return self.this.logs / f"mutation-{self.number}.sqlite"
 
-    def lane(self, whole: Path) -> Lane:
-        """whole: the session with all changes."""
-        shutil.copy(whole, self.session)
-        leave(self.session, set(self.jobs))
-        name = f"changes, part {self.number + 1}"
-        return Lane(name, self._work, progress=lambda: Progress(tried(self.session), len(self.jobs)), group="changes")
+    def lane(self, progress: Callable[[], Progress]) -> Lane:
+        """progress: of all parts together."""
+        return Lane(f"changes, part {self.number + 1}", self._work, progress=progress, group="changes")
 
     def _work(self) -> Outcome:
         run = self.this.copy(f"mutation-{self.number}")
