@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the tests of the connector and the engine on a copy in which one module was changed, those first that import it.
+"""Run the tests of the connector and the engine on a copy in which one module was changed, those first that name it.
 
 In the folder of the collection: judge.py PYTHON
 """
@@ -16,6 +16,9 @@ from pathlib import Path
 
 _TESTS = Path("tests/unit/plugins/module_utils")
 
+# What runs on the engine shows more of it than its own tests: what becomes of lists, of parts and of reports.
+_ON_THE_ENGINE = ("parent", "linked")
+
 # Most of the tests wait for something.
 _WORKERS = "3"
 
@@ -23,6 +26,8 @@ _WORKERS = "3"
 def near_and_far(changed: str) -> tuple[list[str], list[str]]:
     """The files with tests: those that name the module, and the others; the quick ones before the long ones."""
     files = [_TESTS / "test_engine.py", *(_TESTS / "connector").glob("test_*.py")]
+    if changed == "_engine":
+        files += [path for folder in _ON_THE_ENGINE for path in (_TESTS / folder).glob("test_*.py")]
     names = re.compile(rf"\b{re.escape(changed)}\b")
     near: list[str] = []
     far: list[str] = []
