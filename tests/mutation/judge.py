@@ -17,7 +17,7 @@ from pathlib import Path
 _TESTS = Path("tests/unit/plugins/module_utils")
 
 # What runs on the engine shows more of it than its own tests: what becomes of lists, of parts and of reports.
-_ON_THE_ENGINE = ("parent", "linked")
+_ON_THE_ENGINE = ("parent", "fork")
 
 # Most of the tests wait for something.
 _WORKERS = "3"
