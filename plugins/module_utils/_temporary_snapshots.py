@@ -47,8 +47,7 @@ from ._vsphere.snapshots import Snapshot
 if t.TYPE_CHECKING:
     from ._connector.session import Session
 
-# What vCenter answers where a guest's file systems cannot be quiesced (API reference,
-# CreateSnapshot_Task).
+# What vCenter answers where a guest's file systems cannot be quiesced (API reference, CreateSnapshot_Task).
 _QUIESCE_FAULTS = (
     "ApplicationQuiesceFault",
     "FilesystemQuiesceFault",
@@ -219,9 +218,7 @@ class OwnerMark:
 
     @classmethod
     def read(cls, kind: Kind, description: str, vm: str) -> OwnerMark | None:
-        """The owner mark in a description, or None where it has none of
-        this VM or first class disk.
-        """
+        """The owner mark in a description, or None where it has none of this VM or first class disk."""
         _words, found, text = description.rpartition(f"\n{kind.mark}")
         return cls.from_text(text, vm) if found else None
 
@@ -259,9 +256,8 @@ def _place() -> str:
 def _began(pid: int) -> str | None:
     """When a process was started; None where there is none.
 
-    proc(5): it is field 22, and the second one may hold anything. The third is the
-    state: one that has ended and that nobody has waited for stays as a zombie, for ever
-    in a container without an init.
+    proc(5): it is field 22, and the second one may hold anything. The third is the state: one that has ended and
+    that nobody has waited for stays as a zombie, for ever in a container without an init.
     """
     path = pathlib.Path(f"/proc/{pid}/stat")
     try:

@@ -16,8 +16,8 @@
             .staging-<run>/                 a point that is being written
     vm-<instance UUID>.lock
 
-A point appears by one rename. What a run that died has left is removed, or finished, by
-the next one that takes the lock.
+A point appears by one rename. What a run that died has left is removed, or finished, by the next
+one that takes the lock.
 """
 
 from __future__ import annotations
@@ -456,9 +456,7 @@ class Machine:
     # A new point
 
     def stage(self, run: str) -> str:
-        """An empty folder for a new point. Images in it find those of
-        other points at ``../<id>/``.
-        """
+        """An empty folder for a new point. Images in it find those of other points at ``../<id>/``."""
         folder = os.path.join(self.place, f"{_STAGING}{run}")
         self.still_there()
         with explained(folder):

@@ -164,8 +164,7 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     # What it does with disks is noted in the repository.
     writes = options.content and not check
     with repository.locked(uuid, deadline, session.show_progress, put_right=False, writes=writes) as machine:
-        # Read after the wait: who held the lock may have exchanged the disks of this
-        # VM, or had a snapshot of it.
+        # Read after the wait: who held the lock may have exchanged the disks of this VM, or had a snapshot of it.
         target = targets.again(session, found)
         point = chosen_point(machine, options.point)
         wanted = chosen_disks(point, options.disks)
@@ -303,8 +302,8 @@ def _has_it(job: RestoreTask, disk: RestoredDisk) -> bool:
 
 
 def _obstacle(job: RestoreTask, old: Disk) -> str:
-    """Why a disk of the VM cannot be read, so that nobody knows whether it has what the
-    point has; empty where it can.
+    """Why a disk of the VM cannot be read, so that nobody knows whether it has what the point has;
+    empty where it can.
     """
     if not job.target.powered_off:
         return "the VM is not powered off, and its host has locked the file"
@@ -353,9 +352,7 @@ def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
 
 
 def _remove_left(job: RestoreTask, file: str) -> bool:
-    """Remove a disk that a run has left that was killed, with the VM of its
-    import; whether it is gone.
-    """
+    """Remove a disk that a run has left that was killed, with the VM of its import; whether it is gone."""
     made = job.record.made.get(file)
     imported = made is not None and not made.compared and not made.proxy
     if imported and not _remove_carrier(job, file):
@@ -389,8 +386,8 @@ def _forget(job: RestoreTask, forget: t.Callable[[], None]) -> None:
 
 
 def _delete(job: RestoreTask, file: str, deadline: float | None = None) -> bool:
-    """Delete a disk that belongs to no VM; whether it is gone. What cannot be
-    deleted, or of which nobody answers whether it is, stays in the record, and a warning says so.
+    """Delete a disk that belongs to no VM; whether it is gone. What cannot be deleted, or of which
+    nobody answers whether it is, stays in the record, and a warning says so.
 
     :param deadline: where it is another one than that of the task.
     """
@@ -440,9 +437,7 @@ def _bring_all_in(job: RestoreTask) -> None:
 
 
 def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
-    """Have a disk beside the old one, proved; one that a run has
-    brought in that was killed is used.
-    """
+    """Have a disk beside the old one, proved; one that a run has brought in that was killed is used."""
     place = disk.place
     for made in _brought_in(job, place):
         if _use(job, disk, made):
@@ -479,8 +474,8 @@ def _discard(job: RestoreTask, made: Made, error: BaseException) -> None:
 
 
 def _use(job: RestoreTask, disk: RestoredDisk, made: Made) -> bool:
-    """Take a disk that an earlier run has brought in; False where it is gone, is
-    not as it was, or a VM has it or may have it.
+    """Take a disk that an earlier run has brought in; False where it is gone, is not as it was, or
+    a VM has it or may have it.
     """
     file, disk.compared = made.file, made.compared
     try:
@@ -504,9 +499,7 @@ def _is_reported(job: RestoreTask, disk: RestoredDisk) -> bool:
 
 
 def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
-    """Disks of the right content that a run has brought in that was killed,
-    and that no other place takes.
-    """
+    """Disks of the right content that a run has brought in that was killed, and that no other place takes."""
     near = restore_plan.beside(job.target, place)
     used = {disk.file for disk in job.item.disks}
     return [
@@ -563,8 +556,8 @@ def _tell_what_was_not_compared(job: RestoreTask, disk: RestoredDisk) -> None:
 
 
 def _compare(job: RestoreTask, disk: RestoredDisk, file: str, what: str) -> int | None:
-    """Compare a disk that has come with the digests of the point, where that is asked
-    for and its datastore allows it.
+    """Compare a disk that has come with the digests of the point, where that is asked for and its
+    datastore allows it.
 
     :param disk: it says what its host has reported of it, and then how it was compared.
     :returns: the byte where they differ; None where they do not.

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Secrets of a cluster: what the vCenter and Argo CD are logged in with. None of
-them is ever written as it is.
+"""The Secrets of a cluster: what the vCenter and Argo CD are logged in with. None of them is ever
+written as it is.
 
 They are sealed by a command that the user chose, such as kubeseal or sops, or left to who keeps
 them elsewhere. Pure but for that.
@@ -84,8 +84,7 @@ def _cloud_provider_login(host: str, user: str, password: str) -> Document:
 def registration_secret(cluster: Cluster, registration: Registration) -> SecretFile:
     """The cluster for Argo CD: a Secret of its own, with a login that was made for it.
 
-    A Secret with a kubeconfig, as Cluster API keeps one, is none that Argo
-    CD reads (argo-cd issue 4651).
+    A Secret with a kubeconfig, as Cluster API keeps one, is none that Argo CD reads (argo-cd issue 4651).
     """
     tls = {"caData": _base64(registration.ca)}
     if registration.token:
@@ -188,9 +187,7 @@ def _in_its_wave(manifest: Document) -> Document:
 
 
 def _searched(manifest: Document) -> list[str]:
-    """The texts of a manifest in which a secret may be: all but its names, which
-    may look like a weak password.
-    """
+    """The texts of a manifest in which a secret may be: all but its names, which may look like a weak password."""
     metadata = manifest.get("metadata")
     rest = (
         {key: item for key, item in metadata.items() if key not in ("name", "namespace")}

@@ -1,9 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a task about changed areas is asked to do, and VMs and their disks as
-far as tracking goes. Pure.
-"""
+"""What a task about changed areas is asked to do, and VMs and their disks as far as tracking goes. Pure."""
 
 from __future__ import annotations
 
@@ -26,8 +24,7 @@ AUTO, ALWAYS, NEVER = "auto", "always", "never"
 SNAPSHOT, POWER_CYCLE = "snapshot", "power_cycle"
 REPORT, FAIL = "report", "fail"
 
-# Changed block tracking came with virtual hardware 7 (API reference,
-# ConfigSpec.changeTrackingEnabled).
+# Changed block tracking came with virtual hardware 7 (API reference, ConfigSpec.changeTrackingEnabled).
 OLDEST_HARDWARE = 7
 
 # Backings that carry a changeId (API reference: each of these has the property, no other has).
@@ -331,8 +328,7 @@ def _check_numbers(params: t.Mapping[str, t.Any]) -> None:
 
 
 def _check_state(params: t.Mapping[str, t.Any]) -> None:
-    """Make sure that a question is committed as it was asked, and
-    that nothing else looks like that.
+    """Make sure that a question is committed as it was asked, and that nothing else looks like that.
 
     :raises InvalidOption: naming the option.
     """

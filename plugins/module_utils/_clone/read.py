@@ -127,8 +127,7 @@ def read_parents(
     named: t.Sequence[tuple[t.Any, str]],
     kind: type[P],
 ) -> list[P | NotFound]:
-    """What is cloned, with its host, the networks and datastores of that, the
-    pools around it and its ancestors.
+    """What is cloned, with its host, the networks and datastores of that, the pools around it and its ancestors.
 
     One call for any number of them.
 
@@ -185,8 +184,8 @@ def _running(vm: Row) -> bool:
 
 
 def read_compute(session: Session, datacenter: str) -> tuple[compute.Compute, ...]:
-    """The clusters of a datacenter, and the hosts that are in none, with their hosts
-    and pools, by name: one call.
+    """The clusters of a datacenter, and the hosts that are in none, with their hosts and pools, by
+    name: one call.
     """
     root = session.reference(vim.Datacenter, datacenter)
     rows = {row.moid: row for row in collect(session, [root], _COMPUTE, _TO_COMPUTE)}
@@ -269,8 +268,7 @@ def read_wanted(session: Session, asked: t.Sequence[Wanted]) -> list[Wanted]:
     return [dataclasses.replace(each, existing=found.get(moid_of(ref))) for ref, each in zip(refs, placed, strict=True)]
 
 
-# The folders of one datacenter as written, each with its moid and path, or with why it is not
-# known.
+# The folders of one datacenter as written, each with its moid and path, or with why it is not known.
 _Folders = t.Mapping[str, t.Union[tuple[str, str], NotFound]]  # noqa: UP007 (as below)
 
 
@@ -329,8 +327,7 @@ def read_made(session: Session, owned: _Owned) -> dict[str, Existing]:
     keys = {tuple(nic.key for nic in parent.nics) for parent in parents}
     refs = [ref for ref, _parent in owned]
     try:
-        # By their keys only where all have the same: a card that a VM lacks would be a wrong
-        # property of it.
+        # By their keys only where all have the same: a card that a VM lacks would be a wrong property of it.
         rows = read_all(session, refs, _made(keys.pop() if len(keys) == 1 else ()))
     except Fault as fault:
         # Reading an element of an array by its key is the property collector's own notation, but

@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Texts of YAML, and cloud-config against cloud-init's own schema.
 
-PyYAML comes with ansible-core. jsonschema and the schema are needed only by who
-asks for ``validate: schema``.
+PyYAML comes with ansible-core. jsonschema and the schema are needed only by who asks for ``validate: schema``.
 """
 
 from __future__ import annotations
@@ -70,8 +69,7 @@ def load_json_or_yaml(text: str, where: str) -> t.Any:
 
 
 def load_of_guest(text: str, where: str) -> t.Any:
-    """A YAML document that a guest may have written: a short one, in which
-    nothing is repeated by reference.
+    """A YAML document that a guest may have written: a short one, in which nothing is repeated by reference.
 
     :raises InvalidOption: for any other.
     """
@@ -230,8 +228,7 @@ class Schemas:
     def check_network(self, network: t.Mapping[str, t.Any], where: str) -> None:
         """A network of version 1 or 2.
 
-        Releases of cloud-init before 23.3 and 24.1 publish no schema for
-        these, and then nothing is done.
+        Releases of cloud-init before 23.3 and 24.1 publish no schema for these, and then nothing is done.
 
         :raises InvalidOption: with the path of what is wrong.
         """
@@ -264,9 +261,7 @@ class Schemas:
 
 
 def _deepest(error: t.Any) -> t.Any:
-    """What is wrong in the alternative that comes nearest: of ten that do
-    not fit, the top says nothing.
-    """
+    """What is wrong in the alternative that comes nearest: of ten that do not fit, the top says nothing."""
     while error.context:
         error = max(error.context, key=lambda item: (len(item.absolute_path), item.validator != "type"))
     return error

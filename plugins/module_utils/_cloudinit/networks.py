@@ -203,8 +203,7 @@ def _without_prefix(text: t.Any) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
 
 
 def checked(network: t.Mapping[str, t.Any], where: str) -> tuple[dict[str, t.Any], list[str]]:
-    """The network as it is delivered, and warnings. One in the form of a
-    netplan file loses its outer key.
+    """The network as it is delivered, and warnings. One in the form of a netplan file loses its outer key.
 
     MAC addresses are brought to the form that cloud-init compares, and keys without a value are left out, of which
     no guest makes a network.
@@ -274,9 +273,7 @@ class Card:
 
 
 def names_macs(network: t.Any) -> bool:
-    """Whether a checked network finds a card by its MAC address, or by
-    the label that stands for it.
-    """
+    """Whether a checked network finds a card by its MAC address, or by the label that stands for it."""
     return any(True for _place in _mac_places(network))
 
 
@@ -749,8 +746,8 @@ def _own_mac(value: t.Any, where: str) -> str:
 
 
 def _interface(text: t.Any) -> _Interface | None:
-    """An address with or without its prefix; None for what is none. A number is none,
-    whatever Python makes of it.
+    """An address with or without its prefix; None for what is none. A number is none, whatever
+    Python makes of it.
     """
     if not isinstance(text, str):
         return None

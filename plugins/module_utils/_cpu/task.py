@@ -47,11 +47,10 @@ class VmItem(Item):
 
 
 def run(session: Session, options: Options) -> dict[str, t.Any]:
-    """The module's result: ``hosts``, ``clusters``, ``vms`` and, where
-    it is asked for, ``comparison``.
+    """The module's result: ``hosts``, ``clusters``, ``vms`` and, where it is asked for, ``comparison``.
 
-    Two calls and their pages, and those that it takes to find the datacenter and the VMs
-    that are named; in guests more.
+    Two calls and their pages, and those that it takes to find the datacenter and the VMs that are
+    named; in guests more.
 
     :raises VforgeError: a host, a cluster or the only VM is not there.
     :raises PartialFailure: one of several VMs is not there, a guest does not answer, or the task

@@ -114,8 +114,8 @@ _FILE = tuple(field.name for field in dataclasses.fields(PackedFile))
 
 
 def config_of(vm: Vm, source: Source, options: ExportOptions) -> str:
-    """A digest of what the descriptor of a VM is made of; of a snapshot, which does
-    not change, of the options alone.
+    """A digest of what the descriptor of a VM is made of; of a snapshot, which does not change, of
+    the options alone.
     """
     if isinstance(source, FromSnapshot):
         return digest_of(None, sorted(options.extra_config), options.property_values, options.format)

@@ -364,9 +364,7 @@ def access_in(session: Session, rows: t.Mapping[str, Row], moid: str) -> Access:
 
 
 def _fingerprint(certificate: t.Any) -> str | None:
-    """SHA-256 of ``HostSystem.config.certificate``, which is PEM text
-    as an array of signed bytes.
-    """
+    """SHA-256 of ``HostSystem.config.certificate``, which is PEM text as an array of signed bytes."""
     if not certificate:
         return None
     return tls.digest_of(bytes(byte & 0xFF for byte in certificate).decode("ascii", errors="replace"))
@@ -463,9 +461,7 @@ class Guest:
         return self.access.shell
 
     def validate(self) -> None:
-        """Make sure that Tools answer and that the guest accepts the
-        credentials; changes nothing.
-        """
+        """Make sure that Tools answer and that the guest accepts the credentials; changes nothing."""
         auth = self.access.auth
         if auth is None:
             self.processes()  # which takes them, too

@@ -127,9 +127,7 @@ def _compared_by(lease: Lease, wanted: t.Sequence[Wanted]) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _of_hosts(session: Session) -> t.Iterator[None]:
-    """A host that cannot be reached says nothing of the vCenter: who counts lost
-    connections must not count it.
-    """
+    """A host that cannot be reached says nothing of the vCenter: who counts lost connections must not count it."""
     try:
         yield
     except ConnectionFailed as error:
@@ -190,9 +188,7 @@ class _Receiver:
                 return
 
     def _receive(self) -> None:
-        """One pass over the file, in one buffer: while a part is
-        written another thread hashes it.
-        """
+        """One pass over the file, in one buffer: while a part is written another thread hashes it."""
         self._begin()
         self._wanted.sink.restart()
         device = self._wanted.device

@@ -257,9 +257,7 @@ class Header:
 
 
 def header_of(head: bytes) -> Header | None:
-    """The header of a sparse VMDK, of whatever kind; None where the
-    bytes begin with no such thing.
-    """
+    """The header of a sparse VMDK, of whatever kind; None where the bytes begin with no such thing."""
     if len(head) < SECTOR or not head.startswith(_MAGIC):
         return None
     fields = _HEADER.unpack_from(head)
