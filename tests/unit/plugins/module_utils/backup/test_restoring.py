@@ -141,7 +141,7 @@ def test_the_replaced_disk_stays_where_that_is_asked_for(web):
     assert any(file.endswith(old.rpartition("/")[2]) for file in web.orphans())
 
 
-def test_what_a_linked_clone_stands_on_stays(web):
+def test_what_a_linked_clone_builds_on_stays(web):
     web.off()
     web.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "base")
     where = ("-ds", "LocalDS_0", "-pool", "/DC0/host/DC0_C0/Resources")
@@ -349,7 +349,7 @@ def test_a_restored_vm_is_powered_on_though_an_answer_is_lost(db, do):
     assert (ran.result["into"]["actions"][-1], db.state()) == ("powered_on", "poweredOn")
 
 
-def test_a_vm_that_cannot_be_started_again_is_told(db):
+def test_a_vm_that_cannot_be_started_again_is_reported(db):
     db.on()
     db.sim.inject(method="ReconfigVM_Task", nth=2, do="fault", fault="InvalidArgument")
     db.sim.inject(method="PowerOnVM_Task", do="task-fault", fault="InsufficientResourcesFault")
