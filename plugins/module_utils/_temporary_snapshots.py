@@ -30,7 +30,7 @@ import typing as t
 from ._connector import tasks
 from ._connector.batch import Outcome
 from ._connector.pyvmomi import vim
-from ._engine import Item, Part, Task
+from ._engine import Item, ItemOfVm, Part, Task
 from ._errors import (
     ConnectionLost,
     Fault,
@@ -105,31 +105,20 @@ def _not_made() -> OwnSnapshot:
 
 
 @dataclasses.dataclass(kw_only=True)
-class SnapshotItem(Item):
+class SnapshotItem(ItemOfVm):
     """A VM that a snapshot is made of for a moment.
 
-    :ivar vm: a dataclass with ``moid``, ``name``, ``path``, ``instance_uuid`` and ``snapshots``.
+    :ivar vm: has ``instance_uuid`` and ``snapshots``, too.
     :ivar own: what became of the snapshot that this task makes of it.
     :ivar quiesced: whether this snapshot is to be quiesced, and once it is made, whether it is.
     :ivar leftovers: snapshots of runs that were killed.
     :ivar in_use: why its snapshot must not be removed by this run; empty where it may be.
     """
 
-    vm: t.Any
     own: OwnSnapshot = dataclasses.field(default_factory=_not_made)
     in_use: str = ""
     quiesced: bool = False
     leftovers: list[Snapshot] = dataclasses.field(default_factory=list)
-
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return str(self.vm.path)
-
-    @property
-    def name(self) -> str:
-        """What its entry in the result calls it."""
-        return str(self.vm.name)
 
 
 I = t.TypeVar("I", bound=SnapshotItem)  # noqa: E741 (as T, for items)

@@ -288,8 +288,7 @@ class Completed:
         return self.output.decode(errors="replace")
 
 
-@dataclasses.dataclass(frozen=True)
-class Process:
+class Process(t.NamedTuple):
     """A program that runs in a guest.
 
     :ivar command: its whole command line, with its arguments.
@@ -299,8 +298,7 @@ class Process:
     command: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
+class Entry(t.NamedTuple):
     """What a folder of a guest holds.
 
     :ivar kind: ``file``, ``directory`` or ``symlink``.
