@@ -31,7 +31,9 @@ _NAMES_ONE = "VSphere"
 
 
 class ActionModule(ControllerAction):
-    """It needs neither a vCenter nor Kubernetes: what it looks at are files, and results of other tasks."""
+    """It needs neither a vCenter nor Kubernetes: what it looks at are files, and results of other
+    tasks.
+    """
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Tell the templates that are used from those that are not."""

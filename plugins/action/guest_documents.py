@@ -30,7 +30,9 @@ class ActionModule(ControllerAction):
     """What no module could do: it renders templates with the variables of the play."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Make the data; where one VM's are wrong, all that are wrong are named and nothing is returned."""
+        """Make the data; where one VM's are wrong, all that are wrong are named and nothing is
+        returned.
+        """
         result = super().run(tmp, task_vars)
         try:
             made = self._made(self.checked(ARGUMENTS))

@@ -88,7 +88,9 @@ class _Inventory:
         self._known: dict[str, list[str]] | None = None
 
     def holders(self, address: str) -> list[str]:
-        """Names of the hosts that have an address; one that is worked out by a template is not known."""
+        """Names of the hosts that have an address; one that is worked out by a template is not
+        known.
+        """
         if self._known is None:
             self._known = {}
             every = self._vars.get("hostvars") or {}

@@ -112,7 +112,9 @@ def _typed(module: str) -> tuple[t.Any, t.Callable[[t.Mapping[str, t.Any]], obje
 
 
 def _fresh(value: t.Any) -> t.Any:
-    """A copy in which nothing is there twice, since checking writes defaults into it; what is none is left out."""
+    """A copy in which nothing is there twice, since checking writes defaults into it; what is none
+    is left out.
+    """
     if isinstance(value, dict):
         return {key: _fresh(item) for key, item in value.items() if item is not None}
     return [_fresh(item) for item in value] if isinstance(value, list) else value

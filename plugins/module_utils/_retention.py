@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which of many backups are kept: by their number, by their age, and one for each day, week and month. Pure."""
+"""Which of many backups are kept: by their number, by their age, and one for each day, week and
+month. Pure.
+"""
 
 from __future__ import annotations
 

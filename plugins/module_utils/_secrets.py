@@ -51,8 +51,9 @@ _HEADERS = "source_headers"
 
 _SEAL = "vforge-sealed:"
 
-# Our codes, actions, keys and states, and the names of vSphere's faults, are letters and underscores, and none is
-# longer. A shorter secret than this might be found anywhere, in a number for instance.
+# Our codes, actions, keys and states, and the names of vSphere's faults, are letters and
+# underscores, and none is longer. A shorter secret than this might be found anywhere, in a number
+# for instance.
 _SHORTEST = 8
 _WORD = re.compile("[A-Za-z_]{1,48}")
 

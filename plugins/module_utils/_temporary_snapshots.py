@@ -207,7 +207,9 @@ class OwnerMark:
 
     @classmethod
     def read(cls, kind: Kind, description: str, vm: str) -> OwnerMark | None:
-        """The owner mark in a description, or None where it has none of this VM or first class disk."""
+        """The owner mark in a description, or None where it has none of this VM or first class
+        disk.
+        """
         _words, found, text = description.rpartition(f"\n{kind.mark}")
         return cls.from_text(text, vm) if found else None
 
@@ -245,8 +247,9 @@ def _place() -> str:
 def _began(pid: int) -> str | None:
     """When a process was started; None where there is none.
 
-    proc(5): it is field 22, and the second one may hold anything. The third is the state: one that has ended and
-    that nobody has waited for stays as a zombie, for ever in a container without an init.
+    proc(5): it is field 22, and the second one may hold anything. The third is the state: one that
+    has ended and that nobody has waited for stays as a zombie, for ever in a container without an
+    init.
     """
     path = pathlib.Path(f"/proc/{pid}/stat")
     try:

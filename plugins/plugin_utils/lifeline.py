@@ -100,7 +100,9 @@ class Lifeline:
 
     @contextlib.contextmanager
     def nothing_left(self) -> t.Iterator[None]:
-        """While the context lasts, the signals that end this process at once remove the socket's name first."""
+        """While the context lasts, the signals that end this process at once remove the socket's
+        name first.
+        """
 
         def tidy(number: int, _frame: types.FrameType | None) -> None:
             self._place.remove()
@@ -251,7 +253,9 @@ def _folder() -> str:
 
 
 def parent_gone() -> bool:
-    """Whether the ansible-playbook that started this process has ended, so that nobody waits for a task's result."""
+    """Whether the ansible-playbook that started this process has ended, so that nobody waits for a
+    task's result.
+    """
     parent = multiprocessing.parent_process()
     return parent is not None and parent.pid != os.getppid()
 
@@ -278,7 +282,9 @@ def _parent_handle() -> int | None:
 
 
 def _process_of(module: socket.socket) -> int | None:
-    """The process at the other end, None where the system does not tell or it is not to be seen from here."""
+    """The process at the other end, None where the system does not tell or it is not to be seen
+    from here.
+    """
     if not hasattr(socket, "SO_PEERCRED"):
         return None
     size = struct.calcsize("3i")

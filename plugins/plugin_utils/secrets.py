@@ -35,7 +35,9 @@ def sealed_whole(
     secret: t.Collection[str],
     lists: t.Collection[str] = (),
 ) -> dict[str, t.Any]:
-    """As ``sealed``, for options that may be texts and lists too: whatever is not empty becomes JSON."""
+    """As ``sealed``, for options that may be texts and lists too: whatever is not empty becomes
+    JSON.
+    """
     return _replaced(args, secret, lists, _as_json)
 
 

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The care of a repository: its points verified, pruned, merged. No vCenter is needed for it, and none is asked."""
+"""The care of a repository: its points verified, pruned, merged. No vCenter is needed for it, and
+none is asked.
+"""
 
 from __future__ import annotations
 
@@ -185,7 +187,9 @@ class _Care:
 
 
 def _put_right(machine: Machine, options: CareOptions, entry: Entry, deadline: float) -> None:
-    """Finish what runs that died have begun. Where that cannot be, points can be verified all the same."""
+    """Finish what runs that died have begun. Where that cannot be, points can be verified all the
+    same.
+    """
     try:
         entry["put_right"] = machine.put_right(deadline)
     except VforgeError as error:

@@ -84,7 +84,9 @@ class Turns(t.Generic[X]):
 
     @contextlib.contextmanager
     def next(self) -> t.Iterator[Turn[X] | None]:
-        """The next one; its room is taken as long as the context lasts. None where there is none any more."""
+        """The next one; its room is taken as long as the context lasts. None where there is none
+        any more.
+        """
         turn = self._take()
         try:
             yield turn

@@ -352,7 +352,9 @@ def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
 
 
 def _remove_left(job: RestoreTask, file: str) -> bool:
-    """Remove a disk that a run has left that was killed, with the VM of its import; whether it is gone."""
+    """Remove a disk that a run has left that was killed, with the VM of its import; whether it is
+    gone.
+    """
     made = job.record.made.get(file)
     imported = made is not None and not made.compared and not made.proxy
     if imported and not _remove_carrier(job, file):
@@ -437,7 +439,9 @@ def _bring_all_in(job: RestoreTask) -> None:
 
 
 def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
-    """Have a disk beside the old one, proved; one that a run has brought in that was killed is used."""
+    """Have a disk beside the old one, proved; one that a run has brought in that was killed is
+    used.
+    """
     place = disk.place
     for made in _brought_in(job, place):
         if _use(job, disk, made):
@@ -499,7 +503,9 @@ def _is_reported(job: RestoreTask, disk: RestoredDisk) -> bool:
 
 
 def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
-    """Disks of the right content that a run has brought in that was killed, and that no other place takes."""
+    """Disks of the right content that a run has brought in that was killed, and that no other place
+    takes.
+    """
     near = restore_plan.beside(job.target, place)
     used = {disk.file for disk in job.item.disks}
     return [

@@ -359,7 +359,9 @@ def _copy(job: BackupTask, item: BackupItem) -> None:
 
 
 def _copy_and_detach(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
-    """Copy disks; in every ending nothing of them stays attached, so that their snapshots can be removed."""
+    """Copy disks; in every ending nothing of them stays attached, so that their snapshots can be
+    removed.
+    """
     try:
         _copy_snapshots(job, ready)
     finally:

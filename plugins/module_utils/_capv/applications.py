@@ -43,14 +43,18 @@ def cluster_application(cluster: Cluster, prefix: str) -> Document:
 
 
 def apps_application(cluster: Cluster, prefix: str) -> Document:
-    """What runs in the cluster: an app of apps, of the addons and of whatever is put into its folder besides."""
+    """What runs in the cluster: an app of apps, of the addons and of whatever is put into its
+    folder besides.
+    """
     source = _tree(cluster.argocd, f"{prefix}app/{cluster.name}")
     to = {"server": IN_CLUSTER, "namespace": cluster.argocd.namespace}
     return _application(cluster.argocd, f"{cluster.name}-apps", source, to)
 
 
 def addon_application(cluster: Cluster, name: str, addon: Addon) -> Document:
-    """An addon in the workload cluster. It goes with the nodes, so that its own removal waits for nothing there."""
+    """An addon in the workload cluster. It goes with the nodes, so that its own removal waits for
+    nothing there.
+    """
     source: Document = {"repoURL": addon.repo_url, "targetRevision": addon.revision}
     if addon.chart:
         source["chart"] = addon.chart

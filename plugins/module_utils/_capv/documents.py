@@ -42,7 +42,9 @@ def _yaml() -> t.Any:
 
 
 def dump(documents: t.Iterable[Document]) -> str:
-    """The documents as YAML, always the same text for the same documents, in the order of their keys."""
+    """The documents as YAML, always the same text for the same documents, in the order of their
+    keys.
+    """
     yaml = _yaml()
     dumper = _dumper(yaml)
     return t.cast(
@@ -77,7 +79,9 @@ def _dumper(yaml: t.Any) -> t.Any:
 
 
 def plain(value: t.Any) -> t.Any:
-    """The same in plain types: Ansible's own subclasses of texts and numbers are none that PyYAML writes."""
+    """The same in plain types: Ansible's own subclasses of texts and numbers are none that PyYAML
+    writes.
+    """
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

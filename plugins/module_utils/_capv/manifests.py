@@ -279,7 +279,9 @@ def _machine_deployment(cluster: Cluster, workers: Workers) -> Document:
 
 
 def _resource_sets(cluster: Cluster) -> list[Document]:
-    """What Cluster API itself puts into the workload cluster: the credentials that the addons find there."""
+    """What Cluster API itself puts into the workload cluster: the credentials that the addons find
+    there.
+    """
     names = [resource_secret(cluster, addon) for addon in ("cloud_provider", "csi") if addon in cluster.addons]
     if not names:
         return []

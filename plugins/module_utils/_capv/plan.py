@@ -313,7 +313,9 @@ def _management_app(cluster: Cluster, files: t.Mapping[str, str], prefix: str) -
 
 
 def _server(name: str, files: t.Mapping[str, str]) -> str:
-    """The address of the workload cluster, as its own file has it; empty where that is gone or does not say."""
+    """The address of the workload cluster, as its own file has it; empty where that is gone or does
+    not say.
+    """
     path = manifest_of(folders(name)[0])
     for document in load(files.get(path, ""), path):
         endpoint = at(document, "spec", "controlPlaneEndpoint")

@@ -187,7 +187,9 @@ def _in_its_wave(manifest: Document) -> Document:
 
 
 def _searched(manifest: Document) -> list[str]:
-    """The texts of a manifest in which a secret may be: all but its names, which may look like a weak password."""
+    """The texts of a manifest in which a secret may be: all but its names, which may look like a
+    weak password.
+    """
     metadata = manifest.get("metadata")
     rest = (
         {key: item for key, item in metadata.items() if key not in ("name", "namespace")}

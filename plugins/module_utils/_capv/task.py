@@ -69,7 +69,9 @@ def _uncommitted(tree: Tree, params: Params, cluster: Cluster | None) -> list[st
 
 
 def _sealed(changes: t.Iterable[Change], cluster: Cluster | None, deadline: float, *, check_mode: bool) -> list[Change]:
-    """The changes with what is sealed for them. In check mode it is only made sure that the command is there."""
+    """The changes with what is sealed for them. In check mode it is only made sure that the command
+    is there.
+    """
     found = []
     for change in changes:
         if change.secrets is None or cluster is None:
@@ -97,7 +99,9 @@ def _check_command(command: t.Sequence[str]) -> None:
 
 
 class _Sealer:
-    """Runs the command that seals: secrets go in by standard input, and never into a list of processes."""
+    """Runs the command that seals: secrets go in by standard input, and never into a list of
+    processes.
+    """
 
     def __init__(self, command: t.Sequence[str], deadline: float, values: t.Sequence[str]) -> None:
         self._command = command

@@ -87,7 +87,9 @@ class Tree:
         return sorted(line[3:].removeprefix(self.prefix) for line in lines)
 
     def before(self, file: str) -> str:
-        """A file that is gone as the last commit has it, or as it waits for the next; empty where neither has it."""
+        """A file that is gone as the last commit has it, or as it waits for the next; empty where
+        neither has it.
+        """
         for where in ("HEAD", ""):
             text = self._git("show", f"{where}:./{file}", fine=(0, 128))
             if text:

@@ -57,7 +57,9 @@ def start_upgrade(session: Session, moid: str, hardware: int) -> t.Any:
 
 
 def start_clean(session: Session, template: NodeTemplate) -> t.Any:
-    """``ReconfigVM_Task`` that removes vApp properties and pairs of guestinfo; a pair without a value is removed."""
+    """``ReconfigVM_Task`` that removes vApp properties and pairs of guestinfo; a pair without a
+    value is removed.
+    """
     spec = vim.vm.ConfigSpec(extraConfig=option_values(dict.fromkeys(template.guest_keys, "")))
     if template.vapp:
         spec.vAppConfigRemoved = True

@@ -145,7 +145,9 @@ def _spare_snapshot(task: Task[TemplateItem], options: Options) -> None:
 
 
 def _close(task: Task[TemplateItem]) -> None:
-    """What was a template is one again, whatever has ended the work; also where nobody knows how far that was."""
+    """What was a template is one again, whatever has ended the work; also where nobody knows how
+    far that was.
+    """
 
     def note(item: TemplateItem, outcome: Outcome) -> None:
         if outcome.error is None:

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a task about changed areas is asked to do, and VMs and their disks as far as tracking goes. Pure."""
+"""What a task about changed areas is asked to do, and VMs and their disks as far as tracking goes.
+Pure.
+"""
 
 from __future__ import annotations
 

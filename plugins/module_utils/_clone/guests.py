@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done in the guests of clones, and what is waited for from them, for all clones of a task at once."""
+"""What is done in the guests of clones, and what is waited for from them, for all clones of a task
+at once.
+"""
 
 from __future__ import annotations
 

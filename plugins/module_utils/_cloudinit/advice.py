@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What cloud-init drops, without a word in the guest, of user data that it can read. Pure.
 
-A part that would be lost as a whole is refused, and what is lost of a part is warned of. What is done with parts
-is cloud-init's ``user_data.py``, ``handlers/`` and ``mergers/``. No message quotes the data.
+A part that would be lost as a whole is refused, and what is lost of a part is warned of. What is
+done with parts is cloud-init's ``user_data.py``, ``handlers/`` and ``mergers/``. No message quotes
+the data.
 """
 
 from __future__ import annotations

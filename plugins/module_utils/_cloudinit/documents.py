@@ -261,7 +261,9 @@ class Schemas:
 
 
 def _deepest(error: t.Any) -> t.Any:
-    """What is wrong in the alternative that comes nearest: of ten that do not fit, the top says nothing."""
+    """What is wrong in the alternative that comes nearest: of ten that do not fit, the top says
+    nothing.
+    """
     while error.context:
         error = max(error.context, key=lambda item: (len(item.absolute_path), item.validator != "type"))
     return error

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Values of guestinfo as cloud-init's VMware data source reads them. Pure.
 
-What is read how is the data source's own code (``cloudinit/sources/DataSourceVMware.py``): an encoding is
-compared letter by letter, anything unknown means plain text, and ``---`` and blank mean that there is nothing.
+What is read how is the data source's own code (``cloudinit/sources/DataSourceVMware.py``): an
+encoding is compared letter by letter, anything unknown means plain text, and ``---`` and blank mean
+that there is nothing.
 """
 
 from __future__ import annotations

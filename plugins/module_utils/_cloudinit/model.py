@@ -60,7 +60,9 @@ class Machine(Vm):
 
     @property
     def booted(self) -> bool:
-        """Whether its guest has booted already. That of a suspended VM has: it goes on, and does not boot."""
+        """Whether its guest has booted already. That of a suspended VM has: it goes on, and does
+        not boot.
+        """
         return self.power_state in ("poweredOn", "suspended")
 
     @property
@@ -117,7 +119,9 @@ class CloudOptions:
 
     @property
     def needs_cards(self) -> bool:
-        """Whether a network names cards by MAC address or by label, so that those of the VMs have to be known."""
+        """Whether a network names cards by MAC address or by label, so that those of the VMs have
+        to be known.
+        """
         return any(request.data.names_cards for request in self.requests)
 
     @classmethod

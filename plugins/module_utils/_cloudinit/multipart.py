@@ -62,7 +62,9 @@ _OF_WINDOWS = re.compile(r"rem\s+cmd\s|#ps1(?:_sysnative|_x86)?\s|<(?:script|pow
 
 
 def type_of(text: str) -> str | None:
-    """The content type that cloud-init gives a text by its header, or None for a text that it would ignore."""
+    """The content type that cloud-init gives a text by its header, or None for a text that it would
+    ignore.
+    """
     beginning = text.lstrip()[:40].lower()
     kind = next((kind for start, kind in _TYPES if beginning.startswith(start)), None)
     return kind if kind in _AFTER_BLANKS or not text[:1].isspace() else None

@@ -273,7 +273,9 @@ class Card:
 
 
 def names_macs(network: t.Any) -> bool:
-    """Whether a checked network finds a card by its MAC address, or by the label that stands for it."""
+    """Whether a checked network finds a card by its MAC address, or by the label that stands for
+    it.
+    """
     return any(True for _place in _mac_places(network))
 
 

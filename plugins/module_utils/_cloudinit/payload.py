@@ -139,7 +139,9 @@ class Data:
 
 
 def unsealed(given: t.Any) -> t.Any:
-    """An option as it was written. The action plugin has made JSON of it, so that it is one secret and not many."""
+    """An option as it was written. The action plugin has made JSON of it, so that it is one secret
+    and not many.
+    """
     if not isinstance(given, str):
         return given
     try:

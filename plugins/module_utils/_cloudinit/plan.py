@@ -240,7 +240,9 @@ def _unreadable(machine: Machine, texts: dict[str, str]) -> list[str]:
 
 
 def _nothing_to_redact(machine: Machine, data: Data, texts: dict[str, str]) -> list[str]:
-    """A word where redact names only what the VM neither has nor is given. Naming one kind too many is usual."""
+    """A word where redact names only what the VM neither has nor is given. Naming one kind too many
+    is usual.
+    """
     named = [kind for kind in KINDS if data.metadata is not None and kind in data.metadata.redact]
     if not named or any(kind in texts or keys.value(kind) in machine.config for kind in named):
         return []
@@ -414,7 +416,9 @@ def reached(plan: Plan, options: CloudOptions, config: dict[str, str]) -> bool:
 
 
 def finished(plan: Plan, options: CloudOptions, config: dict[str, str]) -> str | None:
-    """How cloud-init ended, as the guest reports; None where it does not, or tells of another instance."""
+    """How cloud-init ended, as the guest reports; None where it does not, or tells of another
+    instance.
+    """
     value = config.get(options.finished_key, "").strip()
     if not options.own_report:
         return value or None
@@ -444,7 +448,9 @@ def _taken(machine: Machine, options: CloudOptions) -> Plan:
 
 
 def _redaction(machine: Machine, kind: str, held: Held) -> dict[str, str]:
-    """Overwritten as cloud-init does it, with a fingerprint, so that a later task knows what was delivered."""
+    """Overwritten as cloud-init does it, with a fingerprint, so that a later task knows what was
+    delivered.
+    """
     pairs = {keys.value(kind): OVERWRITTEN, keys.encoding(kind): encoding.NO_ENCODING}
     metadata = _mapping(machine.held(METADATA).text or "")
     known = metadata.get("instance-id") if isinstance(metadata, dict) else None
@@ -454,7 +460,9 @@ def _redaction(machine: Machine, kind: str, held: Held) -> dict[str, str]:
 
 
 def described(kind: str, text: str) -> str | None:
-    """What a text is, without what is in it: the instance-id of metadata, the content type of anything else."""
+    """What a text is, without what is in it: the instance-id of metadata, the content type of
+    anything else.
+    """
     if kind == METADATA:
         found = _mapping(text)
         known = found.get("instance-id") if isinstance(found, dict) else None

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: each function costs a constant number of calls for any number of VMs."""
+"""What there is, read from vCenter: each function costs a constant number of calls for any number
+of VMs.
+"""
 
 from __future__ import annotations
 

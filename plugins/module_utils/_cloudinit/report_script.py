@@ -20,8 +20,9 @@ HOST_KEYS = "guestinfo.vforge.cloudinit.hostkeys"
 
 DONE, DEGRADED, ERROR = "done", "degraded", "error"
 
-# A boothook runs at every boot, also when data and instance are the same. It goes on beside cloud-init, which
-# would else wait for its own end. ``cloud-init status`` ends with 2 for "with recoverable errors", from 23.4 on.
+# A boothook runs at every boot, also when data and instance are the same. It goes on beside
+# cloud-init, which would else wait for its own end. ``cloud-init status`` ends with 2 for "with
+# recoverable errors", from 23.4 on.
 SCRIPT = f"""#cloud-boothook
 #!/bin/sh
 # Tells vSphere when cloud-init has finished. Put here by vforge.vsphere.cloud_init_guestinfo (wait:

@@ -285,9 +285,10 @@ def _lock(handle: int, seconds: float) -> bool:
 
 
 def _verifier(password: str, salt: str) -> str:
-    # A few milliseconds, in every task of a play. Who could try a word list on it has read a file that its owner
-    # alone can read, and has the session itself; what is left to guard is a password that is used elsewhere, and
-    # so each guess still costs thousands of times a plain digest. PBKDF2 also works where FIPS forbids scrypt.
+    # A few milliseconds, in every task of a play. Who could try a word list on it has read a file
+    # that its owner alone can read, and has the session itself; what is left to guard is a password
+    # that is used elsewhere, and so each guess still costs thousands of times a plain digest.
+    # PBKDF2 also works where FIPS forbids scrypt.
     return hashlib.pbkdf2_hmac("sha256", password.encode(), bytes.fromhex(salt), _ROUNDS_OF_DIGEST).hex()
 
 

@@ -101,7 +101,9 @@ def groups_of(vms: t.Iterable[CpuVm], hosts: t.Iterable[CpuHost]) -> list[Group]
 
 
 def _basis(vm: CpuVm) -> tuple[str, str, Values]:
-    """What there is to compare of a VM: which kind of it, why there is nothing, and its requirements."""
+    """What there is to compare of a VM: which kind of it, why there is nothing, and its
+    requirements.
+    """
     needs = vm.needs
     hardware = needs.hardware_number
     if vm.powered_off:

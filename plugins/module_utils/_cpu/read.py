@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: hosts, clusters and EVC modes in one call, VMs in another, and their pages."""
+"""What there is, read from vCenter: hosts, clusters and EVC modes in one call, VMs in another, and
+their pages.
+"""
 
 from __future__ import annotations
 

@@ -192,7 +192,9 @@ def _sync(path: str) -> None:
 
 
 def identity(path: str) -> dict[str, t.Any]:
-    """What changes when a file does, as far as it shows without reading it; empty where there is none."""
+    """What changes when a file does, as far as it shows without reading it; empty where there is
+    none.
+    """
     try:
         status = os.stat(path)
     except FileNotFoundError:

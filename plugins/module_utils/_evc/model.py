@@ -78,7 +78,9 @@ class Release:
 
 
 def plain(label: str) -> str:
-    """A label without its marks and quotation marks, for comparing: ``Intel® "Haswell" Generation``."""
+    """A label without its marks and quotation marks, for comparing: ``Intel® "Haswell"
+    Generation``.
+    """
     return " ".join(re.sub(r"[®™\"\u201c\u201d']", "", label).split()).casefold()
 
 

@@ -224,7 +224,9 @@ def _machines(job: ExportTask, wave: t.Sequence[ExportItem]) -> dict[str, Machin
 
 
 def _export_one(job: ExportTask, item: ExportItem, machine: Machine, parallel: int, end: Stops) -> None:
-    """Export one VM: a lease, its disks, the descriptor, the manifest, and the package is in its place."""
+    """Export one VM: a lease, its disks, the descriptor, the manifest, and the package is in its
+    place.
+    """
     session, moid = job.session, item.snapshot
     made = job.packages.begin(item.package)
     try:

@@ -223,7 +223,9 @@ def _list_files(task: Task[t.Any], looked: Looked) -> None:
 
 
 def _confirm(session: Session, looked: Looked) -> None:
-    """Ask for each disk whose file is not listed by itself: what cannot be found is listed and not there."""
+    """Ask for each disk whose file is not listed by itself: what cannot be found is listed and not
+    there.
+    """
     for item in list(looked.items):
         if plan.VMDK_GONE not in plan.dangling(item.disk, looked.files_beside(item.disk)):
             continue

@@ -37,7 +37,9 @@ class NoRoom(VforgeError):
 
 @dataclasses.dataclass(frozen=True)
 class Seed:
-    """A parent that is to be there: made, or, where ``parent`` is set, one that an ended run has left unready."""
+    """A parent that is to be there: made, or, where ``parent`` is set, one that an ended run has
+    left unready.
+    """
 
     name: str
     host: Host
@@ -190,7 +192,9 @@ def _current_parents(now: Situation, version: str) -> dict[str, Parent]:
 
 
 def _places(numbers: t.Sequence[int], room: Room, staying: t.Iterable[Clone]) -> dict[int, Host]:
-    """A host for each number: always the one that has fewest clones of the fleet, and room for one more."""
+    """A host for each number: always the one that has fewest clones of the fleet, and room for one
+    more.
+    """
     load = {host.moid: 0 for host in room.usable}
     for clone in staying:
         load[clone.host] = load.get(clone.host, 0) + 1

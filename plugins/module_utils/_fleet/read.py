@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter in a number of calls that does not depend on the fleet or the inventory."""
+"""What there is, read from vCenter in a number of calls that does not depend on the fleet or the
+inventory.
+"""
 
 from __future__ import annotations
 
@@ -331,7 +333,9 @@ def _parent(row: Row, options: FleetOptions, folder: tuple[str, str]) -> Parent 
 
 
 def _is_ready(row: Row, kind: str) -> bool:
-    """Whether clones can be made of a parent: it is on, and frozen, or an enabled and quiesced parent of VMFork."""
+    """Whether clones can be made of a parent: it is on, and frozen, or an enabled and quiesced
+    parent of VMFork.
+    """
     frozen = bool(row.get(_OF_KIND[kind][0]))
     on = str(row.get("runtime.powerState")) == "poweredOn"
     return on and frozen and (kind != VMFORK or bool(_fork_group(row)))

@@ -189,7 +189,9 @@ def _open_below(folder: str, name: str) -> int:
 
 
 class _File:
-    """A file that is open; what goes wrong later, on a share for instance, is an error of the source, too."""
+    """A file that is open; what goes wrong later, on a share for instance, is an error of the
+    source, too.
+    """
 
     def __init__(self, label: str, handle: int, offset: int, deadline: float) -> None:
         self._label = label
@@ -525,7 +527,9 @@ class _Reader:
             found[name] = SliceBlob(self._blob, name, header.offset, size)
 
     def _next(self, at: int) -> tuple[dict[bytes, bytes], _Header | None]:
-        """The next member's header, behind those that extend it; None for it at the end of the archive."""
+        """The next member's header, behind those that extend it; None for it at the end of the
+        archive.
+        """
         extended: dict[bytes, bytes] = {}
         while True:
             header = self._header(at)

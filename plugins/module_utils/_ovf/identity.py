@@ -127,7 +127,9 @@ def _read(
     given: Digest | None,
     also: t.Sequence[str],
 ) -> dict[str, tuple[Digest, ...]]:
-    """Read files, and hold them against the manifest; with ``given`` all of the source, in the same pass."""
+    """Read files, and hold them against the manifest; with ``given`` all of the source, in the same
+    pass.
+    """
     wants: dict[str, list[Want]] = {}
     for href in hrefs:
         expected = package.manifest.get(href)
@@ -168,7 +170,9 @@ def wrong(
     found: Digest,
     digester: Digester,
 ) -> PackageError:
-    """The error for a file whose bytes are not what the identity says; what was remembered of it is forgotten."""
+    """The error for a file whose bytes are not what the identity says; what was remembered of it is
+    forgotten.
+    """
     label = package.files[href].label
     if href in known.remembered and href not in known.read:
         digester.forget(package.files[href])
@@ -230,7 +234,9 @@ def _digest(package: Package, files: t.Mapping[str, Digest]) -> str:
 
 
 def _check_manifest(package: Package) -> None:
-    """Refuse a manifest that is of other files: what it says was meant for something that is not here."""
+    """Refuse a manifest that is of other files: what it says was meant for something that is not
+    here.
+    """
     if package.unused:
         raise PackageError(
             "invalid_package",

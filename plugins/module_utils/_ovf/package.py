@@ -146,7 +146,9 @@ def _with_ending(found: t.Iterable[str], ending: str) -> list[str]:
 
 
 def _is_added(name: str) -> bool:
-    """Whether a program that packs files has added this one: macOS, Synology, Solaris' and GNU's tar."""
+    """Whether a program that packs files has added this one: macOS, Synology, Solaris' and GNU's
+    tar.
+    """
     return any(part.startswith((".", "PaxHeader")) or part in ("__MACOSX", "@eaDir") for part in name.split("/"))
 
 
@@ -199,7 +201,9 @@ class _Folder:
             raise
 
     def companion(self, stem: str, ending: str, /) -> Blob | None:
-        """The one of the descriptor's name, in whichever case; or the only one, beside the only descriptor."""
+        """The one of the descriptor's name, in whichever case; or the only one, beside the only
+        descriptor.
+        """
         exact = self.find(stem + ending)
         if exact is not None:
             return exact
@@ -248,7 +252,9 @@ class _Site:
         return None
 
     def _address(self, name: str) -> str:
-        """Of a file beside the descriptor. The query goes along: it may be a token for the whole folder."""
+        """Of a file beside the descriptor. The query goes along: it may be a token for the whole
+        folder.
+        """
         address = urllib.parse.urljoin(self._url, urllib.parse.quote(name))
         query = urllib.parse.urlsplit(self._url).query
         return f"{address}?{query}" if query else address

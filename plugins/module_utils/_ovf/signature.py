@@ -162,7 +162,9 @@ def _verified_path(
 
 
 def _for_authorities() -> t.Any:
-    """What RFC 5280 asks of who issues certificates. The library asks itself that it is one, and how many follow."""
+    """What RFC 5280 asks of who issues certificates. The library asks itself that it is one, and
+    how many follow.
+    """
 
     def may_issue(_policy: t.Any, _certificate: t.Any, usage: t.Any) -> None:
         if usage is not None and not usage.key_cert_sign:

@@ -160,7 +160,9 @@ class RemoteBlob:
         self._etags_vary = False
 
     def open(self, offset: int = 0) -> Stream:
-        """Begin to read; the answer to the first question serves the first reader that begins at the start."""
+        """Begin to read; the answer to the first question serves the first reader that begins at
+        the start.
+        """
         if self._first is not None:
             first, self._first = self._first, None
             if offset == 0:

@@ -33,7 +33,9 @@ class Area(t.NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """One answer: it covers ``length`` bytes from ``start`` on; all that changed there is in ``areas``."""
+    """One answer: it covers ``length`` bytes from ``start`` on; all that changed there is in
+    ``areas``.
+    """
 
     start: int
     length: int

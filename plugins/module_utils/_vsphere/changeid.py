@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """changeIds, and when a changeId of the past cannot be asked with any more. Pure.
 
-A changeId is ``52 de c0 d9 b9 43 9d 10-61 d5 4c 1b e9 7b 65 63/81``: which tracking of the disk, and a point in
-it. When tracking begins again, the first half is another one, and what changed before is not known.
+A changeId is ``52 de c0 d9 b9 43 9d 10-61 d5 4c 1b e9 7b 65 63/81``: which tracking of the disk,
+and a point in it. When tracking begins again, the first half is another one, and what changed
+before is not known.
 """
 
 from __future__ import annotations

@@ -613,7 +613,9 @@ def choose_datastore(around: Surroundings, text: str | None, who: str) -> str | 
 
 
 def fitting_networks(networks: t.Iterable[Network], text: str) -> list[Network]:
-    """The networks that a text may mean: a name, a moid, or an inventory path or the last parts of one."""
+    """The networks that a text may mean: a name, a moid, or an inventory path or the last parts of
+    one.
+    """
     parts = names.split(text) if "/" in text else []
     return [network for network in networks if _is_network(network, text, parts)]
 

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Processors by what the CPUID instruction says of them. Pure.
 
-vSphere keeps the answers of the instruction as texts of 32 bits, ``0000:0000:0000:1000:0000:0110:1110:1001``,
-with the highest bit first. Which bits say what is the architecture's matter:
+vSphere keeps the answers of the instruction as texts of 32 bits,
+``0000:0000:0000:1000:0000:0110:1110:1001``, with the highest bit first. Which bits say what is the
+architecture's matter:
 
 * Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2A, CPUID, "Version
   Information Returned by CPUID in EAX": the extended family is added for family 15 alone, the
@@ -198,7 +199,9 @@ def vendor_of(letters: str) -> str:
 
 
 def hypervisor_in(leaves: Leaves) -> str:
-    """Whose hypervisor it runs on, by leaf 0x40000000; empty where there is none, or none that says so."""
+    """Whose hypervisor it runs on, by leaf 0x40000000; empty where there is none, or none that says
+    so.
+    """
     leaf = leaves.get(HYPERVISOR)
     letters = leaf.letters("ebx", "ecx", "edx") if leaf is not None else None
     plain = letters.rstrip("\0") if letters is not None else ""
@@ -247,9 +250,10 @@ def vendor_title(vendor: str) -> str:
     return known.get(vendor, vendor or "unknown")
 
 
-# Names of microarchitectures. Intel's by family and model: Linux (of 2026), arch/x86/include/asm/intel-family.h,
-# beside the list of processors in the release notes of Intel's microcode. AMD's and Hygon's by family and range
-# of models: Linux, arch/x86/kernel/cpu/amd.c and Documentation/arch/x86/amd_hsmp.rst, AMD's "Revision Guides".
+# Names of microarchitectures. Intel's by family and model: Linux (of 2026),
+# arch/x86/include/asm/intel-family.h, beside the list of processors in the release notes of Intel's
+# microcode. AMD's and Hygon's by family and range of models: Linux, arch/x86/kernel/cpu/amd.c and
+# Documentation/arch/x86/amd_hsmp.rst, AMD's "Revision Guides".
 _MODELS_OF_6 = {
     "Yonah": (0x0E,),
     "Merom": (0x0F, 0x16),

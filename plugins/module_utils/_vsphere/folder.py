@@ -29,7 +29,9 @@ _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
 
 class FileLocked(VforgeError):
-    """The server does not give a file: a running VM has locked it, or the datastore has no such files."""
+    """The server does not give a file: a running VM has locked it, or the datastore has no such
+    files.
+    """
 
     error_code = "file_locked"
 

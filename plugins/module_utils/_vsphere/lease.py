@@ -170,7 +170,9 @@ class Lease:
         return {entry.key: Received(entry.size, tuple(_sums(entry)), entry.populatedSize) for entry in entries or ()}
 
     def ask_for_sha256(self, devices: t.Iterable[Device]) -> bool:
-        """Have the manifest of an export say the SHA-256 of each file; False where this release cannot."""
+        """Have the manifest of an export say the SHA-256 of each file; False where this release
+        cannot.
+        """
         kinds = [vim.KeyValue(key=device.key, value="sha256") for device in devices]
         try:
             self._session.retrying(lambda: self.ref.HttpNfcLeaseSetManifestChecksumType(kinds))
@@ -205,7 +207,9 @@ class Lease:
                     raise
 
     def state(self) -> str:
-        """``initializing``, ``ready``, ``done`` or ``error``; empty where vCenter does not know it any more."""
+        """``initializing``, ``ready``, ``done`` or ``error``; empty where vCenter does not know it
+        any more.
+        """
         return str(self._read("state") or "")
 
     def _read(self, path: str) -> t.Any:

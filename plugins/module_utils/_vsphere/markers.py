@@ -25,8 +25,9 @@ RUN_KEY = "vforge.run"
 FLEET_KEY = "vforge.fleet"
 
 
-# Kept in the extraConfig of a template that was made of a package: the name that was asked for, of which the
-# template is one version, and the digest of the package. The clones of the template inherit both.
+# Kept in the extraConfig of a template that was made of a package: the name that was asked for, of
+# which the template is one version, and the digest of the package. The clones of the template
+# inherit both.
 PACKAGE_NAME_KEY = "vforge.ovf.name"
 PACKAGE_DIGEST_KEY = "vforge.ovf.digest"
 
@@ -83,7 +84,9 @@ def parent_of(value: str, vm_name: str) -> str | None:
 
 
 def named_parent(value: str) -> str:
-    """Instance UUID of the parent that a marker names, whatever VM it is on; empty where it names none."""
+    """Instance UUID of the parent that a marker names, whatever VM it is on; empty where it names
+    none.
+    """
     return value.partition(" ")[0]
 
 

@@ -68,7 +68,9 @@ class Mode:
     requirements: Values = dataclasses.field(default_factory=dict)
 
     def includes(self, other: Mode) -> bool:
-        """Whether what another mode guarantees is in this one (API reference, EVCMode: tier and track)."""
+        """Whether what another mode guarantees is in this one (API reference, EVCMode: tier and
+        track).
+        """
         return self.vendor == other.vendor and self.tier >= other.tier and self.track >= other.track
 
 
@@ -143,7 +145,9 @@ def service_instance(session: Session) -> t.Any:
 
 
 def modes_in(rows: t.Iterable[Row]) -> tuple[Mode, ...]:
-    """The EVC modes that this release of vCenter has, those of one vendor in the order of their tiers."""
+    """The EVC modes that this release of vCenter has, those of one vendor in the order of their
+    tiers.
+    """
     found = [_mode(each) for row in rows for each in row.get(MODES) or ()]
     return tuple(sorted(found, key=lambda mode: (mode.vendor, mode.tier)))
 
@@ -170,7 +174,9 @@ def graphics_modes_in(rows: t.Iterable[Row]) -> tuple[Mode, ...]:
 
 
 def processor_in(host: Row) -> Processor:
-    """The processors of a host that was read with ``HOST`` or ``HOST_MODE``. What it does not say is empty."""
+    """The processors of a host that was read with ``HOST`` or ``HOST_MODE``. What it does not say
+    is empty.
+    """
     packages = list(host.get("hardware.cpuPkg") or ())
     first = packages[0] if packages else None
     leaves, bad = leaves_of(host.get("hardware.cpuFeature"))
@@ -197,7 +203,9 @@ def _stated(package: t.Any) -> tuple[int, int, int] | None:
 
 
 def leaves_of(infos: t.Iterable[t.Any] | None) -> tuple[dict[int, Leaf], tuple[str, ...]]:
-    """The leaves of ``cpuFeature`` by level, and why others could not be read: one bad text costs one leaf."""
+    """The leaves of ``cpuFeature`` by level, and why others could not be read: one bad text costs
+    one leaf.
+    """
     leaves: dict[int, Leaf] = {}
     bad = []
     for info in infos or ():

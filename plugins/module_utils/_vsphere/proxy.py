@@ -145,7 +145,9 @@ def read(session: Session, moid: str) -> Known:
 
 
 def recent_tasks(session: Session, moid: str) -> list[t.Any]:
-    """The tasks of the proxy that have not ended, or not long ago (``recentTask`` of ManagedEntity): one call."""
+    """The tasks of the proxy that have not ended, or not long ago (``recentTask`` of
+    ManagedEntity): one call.
+    """
     ref = session.reference(vim.VirtualMachine, moid)
     row = read_properties(session, [ref], vim.VirtualMachine, ["recentTask"]).get(moid)
     return list(row.get("recentTask") or ()) if row is not None else []

@@ -127,7 +127,9 @@ def _compared_by(lease: Lease, wanted: t.Sequence[Wanted]) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _of_hosts(session: Session) -> t.Iterator[None]:
-    """A host that cannot be reached says nothing of the vCenter: who counts lost connections must not count it."""
+    """A host that cannot be reached says nothing of the vCenter: who counts lost connections must
+    not count it.
+    """
     try:
         yield
     except ConnectionFailed as error:
