@@ -369,8 +369,8 @@ class Attachments:
             try:
                 self._change(deadline, add=[change], config=config)
             except Fault as fault:
-                # Refused as a whole: there is no disk and no mark. Of one that was to be made ``end`` makes sure of it,
-                # since its file would go next.
+                # Refused as a whole: there is no disk and no mark. Of one that was to be made
+                # ``end`` makes sure of it, since its file would go next.
                 if not mark.written or fault.fault == _PLACE_TAKEN:
                     self._forget([slot])
                 raise

@@ -102,8 +102,8 @@ class ModuleAction(ActionBase):
             self._display.warning(reason)
 
     def _saying_where_to_set_it(self, result: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """The result; where a module on another machine, or of another user, misses what a variable would
-        give it, with the place to set that.
+        """The result; where a module on another machine, or of another user, misses what a variable
+        would give it, with the place to set that.
         """
         variable = VARIABLES.get(result.get("option", ""))
         if result.get("error_code") != "invalid_option" or variable is None:

@@ -275,7 +275,9 @@ def _verify_point(machine: Machine, point: Point, known: Known, found: Entry, de
 
 
 def _note_verified(machine: Machine, point: Point, entry: Entry) -> None:
-    """Note beside a point that it is whole. Where that cannot be, such as without room, others are read all the same."""
+    """Note beside a point that it is whole. Where that cannot be, such as without room, others are
+    read all the same.
+    """
     try:
         records.note_verified(machine, point)
     except _files.FileUnwritable as error:

@@ -125,8 +125,9 @@ def _application(
             "syncPolicy": {
                 "automated": {"prune": True, "selfHeal": True},
                 "syncOptions": options,
-                # The API server of a new cluster answers only after a while. A retry takes the newest commit: without
-                # that, one that is refused would be tried for ever, whatever commit mends it.
+                # The API server of a new cluster answers only after a while. A retry takes the
+                # newest commit: without that, one that is refused would be tried for ever, whatever
+                # commit mends it.
                 "retry": {"limit": -1, "refresh": True, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "3m"}},
             },
         },

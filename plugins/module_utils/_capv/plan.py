@@ -183,8 +183,9 @@ def uncommitted(
 
 
 def _check_names(cluster: Cluster, owner: str, others: t.Mapping[str, str]) -> None:
-    """Make sure that no object of the cluster is another one's: the pool ``eu-md-0`` of ``prod`` makes the same
-    MachineDeployment as the pool ``md-0`` of ``prod-eu``. Argo CD would change it to and fro, and remove it with either.
+    """Make sure that no object of the cluster is another one's: the pool ``eu-md-0`` of ``prod``
+    makes the same MachineDeployment as the pool ``md-0`` of ``prod-eu``. Argo CD would change it to
+    and fro, and remove it with either.
 
     :raises InvalidOption: naming the object and the other cluster.
     """

@@ -73,8 +73,8 @@ def _vcenter_documents(cluster: Cluster) -> list[Document]:
 
 
 def _cloud_provider_login(host: str, user: str, password: str) -> Document:
-    """The login in the form that the cloud provider reads (pkg/common/credentialmanager). No key of a Secret has
-    a colon, so there is another form for IPv6 addresses.
+    """The login in the form that the cloud provider reads (pkg/common/credentialmanager). No key of
+    a Secret has a colon, so there is another form for IPv6 addresses.
     """
     if ":" in host:
         return {"server_vcenter": host, "username_vcenter": user, "password_vcenter": password}
@@ -177,8 +177,8 @@ def _sealed_one(document: Document, values: t.Sequence[str], seal: t.Callable[[s
 
 
 def _in_its_wave(manifest: Document) -> Document:
-    """What stands for a Secret, where Argo CD has the Secret: kubeseal leaves the annotation of the wave
-    to the Secret that comes of it. One that is there stays as it is: sops signs it.
+    """What stands for a Secret, where Argo CD has the Secret: kubeseal leaves the annotation of the
+    wave to the Secret that comes of it. One that is there stays as it is: sops signs it.
     """
     metadata = manifest.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("annotations") or {}, dict):

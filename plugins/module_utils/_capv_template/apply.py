@@ -38,7 +38,9 @@ def is_vm_already(session: Session, moid: str, error: Exception) -> bool:
 
 
 def close_template(session: Session, moid: str) -> None:
-    """``MarkAsTemplate``, done when it returns; also where an earlier call has done it, whose answer was lost."""
+    """``MarkAsTemplate``, done when it returns; also where an earlier call has done it, whose
+    answer was lost.
+    """
     try:
         reference(session, moid).MarkAsTemplate()
     except Fault as fault:

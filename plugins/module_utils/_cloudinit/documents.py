@@ -55,8 +55,8 @@ def load(text: str, where: str) -> t.Any:
 
 
 def load_json_or_yaml(text: str, where: str) -> t.Any:
-    """A document as cloud-init's data source reads metadata and networks: a JSON object, or else YAML, which has no
-    tabs before a key.
+    """A document as cloud-init's data source reads metadata and networks: a JSON object, or else
+    YAML, which has no tabs before a key.
 
     :raises InvalidOption: with the line where it is neither.
     :raises MissingLibrary: without PyYAML.
@@ -173,8 +173,8 @@ def _check_template(content: str, where: str) -> None:
 
 
 def _archived(content: str, where: str) -> list[str]:
-    """The cloud-config in an archive: a list of texts, and of mappings with a text. What says not what it is, is
-    cloud-config there.
+    """The cloud-config in an archive: a list of texts, and of mappings with a text. What says not
+    what it is, is cloud-config there.
 
     :raises InvalidOption: for what cloud-init would drop, silently.
     """

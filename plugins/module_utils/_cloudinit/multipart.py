@@ -153,8 +153,8 @@ def parts(text: str) -> list[Part]:
 
 
 def _kind_of(declared: str, content: str) -> str | None:
-    """For what cloud-init takes a part that is declared as something. A script stays one, so that it is known
-    for what it was to be.
+    """For what cloud-init takes a part that is declared as something. A script stays one, so that
+    it is known for what it was to be.
     """
     if declared not in _BY_FIRST_LINE:
         return declared

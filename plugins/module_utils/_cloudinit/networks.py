@@ -58,8 +58,8 @@ _KEYS = frozenset({
     "link", "interfaces", "parameters", "id", "networkmanager",
 })  # fmt: skip
 
-# Parameters of bonds and bridges that cloud-init's other renderers take (NET_CONFIG_TO_V2 in its network_state.py), and
-# those that netplan has besides.
+# Parameters of bonds and bridges that cloud-init's other renderers take (NET_CONFIG_TO_V2 in its
+# network_state.py), and those that netplan has besides.
 _PARAMETERS = {
     "bonds": {
         "ad-select", "all-slaves-active", "arp-all-targets", "arp-interval", "arp-validate", "down-delay",
@@ -205,8 +205,8 @@ def _without_prefix(text: t.Any) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
 def checked(network: t.Mapping[str, t.Any], where: str) -> tuple[dict[str, t.Any], list[str]]:
     """The network as it is delivered, and warnings. One in the form of a netplan file loses its outer key.
 
-    MAC addresses are brought to the form that cloud-init compares, and keys without a value are left out, of which
-    no guest makes a network.
+    MAC addresses are brought to the form that cloud-init compares, and keys without a value are
+    left out, of which no guest makes a network.
 
     :param network: of version 1 or 2.
     :param where: names the VM and the option, for messages.
@@ -238,7 +238,9 @@ def null_in(network: t.Any) -> str:
 
 
 def _without_nulls(value: t.Any, depth: int = 0) -> t.Any:
-    """A copy without the keys that have no value. A device without one, below its kind, stays and is refused."""
+    """A copy without the keys that have no value. A device without one, below its kind, stays and
+    is refused.
+    """
     if isinstance(value, dict):
         kept = value.items() if depth == 1 else ((key, item) for key, item in value.items() if item is not None)
         return {key: _without_nulls(item, depth + 1) for key, item in kept}
@@ -248,7 +250,9 @@ def _without_nulls(value: t.Any, depth: int = 0) -> t.Any:
 
 
 def is_disabled(network: t.Mapping[str, t.Any]) -> bool:
-    """Whether cloud-init is to leave the network alone, in whatever version (its net.is_disabled_cfg)."""
+    """Whether cloud-init is to leave the network alone, in whatever version (its
+    net.is_disabled_cfg).
+    """
     return network.get("config") == "disabled"
 
 
@@ -451,7 +455,9 @@ def _overrides(overrides: t.Any, where: str) -> list[str]:
 
 
 def _parameters(kind: str, device: t.Mapping[str, t.Any], where: str) -> list[str]:
-    """Of a parameter that they do not know, netplan and cloud-init's other renderers make no network at all."""
+    """Of a parameter that they do not know, netplan and cloud-init's other renderers make no
+    network at all.
+    """
     parameters = device["parameters"]
     if not isinstance(parameters, dict):
         raise _wrong(where, "is no mapping")

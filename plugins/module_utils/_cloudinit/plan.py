@@ -306,7 +306,9 @@ def _customized(machine: Machine, request: Request, options: CloudOptions) -> Pl
 
 
 def _in_guestinfo(machine: Machine) -> list[str]:
-    """cloud-init asks guestinfo first, and looks no further where that has something (DataSourceVMware, _get_data)."""
+    """cloud-init asks guestinfo first, and looks no further where that has something
+    (DataSourceVMware, _get_data).
+    """
     there = [kind for kind in KINDS if not encoding.is_absent(machine.config.get(keys.value(kind)))]
     if not there:
         return []

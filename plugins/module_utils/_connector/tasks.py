@@ -205,8 +205,9 @@ def updates(
             tries += 1
             if tries == MOST_TRIES:
                 raise
-            # A call that waits ends as cancelled where its session is closed meanwhile, or its collector is destroyed
-            # (API reference, WaitForUpdatesEx): which of these it was, the next call says.
+            # A call that waits ends as cancelled where its session is closed meanwhile, or its
+            # collector is destroyed (API reference, WaitForUpdatesEx): which of these it was, the
+            # next call says.
             if isinstance(error, SessionExpired):
                 session.renew(generation)
         except Fault as fault:

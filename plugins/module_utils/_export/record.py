@@ -80,7 +80,9 @@ class Record:
 
     @property
     def date(self) -> str:
-        """When it was made, as people read it. The record says more: packages of one second have an order, too."""
+        """When it was made, as people read it. The record says more: packages of one second have an
+        order, too.
+        """
         return self.made.isoformat(timespec="seconds")
 
     def fits(self, found: t.Mapping[str, int]) -> bool:

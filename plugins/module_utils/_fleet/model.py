@@ -80,8 +80,8 @@ class Pattern:
         return len(digits) if int(digits or 0) and self.name(int(digits)) != name else 0
 
     def may_be_of_others(self, number: int, others: t.Iterable[int]) -> bool:
-        """Whether patterns with so many digits have the same name for a number: ``web-100`` is one of ``web-##``
-        and of ``web-###``.
+        """Whether patterns with so many digits have the same name for a number: ``web-100`` is one
+        of ``web-##`` and of ``web-###``.
         """
         return any(len(str(number)) >= max(self._digits, digits) for digits in others)
 

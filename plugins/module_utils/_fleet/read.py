@@ -407,8 +407,8 @@ def _forked_from(row: Row, parent_name: str, parents: t.Sequence[Parent]) -> str
 
 
 def _of_other_patterns(rows: t.Iterable[Row], options: FleetOptions) -> dict[str, int]:
-    """The clones of fleets that are called as this one, and have another number of digits in their names: how
-    many, by name.
+    """The clones of fleets that are called as this one, and have another number of digits in their
+    names: how many, by name.
     """
     marks = ((name_of(row), fleet_of(config_value(row.get(_FLEET_MARK)))) for row in rows)
     found = {name: options.pattern.other_digits(name) for name, mark in marks if mark and mark[0] == options.pattern.fleet}

@@ -75,8 +75,8 @@ def _covering(ask: t.Callable[[int], Page], capacity: int) -> t.Iterator[Area]:
 def checked(page: Page, capacity: int) -> t.Iterator[Area]:
     """The areas of a page, which must be sorted, apart from each other, not empty, and inside the page.
 
-    What an area reports beyond the end of the disk is cut off, also where the page ends there: reporting too much is
-    allowed, and tracking counts in units that need not divide a capacity.
+    What an area reports beyond the end of the disk is cut off, also where the page ends there:
+    reporting too much is allowed, and tracking counts in units that need not divide a capacity.
     """
     end, covered = page.start, page.start + page.length
     for start, length in page.areas:

@@ -74,9 +74,10 @@ class FullRequired:
 
 NOT_TRACKED = FullRequired("not_tracked", "It has no changeId: tracking is off, or not active yet.")
 
-# A revert discards the delta disk that the guest wrote to. Nowhere is it promised that tracking begins again then, and
-# a changeId of the states that are gone may look like an older one of those that came after. Where there was
-# no delta disk, there was nothing to revert to that is older than what was kept.
+# A revert discards the delta disk that the guest wrote to. Nowhere is it promised that tracking
+# begins again then, and a changeId of the states that are gone may look like an older one of those
+# that came after. Where there was no delta disk, there was nothing to revert to that is older than
+# what was kept.
 DELTA_GONE = FullRequired(
     "delta_disk_gone",
     "The delta disk that its guest wrote to then is gone: it was reverted, or its snapshots were removed.",
