@@ -74,7 +74,8 @@ def option_errors(options: t.Any, module: str) -> list[str]:
 
 
 def _errors(module: str, given: dict[str, t.Any]) -> list[str]:
-    # Imported here, since Ansible loads all filters of a collection in each task that uses one of them.
+    # Imported here, since Ansible loads all filters of a collection in each task that uses one of
+    # them.
     from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
     from ansible.module_utils.common.parameters import remove_values
 

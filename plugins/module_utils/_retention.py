@@ -41,7 +41,8 @@ class Retention:
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> Retention:
-        """Take the options out of a module's parameters, as ``keep_last``; what is left out keeps none.
+        """Take the options out of a module's parameters, as ``keep_last``; what is left out keeps
+        none.
 
         :raises InvalidOption: naming the option.
         """

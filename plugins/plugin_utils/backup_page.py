@@ -1,7 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page of a repository of backups: one HTML file that needs no network, made of the result of backup_info.
+"""The page of a repository of backups: one HTML file that needs no network, made of the result of
+backup_info.
 
 Jinja2 does the writing; here is what it writes of. All names in a result come from tenants and
 administrators: the template escapes whatever it is given, and the page allows no scripts.

@@ -122,7 +122,8 @@ class ModuleAction(ActionBase):
 
     @contextlib.contextmanager
     def _lifeline(self, task_vars: dict[str, t.Any]) -> t.Iterator[Lifeline | None]:
-        """Tie the module to this task, where it can reach us: on this machine, and not in the background.
+        """Tie the module to this task, where it can reach us: on this machine, and not in the
+        background.
 
         However the context is left, the module has ended then.
         """
@@ -157,7 +158,8 @@ class ModuleAction(ActionBase):
 
     @contextlib.contextmanager
     def _started(self) -> t.Iterator[str | None]:
-        """Have the module start where the collection is installed, if it can: on this machine, and as this user.
+        """Have the module start where the collection is installed, if it can: on this machine, and
+        as this user.
 
         It then costs less than half: see modules/installed_module.py.
 
@@ -200,7 +202,8 @@ class ModuleAction(ActionBase):
         return failure
 
     def _refuse_without_playbook(self) -> None:
-        """Without ansible-playbook nobody reads a result, and the next round of a loop is not to begin.
+        """Without ansible-playbook nobody reads a result, and the next round of a loop is not to
+        begin.
 
         :raises AnsibleActionFail: it is gone.
         """

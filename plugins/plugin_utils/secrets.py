@@ -22,7 +22,8 @@ def sealed(
     secret: t.Collection[str],
     lists: t.Collection[str] = (),
 ) -> dict[str, t.Any]:
-    """The arguments with each mapping named in ``secret`` as one JSON string; also inside the items of ``lists``.
+    """The arguments with each mapping named in ``secret`` as one JSON string; also inside the items
+    of ``lists``.
 
     What is no mapping stays as it is: the module then says what is wrong with it. So does an empty
     mapping, which has no secret, and whose text "{}" would be starred out wherever else it appears.

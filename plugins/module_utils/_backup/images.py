@@ -441,7 +441,8 @@ class Nbd:
     def command(
         cls, arguments: t.Sequence[str], what: str, kept: t.Sequence[int] = (), go_on: t.Callable[[], None] = lambda: None
     ) -> Nbd:
-        """What a program serves that takes its socket as systemd gives one, as qemu-nbd and nbdkit do.
+        """What a program serves that takes its socket as systemd gives one, as qemu-nbd and nbdkit
+        do.
 
         It ends with this connection, and with the thread that has begun it.
 

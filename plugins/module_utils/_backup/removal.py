@@ -152,7 +152,8 @@ def finish(machine: Machine, name: str, deadline: float) -> None:
         heirs = [_heir(machine, word) for word in words]
         point = machine.read(name)
     except NotFound as error:
-        # What was taken out of a point before may be all that its heir needed; nobody can tell here.
+        # What was taken out of a point before may be all that its heir needed; nobody can tell
+        # here.
         raise BackupDamaged(
             f"The removal of {name} cannot be finished: {error.message}",
             hint=f"Restore the folder of the VM from another copy of the repository. Where no other point has a backing "

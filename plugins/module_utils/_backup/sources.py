@@ -62,7 +62,8 @@ class Sources:
     # Before anything is changed
 
     def look(self) -> None:
-        """Find the VM that the module runs in, where it may be needed, and detach what dead runs have left on it.
+        """Find the VM that the module runs in, where it may be needed, and detach what dead runs
+        have left on it.
 
         :raises NotFound: the VM that is named as the proxy is not there.
         """
@@ -82,7 +83,8 @@ class Sources:
     def ways(self, vm: Vm) -> list[Way]:
         """What each transport says of a VM.
 
-        Files of datastores are looked at: that is no SOAP call, and three HTTP requests for each disk.
+        Files of datastores are looked at: that is no SOAP call, and three HTTP requests for each
+        disk.
         """
         disks = plan.kept(vm.disks)
         return [

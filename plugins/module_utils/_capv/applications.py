@@ -22,7 +22,8 @@ _CASCADE = "resources-finalizer.argocd.argoproj.io"
 
 IN_CLUSTER = "https://kubernetes.default.svc"
 
-# The network first: nothing else comes up without it. Then what sets the nodes' addresses, then storage.
+# The network first: nothing else comes up without it. Then what sets the nodes' addresses, then
+# storage.
 _WAVES = {"cni": "0", "cloud_provider": "1", "csi": "2"}
 
 

@@ -1,7 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Manifests as text: YAML that every reader takes for the same, and a first line that says whose it is.
+"""Manifests as text: YAML that every reader takes for the same, and a first line that says whose it
+is.
 
 Kubernetes reads YAML as version 1.1 has it, where a network named ``n`` is false and 1_000 is a
 number; PyYAML leaves some of these without quotes. So every text is quoted but those that

@@ -1,7 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a workload cluster is to be, as typed values. What cannot be right is refused here, by the option's name.
+"""What a workload cluster is to be, as typed values. What cannot be right is refused here, by the
+option's name.
 
 The rules are those of Cluster API's and CAPV's own webhooks and schemas (cluster-api
 1.14, cluster-api-provider-vsphere 1.14 and its v1beta2 types), so that a mistake shows
@@ -529,7 +530,8 @@ def _addons(params: Params) -> dict[str, Addon]:
     return {name: _addon(name, given(options)) for name, options in params.items() if options}
 
 
-# Where the charts are that their makers keep. CSI has none: its manifests are a folder of its repository.
+# Where the charts are that their makers keep. CSI has none: its manifests are a folder of its
+# repository.
 _WHERE_FROM: dict[str, dict[str, str]] = {
     "cni": {
         "repo_url": "https://docs.tigera.io/calico/charts",

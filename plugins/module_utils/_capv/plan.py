@@ -122,7 +122,8 @@ def present(cluster: Cluster, files: t.Mapping[str, str], prefix: str, on_edited
 
 
 def absent(namespace: str, name: str, files: t.Mapping[str, str], apps: t.Mapping[str, str], on_edited: str) -> Plan:
-    """The changes that remove a cluster. Everything goes in one commit: sync waves have Argo CD keep the order.
+    """The changes that remove a cluster. Everything goes in one commit: sync waves have Argo CD
+    keep the order.
 
     :param files: by path in the tree: all of the cluster's folders.
     :param apps: files by path in which Applications may be, of all clusters.

@@ -84,7 +84,8 @@ def _cloud_provider_login(host: str, user: str, password: str) -> Document:
 def registration_secret(cluster: Cluster, registration: Registration) -> SecretFile:
     """The cluster for Argo CD: a Secret of its own, with a login that was made for it.
 
-    A Secret with a kubeconfig, as Cluster API keeps one, is none that Argo CD reads (argo-cd issue 4651).
+    A Secret with a kubeconfig, as Cluster API keeps one, is none that Argo CD reads (argo-cd issue
+    4651).
     """
     tls = {"caData": _base64(registration.ca)}
     if registration.token:

@@ -26,7 +26,8 @@ AUTO, ALWAYS, NEVER = "auto", "always", "never"
 SNAPSHOT, POWER_CYCLE = "snapshot", "power_cycle"
 REPORT, FAIL = "report", "fail"
 
-# Changed block tracking came with virtual hardware 7 (API reference, ConfigSpec.changeTrackingEnabled).
+# Changed block tracking came with virtual hardware 7 (API reference,
+# ConfigSpec.changeTrackingEnabled).
 OLDEST_HARDWARE = 7
 
 # Backings that carry a changeId (API reference: each of these has the property, no other has).
@@ -330,7 +331,8 @@ def _check_numbers(params: t.Mapping[str, t.Any]) -> None:
 
 
 def _check_state(params: t.Mapping[str, t.Any]) -> None:
-    """Make sure that a question is committed as it was asked, and that nothing else looks like that.
+    """Make sure that a question is committed as it was asked, and that nothing else looks like
+    that.
 
     :raises InvalidOption: naming the option.
     """

@@ -215,7 +215,8 @@ P = t.TypeVar("P", bound=Parent)
 
 
 def made_of(existing: Existing | None, source: P, others: t.Collection[str]) -> P:
-    """The source as the version that an existing clone was made of, where that is another one that will do.
+    """The source as the version that an existing clone was made of, where that is another one that
+    will do.
 
     :param others: instance UUIDs of the other versions of the source.
     """

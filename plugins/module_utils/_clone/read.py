@@ -127,7 +127,8 @@ def read_parents(
     named: t.Sequence[tuple[t.Any, str]],
     kind: type[P],
 ) -> list[P | NotFound]:
-    """What is cloned, with its host, the networks and datastores of that, the pools around it and its ancestors.
+    """What is cloned, with its host, the networks and datastores of that, the pools around it and
+    its ancestors.
 
     One call for any number of them.
 
@@ -268,7 +269,8 @@ def read_wanted(session: Session, asked: t.Sequence[Wanted]) -> list[Wanted]:
     return [dataclasses.replace(each, existing=found.get(moid_of(ref))) for ref, each in zip(refs, placed, strict=True)]
 
 
-# The folders of one datacenter as written, each with its moid and path, or with why it is not known.
+# The folders of one datacenter as written, each with its moid and path, or with why it is not
+# known.
 _Folders = t.Mapping[str, t.Union[tuple[str, str], NotFound]]  # noqa: UP007 (as below)
 
 
@@ -327,7 +329,8 @@ def read_made(session: Session, owned: _Owned) -> dict[str, Existing]:
     keys = {tuple(nic.key for nic in parent.nics) for parent in parents}
     refs = [ref for ref, _parent in owned]
     try:
-        # By their keys only where all have the same: a card that a VM lacks would be a wrong property of it.
+        # By their keys only where all have the same: a card that a VM lacks would be a wrong
+        # property of it.
         rows = read_all(session, refs, _made(keys.pop() if len(keys) == 1 else ()))
     except Fault as fault:
         # Reading an element of an array by its key is the property collector's own notation, but

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Texts of YAML, and cloud-config against cloud-init's own schema.
 
-PyYAML comes with ansible-core. jsonschema and the schema are needed only by who asks for ``validate: schema``.
+PyYAML comes with ansible-core. jsonschema and the schema are needed only by who asks for
+``validate: schema``.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def load_json_or_yaml(text: str, where: str) -> t.Any:
 
 
 def load_of_guest(text: str, where: str) -> t.Any:
-    """A YAML document that a guest may have written: a short one, in which nothing is repeated by reference.
+    """A YAML document that a guest may have written: a short one, in which nothing is repeated by
+    reference.
 
     :raises InvalidOption: for any other.
     """
@@ -228,7 +230,8 @@ class Schemas:
     def check_network(self, network: t.Mapping[str, t.Any], where: str) -> None:
         """A network of version 1 or 2.
 
-        Releases of cloud-init before 23.3 and 24.1 publish no schema for these, and then nothing is done.
+        Releases of cloud-init before 23.3 and 24.1 publish no schema for these, and then nothing is
+        done.
 
         :raises InvalidOption: with the path of what is wrong.
         """

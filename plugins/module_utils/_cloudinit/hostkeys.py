@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The SSH host keys that a guest reports: taken apart, and put together again. Pure.
 
-What comes out was made here of bytes that were looked at. No text of the guest reaches a file of known hosts.
+What comes out was made here of bytes that were looked at. No text of the guest reaches a file of
+known hosts.
 """
 
 from __future__ import annotations

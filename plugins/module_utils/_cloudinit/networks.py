@@ -203,7 +203,8 @@ def _without_prefix(text: t.Any) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
 
 
 def checked(network: t.Mapping[str, t.Any], where: str) -> tuple[dict[str, t.Any], list[str]]:
-    """The network as it is delivered, and warnings. One in the form of a netplan file loses its outer key.
+    """The network as it is delivered, and warnings. One in the form of a netplan file loses its
+    outer key.
 
     MAC addresses are brought to the form that cloud-init compares, and keys without a value are
     left out, of which no guest makes a network.

@@ -86,7 +86,8 @@ class Metadata:
             return None  # what cannot be read here gives no address, and cloud-init says the rest
 
     def with_cards(self, cards: t.Sequence[networks.Card], where: str) -> Metadata:
-        """The metadata for a VM that has these cards: their labels in the network become MAC addresses.
+        """The metadata for a VM that has these cards: their labels in the network become MAC
+        addresses.
 
         :raises InvalidOption: for a label that no card has.
         """

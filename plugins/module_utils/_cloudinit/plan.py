@@ -364,7 +364,8 @@ def _with_power(plan: Plan, options: CloudOptions, warnings: list[str]) -> Plan:
 def _pending(plan: Plan, options: CloudOptions) -> bool:
     """Whether an earlier task has left data for the next boot, and nothing says that it came.
 
-    A guest that was rebooted by somebody else shows it by its report, or by what it has overwritten.
+    A guest that was rebooted by somebody else shows it by its report, or by what it has
+    overwritten.
     """
     kinds, config = plan.machine.pending, plan.machine.config
     if not kinds:
@@ -377,7 +378,8 @@ def _pending(plan: Plan, options: CloudOptions) -> bool:
 def _old_reports(machine: Machine, options: CloudOptions, *, changed: bool) -> dict[str, str]:
     """What an earlier boot has reported, or a parent: it would be taken for the answer.
 
-    Our script tells at every boot; what tells by a key of the user's own may do so once an instance.
+    Our script tells at every boot; what tells by a key of the user's own may do so once an
+    instance.
     """
     stale = keys.REPORTS if options.own_report or not changed else (*keys.REPORTS, options.finished_key)
     mark = {} if machine.booted else _gone(machine, keys.PENDING)

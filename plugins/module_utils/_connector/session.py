@@ -608,7 +608,8 @@ class Session:
         try:
             self._begin()
         except (SessionExpired, Fault, StrangeAnswer):
-            # Not expired: a vCenter that was rebuilt behind this address may not know the references.
+            # Not expired: a vCenter that was rebuilt behind this address may not know the
+            # references.
             return False
         self._kept = True
         return True

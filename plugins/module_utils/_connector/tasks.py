@@ -87,7 +87,8 @@ class Pace:
         if len(recent) == 2:
             begin = max(begin, recent[-1] + _SOON)
         elif len(recent) > 2:
-            # What the third was early by, the fourth is late by, so that the fifth waits no longer than any.
+            # What the third was early by, the fourth is late by, so that the fifth waits no longer
+            # than any.
             gap = max(1 / _ROUNDS_A_SECOND, 2 / _ROUNDS_A_SECOND - (recent[-1] - recent[-3]))
             begin = max(begin, recent[-1] + gap)
         if len(self._begun) == _ROUNDS_A_SECOND:

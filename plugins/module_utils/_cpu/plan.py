@@ -212,7 +212,8 @@ class Expected:
 
 
 def expected_of(vm: CpuVm, host: CpuHost | None, places: Places) -> Expected | None:
-    """The processor that the guest of a VM is to see when it is powered on now; None where its host does not say.
+    """The processor that the guest of a VM is to see when it is powered on now; None where its host
+    does not say.
 
     The masks of an EVC mode set family, model and stepping (``cpuid.MODEL`` = ``Val:0x3f``); what
     they do not set is the host's. The name of the model, such as "Intel(R) Core(TM) i3-7100U",

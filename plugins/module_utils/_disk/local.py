@@ -314,7 +314,8 @@ def file_digest(path: str, progress: t.Callable[[int], None]) -> str:
 
 
 def content_digest(found: Image, tool: QemuImg, scratch: str, progress: t.Callable[[int], None]) -> str:
-    """SHA-256 of the content of a disk, from its first byte to its last one: the same in every format.
+    """SHA-256 of the content of a disk, from its first byte to its last one: the same in every
+    format.
 
     :param scratch: path of a file that may be written meanwhile, for formats that only qemu-img
         reads.

@@ -102,7 +102,8 @@ class Packages:
             self._folder.sweep(f"{name}.ova")
 
     def known(self, name: str) -> Record | None:
-        """What the package is of that is there; None where there is none, or a part of it is missing.
+        """What the package is of that is there; None where there is none, or a part of it is
+        missing.
 
         :raises InvalidOption: something else is in its place.
         """
@@ -178,7 +179,8 @@ class Packages:
         """
         folder = self._opened()
         if self.form == OVA:
-            # What says that it is a package goes last: a death between leaves what the next run finds.
+            # What says that it is a package goes last: a death between leaves what the next run
+            # finds.
             folder.remove(f"{name}.ova")
             folder.remove(_record_name(name, self.form))
         else:

@@ -37,7 +37,8 @@ MOST_VMS = 45_000
 
 
 class Pattern:
-    """What the names of a fleet look like: a run of ``#`` stands for a number of at least as many digits.
+    """What the names of a fleet look like: a run of ``#`` stands for a number of at least as many
+    digits.
 
     :ivar fleet: what the fleet itself is called: the pattern without its number.
     """
@@ -91,7 +92,8 @@ class Pattern:
 
 
 def parent_name(fleet: str, host_name: str, host: str, version: str) -> str:
-    """The name of the parent of one version on one host; the last part makes it the only one of this name.
+    """The name of the parent of one version on one host; the last part makes it the only one of
+    this name.
 
     :param host: moid of the host.
     """
@@ -101,7 +103,8 @@ def parent_name(fleet: str, host_name: str, host: str, version: str) -> str:
 
 
 def addresses(given: t.Sequence[str], count: int) -> list[str]:
-    """The fixed addresses, checked: the n-th belongs to the VM with number n. An empty list means DHCP.
+    """The fixed addresses, checked: the n-th belongs to the VM with number n. An empty list means
+    DHCP.
 
     :raises InvalidOption: for one that is none, one that is there twice, and for too few.
     """

@@ -1,7 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a fleet needs: which parents, which clones on which of them, what goes, what is rolled. Pure.
+"""What a fleet needs: which parents, which clones on which of them, what goes, what is rolled.
+Pure.
 
 A clone stays where it is; only what is missing is placed, always on the host that has fewest.
 """

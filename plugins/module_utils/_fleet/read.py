@@ -393,7 +393,8 @@ def _renamed(row: Row, options: FleetOptions) -> Renamed | None:
 
 
 def _forked_from(row: Row, parent_name: str, parents: t.Sequence[Parent]) -> str | None:
-    """Instance UUID of the parent of a child of VMFork; empty where that is gone, None for what is no child.
+    """Instance UUID of the parent of a child of VMFork; empty where that is gone, None for what is
+    no child.
 
     The fork group that vCenter keeps says it, or, where a parent was disabled since and so has
     another one, the owner mark.

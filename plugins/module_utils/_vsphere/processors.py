@@ -37,7 +37,8 @@ VM_MIN_MODE = "runtime.minRequiredEVCModeKey"
 VM_MODE = ("config.version", VM_MIN_MODE, "runtime.featureMask")
 VM = (*VM_MODE, "runtime.featureRequirement", "runtime.offlineFeatureRequirement")
 
-# Of the ServiceInstance: the modes that this release of vCenter knows, the processors' and the graphics'.
+# Of the ServiceInstance: the modes that this release of vCenter knows, the processors' and the
+# graphics'.
 MODES = "capability.supportedEVCMode"
 GRAPHICS_MODES = "capability.supportedEVCGraphicsMode"
 
@@ -249,7 +250,8 @@ class PlainNeeds:
         )
 
     def _values(self, items: Items) -> Values:
-        # Of masks and requirements alike the fields are key, name and value, none of which is optional.
+        # Of masks and requirements alike the fields are key, name and value, none of which is
+        # optional.
         if items not in self._known:
             self._known[items] = values_of((each[0], each[2]) for each in items if len(each) > 2)
         return self._known[items]

@@ -29,7 +29,8 @@ NONPERSISTENT, PERSISTENT = "independent_nonpersistent", "independent_persistent
 # What Linux knows of the machine's firmware.
 FIRMWARE = "/sys/class/dmi/id"
 
-# Below a SCSI controller are the units 0 to 15, of which one is its own (vSphere's configuration maximums).
+# Below a SCSI controller are the units 0 to 15, of which one is its own (vSphere's configuration
+# maximums).
 _UNITS = range(16)
 _OWN_UNIT = 7
 

@@ -497,7 +497,8 @@ class _Parts:
     tell_output: bool
 
 
-# Functions of the script. The key and the value have no blanks of their own, so they are one argument.
+# Functions of the script. The key and the value have no blanks of their own, so they are one
+# argument.
 _LINUX_FUNCTIONS = f"""\
 ask() {{
     vmware-rpctool "info-get $1" 2>/dev/null || vmtoolsd --cmd "info-get $1" 2>/dev/null
