@@ -210,7 +210,8 @@ def find_some(
     scope = _scope(session, datacenter) if datacenter else _EVERYWHERE
     keys = {each: _or_error(functools.partial(_key_of, each, scope)) for each in asked}
     wanted = {key for key in keys.values() if not isinstance(key, VforgeError)}
-    by_key, lookup = _by_keys(session, scope, wanted)
+    by_key, every = _by_keys(session, scope, wanted)
+    lookup = _Sparing(every)
 
     def find(selector: Selector) -> t.Any:
         if selector.moid:
@@ -321,6 +322,22 @@ class _Lookup(t.Protocol):
 
     def has_vapps(self) -> bool:
         """Whether there are vApps in scope."""
+
+
+class _Sparing:
+    """Suggests names for the first few VMs that are missing: each time all names of the inventory are looked at."""
+
+    _MOST = 10
+
+    def __init__(self, lookup: _Lookup) -> None:
+        self._lookup = lookup
+        self._left = self._MOST
+        self.paths = lookup.paths
+        self.has_vapps = lookup.has_vapps
+
+    def nearest(self, wanted: str) -> list[str]:
+        self._left -= 1
+        return self._lookup.nearest(wanted) if self._left >= 0 else []
 
 
 class _Asked:
