@@ -202,6 +202,27 @@ def fault_of(error: VforgeError | None) -> str:
 
 # Waiting
 
+POWER_STATE = "runtime.powerState"
+
+
+def was_taken_away(item: Item, update: tasks.Update) -> bool:
+    """Whether somebody has removed a VM, powered it off or suspended it while its guest was waited for.
+
+    Then its item fails. ``POWER_STATE`` is to be among what is waited on.
+    """
+    if update.gone:
+        item.fail(taken_away(item.title, GONE))
+    elif str(update.state.get(POWER_STATE, "poweredOn")) != "poweredOn":
+        item.fail(taken_away(item.title, OFF))
+    return item.error is not None
+
+
+def went_off(item: Item, update: tasks.Update) -> bool:
+    """Whether the guest of a VM has shut down, or never will: its item fails then."""
+    is_off = not update.gone and str(update.state.get(POWER_STATE)) == "poweredOff"
+    return is_off or was_taken_away(item, update)
+
+
 # What can be still to come from a guest.
 ADDRESS, WAKE = "address", "wake"
 
@@ -241,7 +262,7 @@ class GuestWait(t.Generic[V]):
         waiting = {moid: item for moid, item in items.items() if due[moid]}
         asked = _asked(due)
         paths = (
-            "runtime.powerState",
+            POWER_STATE,
             *(["guest.net"] if ADDRESS in asked else []),
             *(PATHS if WAKE in asked else ()),
         )
@@ -263,12 +284,8 @@ class GuestWait(t.Generic[V]):
 
     def _note(self, item: V, update: tasks.Update, due: set[str], config: t.Mapping[str, str]) -> None:
         """Keep what a guest reports, and take away what it was waited for."""
-        if update.gone:
-            item.fail(taken_away(item.title, GONE))
-            return
         # All are on when the wait begins: this is what somebody does meanwhile.
-        if str(update.values.get("runtime.powerState", "poweredOn")) != "poweredOn":
-            item.fail(taken_away(item.title, OFF))
+        if was_taken_away(item, update):
             return
         if "guest.net" in update.values and self.hear(item, update.values["guest.net"] or ()):
             due.discard(ADDRESS)
