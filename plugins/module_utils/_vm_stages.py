@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._connector import tasks
+from ._connector import names, tasks
+from ._connector.props import read
 from ._engine import Item, Part, Task
-from ._errors import Fault, TimedOut, VforgeError
+from ._errors import Fault, InvalidOption, TimedOut, VforgeError
 from ._vsphere import vm as vms
 from ._vsphere.guest import GONE, OFF, taken_away
 from ._vsphere.wake import (
@@ -152,7 +153,8 @@ def change_power(task: Task[t.Any], items: t.Iterable[V], step: str, noun: str) 
 def remove(task: Task[t.Any], items: t.Iterable[V], noun: str) -> None:
     """Power off and destroy the VMs of items that are to go.
 
-    One that is gone by then is no failure.
+    One that is gone by then is no failure. One that somebody has renamed or moved while others were
+    powered off stays.
 
     :param noun: what the progress calls them, in the plural.
     :raises Reason: why the task ended early, after each item has its outcome.
@@ -178,14 +180,17 @@ def remove(task: Task[t.Any], items: t.Iterable[V], noun: str) -> None:
             item.done.append(DESTROY)
 
     doomed = [item for item in items if item.due(DESTROY)]
+    running = [item for item in doomed if not item.powered_off]
+    spots = read_spots(task.session, running)
     task.call(
-        [item for item in doomed if not item.powered_off],
+        running,
         lambda item: vms.start_power_off(task.session, item.vm_moid),
         f"{noun} powered off",
         note_off,
         repeatable=True,
         part=Part(DESTROY, "powered_off"),
     )
+    spare_theirs(task, running, spots)  # hundreds of VMs take minutes to power off
     task.call(
         [item for item in doomed if item.due(DESTROY)],
         lambda item: vms.start_destroy(task.session, item.vm_moid),
@@ -193,6 +198,37 @@ def remove(task: Task[t.Any], items: t.Iterable[V], noun: str) -> None:
         note_destroyed,
         repeatable=True,
     )
+
+
+# The folder of a VM, by moid, and its name.
+Spot: t.TypeAlias = tuple[str, str]
+
+
+def read_spots(session: Session, items: t.Sequence[V]) -> dict[str, Spot]:
+    """Where VMs are, by moid; one that is gone, or is not to be seen, is left out. One call, where there are any."""
+    refs = [vms.reference(session, item.vm_moid) for item in items]
+    rows = read(session, refs, vms.VIRTUAL_MACHINE, ("name", "parent")) if refs else {}
+    seen = {moid: row for moid, row in rows.items() if row.get("name")}
+    return {moid: (vms.moid_of(row.get("parent")), names.unescape(row.get("name"))) for moid, row in seen.items()}
+
+
+def spare_theirs(task: Task[t.Any], items: t.Sequence[V], spots: t.Mapping[str, Spot]) -> None:
+    """Leave the VMs that somebody has renamed or moved meanwhile, and so made their own.
+
+    :param spots: where they were, by moid.
+    """
+    due = {item.vm_moid: item for item in items if item.due(DESTROY)}
+    for moid, now in read_spots(task.session, list(due.values())).items():
+        before = spots.get(moid, now)
+        if now != before:
+            what = f"renamed to {now[1]}" if now[1] != before[1] else "moved to another folder"
+            due[moid].fail(
+                InvalidOption(
+                    f"{due[moid].title} was {what} meanwhile, and so it stays.",
+                    hint="Somebody may need it. Remove it by the name and in the folder that it has now.",
+                    conflict=True,
+                )
+            )
 
 
 def fault_of(error: VforgeError | None) -> str:

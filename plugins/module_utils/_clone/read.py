@@ -344,13 +344,6 @@ def read_made(session: Session, owned: _Owned) -> dict[str, Existing]:
     return _existing_in({**rows, **places}, owned, known)
 
 
-def read_spots(session: Session, moids: t.Sequence[str]) -> dict[str, tuple[str, str]]:
-    """The folders, by moid, and the names of VMs; one that is gone is left out: one call."""
-    rows = read_all(session, [reference(session, moid) for moid in moids], {vim.VirtualMachine: ("name", "parent")})
-    there = {moid: row for moid, row in rows.items() if row.get("name")}
-    return {moid: (moid_of(row.get("parent")), names.unescape(row.get("name"))) for moid, row in there.items()}
-
-
 def _made(nic_keys: t.Collection[int]) -> dict[type, tuple[str, ...]]:
     """What is read of a VM that was just made.
 

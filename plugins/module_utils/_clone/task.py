@@ -21,7 +21,7 @@ from .._connector.batch import vm_made
 from .._connector.session import is_gone
 from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, NotAttempted, NotFound, NotSupported, VforgeError
-from .._vm_stages import CREATE, DESTROY, UPDATE, VmItem, remove
+from .._vm_stages import CREATE, DESTROY, UPDATE, VmItem, remove, spare_theirs
 from .._vsphere import disks
 from .._vsphere import vm as vms
 from .._vsphere.addresses import warn
@@ -555,24 +555,14 @@ def _roll_back(task: Task[CloneItem]) -> None:
         parallel=task.parallel,
     )
     with removal.accounted():
-        _spare_theirs(removal)
+        made_as = {item.vm_moid: (_create(item).place.folder, item.name) for item in doomed}
+        spare_theirs(removal, doomed, made_as)
         remove(removal, removal.items, "clones")
     for item, gone in zip(made, doomed, strict=True):
         if gone.error is None:
             item.rolled_back, item.vm = True, None
         else:
             item.warnings.append(f"{item.title} could not be rolled back: {gone.error}")
-
-
-def _spare_theirs(removal: Task[CloneItem]) -> None:
-    """Leave the clones that somebody has renamed or moved meanwhile, and so made their own: one call."""
-    known = read.read_spots(removal.session, [item.vm_moid for item in removal.items])
-    for item in removal.items:
-        made_as = (_create(item).place.folder, _create(item).name)
-        spot = known.get(item.vm_moid, made_as)
-        if spot != made_as:
-            where = f"renamed it to {spot[1]}" if spot[1] != made_as[1] else "moved it to another folder"
-            item.fail(InvalidOption(f"somebody has {where} meanwhile, and so it stays.", conflict=True))
 
 
 # The result
