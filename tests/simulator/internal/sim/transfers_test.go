@@ -54,6 +54,7 @@ func TestWhatRulesDoToTransfers(t *testing.T) {
 		"drop-after":  {map[string]any{"do": "drop-after"}, 0, 0, true},
 		"late":        {map[string]any{"do": "late", "delay_ms": 5}, http.StatusOK, whole, false},
 		"http-status": {map[string]any{"do": "http-status"}, http.StatusServiceUnavailable, 1, false},
+		"status-after": {map[string]any{"do": "status-after"}, http.StatusGatewayTimeout, 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.rule["method"] = "GET /folder"

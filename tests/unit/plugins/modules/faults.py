@@ -40,6 +40,12 @@ _MOST_SECONDS = 110
 # Calls that have no more effect when they are made twice, or not at all, than the answer that they bring.
 _PROPERTIES = re.compile(r"(Create|Destroy)PropertyCollector$|(Create|Destroy(Property)?)Filter$|WaitForUpdatesEx$|CancelWait")
 
+
+def is_of_properties(method: str) -> bool:
+    """Whether a call has no effect but the answer that it brings."""
+    return bool(_PROPERTIES.match(method))
+
+
 # The calls that a task of vCenter follows.
 _TASKS = re.compile(r"(?!Check|Retrieve).*_Task$|ImportVApp$|Export(Vm|Snapshot)$")
 
@@ -57,16 +63,22 @@ class Kind:
     """A kind of fault.
 
     Attributes:
-        rule: what the simulator is asked for, besides the call.
+        rules: what the simulator is asked for, besides the call; of several, one for each call, always the same one.
         calls: which calls can have it.
         late: whether an answer is late, so that the task is to wait for one no longer than a moment.
         done: whether vCenter says that something failed which it did.
     """
 
-    rule: dict[str, Any]
+    rules: dict[str, Any] | tuple[dict[str, Any], ...]
     calls: re.Pattern[str] = re.compile("")
     late: bool = False
     done: bool = False
+
+    def rule(self, call: str) -> dict[str, Any]:
+        """What a call gets."""
+        if isinstance(self.rules, dict):
+            return self.rules
+        return random.Random(call).choice(self.rules)  # noqa: S311
 
 
 # Names of SOAP calls have no space; those of requests for files begin as "GET /".
@@ -77,13 +89,46 @@ _NOT_REST = re.compile(r"(?!REST )")
 _FAIL_AFTERWARDS = re.compile(r"(?!Check|Retrieve).*_Task$")
 _LEASES = re.compile(r"HttpNfcLease|[A-Z]+ /nfc")
 
+_PAGE = "<html><body><h1>The page cannot be shown</h1></body></html>"
+
+
+def _envelope(body: str) -> str:
+    return f'<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>{body}</Body></Envelope>'
+
+
+# What a gateway says for a vCenter that it has asked nothing.
+_OF_GATEWAYS = tuple({"do": "http-status", "status": status, "message": _PAGE} for status in (302, 429, 500, 502, 503, 504))
+
+# What no vCenter of a release that is known says: the answer of another call, one without its end, a fault of a new type.
+_STRANGE = (
+    {
+        "do": "http-status",
+        "status": 200,
+        "message": _envelope(
+            '<CurrentTimeResponse xmlns="urn:vim25"><returnval>2026-01-01T00:00:00Z</returnval></CurrentTimeResponse>'
+        ),
+    },
+    {"do": "http-status", "status": 200, "message": _envelope("").removesuffix("</Envelope>")},
+    {
+        "do": "http-status",
+        "status": 500,
+        "message": _envelope(
+            "<Fault><faultcode>ServerFaultCode</faultcode><faultstring>Not today.</faultstring>"
+            '<detail><NotTodayFault xmlns="urn:vim25" xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:type="NotToday"/>'
+            "</detail></Fault>"
+        ),
+    },
+)
+
 
 KINDS = {
     "dropped before it was done": Kind({"do": "drop"}),
     "done, and the answer lost": Kind({"do": "drop-after"}),
     "done, and half of the answer": Kind({"do": "half", "delay_ms": 10}, _SOAP),
     "answered too late": Kind({"do": "late", "delay_ms": _LATE_MS}, _NOT_WAITING, late=True),
-    "HTTP 503": Kind({"do": "http-status", "status": 503}),
+    "answered by a gateway": Kind(_OF_GATEWAYS),
+    "done, and a gateway's time-out": Kind({"do": "status-after"}),
+    "strange answer": Kind(_STRANGE, _SOAP),
     "session ended": Kind({"do": "expire"}, _NOT_REST),
     "NoPermission": Kind({"do": "fault", "fault": "NoPermission"}, re.compile(rf"(?!{_PROPERTIES.pattern})\S+$")),
     "TaskInProgress": Kind({"do": "fault", "fault": "TaskInProgress"}, _TASKS),
@@ -112,12 +157,13 @@ class Case:
     @property
     def is_signal(self) -> bool:
         """Whether the process is sent a signal."""
-        return bool(KINDS[self.kind].rule["do"] == "signal")
+        return self.rule["do"] == "signal"
 
     @property
     def rule(self) -> dict[str, Any]:
         """For the simulator."""
-        return {"method": self.method, "nth": self.nth, **KINDS[self.kind].rule}
+        chosen = KINDS[self.kind].rule(f"{self.method} {self.nth}")
+        return {"method": self.method, "nth": self.nth, **chosen}
 
 
 # What may be wrong about a case, by the columns of the table.
@@ -292,16 +338,21 @@ class Sweep:
             yield UNCLEAR, f"it took {ended.seconds:.0f} s"
         if ended.code < 0 and case.kind != "SIGKILL":
             yield UNCLEAR, f"it was ended by signal {-ended.code}"
-        if ended.code > 0:
-            code = ended.result.get("error_code", "")
-            if code in _NO_ERROR_CODES:
-                yield UNCLEAR, f"error_code is {code!r}: {ended.result.get('msg')} {ended.result.get('trace')}"
-            if case.kind == "SIGTERM" and code != "interrupted":
-                yield LIE, f"after SIGTERM, error_code is {code}: {ended.result.get('msg')} {ended.result.get('failures')}"
+        yield from self._unclear(ended)
+        code = ended.result.get("error_code", "")
+        if ended.code > 0 and case.kind == "SIGTERM" and code != "interrupted":
+            yield LIE, f"after SIGTERM, error_code is {code}: {ended.result.get('msg')} {ended.result.get('failures')}"
         for each in self._untrue(ended, KINDS[case.kind]):
             yield LIE, each
         if ended.code >= 0 and (left := list(self._module.temporary.iterdir())):
             yield LEFTOVER, f"temporary files are left: {left}"
+
+    @staticmethod
+    def _unclear(ended: Ended) -> Iterator[tuple[str, str]]:
+        """An error with which no user can do anything."""
+        code = ended.result.get("error_code", "")
+        if ended.code > 0 and code in _NO_ERROR_CODES:
+            yield UNCLEAR, f"error_code is {code!r}: {ended.result.get('msg')} {ended.result.get('trace')}"
 
     def _untrue(self, ended: Ended, kind: Kind) -> Iterator[str]:
         """What is reported as done and is not there, and the other way round."""
