@@ -271,6 +271,7 @@ class Story:
         repeats: whether each run makes something new, by its nature.
         resumes: whether a run that fails leaves something that the next one goes on with, by its nature.
         removes: whether the task removes VMs that were there before.
+        doubles: whether two runs at the same time make two of what one makes, by its nature.
     """
 
     params: Callable[[Any, int, Path], dict[str, Any]]
@@ -285,6 +286,7 @@ class Story:
     repeats: bool = False
     resumes: bool = False
     removes: bool = False
+    doubles: bool = False
 
 
 _GOLDEN = {"name": "golden-parent"}
@@ -460,6 +462,8 @@ STORIES = {
         },
         prepare=_tracked,
         check=_no_snapshots,
+        # Neither is there when the other looks.
+        doubles=True,
     ),
     "capv_template": Story(
         lambda _sim, number, _folder: {

@@ -12,10 +12,13 @@ is in the vCenter then is compared with what the undisturbed run has left.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import random
 import re
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,6 +39,9 @@ _RATE = 20_000
 
 # What a disturbed task may take on a busy machine: its own timeout is 60 seconds at most where it waits for much.
 _MOST_SECONDS = 110
+
+# How long a program may go on behind the module that has started it.
+_SECONDS_TO_END = 10.0
 
 # Calls that have no more effect when they are made twice, or not at all, than the answer that they bring.
 _PROPERTIES = re.compile(r"(Create|Destroy)PropertyCollector$|(Create|Destroy(Property)?)Filter$|WaitForUpdatesEx$|CancelWait")
@@ -192,15 +198,24 @@ class Tally:
     wrong: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
+_ATTACHED = "summary.config.numVirtualDisks"
+
+
 @dataclasses.dataclass(frozen=True)
 class Census:
-    """What is in a vCenter: numbers, so that attempts with other names can be compared."""
+    """What is in a vCenter: numbers, so that attempts with other names can be compared.
 
-    vms: int
-    snapshots: int
-    disks: int
-    files: int
-    leases: int
+    Attributes:
+        attached: disks that VMs have.
+        disks: first class disks.
+    """
+
+    vms: int = 0
+    attached: int = 0
+    snapshots: int = 0
+    disks: int = 0
+    files: int = 0
+    leases: int = 0
 
     @classmethod
     def of(cls, sim: Any) -> Census:
@@ -212,6 +227,7 @@ class Census:
             vms = known.result()
             return cls(
                 vms=len(vms),
+                attached=sum(vm.get(_ATTACHED) or 0 for vm in vms),
                 snapshots=sum(_count(vm.get("snapshot")) for vm in vms),
                 disks=len(disks.result()["objects"] or ()),
                 files=len(files.result()),
@@ -230,11 +246,11 @@ class Census:
 
 
 def _vms(sim: Any) -> list[dict[str, Any]]:
-    """Names and snapshots of all VMs: not by vm.info, which brings all that is known of each VM of all attempts."""
+    """A few properties of all VMs: not by vm.info, which brings all that is known of each VM of all attempts."""
     if not sim.govc("find", "/", "-type", "m"):
         # Then collect would wait for the first one.
         return []
-    text = sim.govc("collect", "-type", "m", "/", "name", "snapshot")
+    text = sim.govc("collect", "-type", "m", "/", "name", "snapshot", _ATTACHED)
     if not isinstance(text, str):
         return [_properties(text)]
     # One JSON document after the other.
@@ -346,6 +362,8 @@ class Sweep:
             yield LIE, each
         if ended.code >= 0 and (left := list(self._module.temporary.iterdir())):
             yield LEFTOVER, f"temporary files are left: {left}"
+        if programs := still_running(self._module.temporary):
+            yield LEFTOVER, f"programs go on: {programs}"
 
     @staticmethod
     def _unclear(ended: Ended) -> Iterator[tuple[str, str]]:
@@ -394,6 +412,27 @@ class Sweep:
             yield LEFTOVER, f"after the next run there is {left}, where an undisturbed run leaves {self._left}"
         if files := list(self._module.temporary.iterdir()):
             yield LEFTOVER, f"temporary files are left after the next run: {files}"
+
+
+def still_running(temporary: Path) -> list[str]:
+    """The programs that a module has started, and that have not ended a while after it: they inherit the place of its temporary
+    files.
+    """
+    until = time.monotonic() + _SECONDS_TO_END
+    pause = threading.Event()
+    while (found := _running(f"TMPDIR={temporary}")) and time.monotonic() < until:
+        pause.wait(0.05)
+    return found
+
+
+def _running(variable: str) -> list[str]:
+    """The command lines of the processes that have a variable in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+            if variable.encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip())
+    return found
 
 
 def some(count: int, most: int, seed: str) -> list[int]:
