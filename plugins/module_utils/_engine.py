@@ -484,7 +484,9 @@ class Task(t.Generic[I]):
             failure = PartialFailure(self._headline(advice), whole, hint=self._hint())
             if len(self._all) == 1:
                 # Of one there is no part: why it failed is why the task did.
-                failure.error_code = (self.stopped or self._all[0].error or failure).error_code
+                cause = self.stopped or self._all[0].error or failure
+                failure.error_code = cause.error_code
+                failure.details = {"fault": cause.fault} if isinstance(cause, Fault) else {}
             raise failure
         return whole
 
