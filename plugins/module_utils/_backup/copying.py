@@ -18,7 +18,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from .._errors import TimedOut, VforgeError
 from .blockmap import BlockMap, differences
 from .images import GoOn, Nbd, to_the_end
-from .model import BLOCK, SECTOR, BackupDamaged
+from .model import BLOCK, SECTOR, BackupDamaged, short_read
 
 _NOTHING = bytes(BLOCK)
 
@@ -136,7 +136,7 @@ class Copying:
                 stream = stream or held.enter_context(contextlib.closing(self.open_stream()))
                 data = stream.read(offset, length)
                 if len(data) != length:
-                    raise VforgeError(f"{length} bytes were asked for at byte {offset}, and {len(data)} came.")
+                    raise short_read(offset, length, len(data))
                 if len(pending) == _AHEAD:
                     pending.popleft().result()
                 pending.append(write(offset, data))
