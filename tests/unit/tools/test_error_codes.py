@@ -88,7 +88,7 @@ raise Failed("no_way", f"{1} has no way" " to it", hint="Make one.")
 
 def test_a_hint_that_is_chosen_is_read_where_there_is_no_other(tmp_path):
     (tmp_path / "code.py").write_text(
-        '''
+        """
 _WAYS = {"a": "Mend a.", "b": f"Mend {1}.{2}."}
 
 
@@ -107,7 +107,7 @@ raise Failed("broken", "It broke.", hint=_WAYS[way])
 raise Failed("full", "It is full.", hint=advice(many))
 raise Failed("other", "It is other.", hint=advice(many))
 raise Failed("other", "It is another.", hint="Wait.")
-''',
+""",
         encoding="utf-8",
     )
     known = read(tmp_path)
