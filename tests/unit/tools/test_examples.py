@@ -173,6 +173,7 @@ _WITH_DISKS = {name: {**options, "disks": [{"bytes": 4 * 2**20}]} for name, opti
 _RUN = {
     "README": _Run((1,), _GOLDEN_WEB),
     "guide_quickstart": _Run((1,)),
+    "guide_questions": _Run((1,)),
     "guide_golden_images": _Run((1, 3)),
     "guide_instant_clone": _Run((2,), _GOLDEN_WEB),
     "guide_parents": _Run((1, 2, 3), {f"golden-esx{number}": {} for number in (1, 2, 3)}),
@@ -335,6 +336,7 @@ class _Berlin:
         names = {
             **_NAMES,
             "hostname: vcenter.example.com": f"hostname: {self.sim.host}",
+            "    host: vcenter.example.com\n": f"    host: {self.sim.host}\n    port: {self.sim.port}\n",
             "hostname: vcenter65.example.com": f"hostname: {self.sim.host}",
             "automation@vsphere.local": self.sim.username,
         }

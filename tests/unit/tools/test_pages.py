@@ -62,6 +62,40 @@ def test_a_guide_refers_to_guides_and_pictures_that_there_are(guide):
         assert (guide.parent / path).exists(), path
 
 
+_PAGES = sorted(
+    path
+    for pattern in ("*.md", "*/*.md", "roles/*/README.md", "automation/**/*.md", "tests/**/*.md", "docs/**/*.rst")
+    for path in _ROOT.glob(pattern)
+)
+
+
+def _places(path):
+    """The anchors of a page in Markdown, as repositories show it."""
+    titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda path: str(path.relative_to(_ROOT)))
+def test_a_page_links_to_what_the_repository_has(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    targets = [_ROOT / each for each in re.findall(rf"{re.escape(_ADDRESS)}([\w./-]+)", text)]
+    if page.suffix == ".md":
+        for link in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", text):
+            name, _hash, place = link.partition("#")
+            targets.append(page.parent / name if name else page)
+            assert not place or targets[-1].suffix != ".md" or place in _places(targets[-1]), link
+    assert [str(target) for target in targets if not target.exists()] == []
+
+
+def test_the_first_questions_name_each_release_that_the_code_asks_for():
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (_ROOT / "plugins/module_utils").rglob("*.py"))
+    asked = set(re.findall(r"""require\(\w*\.?session, "([\d.]+)",""", code))
+    assert {"6.7", "7.0.3", "8.0.2"} <= asked
+    page = (_GUIDES / "guide_questions.rst").read_text(encoding="utf-8")
+    named = set(re.findall(r"\d+\.\d+(?:\.\d+)?", page.partition("Which licence?")[0]))
+    assert asked <= named
+
+
 def _links(path):
     """What a plugin's documentation links to under "see also"."""
     text = path.read_text(encoding="utf-8").partition('DOCUMENTATION = r"""')[2].partition('"""')[0]
