@@ -71,8 +71,8 @@ Troubleshooting by error code
 
 Each failure of a module has an ``error_code``, which stays the same when sentences change, a message that says what and
 where, and mostly what to do. An entry of a list has it under ``error.error_code``. This page is made of the code, and has for
-each code what to do; ``...`` stands for a name or a value. A fault of vSphere that is not in it has its name in small letters as its code:
-``DuplicateName`` is ``duplicate_name``, and the result has the fault's own name and message.
+each code what to do; ``...`` stands for a name or a value. A fault of vSphere that is not in it has its name in small letters
+as its code: ``DuplicateName`` is ``duplicate_name``, and the result has the fault's own name and message.
 
 .. list-table::
    :header-rows: 1
