@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import importlib
 import os
 import re
 import subprocess
@@ -149,6 +150,62 @@ def test_examples_of_roles_have_variables_that_the_role_has(where):
     spec = {key: {**item, "required": False} if key not in known else item for key, item in options.items()}
     result = ArgumentSpecValidator(spec).validate(known)
     assert not result.error_messages, result.error_messages
+
+
+# Examples of modules, which ansible-doc shows
+
+
+def _examples_of(path):
+    """The tasks of this collection in the examples of a plugin."""
+    text = path.read_text(encoding="utf-8").partition('EXAMPLES = r"""')[2].partition('"""')[0]
+    waiting = list(yaml.safe_load(text) or ())
+    while waiting:
+        task = waiting.pop(0)
+        waiting += [each for key in ("block", "rescue", "always", "tasks") for each in task.get(key) or ()]
+        for name, given in task.items():
+            if name.startswith(_ROLE):
+                yield name.removeprefix(_ROLE), given or {}
+
+
+_OF_MODULES = {
+    f"{path.stem} {number}": (name, given)
+    for path in sorted((_ROOT / "plugins/modules").glob("[!_]*.py"))
+    for number, (name, given) in enumerate(_examples_of(path), 1)
+}
+
+
+def _is_templated(value):
+    if isinstance(value, dict):
+        return any(map(_is_templated, value.values()))
+    return any(map(_is_templated, value)) if isinstance(value, list) else "{{" in str(value)
+
+
+@pytest.mark.parametrize("where", sorted(_OF_MODULES))
+def test_examples_of_modules_have_options_that_the_module_takes(where, monkeypatch):
+    """What only a run knows may be anything."""
+    name, given = _OF_MODULES[where]
+    module = importlib.import_module(f"ansible_collections.vforge.vsphere.plugins.modules.{name}")
+    if not hasattr(module, "argument_spec"):
+        documented = yaml.safe_load(module.DOCUMENTATION)["options"]
+        assert given.keys() <= documented.keys()
+        return
+    for variable in ("VMWARE_HOST", "VMWARE_USER", "VMWARE_PASSWORD", "VFORGE_GUEST_USERNAME", "VFORGE_GUEST_PASSWORD"):
+        monkeypatch.setenv(variable, "set")
+    spec = {
+        key: {"type": "raw", "aliases": item.get("aliases", [])} if _is_templated(given.get(key)) else item
+        for key, item in module.argument_spec().items()
+    }
+    rules = module.rules() if hasattr(module, "rules") else {}
+    result = ArgumentSpecValidator(spec, **rules).validate(given)
+    assert not result.error_messages, result.error_messages
+
+
+def test_each_module_has_an_example():
+    shown = {where.rpartition(" ")[0] for where in _OF_MODULES}
+    assert {path.stem for path in (_ROOT / "plugins/modules").glob("[!_]*.py")} == shown
+
+
+# Examples that are run
 
 
 @dataclasses.dataclass(frozen=True)
