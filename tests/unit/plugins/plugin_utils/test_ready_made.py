@@ -33,7 +33,7 @@ def test_a_script_is_documented_and_one_in_the_eyes_of_the_module(name):
 
 
 def test_a_key_without_a_value_does_not_stop_the_script_for_windows():
-    """Windows PowerShell makes an error of what a program writes to a standard error that is redirected, and Stop ends the script."""
+    """Windows PowerShell makes an error of what a program writes to a standard error that is redirected, which ends it."""
     functions = re.split(r"^(?=function )|(?<=^}\n)", ready_made.script("windows"), flags=re.MULTILINE)
     redirecting = [each for each in functions if re.search(r"^ *[^#\n]*2>", each, re.MULTILINE)]
     assert len(redirecting) == 1
