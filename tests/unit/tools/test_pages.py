@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -60,6 +61,19 @@ def test_a_guide_refers_to_guides_and_pictures_that_there_are(guide):
         assert (_GUIDES / f"{name}.rst").exists(), name
     for path in re.findall(r"\.\. (?:image|figure):: (\S+)", text):
         assert (guide.parent / path).exists(), path
+
+
+def test_diagrams_name_what_there_is():
+    tree = ast.parse((_ROOT / "docs/site/diagrams.py").read_text(encoding="utf-8"))
+    (flows,) = (node.value for node in tree.body if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "FLOWS")
+    drawn = ast.literal_eval(flows)
+    assert set(drawn) == {path.stem for path in (_ROOT / "docs/images").glob("flow-*.svg")}
+    named = {name for steps in drawn.values() for _text, by in steps for name in re.findall(r"\w+_\w+", by)}
+    there = {path.stem for path in (_ROOT / "plugins/modules").glob("*.py")} | {
+        path.name for path in (_ROOT / "roles").iterdir()
+    }
+    assert len(named) > 10
+    assert named <= there
 
 
 _PAGES = sorted(
