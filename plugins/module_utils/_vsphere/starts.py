@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .._connector.props import moment
 from .._connector.pyvmomi import vim
 from .vm import reference
 
@@ -34,4 +35,4 @@ def last_start(session: Session, vm: str) -> str:
         eventTypeId=_STARTS,
     )
     found = session.retrying(lambda: session.manager("eventManager").QueryEvents(spec))
-    return max((event.createdTime.isoformat() for event in found or ()), default="")
+    return max((moment(event.createdTime) for event in found or ()), default="")
