@@ -15,11 +15,11 @@ import os
 import re
 
 import pytest
-from vforge_relay import KINDS, OF_GAPS, Relayed
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import IMPOSTOR
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import STORIES, Forked
 from vforge_ova import write_package
+from vforge_relay import KINDS, OF_GAPS, Relayed
 from vforge_sim import Simulator
 
 _FIRST, _TO, _LAST = os.environ.get("VFORGE_SEEDS", "1").partition("-")
