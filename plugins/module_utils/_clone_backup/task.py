@@ -141,7 +141,7 @@ def _decide(job: BackupTask, item: BackupItem) -> None:
         item.source, item.steps = item.decided.source, item.decided.steps
         if item.steps and not item.folder:
             raise InvalidOption(
-                f"{item.title} is in a vApp, which cannot hold its backup.",
+                f"{item.title} has no folder that could hold its backup: it is in a vApp, or this user may not see its folder.",
                 hint="Set folder.",
                 option="folder",
             )

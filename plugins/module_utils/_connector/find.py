@@ -470,10 +470,7 @@ def _read_all(session: Session, scope: _Scope, page: int, enough: t.Callable[[in
         if isinstance(row.ref, vim.VirtualMachine):
             path = names.join([*above, *names.split(path_in(rows, moid))])
             keys = [(_NAME, names.unescape(row.get("name", ""))), (_PATH, path)]
-            keys += [
-                (_UUID, (row.get(_UUIDS[0]) or "").lower()),
-                (_INSTANCE_UUID, (row.get(_UUIDS[1]) or "").lower()),
-            ]
+            keys += [(_UUID, row.get(_UUIDS[0], "")), (_INSTANCE_UUID, row.get(_UUIDS[1], ""))]
             found.path[moid] = path
             for key in keys:
                 found.by_key.setdefault(key, []).append(row.ref)
