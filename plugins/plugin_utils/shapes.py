@@ -162,8 +162,11 @@ class _Option:
         of_mappings = self._accepted.get("elements") == "dict"
         if of_mappings:
             return self._as_list_of_mappings(value)
-        if isinstance(value, dict) or (isinstance(value, (list, tuple)) and any(isinstance(item, dict) for item in value)):
+        items = value if isinstance(value, (list, tuple)) else ()
+        if isinstance(value, dict) or any(isinstance(item, dict) for item in items):
             return self._refuse(value)
+        if None in items and self._accepted.get("elements") != "raw":
+            self._refuse_null(items.index(None) + 1)
         if not self._is_secret:
             return value
         # Ansible splits a text at its commas, and a script may have some.
@@ -219,6 +222,15 @@ class _Option:
     @property
     def _has_name(self) -> bool:
         return self._inner.get("name", {}).get("type") == "str"
+
+    def _refuse_null(self, number: int) -> t.NoReturn:
+        """Refuse a null among values, of which Ansible would make an empty text."""
+        inside = f" of {self._where}" if self._where else ""
+        raise InvalidOption(
+            f"Item {number} of the option {self._name}{inside} is null.",
+            hint="Give it a value, or take it out; a variable may be empty.",
+            option=self._name,
+        )
 
     def _refuse(self, value: t.Any, *, item: str = "") -> t.NoReturn:
         is_list = self._accepted.get("type") == "list"
@@ -284,6 +296,8 @@ def in_yaml(value: t.Any) -> str:
 
 
 def _kind(value: t.Any) -> str:
+    if value is None:
+        return "null"
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, (list, tuple)):

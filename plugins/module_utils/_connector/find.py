@@ -20,7 +20,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
-import re
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
@@ -308,7 +307,7 @@ _NAME, _PATH, _UUID, _INSTANCE_UUID = "name", "path", "UUID", "instance UUID"
 
 def _key_of(selector: Selector, scope: _Scope) -> _Key:
     if selector.uuid:
-        return _INSTANCE_UUID if selector.use_instance_uuid else _UUID, _uuid_of(selector)
+        return _INSTANCE_UUID if selector.use_instance_uuid else _UUID, names.uuid(selector.uuid or "", "uuid")
     if selector.path or selector.folder:
         return _PATH, _whole_path(selector, scope)
     return _NAME, names.unescape(selector.name or "")
@@ -685,17 +684,6 @@ def _at(session: Session, path: str) -> t.Any:
     """
     wanted = names.join(names.split(path))[1:]
     return session.retrying(lambda: session.manager("searchIndex").FindByInventoryPath(wanted))
-
-
-def _uuid_of(selector: Selector) -> str:
-    uuid = (selector.uuid or "").strip().lower()
-    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid):
-        raise InvalidOption(
-            f"{selector.uuid} is not a UUID.",
-            hint="It is written as 8-4-4-4-12 hexadecimal digits.",
-            option="uuid",
-        )
-    return uuid
 
 
 def _whole_path(selector: Selector, scope: _Scope) -> str:
