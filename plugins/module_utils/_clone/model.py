@@ -11,7 +11,7 @@ import re
 import typing as t
 
 from .._connector import names
-from .._connector.find import Selector
+from .._connector.find import Selector, as_uuid
 from .._errors import InvalidOption
 from .._vsphere import wake
 from .._vsphere.addresses import GuestNic, guest_nics, usable
@@ -383,7 +383,7 @@ def _settings(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any], where:
         CORES_PER_SOCKET: cores,
         MEMORY_MB: memory,
         ANNOTATION: _first(item.get("annotation"), common.get("annotation")),
-        BIOS_UUID: names.uuid(item["bios_uuid"], "bios_uuid", where) if item.get("bios_uuid") else None,
+        BIOS_UUID: as_uuid(item["bios_uuid"], "bios_uuid", where) if item.get("bios_uuid") else None,
     }
     return {setting: value for setting, value in asked.items() if value is not None}
 

@@ -13,15 +13,11 @@ import heapq
 import re
 import typing as t
 
-from .._errors import InvalidOption
-
 if t.TYPE_CHECKING:
     from difflib import SequenceMatcher
 
 # What XML cannot carry, so that no call could: control characters, and halves of surrogate pairs.
 _UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # How much of two names is to be the same, from 0 to 1, for one to be meant by the other.
 _ALIKE = 0.5
@@ -65,20 +61,6 @@ def join(parts: t.Iterable[str]) -> str:
     ``/DC/vm/a%2fb``.
     """
     return "/" + "/".join(escape(part) for part in parts)
-
-
-def uuid(text: str, option: str, where: str = "") -> str:
-    """A UUID as vCenter keeps it, in small letters.
-
-    :param where: what the option belongs to, for the message.
-    :raises InvalidOption: it is none.
-    """
-    found = text.strip().lower()
-    if not _UUID.fullmatch(found):
-        before = f"{where}: " if where else ""
-        hint = "It is written as 8-4-4-4-12 hexadecimal digits."
-        raise InvalidOption(f"{before}{text} is not a UUID.", hint=hint, option=option)
-    return found
 
 
 def nearest(wanted: str, known: t.Iterable[str], count: int = 3) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import names
+from .._connector.find import as_uuid
 from .._errors import InvalidOption
 from .._vsphere import vm
 from .._vsphere.folder import DatastorePath
@@ -118,7 +118,7 @@ class VmOptions:
                 card=params["card"],
             ),
             annotation=params.get("annotation") or "",
-            instance_uuid=names.uuid(params["instance_uuid"], "instance_uuid") if params.get("instance_uuid") else "",
+            instance_uuid=as_uuid(params["instance_uuid"], "instance_uuid") if params.get("instance_uuid") else "",
             powered_on=params["powered_on"],
             wait_for_tools=params["wait_for_tools"],
             timeout=params["timeout"],
