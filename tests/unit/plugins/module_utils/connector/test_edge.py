@@ -125,6 +125,15 @@ def test_a_diff_is_returned_in_diff_mode_alone(run, fails):
     assert run(work, _ansible_diff=True)[1]["diff"] == account["diff"]
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_warnings_of_a_result_are_warnings_of_the_task(run, fails):
+    """ansible-core has deprecated a list of them in a result, and tells the user so."""
+    account = {"changed": False, "warnings": ["There is no backup of any VM."]}
+    _status, result = run(raising(PartialFailure("1 of 2 failed.", account)) if fails else lambda *_: account)
+    assert "There is no backup of any VM." in _texts(result["warnings"])
+    assert "deprecations" not in result
+
+
 @pytest.mark.parametrize("way", ["result", "error", "partial"])
 def test_nothing_that_is_shown_has_what_a_terminal_obeys(run, monkeypatch, way):
     rude = "\x1b]0;title\x07 \x9b2J \u202exe\r\x7f"
