@@ -92,6 +92,7 @@ def fitted(args: t.Mapping[str, t.Any], spec: Spec, where: str = "") -> dict[str
     known = {alias: item for item in spec.values() for alias in item.get("aliases", ())} | dict(spec)
     if known:
         _refuse_unknown([str(key) for key in args if key not in known], known, where)
+    _refuse_empty([key for key, item in known.items() if item.get("required") and args.get(key, True) in (None, "")], where)
     return {
         key: _Option(key, known[key], where).fit(value) if key in known and value is not None else value
         for key, value in args.items()
@@ -115,6 +116,19 @@ def _refuse_unknown(unknown: t.Sequence[str], known: t.Iterable[str], where: str
         hint="" if all(meant.values()) else f"There are: {', '.join(sorted(known))}.",
         option=unknown[0],
     )
+
+
+def _refuse_empty(required: t.Sequence[str], where: str) -> None:
+    """Refuse a required option that is null or an empty text, which for Ansible is set: of an empty path a module would
+    make the folder that it runs in.
+    """
+    if required:
+        inside = f" of {where}" if where else ""
+        raise InvalidOption(
+            f"The option {required[0]}{inside} is empty.",
+            hint="It is required: give it a value; a variable may be empty.",
+            option=required[0],
+        )
 
 
 class _Option:

@@ -105,6 +105,12 @@ def test_an_error_is_its_code_and_its_sentence(run, error, code):
     assert result["calls"]["by_method"]["Login"] == 1
 
 
+@pytest.mark.parametrize("message", ["No space left on device", "qemu-img failed (1)", "There is no room."])
+def test_what_is_quoted_ends_before_what_to_do_begins(message):
+    assert str(NotFound(message, hint="Look again.")) == f"{message.removesuffix('.')}. Look again."
+    assert str(NotFound(message)) == message
+
+
 def test_a_partial_failure_has_the_whole_account(run):
     account = {"changed": True, "clones": [{"name": "a"}], "timing": {"clone": 1.0}}
     status, result = run(raising(PartialFailure("1 of 2 failed.", account)))
