@@ -305,7 +305,7 @@ _NAME, _PATH, _UUID, _INSTANCE_UUID = "name", "path", "UUID", "instance UUID"
 
 def _key_of(selector: Selector, scope: _Scope) -> _Key:
     if selector.uuid:
-        return _INSTANCE_UUID if selector.use_instance_uuid else _UUID, _uuid_of(selector)
+        return _INSTANCE_UUID if selector.use_instance_uuid else _UUID, as_uuid(selector.uuid or "", "uuid")
     if selector.path or selector.folder:
         return _PATH, _whole_path(selector, scope)
     return _NAME, names.unescape(selector.name or "")
@@ -697,17 +697,6 @@ def _at(session: Session, path: str) -> t.Any:
     return session.retrying(lambda: session.manager("searchIndex").FindByInventoryPath(wanted))
 
 
-def _uuid_of(selector: Selector) -> str:
-    uuid = (selector.uuid or "").strip().lower()
-    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid):
-        raise InvalidOption(
-            f"{selector.uuid} is not a UUID.",
-            hint="It is written as 8-4-4-4-12 hexadecimal digits.",
-            option="uuid",
-        )
-    return uuid
-
-
 def _whole_path(selector: Selector, scope: _Scope) -> str:
     text = selector.path or selector.folder or ""
     if not text.startswith("/") and not scope.path:
@@ -799,3 +788,17 @@ def choose(
         hint=f"There are: {names.listing(known) or 'none'}.",
         known=known,
     )
+
+
+def as_uuid(text: str, option: str, where: str = "") -> str:
+    """A UUID as vCenter keeps it, in small letters.
+
+    :param where: what the option belongs to, for the message.
+    :raises InvalidOption: it is none.
+    """
+    found = text.strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", found):
+        before = f"{where}: " if where else ""
+        hint = "It is written as 8-4-4-4-12 hexadecimal digits."
+        raise InvalidOption(f"{before}{text} is not a UUID.", hint=hint, option=option)
+    return found
