@@ -35,7 +35,9 @@ class Reason(BaseException):
         self.details = details
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        # What a program or a server says often ends without one.
+        stop = "." if self.hint and (self.message[-1:].isalnum() or self.message.endswith(")")) else ""
+        return f"{self.message}{stop} {self.hint}".strip()
 
     def as_result(self) -> dict[str, t.Any]:
         """The error as plain data: ``error_code``, ``msg`` and the details that are set."""

@@ -19,7 +19,7 @@ from .._connector.tasks import Backoff
 from .._errors import ConnectionLost, TimedOut, VforgeError
 from .blockmap import BlockMap, differences
 from .images import GoOn, Nbd, to_the_end
-from .model import BLOCK, SECTOR, BackupDamaged
+from .model import BLOCK, SECTOR, BackupDamaged, short_read
 
 if t.TYPE_CHECKING:
     from .._vsphere.flat import Flat
@@ -140,7 +140,7 @@ class Copying:
                 stream = stream or held.enter_context(contextlib.closing(self.open_stream()))
                 data = stream.read(offset, length)
                 if len(data) != length:
-                    raise VforgeError(f"{length} bytes were asked for at byte {offset}, and {len(data)} came.")
+                    raise short_read(offset, length, len(data))
                 if len(pending) == _AHEAD:
                     pending.popleft().result()
                 pending.append(write(offset, data))

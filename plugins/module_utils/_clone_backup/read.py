@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector.find import TO_ANCESTORS, TO_VMS, find_each
-from .._connector.props import Route, Row, collect
+from .._connector.props import Route, Row, collect, read_all
 from .._connector.pyvmomi import vim
 from .._vsphere import compute
 from .._vsphere.disks import disks_in
@@ -58,6 +58,15 @@ _AROUND = (
 # One pair of each VM's extraConfig, since all VMs of the inventory are read.
 _MARK = config_path(MARK_KEY)
 _MARKED: dict[type, tuple[str, ...]] = {**ABOVE, vim.VirtualMachine: (*BASICS, _MARK)}
+
+
+def renamed(session: Session, backups: t.Sequence[Backup]) -> dict[str, str]:
+    """Those that are backups no more, by their moids: the names that somebody has given them meanwhile. No call where there are
+    none to look at.
+    """
+    refs = [reference(session, each.moid) for each in backups]
+    rows = read_all(session, refs, {vim.VirtualMachine: ("name", _MARK)}) if refs else {}
+    return {moid: name_of(row) for moid, row in rows.items() if Mark.of(config_value(row.get(_MARK)), name_of(row)) is None}
 
 
 def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | None) -> list[Vm | VforgeError]:

@@ -141,7 +141,7 @@ def _decide(job: BackupTask, item: BackupItem) -> None:
         item.source, item.steps = item.decided.source, item.decided.steps
         if item.steps and not item.folder:
             raise InvalidOption(
-                f"{item.title} is in a vApp, which cannot hold its backup.",
+                f"{item.title} has no folder that could hold its backup: it is in a vApp, or this user may not see its folder.",
                 hint="Set folder.",
                 option="folder",
             )
@@ -224,7 +224,7 @@ def _prune(job: BackupTask) -> None:
             else:
                 item.warnings.append(f"{backup.path} is an old backup of {item.title}, and stays since it is not off.")
 
-    old = _unused(job, old)
+    old = _unused(job, _not_renamed(job, old))
 
     def note(each: OldBackup, outcome: Outcome) -> None:
         gone = isinstance(outcome.error, Fault) and outcome.error.fault == "ManagedObjectNotFound"
@@ -245,6 +245,16 @@ def _prune(job: BackupTask) -> None:
             note,
             repeatable=True,
         )
+
+
+def _not_renamed(job: BackupTask, old: t.Sequence[OldBackup]) -> list[OldBackup]:
+    """Without those that somebody has renamed while VMs were cloned, which may take hours: by that they are theirs."""
+    names_now = read.renamed(job.session, [each.backup for each in old])
+    for each in old:
+        if each.backup.moid in names_now:
+            name = names_now[each.backup.moid]
+            each.of.warnings.append(f"{each.backup.path} was renamed to {name} meanwhile, and so it is not removed.")
+    return [each for each in old if each.backup.moid not in names_now]
 
 
 def _unused(job: BackupTask, old: t.Sequence[OldBackup]) -> list[OldBackup]:

@@ -25,7 +25,7 @@ from .._engine import Item, Task
 from .._errors import GuestError, TimedOut
 from .._vsphere import vm
 from .._vsphere.addresses import ReportedAddresses, unconfirmed, warn
-from .._vsphere.guest import GONE, taken_away
+from .._vsphere.guest import GONE, OFF, taken_away
 from .._vsphere.vm import reference
 from . import keys, plan, read, report, report_script
 from .model import CUSTOMIZATION, FINISHED, NETWORK, NOTHING, PRESENT, READ, CloudOptions, Machine, Request
@@ -237,6 +237,9 @@ _LOOK_AT = {
     FINISHED: "Look in the guest: cloud-init status --long. Users of the template may have switched vendor data off.",
 }
 
+# What a guest has reported may be seen after its VM went off, which a user's cloud-config may ask for.
+_LAST_WORDS_SECONDS = 10.0
+
 # VMware Tools look at the guest's network every thirty seconds, unless they are set otherwise.
 _TOOLS_SECONDS = 60.0
 
@@ -256,9 +259,17 @@ def _wait_for_guests(task: Task[VmItem], options: CloudOptions) -> None:
     def came(item: VmItem, update: Update) -> bool:
         return _note(item, update, options)
 
-    for item in task.wait_until(read.VIRTUAL_MACHINE, paths, waiting, came, _DOING[options.wait]):
+    def came_or_off(item: VmItem, update: Update) -> bool:
+        return came(item, update) or item.power_state != "poweredOn"
+
+    for item in task.wait_until(read.VIRTUAL_MACHINE, paths, waiting, came_or_off, _DOING[options.wait]):
         item.reached = False
         item.fail(_late(item, options))
+    off = {moid: item for moid, item in waiting.items() if item.error is None and not item.reached}
+    last = min(task.deadline, time.monotonic() + _LAST_WORDS_SECONDS)
+    for item in task.wait_until(read.VIRTUAL_MACHINE, paths, off, came, _DOING[options.wait], deadline=last):
+        item.reached = False
+        item.fail(taken_away(item.title, OFF))
     if options.wait in (NETWORK, FINISHED):
         _wait_for_tools(task, asked)
 

@@ -210,7 +210,8 @@ def find_some(
     scope = _scope(session, datacenter) if datacenter else _EVERYWHERE
     keys = {each: _or_error(functools.partial(_key_of, each, scope)) for each in asked}
     wanted = {key for key in keys.values() if not isinstance(key, VforgeError)}
-    by_key, lookup = _by_keys(session, scope, wanted)
+    by_key, every = _by_keys(session, scope, wanted)
+    lookup = _Sparing(every)
 
     def find(selector: Selector) -> t.Any:
         if selector.moid:
@@ -304,7 +305,7 @@ _NAME, _PATH, _UUID, _INSTANCE_UUID = "name", "path", "UUID", "instance UUID"
 
 def _key_of(selector: Selector, scope: _Scope) -> _Key:
     if selector.uuid:
-        return _INSTANCE_UUID if selector.use_instance_uuid else _UUID, _uuid_of(selector)
+        return _INSTANCE_UUID if selector.use_instance_uuid else _UUID, as_uuid(selector.uuid or "", "uuid")
     if selector.path or selector.folder:
         return _PATH, _whole_path(selector, scope)
     return _NAME, names.unescape(selector.name or "")
@@ -321,6 +322,22 @@ class _Lookup(t.Protocol):
 
     def has_vapps(self) -> bool:
         """Whether there are vApps in scope."""
+
+
+class _Sparing:
+    """Suggests names for the first few VMs that are missing: each time all names of the inventory are looked at."""
+
+    _MOST = 10
+
+    def __init__(self, lookup: _Lookup) -> None:
+        self._lookup = lookup
+        self._left = self._MOST
+        self.paths = lookup.paths
+        self.has_vapps = lookup.has_vapps
+
+    def nearest(self, wanted: str) -> list[str]:
+        self._left -= 1
+        return self._lookup.nearest(wanted) if self._left >= 0 else []
 
 
 class _Asked:
@@ -453,10 +470,7 @@ def _read_all(session: Session, scope: _Scope, page: int, enough: t.Callable[[in
         if isinstance(row.ref, vim.VirtualMachine):
             path = names.join([*above, *names.split(path_in(rows, moid))])
             keys = [(_NAME, names.unescape(row.get("name", ""))), (_PATH, path)]
-            keys += [
-                (_UUID, (row.get(_UUIDS[0]) or "").lower()),
-                (_INSTANCE_UUID, (row.get(_UUIDS[1]) or "").lower()),
-            ]
+            keys += [(_UUID, row.get(_UUIDS[0], "")), (_INSTANCE_UUID, row.get(_UUIDS[1], ""))]
             found.path[moid] = path
             for key in keys:
                 found.by_key.setdefault(key, []).append(row.ref)
@@ -683,17 +697,6 @@ def _at(session: Session, path: str) -> t.Any:
     return session.retrying(lambda: session.manager("searchIndex").FindByInventoryPath(wanted))
 
 
-def _uuid_of(selector: Selector) -> str:
-    uuid = (selector.uuid or "").strip().lower()
-    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid):
-        raise InvalidOption(
-            f"{selector.uuid} is not a UUID.",
-            hint="It is written as 8-4-4-4-12 hexadecimal digits.",
-            option="uuid",
-        )
-    return uuid
-
-
 def _whole_path(selector: Selector, scope: _Scope) -> str:
     text = selector.path or selector.folder or ""
     if not text.startswith("/") and not scope.path:
@@ -785,3 +788,17 @@ def choose(
         hint=f"There are: {names.listing(known) or 'none'}.",
         known=known,
     )
+
+
+def as_uuid(text: str, option: str, where: str = "") -> str:
+    """A UUID as vCenter keeps it, in small letters.
+
+    :param where: what the option belongs to, for the message.
+    :raises InvalidOption: it is none.
+    """
+    found = text.strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", found):
+        before = f"{where}: " if where else ""
+        hint = "It is written as 8-4-4-4-12 hexadecimal digits."
+        raise InvalidOption(f"{before}{text} is not a UUID.", hint=hint, option=option)
+    return found

@@ -73,7 +73,7 @@ def _vm(rows: t.Mapping[str, Row], row: Row, names: t.Mapping[str, str]) -> Vm:
     known = basics(rows, row)
     clean = row.get("runtime.cleanPowerOff")
     return Vm(
-        **{**known, "instance_uuid": config.instanceUuid or "", "template": bool(config.template)},
+        **{**known, "instance_uuid": (config.instanceUuid or "").lower(), "template": bool(config.template)},
         machine=machine_of(config, known["name"], names, _stored(row)),
         networks=dict(names),
         snapshots=snapshots_in(row.get("snapshot")),

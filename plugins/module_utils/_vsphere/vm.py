@@ -21,7 +21,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.find import path_in
-from .._connector.props import Row
+from .._connector.props import Row, moment
 from .._connector.pyvmomi import vim
 from .._errors import InvalidOption
 
@@ -310,7 +310,7 @@ def last_start(session: Session, vm: str) -> str:
         eventTypeId=_STARTS,
     )
     found = session.retrying(lambda: session.manager("eventManager").QueryEvents(spec))
-    return max((event.createdTime.isoformat() for event in found or ()), default="")
+    return max((moment(event.createdTime) for event in found or ()), default="")
 
 
 # Names and pairs as options give them; messages name keys, never values, which may be secrets

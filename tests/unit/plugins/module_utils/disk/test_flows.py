@@ -37,6 +37,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vmfromdisks.model 
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat import Flat
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles, FileDenied
 from ansible_collections.vforge.vsphere.plugins.modules import vm_from_disks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
@@ -228,9 +229,49 @@ def test_a_vm_is_made_around_an_imported_disk(disks, tmp_path):
     assert vms.run(**asked, powered_on=True).result["vms"][0]["actions"] == ["powered_on"]
     disks.sim.govc("snapshot.remove", "-vm", "new-1", "*")
     disks.sim.govc("vm.power", "-off", "new-1")
-    assert vms.attempt(name="new-1", state="absent", instance_uuid="x").error.error_code == "exists"
+    another = "00000000-0000-0000-0000-000000000000"
+    assert vms.attempt(name="new-1", state="absent", instance_uuid=another).error.error_code == "exists"
     assert vms.run(name="new-1", state="absent", instance_uuid=entry["instance_uuid"]).result["changed"]
     assert not vms.run(name="new-1", state="absent", instance_uuid=entry["instance_uuid"]).result["changed"]
+
+
+def test_no_vm_is_made_around_a_disk_that_is_not_there(disks, tmp_path):
+    """In check mode a task before may be to make it, so it is named and nothing fails."""
+    there, missing = "[LocalDS_0] images/a.vmdk", "[LocalDS_0] images/b.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=there)
+    vms, asked = Vms(disks.sim), {"name": "new", "disks": [there, missing]}
+    checked = vms.run(check=True, **asked)
+    assert (checked.result["changed"], checked.result["vms"][0]["missing_disks"]) == (True, [missing])
+    assert checked.result["diff"]["after"] == f"new\n  {there}\n  {missing} (not there yet)\n"
+    for _again in range(2):
+        refused = vms.attempt(**asked)
+        assert (refused.error.error_code, f"There is no disk {missing}." in str(refused.error)) == ("not_found", True)
+        assert refused.called("CreateVM_Task") == 0
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=missing)
+    assert vms.run(**asked).result["vms"][0]["missing_disks"] == []
+
+
+def test_a_disk_that_may_not_be_looked_at_may_be_there(disks, tmp_path, monkeypatch):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+
+    def denied(_self, asked):
+        raise FileDenied(f"{asked} may not be read (403 Forbidden).")
+
+    monkeypatch.setattr(DatastoreFiles, "state", denied)
+    assert Vms(disks.sim).run(name="new", disks=[path]).result["vms"][0]["actions"] == ["created"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"memory": 4097}, "memory is 4097. vSphere wants a multiple of 4."),
+        ({"state": "absent", "instance_uuid": "50b92de7"}, "50b92de7 is not a UUID."),
+    ],
+)
+def test_a_vm_that_cannot_be_is_refused_before_anything_is_asked(asked, sentence):
+    with pytest.raises(InvalidOption, match=re.escape(sentence)):
+        VmOptions.from_params(accepted(vm_from_disks.argument_spec(), {"name": "new", "disks": ["[ds] a.vmdk"], **asked}))
 
 
 def test_a_disk_that_a_vm_has_is_neither_deleted_nor_replaced(disks, tmp_path):
