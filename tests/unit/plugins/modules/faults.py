@@ -344,9 +344,12 @@ class Sweep:
         return Census.of(self._sim)
 
     def _run(self, case: Case | None = None) -> Ended:
-        params = self._story.params(self._sim, self._number, self._folder)
         seconds = _SHORT_SECONDS if case and KINDS[case.kind].late else _AMPLE_SECONDS
-        return self._module.run({"connection_timeout": seconds, **params}, rule=case.rule if case else None)
+        return self._module.run(self._params(seconds), rule=case.rule if case else None)
+
+    def _params(self, seconds: int = _AMPLE_SECONDS) -> dict[str, Any]:
+        """Of this attempt; seconds: that one call may take."""
+        return {"connection_timeout": seconds, **self._story.params(self._sim, self._number, self._folder)}
 
     def _about(self, ended: Ended, case: Case) -> Iterator[tuple[str, str]]:
         """What is wrong about how a disturbed task has ended."""

@@ -213,10 +213,9 @@ class Meanwhile(Sweep):
     def _try_twice(self, moment: Moment, tally: Tally) -> None:
         """Run the task twice, the second time from a call of the first one on."""
         before = self._prepared()
-        params = self._story.params(self._sim, self._number, self._folder)
         folder = self._folder / "other"
         folder.mkdir(exist_ok=True)
-        other = Other(self._sim, moment, Forked(self._sim, self._module.which, folder), params)
+        other = Other(self._sim, moment, Forked(self._sim, self._module.which, folder), self._params())
         wrong: list[tuple[str, str]] = []
         said = ""
         try:
@@ -234,9 +233,8 @@ class Meanwhile(Sweep):
         tally.wrong += [(what, f"{moment}: {said}: {each}") for what, each in wrong]
 
     def _beside(self, other: Beside) -> Ended:
-        params = self._story.params(self._sim, self._number, self._folder)
         try:
-            return self._module.run(params, rule=other.rule, meanwhile=other.begin)
+            return self._module.run(self._params(), rule=other.rule, meanwhile=other.begin)
         finally:
             other.end()
 
