@@ -198,7 +198,8 @@ class Tally:
     wrong: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
-_ATTACHED = "summary.config.numVirtualDisks"
+# How many disks a VM has.
+ATTACHED = "summary.config.numVirtualDisks"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,7 +228,7 @@ class Census:
             vms = known.result()
             return cls(
                 vms=len(vms),
-                attached=sum(vm.get(_ATTACHED) or 0 for vm in vms),
+                attached=sum(vm.get(ATTACHED) or 0 for vm in vms),
                 snapshots=sum(_count(vm.get("snapshot")) for vm in vms),
                 disks=len(disks.result()["objects"] or ()),
                 files=len(files.result()),
@@ -250,7 +251,7 @@ def _vms(sim: Any) -> list[dict[str, Any]]:
     if not sim.govc("find", "/", "-type", "m"):
         # Then collect would wait for the first one.
         return []
-    text = sim.govc("collect", "-type", "m", "/", "name", "snapshot", _ATTACHED)
+    text = sim.govc("collect", "-type", "m", "/", "name", "snapshot", ATTACHED)
     if not isinstance(text, str):
         return [_properties(text)]
     # One JSON document after the other.
