@@ -275,6 +275,8 @@ class Meanwhile(Sweep):
             yield from self._settled(hand)
         elif ACTS[hand.act].harmless:
             yield NOT_CONVERGED, f"the next run fails: {ended.result.get('error_code')}: {ended.result.get('msg')}"
+        if ended.code != 0 and self._story.resumes and hand.act != _DELETED:
+            return  # a later run goes on with what is left
         hand.tidy()
         self._sim.forget_leases(within=0.1)
         self._sim.leases_over()
