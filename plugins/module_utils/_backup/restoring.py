@@ -160,7 +160,7 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     found = targets.find(session, options.into, options.datacenter)
     images.require()
     if options.folder:
-        _files.check_folder(options.folder, what=writers.WHAT)
+        _files.check_folder(options.folder, what=writers.WHAT, makes=False)
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     # What it does with disks is noted in the repository.
