@@ -95,7 +95,8 @@ def test_an_answer_may_come_in_any_way_that_the_api_allows(scene):
 
 def test_what_an_answer_lacks_ends_no_task_in_a_surprise(scene):
     for seed in _SEEDS:
-        assert scene.attempt(OF_GAPS, seed).get("error_code") != "internal_error", seed
+        result = scene.attempt(OF_GAPS, seed)
+        assert result.get("error_code") != "internal_error", (seed, result["trace"], result["msg"])
 
 
 # What is another in each run: how far guests are, chance, and how long something took.
