@@ -1,8 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A file of known hosts: whom it holds an address for, and the lines of
-guests in it. Pure: text to text.
+"""A file of known hosts: whom it holds an address for, and the lines of guests in it. Pure: text to text.
 
 Each line that is written has a mark behind its key, which says for which VM. A line without one was
 written by somebody else, and so was one with the mark of another VM. What such lines say of an
@@ -161,8 +160,7 @@ def _is_own(line: _Line, guest: Guest) -> bool:
         return bool(uuid and uuid == guest.instance_uuid) or (guest.given and name == guest.name)
     if guest.name.lower() in line.hosts:
         return True
-    # Anybody can report the public key of another machine, so that it is the
-    # same proves nothing by itself.
+    # Anybody can report the public key of another machine, so that it is the same proves nothing by itself.
     return line.key in guest.keys and (guest.given or line.pattern)
 
 
