@@ -12,7 +12,7 @@ import (
 // customizeAtBoot keeps the customization of a clone until it first boots.
 func (s *Sim) customizeAtBoot(vm *simulator.VirtualMachine, plan *customizationPlan) {
 	if plan != nil {
-		s.vms.with(vm.Self, func(st *vmState) { st.firstBoot = plan })
+		s.guestStates.With(vm.Self, func(st *vmState) { st.firstBoot = plan })
 	}
 }
 
@@ -20,7 +20,7 @@ func (s *Sim) customizeAtBoot(vm *simulator.VirtualMachine, plan *customizationP
 // address of its first card.
 func (s *Sim) customizeFirstBoot(ref types.ManagedObjectReference) {
 	var plan *customizationPlan
-	s.vms.with(ref, func(st *vmState) {
+	s.guestStates.With(ref, func(st *vmState) {
 		if plan, st.firstBoot = st.firstBoot, nil; plan == nil {
 			return
 		}

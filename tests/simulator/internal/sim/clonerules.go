@@ -134,7 +134,7 @@ func (s *Sim) checkParent(p *clonePlan) types.BaseMethodFault {
 			ExistingState:  vm.Runtime.PowerState,
 		}
 	}
-	if s.vms.get(vm.Self).passthrough {
+	if s.passthrough.Get(vm.Self) {
 		return disallowedDevice(&types.DeviceNotSupported{Device: "PCI device 0"})
 	}
 	for _, d := range vm.Config.Hardware.Device {

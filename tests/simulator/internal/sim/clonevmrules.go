@@ -242,7 +242,7 @@ func (s *Sim) dcOf(ref types.ManagedObjectReference) types.ManagedObjectReferenc
 // location says of network cards; anything else there is ignored. Cards get new
 // addresses, unless theirs were given by hand.
 func (s *Sim) planVMCards(p *vmClonePlan) types.BaseMethodFault {
-	p.devices = connected(deepcopy.Of(withoutDisks(p.from.Hardware.Device)), !p.off)
+	p.devices = vhardware.Connected(deepcopy.Of(withoutDisks(p.from.Hardware.Device)), !p.off)
 	for _, d := range p.devices {
 		if card, ok := d.(types.BaseVirtualEthernetCard); ok {
 			nic := card.GetVirtualEthernetCard()

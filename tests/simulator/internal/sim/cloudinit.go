@@ -20,7 +20,7 @@ var cloudKeys = []string{"guestinfo.metadata", "guestinfo.userdata", "guestinfo.
 // expectCloudBoot notes that a guest boots, rather than goes on, so that its cloud-init
 // runs when it is up.
 func (s *Sim) expectCloudBoot(vm types.ManagedObjectReference) {
-	s.vms.with(vm, func(st *vmState) { st.guest.cloudDue = true })
+	s.guestStates.With(vm, func(st *vmState) { st.guest.cloudDue = true })
 }
 
 // bootSystem has the operating system of a guest boot, where there is one. A VM with
@@ -56,7 +56,7 @@ func (s *Sim) cloudDue(ref types.ManagedObjectReference, boot int) (addr4, addr6
 	if !found {
 		return "", "", false
 	}
-	s.vms.with(ref, func(st *vmState) {
+	s.guestStates.With(ref, func(st *vmState) {
 		if boot != st.guest.bootID || !st.guest.cloudDue || st.guest.noTools {
 			return
 		}
@@ -84,7 +84,7 @@ func hasCloudData(vm *simulator.VirtualMachine) bool {
 // customizeByCloudInit hands a guest what a customization has left for its next start.
 func (s *Sim) customizeByCloudInit(ref types.ManagedObjectReference, sys *guestos.System) {
 	var prep *types.CustomizationCloudinitPrep
-	s.vms.with(ref, func(st *vmState) { prep, st.cloudPrep = st.cloudPrep, nil })
+	s.guestStates.With(ref, func(st *vmState) { prep, st.cloudPrep = st.cloudPrep, nil })
 	if prep == nil {
 		return
 	}
@@ -98,7 +98,7 @@ func (s *Sim) customizeByCloudInit(ref types.ManagedObjectReference, sys *guesto
 
 // cloudSeeded tells that a guest has, or is about to get, data by a customization.
 func (s *Sim) cloudSeeded(ref types.ManagedObjectReference) bool {
-	if s.vms.get(ref).cloudPrep != nil {
+	if s.guestStates.Get(ref).cloudPrep != nil {
 		return true
 	}
 	sys := s.guests.find(ref)

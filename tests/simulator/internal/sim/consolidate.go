@@ -277,9 +277,9 @@ func (s *Sim) freeLayerName(vm *simulator.VirtualMachine, b *vdisk.FlatBacking, 
 
 // nextDelta numbers the layers that a VM's disks get.
 func (s *Sim) nextDelta(vm types.ManagedObjectReference) (number int) {
-	s.vms.with(vm, func(st *vmState) {
-		st.deltas++
-		number = st.deltas
+	s.deltas.With(vm, func(last *int) {
+		*last++
+		number = *last
 	})
 	return number
 }

@@ -81,7 +81,7 @@ func (p *insidePatch) check(hang *hangPatch) error {
 
 // patchInside sets what a test wants inside a guest. No lock may be held.
 func (s *Sim) patchInside(vm types.ManagedObjectReference, p *insidePatch, hang *hangPatch) error {
-	s.vms.with(vm, func(st *vmState) {
+	s.guestStates.With(vm, func(st *vmState) {
 		if p.Transfer != nil {
 			st.guest.relayed = *p.Transfer == "vcenter"
 		}

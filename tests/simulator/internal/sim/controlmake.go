@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -180,20 +179,12 @@ func (s *Sim) siteNamed(name string) (*site, error) {
 
 // named finds an entity by inventory path, managed object id or name.
 func (s *Sim) named(kind, name string) (mo.Entity, error) {
-	if e, ok := s.reg.Get(types.ManagedObjectReference{Type: kind, Value: name}).(mo.Entity); ok {
-		return e, nil
-	}
-	var found []mo.Entity
-	for _, e := range s.reg.All(kind) {
-		if strings.HasPrefix(name, "/") && s.entityPath(e.Reference()) == name || e.Entity().Name == name {
-			found = append(found, e)
-		}
-	}
+	found := s.entities(kind, name)
 	if len(found) == 1 {
 		return found[0], nil
 	}
 	if len(found) > 1 {
-		return nil, &controlError{http.StatusConflict, fmt.Errorf("%d objects are named %q: use a path", len(found), name)}
+		return nil, conflict(fmt.Errorf("%d objects are named %q: use a path", len(found), name))
 	}
 	return nil, noSuch(kind, name)
 }

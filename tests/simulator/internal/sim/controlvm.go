@@ -81,7 +81,7 @@ func (s *Sim) view(vm *simulator.VirtualMachine) (out map[string]any) {
 			"host": s.refName(vm.Runtime.Host), "pool": s.refName(vm.ResourcePool),
 			"bios_uuid": vm.Config.Uuid, "instance_uuid": vm.Config.InstanceUuid,
 			"power": vm.Runtime.PowerState, "template": vm.Config.Template, "frozen": frozen(vm),
-			"passthrough": s.vms.get(vm.Self).passthrough,
+			"passthrough": s.passthrough.Get(vm.Self),
 			"tools":       vm.Guest.ToolsRunningStatus, "ip": vm.Guest.IpAddress, "host_name": vm.Guest.HostName,
 			"guest": s.viewInside(vm),
 			"nics":  nics, "disks": disks, "extra_config": extra,
@@ -213,12 +213,10 @@ func deltasOf(vm *simulator.VirtualMachine) int {
 }
 
 func (s *Sim) patchState(vm *simulator.VirtualMachine, p *vmPatch) {
-	s.vms.with(vm.Self, func(st *vmState) {
-		if p.Passthrough != nil {
-			st.passthrough = *p.Passthrough
-		}
-		set(&st.devices, p.Devices)
-		set(&st.filesStale, p.FilesStale)
+	s.passthrough.With(vm.Self, func(has *bool) { set(has, p.Passthrough) })
+	s.deviceFolders.With(vm.Self, func(folder *string) { set(folder, p.Devices) })
+	s.filesStale.With(vm.Self, func(stale *bool) { set(stale, p.FilesStale) })
+	s.guestStates.With(vm.Self, func(st *vmState) {
 		if p.Tools != nil {
 			st.guest.noTools = *p.Tools == "notRunning"
 		}
@@ -269,7 +267,7 @@ func (s *Sim) freeze(ctx *simulator.Context, vm *simulator.VirtualMachine, freez
 
 // rereport has the guest tell at once what has been set for it.
 func (s *Sim) rereport(vm *simulator.VirtualMachine) {
-	st := s.vms.get(vm.Self).guest
+	st := s.guestStates.Get(vm.Self).guest
 	if st.noTools {
 		ctx := s.background("")
 		ctx.WithLock(vm, func() { s.setGuest(ctx, vm, guestOff()) })

@@ -35,7 +35,6 @@ func (s *Sim) installGuestCustomization() {
 		return
 	}
 	const kind = "VirtualMachineGuestCustomizationManager"
-	s.shims[kind] = &customizationShim{s.shimFor(kind)}
 	manager := &mo.VirtualMachineGuestCustomizationManager{Self: types.ManagedObjectReference{Type: kind, Value: "GuestCustomizationManager"}}
 	s.reg.Put(manager)
 	s.reg.Get(vim25.ServiceInstance).(*simulator.ServiceInstance).Content.GuestCustomizationManager = &manager.Self
@@ -90,7 +89,7 @@ func (sh *customizationShim) StartGuestNetworkTask(ctx *simulator.Context, req *
 // one which failed has left.
 func (sh *customizationShim) AbortCustomizationTask(ctx *simulator.Context, req *types.AbortCustomization_Task) soap.HasFault {
 	task, fault := sh.start(ctx, req.Vm, req.Auth, "abortCustomization", func(*workInside) types.BaseMethodFault {
-		sh.s.vms.with(req.Vm, func(st *vmState) {
+		sh.s.guestStates.With(req.Vm, func(st *vmState) {
 			if st.customizing != nil {
 				close(st.customizing)
 				st.customizing = nil
@@ -112,7 +111,7 @@ func (s *Sim) customize(vm types.ManagedObjectReference, sys *guestos.System, sp
 		return fault
 	}
 	var aborted chan struct{}
-	s.vms.with(vm, func(st *vmState) {
+	s.guestStates.With(vm, func(st *vmState) {
 		if st.customizing == nil {
 			st.customizing = make(chan struct{})
 			aborted = st.customizing
@@ -127,7 +126,7 @@ func (s *Sim) customize(vm types.ManagedObjectReference, sys *guestos.System, sp
 		s.noteCustomization(vm, types.GuestInfoCustomizationStatusTOOLSDEPLOYPKG_FAILED, problem)
 		return customizationFailed(problem)
 	}
-	s.vms.with(vm, func(st *vmState) {
+	s.guestStates.With(vm, func(st *vmState) {
 		if st.customizing == aborted {
 			st.customizing = nil
 		}
@@ -198,7 +197,7 @@ func (s *Sim) noteCustomization(ref types.ManagedObjectReference, status types.G
 			info.EndTime, info.ErrorMsg = &now, problem
 			s.post(ctx, &types.CustomizationFailed{CustomizationEvent: e})
 		}
-		s.vms.with(ref, func(st *vmState) { st.customization = &info })
+		s.guestStates.With(ref, func(st *vmState) { st.customization = &info })
 		if !apiversion.Less(s.cfg.APIVersion, apiversion.CustomizationInfoSince) {
 			ctx.Update(vm, []types.PropertyChange{{Name: "guest.customizationInfo", Val: &info}})
 		}

@@ -32,11 +32,11 @@ func (sh *vmShim) CustomizeVMTask(ctx *simulator.Context, req *types.CustomizeVM
 		ctx.WithLock(vm, func() { res = vm.CustomizeVMTask(ctx, req) })
 		return res
 	}
-	task := sh.vmTask(ctx, req.This, "customize", func(_ *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.s.vmTask(ctx, req.This, "customize", func(_ *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if fault := s.cloudinitPrepFault(vm, prep); fault != nil {
 			return fault
 		}
-		s.vms.with(vm.Self, func(st *vmState) { st.cloudPrep = prep })
+		s.guestStates.With(vm.Self, func(st *vmState) { st.cloudPrep = prep })
 		return nil
 	})
 	return &methods.CustomizeVM_TaskBody{Res: &types.CustomizeVM_TaskResponse{Returnval: task}}
@@ -44,7 +44,7 @@ func (sh *vmShim) CustomizeVMTask(ctx *simulator.Context, req *types.CustomizeVM
 
 // cloudinitPrepFault applies the rules; the caller holds the VM's lock.
 func (s *Sim) cloudinitPrepFault(vm *simulator.VirtualMachine, prep *types.CustomizationCloudinitPrep) types.BaseMethodFault {
-	st := s.vms.get(vm.Self)
+	st := s.guestStates.Get(vm.Self)
 	switch {
 	case apiversion.Less(s.cfg.APIVersion, cloudinitPrepSince):
 		return faults.Invalid("spec.identity")

@@ -112,7 +112,7 @@ func (s *Sim) needed(name string, dc *types.ManagedObjectReference) types.BaseMe
 		}
 		for _, ref := range users {
 			if len(users) > 1 || s.runs(ref) {
-				return fileLocked(key.File)
+				return faults.FileLocked(key.File)
 			}
 		}
 	}

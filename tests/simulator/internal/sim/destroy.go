@@ -23,7 +23,7 @@ import (
 // DestroyTask deletes a VM that is not powered on, with those of its files that no
 // other VM builds on. Those stay, and go with the last VM that does.
 func (sh *vmShim) DestroyTask(ctx *simulator.Context, req *types.Destroy_Task) soap.HasFault {
-	task := sh.vmTask(ctx, req.This, "destroy", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.s.vmTask(ctx, req.This, "destroy", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if vm.Runtime.PowerState == poweredOn {
 			return wrongPower(vm, poweredOff)
 		}
@@ -165,7 +165,7 @@ func (s *Sim) unlink(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 		s.forgetSnapshot(ctx, vm, snapshot.Self)
 	}
 	s.reg.Remove(ctx, vm.Self)
-	s.vms.drop(vm.Self)
+	s.forgetVM(vm.Self)
 	s.tracks.Drop(vm.Self)
 	s.workloads.drop(vm.Self)
 	s.guests.drop(vm.Self)

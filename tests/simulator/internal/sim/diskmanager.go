@@ -33,14 +33,14 @@ type diskFile struct {
 
 func (f *diskFile) fault() types.FileFault { return types.FileFault{File: f.name} }
 
-func (f *diskFile) exists() bool { return exists(dsfiles.Local(f.ds, f.file)) }
+func (f *diskFile) exists() bool { return dsfiles.Exists(dsfiles.Local(f.ds, f.file)) }
 
 // homeless refuses a disk whose directory is not there, or that would be in none where only objects can be.
 func (f *diskFile) homeless() types.BaseMethodFault {
 	switch {
 	case hasNamespaces(f.ds) && !strings.Contains(f.file, "/"):
 		return &types.SystemError{Reason: "Function not implemented"}
-	case !exists(path.Dir(dsfiles.Local(f.ds, f.file))):
+	case !dsfiles.Exists(path.Dir(dsfiles.Local(f.ds, f.file))):
 		return &types.FileNotFound{FileFault: f.fault()}
 	}
 	return nil
@@ -80,7 +80,7 @@ func (sh *diskShim) disk(f *diskFile) (*vdisk.FlatBacking, int64, types.BaseMeth
 		}
 	}
 	desc, err := dsfiles.ReadDescriptor(dsfiles.Local(f.ds, f.file))
-	if err != nil || !exists(dsfiles.Local(f.ds, dsfiles.Extent(f.file, false))) {
+	if err != nil || !dsfiles.Exists(dsfiles.Local(f.ds, dsfiles.Extent(f.file, false))) {
 		return nil, 0, &types.InvalidDiskFormat{}
 	}
 	return baseBacking(f.ds, f.file), desc.Capacity(), nil
@@ -118,7 +118,7 @@ func (sh *diskShim) free(f *diskFile, dc *types.ManagedObjectReference) types.Ba
 func (sh *diskShim) readable(f *diskFile) types.BaseMethodFault {
 	for _, delta := range []bool{false, true} {
 		if sh.s.locked(f.ds, dsfiles.Extent(f.file, delta)) {
-			return fileLocked(f.name)
+			return faults.FileLocked(f.name)
 		}
 	}
 	return nil

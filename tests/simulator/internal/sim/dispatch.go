@@ -48,6 +48,12 @@ func (s *Sim) installShims() {
 	s.shims["AuthorizationManager"] = &authorizationShim{s.shimFor("AuthorizationManager")}
 	s.shims["OvfManager"] = &ovfShim{s.shimFor("OvfManager")}
 	s.shims["VirtualMachineProvisioningChecker"] = &checkerShim{s.shimFor("VirtualMachineProvisioningChecker")}
+	s.shims["GuestAuthManager"] = &guestAuthShim{s.shimFor("GuestAuthManager")}
+	s.shims["GuestFileManager"] = &guestFileShim{s.shimFor("GuestFileManager")}
+	s.shims["GuestProcessManager"] = &guestProcessShim{s.shimFor("GuestProcessManager")}
+	s.shims["VirtualMachineGuestCustomizationManager"] = &customizationShim{s.shimFor("VirtualMachineGuestCustomizationManager")}
+	s.shims["ClusterComputeResource"] = &clusterShim{s.shimFor("ClusterComputeResource")}
+	s.shims["ClusterEVCManager"] = &evcShim{s.shimFor("ClusterEVCManager")}
 	s.installGuestOperations()
 	s.installGuestCustomization()
 	for _, sh := range s.shims {

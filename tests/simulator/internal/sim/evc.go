@@ -56,8 +56,6 @@ func (s *Sim) installEVC() error {
 			instance.Capability.SupportedEVCGraphicsMode = append(instance.Capability.SupportedEVCGraphicsMode, mode)
 		}
 	}
-	s.shims["ClusterComputeResource"] = &clusterShim{s.shimFor("ClusterComputeResource")}
-	s.shims["ClusterEVCManager"] = &evcShim{s.shimFor("ClusterEVCManager")}
 	for _, e := range s.reg.All("ClusterComputeResource") {
 		cluster := e.(*simulator.ClusterComputeResource)
 		manager := &mo.ClusterEVCManager{ManagedCluster: cluster.Self}

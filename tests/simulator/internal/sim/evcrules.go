@@ -177,8 +177,8 @@ func (sh *evcShim) CheckAddHostEvcTask(ctx *simulator.Context, req *types.CheckA
 	s := sh.s
 	cluster := s.evcCluster(req.This)
 	task := s.runTask(ctx, cluster.Self, "checkAddHostEvc", func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
-		e, err := s.named("HostSystem", req.CnxSpec.HostName)
-		if err != nil {
+		known := s.entities("HostSystem", req.CnxSpec.HostName)
+		if len(known) != 1 {
 			return nil, &types.NoHost{Name: req.CnxSpec.HostName}
 		}
 		found := types.ArrayOfClusterEVCManagerCheckResult{}
@@ -186,7 +186,7 @@ func (sh *evcShim) CheckAddHostEvcTask(ctx *simulator.Context, req *types.CheckA
 		if mode == nil {
 			return found, nil
 		}
-		host := e.(*simulator.HostSystem)
+		host := known[0].(*simulator.HostSystem)
 		if fault := s.admission(host, mode); fault != nil {
 			found.ClusterEVCManagerCheckResult = s.asResults([]problem{{fault, []*simulator.HostSystem{host}}}, mode)
 		}

@@ -117,7 +117,7 @@ func (s *Sim) moveFault(vm *simulator.VirtualMachine, to *types.ManagedObjectRef
 	return nil
 }
 
-func (s *Sim) evcOf(vm types.ManagedObjectReference) *vmEVC { return s.vms.get(vm).evc }
+func (s *Sim) evcOf(vm types.ManagedObjectReference) *vmEVC { return s.ownEVC.Get(vm) }
 
 // fillFeatures writes what a VM tells of its features, for its power state. The caller holds the VM's lock, or nobody else
 // knows the VM yet.
@@ -204,7 +204,7 @@ func (s *Sim) updateFeatures(ctx *simulator.Context, vm *simulator.VirtualMachin
 func (sh *vmShim) ApplyEvcModeVMTask(ctx *simulator.Context, req *types.ApplyEvcModeVM_Task) soap.HasFault {
 	s := sh.s
 	complete := req.CompleteMasks == nil || *req.CompleteMasks
-	task := sh.vmTask(ctx, req.This, "applyEvcMode", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.s.vmTask(ctx, req.This, "applyEvcMode", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		switch {
 		case vm.Config.Template || !s.perVMEVC(vm):
 			return &types.NotSupported{}
@@ -214,10 +214,10 @@ func (sh *vmShim) ApplyEvcModeVMTask(ctx *simulator.Context, req *types.ApplyEvc
 		if _, err := cpus.SpellingOf(s.cfg.APIVersion).Masked(cpus.Set{}, req.Mask, complete); err != nil {
 			return faults.Invalid("mask")
 		}
-		s.vms.with(vm.Self, func(st *vmState) {
-			st.evc = nil
+		s.ownEVC.With(vm.Self, func(own **vmEVC) {
+			*own = nil
 			if len(req.Mask) > 0 {
-				st.evc = &vmEVC{req.Mask, complete}
+				*own = &vmEVC{req.Mask, complete}
 			}
 		})
 		s.updateFeatures(ctx, vm)

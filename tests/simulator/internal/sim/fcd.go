@@ -123,7 +123,7 @@ func (s *Sim) gone(d *fcd.Disk) bool {
 		return true
 	}
 	_, file := dsfiles.Split(d.Top().FileName)
-	return !exists(dsfiles.Local(ds, file))
+	return !dsfiles.Exists(dsfiles.Local(ds, file))
 }
 
 // usable refuses a disk whose files are gone, and one that a VM has, for what needs it detached.
@@ -184,7 +184,7 @@ func (s *Sim) fcdFile(ds *simulator.Datastore, file string) (string, types.BaseM
 	if path.IsAbs(file) || !strings.HasSuffix(file, ".vmdk") || strings.HasPrefix(path.Clean(file), "..") {
 		return "", faults.Invalid("path")
 	}
-	if exists(dsfiles.Local(ds, file)) {
+	if dsfiles.Exists(dsfiles.Local(ds, file)) {
 		return "", &types.FileAlreadyExists{FileFault: types.FileFault{File: dsfiles.Path(ds.Name, file)}}
 	}
 	return file, nil
@@ -293,7 +293,7 @@ func (s *Sim) registerFCD(ctx *simulator.Context, address, name string) (made ty
 	}
 	defer f.Close()
 	desc, err := vmdk.ParseDescriptor(io.LimitReader(f, 1<<20))
-	if err != nil || desc.Capacity() < fcd.MB || !exists(dsfiles.Local(ds, dsfiles.Extent(file, false))) {
+	if err != nil || desc.Capacity() < fcd.MB || !dsfiles.Exists(dsfiles.Local(ds, dsfiles.Extent(file, false))) {
 		return made, &types.FileFault{File: full}
 	}
 	base := baseBacking(ds, file)

@@ -63,6 +63,7 @@ func (s *Sim) front() http.Handler {
 	mux.HandleFunc("/nfc/", s.counted(s.serveNFC))
 	mux.Handle(rest.Path+"/", s.serveREST())
 	mux.HandleFunc("/guestFile", s.counted(s.serveGuestFile))
+	s.hosts.handler = s.hostHandler()
 	return s.guarded(mux)
 }
 
@@ -352,4 +353,12 @@ func pass(w http.ResponseWriter, whole *httptest.ResponseRecorder) {
 	if _, err := w.Write(whole.Body.Bytes()); err != nil {
 		log.Printf("vforge-sim: an answer that was held: %v", err)
 	}
+}
+
+// hostHandler serves files of guests, and takes those of imports.
+func (s *Sim) hostHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/nfc/", s.counted(s.serveNFC))
+	mux.HandleFunc("/", s.counted(s.serveGuestFile))
+	return mux
 }

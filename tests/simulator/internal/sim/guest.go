@@ -72,7 +72,7 @@ func (s *Sim) bootGuest(vm types.ManagedObjectReference) {
 	var boot int
 	var stale time.Duration
 	delay := s.cfg.GuestTime
-	s.vms.with(vm, func(st *vmState) {
+	s.guestStates.With(vm, func(st *vmState) {
 		st.guest.bootID++
 		boot, stale = st.guest.bootID, st.guest.stale
 		if st.guest.ipDelay > 0 {
@@ -88,14 +88,14 @@ func (s *Sim) bootGuest(vm types.ManagedObjectReference) {
 // inheritGuest gives a clone's guest what a test has set for its parent's, and the
 // memory of its parent's address. The caller holds the parent's lock.
 func (s *Sim) inheritGuest(parent *simulator.VirtualMachine, clone types.ManagedObjectReference) {
-	from := s.vms.get(parent.Self).guest
+	from := s.guestStates.Get(parent.Self).guest
 	macs := make(map[int32]string)
 	for _, d := range parent.Config.Hardware.Device {
 		if c, ok := d.(types.BaseVirtualEthernetCard); ok {
 			macs[c.GetVirtualEthernetCard().Key] = c.GetVirtualEthernetCard().MacAddress
 		}
 	}
-	s.vms.with(clone, func(st *vmState) {
+	s.guestStates.With(clone, func(st *vmState) {
 		st.guest.ipDelay, st.guest.hang, st.guest.noTools, st.guest.stale = from.ipDelay, from.hang, from.noTools, from.stale
 		st.guest.staleIPv4, st.guest.staleMACs = from.ipv4, macs
 	})
@@ -104,8 +104,8 @@ func (s *Sim) inheritGuest(parent *simulator.VirtualMachine, clone types.Managed
 // inheritSettings gives a full or linked clone's guest what a test has set for its
 // source's. It boots by itself, so it remembers nothing.
 func (s *Sim) inheritSettings(source, clone types.ManagedObjectReference) {
-	from := s.vms.get(source).guest
-	s.vms.with(clone, func(st *vmState) {
+	from := s.guestStates.Get(source).guest
+	s.guestStates.With(clone, func(st *vmState) {
 		st.guest.ipDelay, st.guest.hang, st.guest.noTools = from.ipDelay, from.hang, from.noTools
 	})
 }
@@ -156,7 +156,7 @@ func (s *Sim) report(ref types.ManagedObjectReference, boot int, info func(*simu
 			return
 		}
 		var st guestState
-		s.vms.with(ref, func(v *vmState) {
+		s.guestStates.With(ref, func(v *vmState) {
 			if addr, prefix, ok := guestinfo.IPv4(vm); ok && !s.guestAwake(ref) {
 				v.guest.ipv4, v.guest.prefix = addr, prefix
 			} else if v.guest.ipv4 == "" {
@@ -195,7 +195,7 @@ func (s *Sim) guestInfo(vm *simulator.VirtualMachine, st guestState) *types.Gues
 		g.GuestFamily = st.family
 	}
 	if !apiversion.Less(s.cfg.APIVersion, apiversion.CustomizationInfoSince) {
-		g.CustomizationInfo = s.vms.get(vm.Self).customization
+		g.CustomizationInfo = s.guestStates.Get(vm.Self).customization
 	}
 	if st.hang {
 		return g

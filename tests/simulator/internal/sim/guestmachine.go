@@ -148,7 +148,7 @@ func (m *guestMachine) Cards() (cards []guestos.Card) {
 
 // Lease is the address that the VM's guest reports, unless it has one of its own.
 func (m *guestMachine) Lease() (addr string, prefix int32) {
-	m.s.vms.with(m.vm, func(st *vmState) {
+	m.s.guestStates.With(m.vm, func(st *vmState) {
 		if st.guest.ipv4 == "" {
 			st.guest.ipv4, st.guest.prefix = m.s.dhcp.Take()
 		}
@@ -185,7 +185,7 @@ func (m *guestMachine) Freeze(how guestos.Freezing) (err error) {
 	err = errors.New("Not powered on")
 	m.with(func(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 		if how == guestos.VMFork {
-			err = m.s.quiesceForkParent(ctx, vm)
+			err = m.s.quiesce(ctx, vm)
 			return
 		}
 		if apiversion.Less(m.s.cfg.APIVersion, apiversion.InstantCloneSince) {
@@ -204,6 +204,6 @@ func (m *guestMachine) Changed() {
 		running = vm.Guest.ToolsRunningStatus == string(types.VirtualMachineToolsRunningStatusGuestToolsRunning)
 	})
 	if running {
-		m.s.reportGuest(m.vm, m.s.vms.get(m.vm).guest.bootID)
+		m.s.reportGuest(m.vm, m.s.guestStates.Get(m.vm).guest.bootID)
 	}
 }

@@ -32,9 +32,6 @@ const (
 // installGuestOperations completes vcsim's guest operations manager and puts shims
 // before its parts.
 func (s *Sim) installGuestOperations() {
-	s.shims["GuestAuthManager"] = &guestAuthShim{s.shimFor("GuestAuthManager")}
-	s.shims["GuestFileManager"] = &guestFileShim{s.shimFor("GuestFileManager")}
-	s.shims["GuestProcessManager"] = &guestProcessShim{s.shimFor("GuestProcessManager")}
 	instance := s.reg.Get(vim25.ServiceInstance).(*simulator.ServiceInstance)
 	ops := s.reg.Get(*instance.Content.GuestOperationsManager).(*simulator.GuestOperationsManager)
 	auth := &mo.GuestAuthManager{Self: types.ManagedObjectReference{Type: "GuestAuthManager", Value: "guestOperationsAuthManager"}}

@@ -144,7 +144,7 @@ func (s *Sim) announce(ref types.ManagedObjectReference, tr *transfer) (string, 
 	if host == nil {
 		return "", &types.InvalidState{}
 	}
-	st := s.vms.get(ref).guest
+	st := s.guestStates.Get(ref).guest
 	address := "*"
 	if !st.relayed {
 		var err error
@@ -177,7 +177,7 @@ func (s *Sim) serveGuestFile(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case tr == nil:
 		http.Error(w, "no such transfer", http.StatusForbidden)
-	case s.vms.get(tr.vm).guest.bootID != tr.boot || !s.toolsRun(tr.vm):
+	case s.guestStates.Get(tr.vm).guest.bootID != tr.boot || !s.toolsRun(tr.vm):
 		http.Error(w, "the guest has gone", http.StatusInternalServerError)
 	case tr.upload && r.Method == http.MethodPut:
 		tr.receive(w, r)

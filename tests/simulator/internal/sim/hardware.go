@@ -5,13 +5,13 @@
 package sim
 
 import (
-	"fmt"
 	"log"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/deepcopy"
+	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/vdisk"
 	"vforge.vsphere/simulator/internal/vhardware"
 )
@@ -167,7 +167,7 @@ func (h *hardware) remove(index int32, c *types.VirtualDeviceConfigSpec) types.B
 		if c.FileOperation == types.VirtualDeviceConfigSpecFileOperationDestroy {
 			for _, layer := range vdisk.DiskChain(d)[:min(1, len(vdisk.DiskChain(d)))] {
 				if h.s.layers.Shared(h.vm, vdisk.KeyOf(layer)) {
-					return fileLocked(layer.FileName)
+					return faults.FileLocked(layer.FileName)
 				}
 			}
 			h.doomed = append(h.doomed, d)
@@ -192,14 +192,4 @@ func (h *hardware) holds(controller int32) bool {
 		}
 	}
 	return false
-}
-
-// fileLocked is how a host refuses to remove a file that another VM uses.
-func fileLocked(file string) types.BaseMethodFault {
-	fault := &types.FileLocked{}
-	fault.File = file
-	fault.FaultMessage = []types.LocalizableMessage{{
-		Key: "vforge.layerInUse", Message: fmt.Sprintf("Unable to access file %s since it is locked", file),
-	}}
-	return fault
 }

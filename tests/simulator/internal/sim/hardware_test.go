@@ -15,6 +15,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/deepcopy"
+	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/vdisk"
 	"vforge.vsphere/simulator/internal/vhardware"
 )
@@ -67,7 +68,7 @@ func TestDisksComeGrowAndGo(t *testing.T) {
 			Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: disks[2],
 			FileOperation: types.VirtualDeviceConfigSpecFileOperationDestroy,
 		})
-	if !exists(b.local("store/store_1.vmdk")) || exists(b.local("store/own.vmdk")) || exists(b.local("store/own-flat.vmdk")) {
+	if !dsfiles.Exists(b.local("store/store_1.vmdk")) || dsfiles.Exists(b.local("store/own.vmdk")) || dsfiles.Exists(b.local("store/own-flat.vmdk")) {
 		t.Error("files go only when that is asked for, and then they do")
 	}
 	again := newDiskSpec("[LocalDS_0] store/store_1.vmdk", 0, 1)
@@ -114,7 +115,7 @@ func TestDeviceChangesThatAreRefused(t *testing.T) {
 			b.wantFault(b.taskFault(b.reconfigured(c.vm, types.VirtualMachineConfigSpec{
 				DeviceChange: []types.BaseVirtualDeviceConfigSpec{first, c.spec},
 			})), c.want)
-			if exists(b.local("store/first.vmdk")) || exists(b.local("layered/first.vmdk")) || b.read(c.vm).Config.ChangeVersion != before {
+			if dsfiles.Exists(b.local("store/first.vmdk")) || dsfiles.Exists(b.local("layered/first.vmdk")) || b.read(c.vm).Config.ChangeVersion != before {
 				t.Error("a change that fails is not undone")
 			}
 		})
@@ -142,7 +143,7 @@ func TestLayersThatOthersBuildOnStay(t *testing.T) {
 		b.wantFault(b.taskFault(b.deleteFile("[LocalDS_0] "+name)), &types.FileLocked{})
 	}
 	b.wantFault(b.taskFault(b.deleteFile("[LocalDS_0] golden-parent")), &types.FileLocked{}) // it runs
-	if !exists(b.local("mould/mould-flat.vmdk")) {
+	if !dsfiles.Exists(b.local("mould/mould-flat.vmdk")) {
 		t.Error("the layer has gone")
 	}
 	destroy := func(ref types.ManagedObjectReference) {
@@ -154,7 +155,7 @@ func TestLayersThatOthersBuildOnStay(t *testing.T) {
 		b.result(task)
 	}
 	destroy(mould)
-	if !exists(b.local("mould/mould-flat.vmdk")) || exists(b.local("mould/mould-000001.vmdk")) {
+	if !dsfiles.Exists(b.local("mould/mould-flat.vmdk")) || dsfiles.Exists(b.local("mould/mould-000001.vmdk")) {
 		t.Error("the shared layer stays, and the other goes")
 	}
 	b.power("child", "on")
@@ -174,7 +175,7 @@ func TestADiskThatWasDetachedOutlivesItsVM(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.result(task)
-	if !exists(b.local("owner/owner.vmdk")) || !exists(b.local("owner/owner-flat.vmdk")) || exists(b.local("owner/owner.vmx")) {
+	if !dsfiles.Exists(b.local("owner/owner.vmdk")) || !dsfiles.Exists(b.local("owner/owner-flat.vmdk")) || dsfiles.Exists(b.local("owner/owner.vmx")) {
 		t.Error("the disk stays, and all else goes")
 	}
 }

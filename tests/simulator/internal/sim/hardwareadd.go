@@ -346,7 +346,7 @@ func (h *hardware) layer(index int32, want *vdisk.FlatBacking, property string) 
 	}
 	if want.Parent != nil { // a delta of another VM
 		below, capacity, fault := h.layer(index, want.Parent, property)
-		if fault != nil || !exists(dsfiles.Local(ds, file)) || !exists(dsfiles.Local(ds, dsfiles.Extent(file, true))) {
+		if fault != nil || !dsfiles.Exists(dsfiles.Local(ds, file)) || !dsfiles.Exists(dsfiles.Local(ds, dsfiles.Extent(file, true))) {
 			return nil, 0, invalidDevice(index, property)
 		}
 		out := *want
@@ -359,15 +359,10 @@ func (h *hardware) layer(index int32, want *vdisk.FlatBacking, property string) 
 		}}
 	}
 	desc, err := dsfiles.ReadDescriptor(dsfiles.Local(ds, file))
-	if err != nil || !exists(dsfiles.Local(ds, dsfiles.Extent(file, false))) {
+	if err != nil || !dsfiles.Exists(dsfiles.Local(ds, dsfiles.Extent(file, false))) {
 		return nil, 0, invalidDevice(index, property)
 	}
 	return baseBacking(ds, file), int64(desc.Capacity()), nil
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
 }
 
 func layerNamed(disk *types.VirtualDisk, ds *simulator.Datastore, file string) *vdisk.FlatBacking {

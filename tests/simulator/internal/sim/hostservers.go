@@ -33,6 +33,8 @@ type hostServers struct {
 	certs map[types.ManagedObjectReference]tls.Certificate
 	addrs map[types.ManagedObjectReference]string
 	live  []*http.Server
+	// handler answers for every host.
+	handler http.Handler
 }
 
 // giveHostsCertificates puts every host's certificate where the API shows it.
@@ -87,7 +89,7 @@ func (s *Sim) hostAddress(host *simulator.HostSystem) (string, error) {
 		return "", err
 	}
 	server := &http.Server{
-		Handler:           s.hostHandler(),
+		Handler:           s.hosts.handler,
 		ErrorLog:          log.New(io.Discard, "", 0), // a client that refuses our certificate is no news
 		ReadHeaderTimeout: time.Minute,
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
@@ -97,14 +99,6 @@ func (s *Sim) hostAddress(host *simulator.HostSystem) (string, error) {
 	s.hosts.addrs[host.Self] = l.Addr().String()
 	s.serve(func() error { return server.ServeTLS(l, "", "") })
 	return l.Addr().String(), nil
-}
-
-// hostHandler serves files of guests, and takes those of imports.
-func (s *Sim) hostHandler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/nfc/", s.counted(s.serveNFC))
-	mux.HandleFunc("/", s.counted(s.serveGuestFile))
-	return mux
 }
 
 func (h *hostServers) close() error {

@@ -20,6 +20,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/vdisk"
 )
 
@@ -95,7 +96,7 @@ func (s *Sim) attachingDisk(vm *simulator.VirtualMachine, index int32, want *vdi
 		}
 		found, locked := s.borrowable(other, key, want.DiskMode)
 		if locked {
-			return fileLocked(want.FileName)
+			return faults.FileLocked(want.FileName)
 		}
 		if found == nil {
 			continue
@@ -177,20 +178,10 @@ func (h *hardware) hotPlug(index int32, disk *types.VirtualDisk) types.BaseMetho
 	return nil
 }
 
-// stuck are the layers of a VM that were to be merged and cannot be, as another VM has them attached.
-func (c *consolidation) stuck(layers []*vdisk.FlatBacking) (file string) {
-	for _, b := range layers {
-		if c.s.borrowed.held(c.vm.Self, vdisk.KeyOf(b)) {
-			return b.FileName
-		}
-	}
-	return ""
-}
-
 // keepWritten has the disks that leave a VM keep what its guest has written to their devices. The VM still
 // has them.
 func (s *Sim) keepWritten(vm *simulator.VirtualMachine, now []types.BaseVirtualDevice) {
-	folder := s.vms.get(vm.Self).devices
+	folder := s.deviceFolders.Get(vm.Self)
 	if folder == "" {
 		return
 	}
@@ -260,7 +251,7 @@ func eachData(f *os.File, capacity int64, put func(p []byte, off int64) error) e
 // showDevices has the guest of a VM see its disks in the folder that was named for it: those that are
 // gone at once, those that came after a moment, as udev takes one.
 func (s *Sim) showDevices(vm *simulator.VirtualMachine) {
-	folder := s.vms.get(vm.Self).devices
+	folder := s.deviceFolders.Get(vm.Self)
 	if folder == "" {
 		return
 	}
@@ -327,10 +318,10 @@ func (s *Sim) makeDevices(ref types.ManagedObjectReference) {
 		return
 	}
 	s.background("").WithLock(vm, func() {
-		folder := s.vms.get(ref).devices
+		folder := s.deviceFolders.Get(ref)
 		for name, disk := range deviceNames(vm) {
 			path := filepath.Join(folder, name)
-			if exists(path) {
+			if dsfiles.Exists(path) {
 				continue
 			}
 			image, err := s.diskLayers.Image(disk.Backing.(*vdisk.FlatBacking), disk.CapacityInBytes)
@@ -377,4 +368,14 @@ func checkDevices(folder string) error {
 		return badRequest(fmt.Errorf(`"devices" is %s, which is no folder of this machine`, folder))
 	}
 	return nil
+}
+
+// stuck are the layers of a VM that were to be merged and cannot be, as another VM has them attached.
+func (s *Sim) stuck(vm types.ManagedObjectReference, layers []*vdisk.FlatBacking) (file string) {
+	for _, b := range layers {
+		if s.borrowed.held(vm, vdisk.KeyOf(b)) {
+			return b.FileName
+		}
+	}
+	return ""
 }

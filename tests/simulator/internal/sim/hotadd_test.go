@@ -13,6 +13,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/vdisk"
 	"vforge.vsphere/simulator/internal/vhardware"
 )
@@ -68,7 +69,7 @@ func TestADiskOfASnapshotIsAttachedToAnotherVM(t *testing.T) {
 	b.wantFault(attach(nonpersistent, vhardware.KeySCSI, 16), &types.InvalidDeviceSpec{})
 	b.result(b.reconfigured(proxy, borrowedDisk(file, nonpersistent, vhardware.KeySCSI, 3)))
 	device := filepath.Join(folder, deviceName(top.Uuid))
-	for until := time.Now().Add(deadline); !exists(device) && time.Now().Before(until); {
+	for until := time.Now().Add(deadline); !dsfiles.Exists(device) && time.Now().Before(until); {
 		time.Sleep(time.Millisecond)
 	}
 	seen := partOf(t, device, 4096, 512) // it has 10 GiB
@@ -89,7 +90,7 @@ func TestADiskOfASnapshotIsAttachedToAnotherVM(t *testing.T) {
 	b.result(b.reconfigured(proxy, types.VirtualMachineConfigSpec{DeviceChange: []types.BaseVirtualDeviceConfigSpec{
 		&types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: disks[len(disks)-1]},
 	}}))
-	if exists(device) {
+	if dsfiles.Exists(device) {
 		t.Error("the device is still there")
 	}
 }
@@ -111,7 +112,7 @@ func TestADiskKeepsWhatWasWrittenToItsDevice(t *testing.T) {
 		disks := vdisk.DisksOf(b.read(proxy).Config.Hardware.Device)
 		disk := disks[len(disks)-1]
 		device := filepath.Join(folder, deviceName(disk.Backing.(*vdisk.FlatBacking).Uuid))
-		for until := time.Now().Add(deadline); !exists(device) && time.Now().Before(until); {
+		for until := time.Now().Add(deadline); !dsfiles.Exists(device) && time.Now().Before(until); {
 			time.Sleep(time.Millisecond)
 		}
 		seen := partOf(t, device, 8192, len(written))
@@ -128,7 +129,7 @@ func TestADiskKeepsWhatWasWrittenToItsDevice(t *testing.T) {
 		b.result(b.reconfigured(proxy, types.VirtualMachineConfigSpec{DeviceChange: []types.BaseVirtualDeviceConfigSpec{
 			&types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: disk},
 		}}))
-		if exists(device) {
+		if dsfiles.Exists(device) {
 			t.Error("the device is still there")
 		}
 		return seen

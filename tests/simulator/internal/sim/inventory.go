@@ -263,3 +263,17 @@ func (s *Sim) entityPath(ref types.ManagedObjectReference) string {
 	}
 	return "/" + strings.Join(names, "/")
 }
+
+// entities finds those of a kind by inventory path, managed object id or name.
+func (s *Sim) entities(kind, name string) []mo.Entity {
+	if e, ok := s.reg.Get(types.ManagedObjectReference{Type: kind, Value: name}).(mo.Entity); ok {
+		return []mo.Entity{e}
+	}
+	var found []mo.Entity
+	for _, e := range s.reg.All(kind) {
+		if strings.HasPrefix(name, "/") && s.entityPath(e.Reference()) == name || e.Entity().Name == name {
+			found = append(found, e)
+		}
+	}
+	return found
+}

@@ -22,6 +22,7 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/settings"
 	"vforge.vsphere/simulator/internal/vdisk"
 	"vforge.vsphere/simulator/internal/vmdkfile"
@@ -363,7 +364,7 @@ func TestAnImportGoesWhereItIsAskedTo(t *testing.T) {
 	}
 	b.imported("appliance", there).ready()
 	for _, name := range []string{"base.vmx", "base.vmdk"} {
-		if !exists(b.local("images/of/" + name)) {
+		if !dsfiles.Exists(b.local("images/of/" + name)) {
 			t.Errorf("%s is not there", name)
 		}
 	}

@@ -55,7 +55,7 @@ func (sh *leaseShim) HttpNfcLeasePullFromUrlsTask(ctx *simulator.Context, req *t
 					return nil, refused.Fault()
 				}
 				if errors.Is(err, errNoSpace) {
-					fault := sh.s.full(l.fileOf(req.Files[i].TargetDeviceId))
+					fault := sh.s.full(l.fileOf(req.Files[i].TargetDeviceId).backing)
 					go l.fail(fault)
 					return nil, fault
 				}

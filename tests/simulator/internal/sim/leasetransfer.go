@@ -69,7 +69,7 @@ func (s *Sim) serveNFC(w http.ResponseWriter, r *http.Request) {
 	}
 	if errors.Is(err, errNoSpace) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
-		go l.fail(l.s.full(f))
+		go l.fail(l.s.full(f.backing))
 		return
 	}
 	if err != nil {

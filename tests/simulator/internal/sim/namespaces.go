@@ -129,7 +129,7 @@ func (sh *namespaceShim) converted(req *types.ConvertNamespacePathToUuidPath) (s
 			continue
 		case !hasNamespaces(ds):
 			return "", &types.InvalidDatastore{Datastore: &ds.Self, Name: ds.Name}
-		case !exists(dsfiles.Local(ds, file)):
+		case !dsfiles.Exists(dsfiles.Local(ds, file)):
 			return "", &types.InvalidDatastorePath{InvalidDatastore: types.InvalidDatastore{Datastore: &ds.Self, Name: ds.Name}, DatastorePath: req.NamespaceUrl}
 		}
 		return path.Join(ds.Summary.Url, listedAs(ds, file)), nil
@@ -189,9 +189,9 @@ func (s *Sim) unmakeable(name string, dc *types.ManagedObjectReference) types.Ba
 	_, file := dsfiles.Split(name)
 	top, _, _ := strings.Cut(strings.Trim(path.Clean(file), "/"), "/")
 	switch {
-	case exists(dsfiles.Local(ds, file)):
+	case dsfiles.Exists(dsfiles.Local(ds, file)):
 		return &types.FileAlreadyExists{FileFault: types.FileFault{File: name}}
-	case hasNamespaces(ds) && !exists(dsfiles.Local(ds, top)):
+	case hasNamespaces(ds) && !dsfiles.Exists(dsfiles.Local(ds, top)):
 		return &types.CannotCreateFile{FileFault: types.FileFault{File: name}}
 	}
 	return nil

@@ -12,9 +12,8 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
-	"vforge.vsphere/simulator/internal/clock"
-	"vforge.vsphere/simulator/internal/deepcopy"
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 const (
@@ -23,33 +22,13 @@ const (
 	suspended  = types.VirtualMachinePowerStateSuspended
 )
 
-// vmTask starts a task that works on one VM with the VM's lock held.
-func (sh *vmShim) vmTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, work func(*simulator.Context, *simulator.VirtualMachine) types.BaseMethodFault) types.ManagedObjectReference {
-	return sh.slowVMTask(ctx, ref, id, 0, work)
-}
-
-// slowVMTask is the same, with a task that runs for a while before it does anything.
-func (sh *vmShim) slowVMTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, takes time.Duration, work func(*simulator.Context, *simulator.VirtualMachine) types.BaseMethodFault) types.ManagedObjectReference {
-	s := sh.s
-	return s.exclusiveTask(ctx, ref, id, func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
-		clock.Sleep(ctx, takes)
-		vm := s.VM(ref)
-		if vm == nil {
-			return nil, &types.ManagedObjectNotFound{Obj: ref}
-		}
-		var fault types.BaseMethodFault
-		ctx.WithLock(vm, func() { fault = work(ctx, vm) })
-		return nil, fault
-	})
-}
-
 func wrongPower(vm *simulator.VirtualMachine, wanted types.VirtualMachinePowerState) types.BaseMethodFault {
 	return &types.InvalidPowerState{RequestedState: wanted, ExistingState: vm.Runtime.PowerState}
 }
 
 // PowerOnVMTask powers a VM on, or resumes it.
 func (sh *vmShim) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Task) soap.HasFault {
-	task := sh.vmTask(ctx, req.This, "powerOn", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.s.vmTask(ctx, req.This, "powerOn", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		switch host := sh.s.HostOf(vm); {
 		case vm.Config.Template:
 			return &types.NotSupported{}
@@ -78,7 +57,7 @@ func (sh *vmShim) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Tas
 
 // PowerOffVMTask powers a VM off, at once. One that is suspended is not on.
 func (sh *vmShim) PowerOffVMTask(ctx *simulator.Context, req *types.PowerOffVM_Task) soap.HasFault {
-	task := sh.vmTask(ctx, req.This, "powerOff", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.s.vmTask(ctx, req.This, "powerOff", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if vm.Config.Template {
 			return &types.NotSupported{}
 		}
@@ -135,7 +114,7 @@ func (s *Sim) relocateDenied(ctx *simulator.Context, vm *simulator.VirtualMachin
 
 // SuspendVMTask suspends a VM.
 func (sh *vmShim) SuspendVMTask(ctx *simulator.Context, req *types.SuspendVM_Task) soap.HasFault {
-	task := sh.vmTask(ctx, req.This, "suspend", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.s.vmTask(ctx, req.This, "suspend", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if vm.Config.Template {
 			return &types.NotSupported{}
 		}
@@ -152,7 +131,7 @@ func (sh *vmShim) SuspendVMTask(ctx *simulator.Context, req *types.SuspendVM_Tas
 
 // ResetVMTask resets a VM: it boots anew, and a frozen parent runs again.
 func (sh *vmShim) ResetVMTask(ctx *simulator.Context, req *types.ResetVM_Task) soap.HasFault {
-	task := sh.vmTask(ctx, req.This, "reset", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.s.vmTask(ctx, req.This, "reset", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if vm.Config.Template {
 			return &types.NotSupported{}
 		}
@@ -248,7 +227,7 @@ func (s *Sim) setPower(ctx *simulator.Context, vm *simulator.VirtualMachine, sta
 		{Name: "summary.runtime.powerState", Val: state},
 		{Name: "summary.runtime.bootTime", Val: boot},
 		{Name: "summary.runtime.instantCloneFrozen", Val: false},
-		{Name: "config.hardware.device", Val: connected(vm.Config.Hardware.Device, state == poweredOn)},
+		{Name: "config.hardware.device", Val: vhardware.Connected(vm.Config.Hardware.Device, state == poweredOn)},
 	})
 	switch state {
 	case poweredOff:
@@ -263,22 +242,6 @@ func (s *Sim) setPower(ctx *simulator.Context, vm *simulator.VirtualMachine, sta
 	if from == poweredOff || state == poweredOff {
 		s.updateFeatures(ctx, vm) // a VM that is suspended, or goes on, keeps what it found when it started
 	}
-	s.vms.with(vm.Self, func(st *vmState) { st.guest.bootID++ }) // a report on its way is out of date
+	s.guestStates.With(vm.Self, func(st *vmState) { st.guest.bootID++ }) // a report on its way is out of date
 	s.setGuest(ctx, vm, guestOff())
-}
-
-// connected copies devices with those that connect at the start connected or, with
-// the VM off, none.
-func connected(devices []types.BaseVirtualDevice, on bool) []types.BaseVirtualDevice {
-	out := make([]types.BaseVirtualDevice, len(devices))
-	for i, d := range devices {
-		out[i] = d
-		if d.GetVirtualDevice().Connectable == nil {
-			continue
-		}
-		out[i] = deepcopy.Of(d)
-		c := out[i].GetVirtualDevice().Connectable
-		c.Connected = on && c.StartConnected
-	}
-	return out
 }

@@ -34,7 +34,7 @@ func (sh *vmShim) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_T
 	}
 	locked := s.attaching(vm, &req.Spec)
 	if vhardware.UnknownConfig(&req.Spec) == "" {
-		task := sh.slowVMTask(ctx, req.This, "reconfigure", s.cfg.ReconfigureTime, func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+		task := s.slowVMTask(ctx, req.This, "reconfigure", s.cfg.ReconfigureTime, func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 			if fault := s.reconfigFault(vm, &req.Spec); fault != nil {
 				return fault
 			}
@@ -283,7 +283,7 @@ func (s *Sim) mend(vm *simulator.VirtualMachine) {
 	ctx.WithLock(vm, func() {
 		s.disksReconfigured(ctx, vm)
 	})
-	if st := s.vms.get(vm.Self).guest; !st.noTools {
+	if st := s.guestStates.Get(vm.Self).guest; !st.noTools {
 		s.reportGuest(vm.Self, st.bootID)
 	}
 }
@@ -298,7 +298,7 @@ func (sh *vmShim) RefreshStorageInfo(ctx *simulator.Context, req *types.RefreshS
 // RenameTask renames a VM; its files keep their names.
 func (sh *vmShim) RenameTask(ctx *simulator.Context, req *types.Rename_Task) soap.HasFault {
 	name := naming.Escape(req.NewName)
-	task := sh.vmTask(ctx, req.This, "rename", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.s.vmTask(ctx, req.This, "rename", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if name == "" || len(name) > vhardware.MaxNameBytes {
 			return &types.InvalidName{Name: req.NewName}
 		}

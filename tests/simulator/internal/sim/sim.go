@@ -70,10 +70,28 @@ type Sim struct {
 	snapshots  snaptree.Table
 	workloads  workloads
 	cbtGranule atomic.Int64 // areas are widened to multiples of it
-	vms        *vmTable
-	guests     guestTable
-	forks      forkTable
-	hosts      hostServers
+	// tables know something of each VM.
+	tables      []forgetter
+	guestStates *perVM[vmState]
+	// goOn are the VMs whose next boot goes on where their VMFork parent is frozen.
+	goOn *perVM[bool]
+	// passthrough are the VMs with a PCI passthrough device, which no instant clone can have.
+	passthrough *perVM[bool]
+	// deltas counts the layers that the disks of a VM ever got; it numbers their files.
+	deltas *perVM[int]
+	// deviceFolders are the folders of this machine in which a guest's disks show, as below /dev/disk/by-id.
+	deviceFolders *perVM[string]
+	// filesStale: layoutEx and what else says which files there are stays as it is.
+	filesStale *perVM[bool]
+	// taken counts the snapshots that a VM ever had.
+	taken *perVM[int32]
+	// ownEVC are the EVC modes that VMs have of their own.
+	ownEVC *perVM[*vmEVC]
+	guests guestTable
+	// quiesce freezes a VM whose guest asked for it, for VMFork.
+	quiesce func(*simulator.Context, *simulator.VirtualMachine) error
+	forks   forkTable
+	hosts   hostServers
 	// transfers are the files on their way to and from guests.
 	transfers transfers
 	leases    leaseTable
@@ -141,8 +159,11 @@ func New(cfg settings.Config) (*Sim, error) {
 	s := &Sim{
 		Finder: lookup.NewFinder(svc.Context.Map), diskLayers: vdisk.NewLayers(svc.Context.Map),
 		cfg: cfg, id: id, svc: svc, reg: svc.Context.Map, base: svc.Context,
-		index: naming.NewIndex(svc.Context.Map), vms: newVMTable(), tracks: vdisk.NewTracks(), macs: ids.NewMACPool(),
+		index: naming.NewIndex(svc.Context.Map), tracks: vdisk.NewTracks(), macs: ids.NewMACPool(),
 	}
+	s.guestStates, s.goOn, s.passthrough, s.deltas = newPerVM[vmState](s), newPerVM[bool](s), newPerVM[bool](s), newPerVM[int](s)
+	s.deviceFolders, s.filesStale, s.taken, s.ownEVC = newPerVM[string](s), newPerVM[bool](s), newPerVM[int32](s), newPerVM[*vmEVC](s)
+	s.quiesce = s.quiesceForkParent
 	s.auth = accounts.NewAuthority(cfg.Username, cfg.Password, s)
 	s.props = props.New(s.reg, cfg.APIVersion, &s.sessions, s)
 	s.latency.Set("*", cfg.Latency)

@@ -112,7 +112,7 @@ func (s *Sim) dropSnapshots(ctx *simulator.Context, vm *simulator.VirtualMachine
 		s.forgetSnapshot(ctx, vm, ref)
 	}
 	err := merge(c, layers)
-	stuck := c.stuck(layers)
+	stuck := s.stuck(vm.Self, layers)
 	c.finish()
 	s.tracks.TakeEffect(ctx, vm)
 	s.tellFiles(ctx, vm)
@@ -120,7 +120,7 @@ func (s *Sim) dropSnapshots(ctx *simulator.Context, vm *simulator.VirtualMachine
 		ctx.Update(vm, []types.PropertyChange{
 			{Name: "runtime.consolidationNeeded", Val: true}, {Name: "summary.runtime.consolidationNeeded", Val: true},
 		})
-		return fileLocked(stuck)
+		return faults.FileLocked(stuck)
 	}
 	return consolidationFault(vm, err)
 }
@@ -157,7 +157,7 @@ func (sh *vmShim) ConsolidateVMDisksTask(ctx *simulator.Context, req *types.Cons
 		c := s.consolidating(ctx, vm)
 		for key := range c.before {
 			if s.borrowed.held(vm.Self, key) {
-				return nil, fileLocked(key.File)
+				return nil, faults.FileLocked(key.File)
 			}
 		}
 		var err error
@@ -307,7 +307,7 @@ func (s *Sim) restoreConfig(ctx *simulator.Context, vm *simulator.VirtualMachine
 	config.Name, config.Uuid, config.InstanceUuid = vm.Config.Name, vm.Config.Uuid, vm.Config.InstanceUuid
 	config.Files, config.Template = vm.Config.Files, vm.Config.Template
 	config.ChangeVersion, config.Modified = fmt.Sprint(now.UnixNano()), now
-	config.Hardware.Device = connected(devices, false)
+	config.Hardware.Device = vhardware.Connected(devices, false)
 	networks := s.NetworksOf(devices)
 	s.relinkNetworks(ctx, vm, networks)
 	ctx.Update(vm, []types.PropertyChange{

@@ -108,9 +108,9 @@ func (s *Sim) takeSnapshot(ctx *simulator.Context, vm *simulator.VirtualMachine,
 	if spec.memory && on || vm.Runtime.PowerState == suspended {
 		node.State = vm.Runtime.PowerState
 	}
-	s.vms.with(vm.Self, func(st *vmState) {
-		st.snapshots++
-		node.Id = int32(st.snapshots)
+	s.taken.With(vm.Self, func(last *int32) {
+		*last++
+		node.Id = *last
 	})
 	files, err := s.writeSnapshotFiles(vm, node)
 	if err != nil {

@@ -87,9 +87,9 @@ func noDiskSpace(ds *simulator.Datastore, file string) types.BaseMethodFault {
 }
 
 // full is the fault for a disk whose content has no room.
-func (s *Sim) full(f *leaseFile) types.BaseMethodFault {
-	_, file := dsfiles.Split(f.backing.FileName)
-	ds, _ := s.reg.Get(*f.backing.Datastore).(*simulator.Datastore)
+func (s *Sim) full(b *vdisk.FlatBacking) types.BaseMethodFault {
+	_, file := dsfiles.Split(b.FileName)
+	ds, _ := s.reg.Get(*b.Datastore).(*simulator.Datastore)
 	s.showSpace(ds)
 	return noDiskSpace(ds, file)
 }

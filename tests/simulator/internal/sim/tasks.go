@@ -269,3 +269,22 @@ func (sh *taskShim) CancelTask(ctx *simulator.Context, req *types.CancelTask) so
 	})
 	return &methods.CancelTaskBody{Fault_: faults.SOAP(fault)}
 }
+
+// vmTask starts a task that works on one VM with the VM's lock held.
+func (s *Sim) vmTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, work func(*simulator.Context, *simulator.VirtualMachine) types.BaseMethodFault) types.ManagedObjectReference {
+	return s.slowVMTask(ctx, ref, id, 0, work)
+}
+
+// slowVMTask is the same, with a task that runs for a while before it does anything.
+func (s *Sim) slowVMTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, takes time.Duration, work func(*simulator.Context, *simulator.VirtualMachine) types.BaseMethodFault) types.ManagedObjectReference {
+	return s.exclusiveTask(ctx, ref, id, func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
+		clock.Sleep(ctx, takes)
+		vm := s.VM(ref)
+		if vm == nil {
+			return nil, &types.ManagedObjectNotFound{Obj: ref}
+		}
+		var fault types.BaseMethodFault
+		ctx.WithLock(vm, func() { fault = work(ctx, vm) })
+		return nil, fault
+	})
+}

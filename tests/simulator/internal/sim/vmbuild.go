@@ -198,7 +198,7 @@ func (s *Sim) fillRuntime(vm *simulator.VirtualMachine, spec vmSpec) {
 // refreshFiles recomputes what the API says of a VM's files. The caller holds the
 // VM's lock, or nobody else knows the VM yet.
 func (s *Sim) refreshFiles(vm *simulator.VirtualMachine) {
-	if s.vms.get(vm.Self).filesStale {
+	if s.filesStale.Get(vm.Self) {
 		return
 	}
 	vm.Layout, vm.LayoutEx = s.layout(vm)

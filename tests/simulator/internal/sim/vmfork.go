@@ -109,7 +109,7 @@ func quiescedParent(vm *simulator.VirtualMachine) bool {
 
 // EnableForkParentTask makes a VM a parent that can be forked.
 func (sh *vmShim) EnableForkParentTask(ctx *simulator.Context, req *vmforkapi.EnableForkParentRequest) soap.HasFault {
-	task := sh.vmTask(ctx, req.This, "enableForkParent", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.s.vmTask(ctx, req.This, "enableForkParent", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		info := forkInfo(vm)
 		switch {
 		case vm.Config.Template:
@@ -132,7 +132,7 @@ func (sh *vmShim) EnableForkParentTask(ctx *simulator.Context, req *vmforkapi.En
 // it is reset or powered off.
 func (sh *vmShim) DisableForkParentTask(ctx *simulator.Context, req *vmforkapi.DisableForkParentRequest) soap.HasFault {
 	busy := sh.s.forkChildrenRun(req.This)
-	task := sh.vmTask(ctx, req.This, "disableForkParent", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.s.vmTask(ctx, req.This, "disableForkParent", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if !isForkParent(vm) || busy {
 			return &types.InvalidState{}
 		}

@@ -105,7 +105,7 @@ func (s *Sim) planChild(ctx *simulator.Context, parent *simulator.VirtualMachine
 			return nil, fault
 		}
 	}
-	p.devices = connected(p.devices, false)
+	p.devices = vhardware.Connected(p.devices, false)
 	return p, nil
 }
 
@@ -154,7 +154,7 @@ func (s *Sim) forkPowerOn(ctx *simulator.Context, vm *simulator.VirtualMachine) 
 	if info.ChildType == childNonpersistent && !quiesced {
 		return &types.InvalidState{}
 	}
-	s.vms.with(vm.Self, func(st *vmState) { st.forked = quiesced })
+	s.goOn.With(vm.Self, func(on *bool) { *on = quiesced })
 	if info.ChildType == childPersistent { // from here on it is a linked clone
 		info.ChildType = childNone
 		ctx.Update(vm, []types.PropertyChange{{Name: "config.forkConfigInfo", Val: &info}})
@@ -166,7 +166,7 @@ func (s *Sim) forkPowerOn(ctx *simulator.Context, vm *simulator.VirtualMachine) 
 // goes on where its parent stands still.
 func (s *Sim) bootOrFork(vm types.ManagedObjectReference) {
 	forked := false
-	s.vms.with(vm, func(st *vmState) { forked, st.forked = st.forked, false })
+	s.goOn.With(vm, func(on *bool) { forked, *on = *on, false })
 	parent, _, ok := s.forks.parentOf(vm)
 	if !forked || !ok {
 		s.bootGuest(vm)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/vdisk"
@@ -57,6 +58,24 @@ func (w *workloads) take(pick func(workloadKey) bool) (out []*workload) {
 	return out
 }
 
+// of returns the workload of a disk, or nil.
+func (w *workloads) of(vm types.ManagedObjectReference, key int32) *workload {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.running[workloadKey{vm, key}]
+}
+
+// end ends the workload of a disk, waits for it and returns it, or nil where there is none.
+func (w *workloads) end(vm types.ManagedObjectReference, key int32) *workload {
+	stopped := w.take(func(k workloadKey) bool { return k == workloadKey{vm, key} })
+	if len(stopped) == 0 {
+		return nil
+	}
+	close(stopped[0].stop)
+	<-stopped[0].done
+	return stopped[0]
+}
+
 // drop ends those of a VM that goes. The caller holds the VM's lock, which a write may
 // wait for, so that nobody waits here.
 func (w *workloads) drop(vm types.ManagedObjectReference) {
@@ -98,7 +117,7 @@ func (s *Sim) postWorkload(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &workload{stop: make(chan struct{}), done: make(chan struct{})}
+	w := &workload{}
 	if err := decode(r, w); err != nil {
 		return nil, err
 	}
@@ -118,17 +137,9 @@ func (s *Sim) postWorkload(r *http.Request) (any, error) {
 	if w.Within == 0 || w.Within > capacity {
 		w.Within = capacity
 	}
-	s.workloads.mu.Lock()
-	defer s.workloads.mu.Unlock()
-	key := workloadKey{t.vm.Self, t.key}
-	if s.workloads.running[key] != nil {
+	if !s.beginWork(t.vm, t.key, w) {
 		return nil, conflict(errors.New("a workload runs on this disk already"))
 	}
-	if s.workloads.running == nil {
-		s.workloads.running = make(map[workloadKey]*workload)
-	}
-	s.workloads.running[key] = w
-	go s.work(t, w)
 	return done, nil
 }
 
@@ -138,9 +149,7 @@ func (s *Sim) getWorkload(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.workloads.mu.Lock()
-	w := s.workloads.running[workloadKey{t.vm.Self, t.key}]
-	s.workloads.mu.Unlock()
+	w := s.workloads.of(t.vm.Self, t.key)
 	if w == nil {
 		return nil, noSuch("workload on disk", fmt.Sprint(t.key))
 	}
@@ -152,17 +161,32 @@ func (s *Sim) deleteWorkload(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	stopped := s.workloads.take(func(key workloadKey) bool { return key == workloadKey{t.vm.Self, t.key} })
-	if len(stopped) == 0 {
+	w := s.workloads.end(t.vm.Self, t.key)
+	if w == nil {
 		return nil, noSuch("workload on disk", fmt.Sprint(t.key))
 	}
-	close(stopped[0].stop)
-	<-stopped[0].done
-	return stopped[0].count(), nil
+	return w.count(), nil
+}
+
+// beginWork starts a workload on a disk, unless one runs there.
+func (s *Sim) beginWork(vm *simulator.VirtualMachine, key int32, w *workload) bool {
+	s.workloads.mu.Lock()
+	defer s.workloads.mu.Unlock()
+	of := workloadKey{vm.Self, key}
+	if s.workloads.running[of] != nil {
+		return false
+	}
+	if s.workloads.running == nil {
+		s.workloads.running = make(map[workloadKey]*workload)
+	}
+	w.stop, w.done = make(chan struct{}), make(chan struct{})
+	s.workloads.running[of] = w
+	go s.work(vm, key, w)
+	return true
 }
 
 // work writes until it is stopped. While the guest does not run, it writes nothing.
-func (s *Sim) work(t diskTarget, w *workload) {
+func (s *Sim) work(vm *simulator.VirtualMachine, disk int32, w *workload) {
 	defer close(w.done)
 	random := rand.New(rand.NewPCG(w.Seed, 0))
 	tick := time.NewTicker(time.Duration(float64(time.Second) / w.Rate))
@@ -179,7 +203,7 @@ func (s *Sim) work(t diskTarget, w *workload) {
 		area := vdisk.Span{Start: start * vdisk.SectorSize, End: (start + sectors) * vdisk.SectorSize}
 		seed := random.Uint64()
 		var err error
-		ctx.WithLock(t.vm, func() { err = s.guestWrite(t.vm, t.key, vdisk.Spans{area}, seeded(seed)) })
+		ctx.WithLock(vm, func() { err = s.guestWrite(vm, disk, vdisk.Spans{area}, seeded(seed)) })
 		if err == nil {
 			w.mu.Lock()
 			w.writes, w.bytes = w.writes+1, w.bytes+area.Length()
