@@ -23,6 +23,10 @@ type need struct {
 	privilege string
 }
 
+func needOn(object types.ManagedObjectReference, privilege string) need {
+	return need{object, privilege}
+}
+
 // lacking returns the fault for the first of some privileges that the caller has not.
 func (s *Sim) lacking(ctx *simulator.Context, needs ...need) types.BaseMethodFault {
 	for _, n := range needs {
@@ -35,15 +39,15 @@ func (s *Sim) lacking(ctx *simulator.Context, needs ...need) types.BaseMethodFau
 
 // createDenied checks what CreateVM_Task needs besides the privilege to create VMs in the folder, as the API reference has it.
 func (s *Sim) createDenied(ctx *simulator.Context, req *types.CreateVM_Task) types.BaseMethodFault {
-	needs := []need{{req.Pool, "Resource.AssignVMToPool"}}
+	needs := []need{needOn(req.Pool, "Resource.AssignVMToPool")}
 	for _, p := range diskPrivileges(req.Config.DeviceChange) {
-		needs = append(needs, need{req.This, p})
+		needs = append(needs, needOn(req.This, p))
 	}
 	if len(req.Config.ExtraConfig) > 0 {
-		needs = append(needs, need{req.This, "VirtualMachine.Config.AdvancedConfig"})
+		needs = append(needs, needOn(req.This, "VirtualMachine.Config.AdvancedConfig"))
 	}
 	if req.Config.ChangeTrackingEnabled != nil {
-		needs = append(needs, need{req.This, "VirtualMachine.Config.ChangeTracking"})
+		needs = append(needs, needOn(req.This, "VirtualMachine.Config.ChangeTracking"))
 	}
 	dc := s.dcOf(req.This)
 	names := fileNames(req.Config.DeviceChange)
@@ -52,7 +56,7 @@ func (s *Sim) createDenied(ctx *simulator.Context, req *types.CreateVM_Task) typ
 	}
 	for _, name := range names {
 		if ds := s.datastoreIn(&dc, name); ds != nil { // else vcsim says what is wrong with it
-			needs = append(needs, need{ds.Self, allocateSpace})
+			needs = append(needs, needOn(ds.Self, allocateSpace))
 		}
 	}
 	if fault := s.lacking(ctx, needs...); fault != nil {
@@ -129,7 +133,7 @@ func (s *Sim) spaceDenied(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 			name = vm.Config.Files.VmPathName
 		}
 		if ds := s.datastoreIn(&dc, name); ds != nil { // else the rules say what is wrong with it
-			if fault := s.lacking(ctx, need{ds.Self, allocateSpace}); fault != nil {
+			if fault := s.lacking(ctx, needOn(ds.Self, allocateSpace)); fault != nil {
 				return fault
 			}
 		}

@@ -11,17 +11,18 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 // sessionShim is vCenter's session manager with credentials that are checked.
-type sessionShim struct{ shimBase }
+type sessionShim struct{ shim.Of[*Sim] }
 
 // Login logs in, or raises InvalidLogin; so does a second login in one session.
 func (sh *sessionShim) Login(ctx *simulator.Context, req *types.Login) soap.HasFault {
-	if text := sh.s.auth.Refuse(req.UserName, req.Password); text != "" {
+	if text := sh.S.auth.Refuse(req.UserName, req.Password); text != "" {
 		return &methods.LoginBody{Fault_: simulator.Fault(text, &types.InvalidLogin{})}
 	}
-	return sh.s.reg.SessionManager().Login(ctx, req)
+	return sh.S.reg.SessionManager().Login(ctx, req)
 }
 
 // LoginByToken refuses every token: vcsim would take any, and this server trusts
@@ -44,18 +45,18 @@ func (sh *sessionShim) ImpersonateUser(ctx *simulator.Context, req *types.Impers
 
 // Logout ends the session for the front too.
 func (sh *sessionShim) Logout(ctx *simulator.Context, req *types.Logout) soap.HasFault {
-	sh.s.sessions.Close(ctx.Session.Key)
-	sh.s.props.Hub.CloseSession(ctx.Session.Key)
-	return sh.s.reg.SessionManager().Logout(ctx, req)
+	sh.S.sessions.Close(ctx.Session.Key)
+	sh.S.props.Hub.CloseSession(ctx.Session.Key)
+	return sh.S.reg.SessionManager().Logout(ctx, req)
 }
 
 // TerminateSession ends other sessions.
 func (sh *sessionShim) TerminateSession(ctx *simulator.Context, req *types.TerminateSession) soap.HasFault {
-	res := sh.s.reg.SessionManager().TerminateSession(ctx, req)
+	res := sh.S.reg.SessionManager().TerminateSession(ctx, req)
 	if res.Fault() == nil {
 		for _, key := range req.SessionId {
-			sh.s.sessions.Close(key)
-			sh.s.props.Hub.CloseSession(key)
+			sh.S.sessions.Close(key)
+			sh.S.props.Hub.CloseSession(key)
 		}
 	}
 	return res

@@ -17,10 +17,11 @@ import (
 
 	"vforge.vsphere/simulator/internal/accounts"
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 // authorizationShim tells who may do what. vcsim would say yes to everything.
-type authorizationShim struct{ shimBase }
+type authorizationShim struct{ shim.Of[*Sim] }
 
 // HasPrivilegeOnEntities tells what the user of a session may do. A session that is not there may do nothing.
 func (sh *authorizationShim) HasPrivilegeOnEntities(ctx *simulator.Context, req *types.HasPrivilegeOnEntities) soap.HasFault {
@@ -77,7 +78,7 @@ func (sh *authorizationShim) HasUserPrivilegeOnEntities(ctx *simulator.Context, 
 type rights func(on types.ManagedObjectReference, privilege string) bool
 
 func (sh *authorizationShim) mayInSession(key string) rights {
-	session := sh.s.sessions.ByKey(key)
+	session := sh.S.sessions.ByKey(key)
 	if session == nil {
 		return func(types.ManagedObjectReference, string) bool { return false }
 	}
@@ -86,7 +87,7 @@ func (sh *authorizationShim) mayInSession(key string) rights {
 
 func (sh *authorizationShim) may(name string) rights {
 	return func(on types.ManagedObjectReference, privilege string) bool {
-		return sh.s.auth.May(name, on, privilege)
+		return sh.S.auth.May(name, on, privilege)
 	}
 }
 
@@ -94,10 +95,10 @@ func (sh *authorizationShim) may(name string) rights {
 func (sh *authorizationShim) privileges(ctx *simulator.Context, on []types.ManagedObjectReference, ids []string, may rights) ([]types.EntityPrivilege, types.BaseMethodFault) {
 	var found []types.EntityPrivilege
 	for _, ref := range on {
-		if sh.s.reg.Get(ref) == nil {
+		if sh.S.reg.Get(ref) == nil {
 			return nil, &types.ManagedObjectNotFound{Obj: ref}
 		}
-		if fault := sh.s.auth.Denied(ctx.Session.UserName, ref, "System.Read"); fault != nil {
+		if fault := sh.S.auth.Denied(ctx.Session.UserName, ref, "System.Read"); fault != nil {
 			return nil, fault
 		}
 		told := types.EntityPrivilege{Entity: ref}
@@ -114,12 +115,12 @@ const modifyPermissions = "Authorization.ModifyPermissions"
 
 // SetEntityPermissions gives users roles on an object. Those that others have there stay, which vcsim would forget.
 func (sh *authorizationShim) SetEntityPermissions(ctx *simulator.Context, req *types.SetEntityPermissions) soap.HasFault {
-	if fault := sh.s.auth.Denied(ctx.Session.UserName, req.Entity, modifyPermissions); fault != nil {
+	if fault := sh.S.auth.Denied(ctx.Session.UserName, req.Entity, modifyPermissions); fault != nil {
 		return &methods.SetEntityPermissionsBody{Fault_: faults.SOAP(fault)}
 	}
-	m := sh.s.authorizations()
+	m := sh.S.authorizations()
 	var res soap.HasFault
-	ctx.WithLock(m, func() { res = sh.s.setPermissions(ctx, m, req) })
+	ctx.WithLock(m, func() { res = sh.S.setPermissions(ctx, m, req) })
 	return res
 }
 
@@ -149,13 +150,13 @@ func (s *Sim) setPermissions(ctx *simulator.Context, m *simulator.AuthorizationM
 
 // RemoveEntityPermission takes a role of a user on an object away.
 func (sh *authorizationShim) RemoveEntityPermission(ctx *simulator.Context, req *types.RemoveEntityPermission) soap.HasFault {
-	if fault := sh.s.auth.Denied(ctx.Session.UserName, req.Entity, modifyPermissions); fault != nil {
+	if fault := sh.S.auth.Denied(ctx.Session.UserName, req.Entity, modifyPermissions); fault != nil {
 		return &methods.RemoveEntityPermissionBody{Fault_: faults.SOAP(fault)}
 	}
 	if !req.IsGroup {
-		sh.s.auth.Revoke(req.User, req.Entity)
+		sh.S.auth.Revoke(req.User, req.Entity)
 	}
-	m := sh.s.authorizations()
+	m := sh.S.authorizations()
 	var res soap.HasFault
 	ctx.WithLock(m, func() { res = m.RemoveEntityPermission(req) })
 	return res

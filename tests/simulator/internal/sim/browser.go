@@ -21,10 +21,11 @@ import (
 
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 // browserShim looks for files on datastores. What is no search for disks is vcsim's to answer.
-type browserShim struct{ shimBase }
+type browserShim struct{ shim.Of[*Sim] }
 
 // SearchDatastoreTask looks in one directory.
 func (sh *browserShim) SearchDatastoreTask(ctx *simulator.Context, req *types.SearchDatastore_Task) soap.HasFault {
@@ -33,7 +34,7 @@ func (sh *browserShim) SearchDatastoreTask(ctx *simulator.Context, req *types.Se
 	case fault != nil:
 		return &methods.SearchDatastore_TaskBody{Fault_: faults.SOAP(fault)}
 	case query == nil:
-		b := sh.s.reg.Get(req.This).(*simulator.HostDatastoreBrowser)
+		b := sh.S.reg.Get(req.This).(*simulator.HostDatastoreBrowser)
 		var res soap.HasFault
 		ctx.WithLock(b, func() { res = b.SearchDatastoreTask(ctx, req) })
 		return res
@@ -49,7 +50,7 @@ func (sh *browserShim) SearchDatastoreSubFoldersTask(ctx *simulator.Context, req
 	case fault != nil:
 		return &methods.SearchDatastoreSubFolders_TaskBody{Fault_: faults.SOAP(fault)}
 	case query == nil:
-		b := sh.s.reg.Get(req.This).(*simulator.HostDatastoreBrowser)
+		b := sh.S.reg.Get(req.This).(*simulator.HostDatastoreBrowser)
 		var res soap.HasFault
 		ctx.WithLock(b, func() { res = b.SearchDatastoreSubFoldersTask(ctx, req) })
 		return res
@@ -77,11 +78,11 @@ func (sh *browserShim) query(ctx *simulator.Context, folder string, spec **types
 	if len(s.MatchPattern) == 0 {
 		s.MatchPattern = []string{"*"}
 	}
-	ds := sh.s.datastoreIn(nil, folder)
+	ds := sh.S.datastoreIn(nil, folder)
 	if ds == nil {
 		return nil, nil // vcsim says what is wrong with it
 	}
-	if fault := sh.s.auth.Denied(ctx.Session.UserName, ds.Self, "Datastore.Browse"); fault != nil {
+	if fault := sh.S.auth.Denied(ctx.Session.UserName, ds.Self, "Datastore.Browse"); fault != nil {
 		return nil, fault
 	}
 	if len(s.Query) != 1 {
@@ -99,7 +100,7 @@ func (sh *browserShim) query(ctx *simulator.Context, folder string, spec **types
 }
 
 func (sh *browserShim) search(ctx *simulator.Context, this types.ManagedObjectReference, q *diskQuery, id string, below bool) types.ManagedObjectReference {
-	return sh.s.runTask(ctx, this, id, func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
+	return sh.S.runTask(ctx, this, id, func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		_, folder := dsfiles.Split(q.folder)
 		root := dsfiles.Local(q.ds, folder)
 		if _, err := os.Stat(root); err != nil {
@@ -172,7 +173,7 @@ func (sh *browserShim) diskInfo(q *diskQuery, name string, desc *vmdk.Descriptor
 	if stat, err := os.Stat(extent); err == nil {
 		if q.common.FileSize {
 			info.FileSize = stat.Size()
-			if l := sh.s.diskLayers.Known(extent); l != nil {
+			if l := sh.S.diskLayers.Known(extent); l != nil {
 				info.FileSize = l.Size()
 			}
 		}

@@ -26,7 +26,7 @@ const allInUse = "*"
 // QueryChangedDiskAreas tells which areas of a disk were written from the moment of a
 // changeId to a snapshot or, of a VM that is powered off, to now.
 func (sh *vmShim) QueryChangedDiskAreas(ctx *simulator.Context, req *types.QueryChangedDiskAreas) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	body := &methods.QueryChangedDiskAreasBody{}
 	vm := s.VM(req.This)
 	ctx.WithLock(vm, func() {

@@ -15,19 +15,21 @@ import (
 
 	"vforge.vsphere/simulator/internal/accounts"
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/shim"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // manyDeltas is how many layers a disk may have before vCenter warns of them.
 const manyDeltas = 100
 
 // checkerShim adds the dry run of an instant clone to vcsim's provisioning checker.
-type checkerShim struct{ shimBase }
+type checkerShim struct{ shim.Of[*Sim] }
 
 // CheckInstantCloneTask tells what would be wrong with an instant clone, and changes
 // nothing. It knows the same rules as the clone itself, and tells all that are
 // broken.
 func (sh *checkerShim) CheckInstantCloneTask(ctx *simulator.Context, req *types.CheckInstantClone_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	vm := s.VM(req.Vm)
 	if vm == nil {
 		return &methods.CheckInstantClone_TaskBody{Fault_: faults.NotFound(req.Vm)}
@@ -61,7 +63,7 @@ func (s *Sim) checkClone(ctx *simulator.Context, vm *simulator.VirtualMachine, r
 			result.Error = append(result.Error, *faults.Localized(fault))
 		}
 	}
-	if n := deltasOf(vm); n > manyDeltas {
+	if n := vdisk.DeltasOf(vm); n > manyDeltas {
 		warning := &types.GenericVmConfigFault{Reason: fmt.Sprintf("The disks of the virtual machine have %d redo logs.", n)}
 		warning.FaultMessage = []types.LocalizableMessage{{Key: "vforge.redologs", Message: warning.Reason}}
 		result.Warning = append(result.Warning, *faults.Localized(warning))

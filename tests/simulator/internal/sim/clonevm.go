@@ -24,7 +24,7 @@ import (
 // CloneVMTask is VirtualMachine.CloneVM_Task: full and linked clones of VMs and
 // templates. The call returns its task at once.
 func (sh *vmShim) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	source := s.VM(req.This)
 	if source == nil {
 		return &methods.CloneVM_TaskBody{Fault_: faults.NotFound(req.This)}
@@ -62,8 +62,8 @@ func cloneQueue(source types.ManagedObjectReference) types.ManagedObjectReferenc
 func (s *Sim) vmCloneDenied(ctx *simulator.Context, source *simulator.VirtualMachine, req *types.CloneVM_Task) types.BaseMethodFault {
 	spec, loc := &req.Spec, &req.Spec.Location
 	needs := []need{
-		{req.This, cloneKindPrivilege(source.Config.Template, spec.Template)},
-		{req.Folder, "VirtualMachine.Inventory.CreateFromExisting"},
+		needOn(req.This, cloneKindPrivilege(source.Config.Template, spec.Template)),
+		needOn(req.Folder, "VirtualMachine.Inventory.CreateFromExisting"),
 	}
 	datastore, pool := loc.Datastore, loc.Pool
 	if datastore == nil && len(source.Datastore) > 0 {
@@ -73,19 +73,19 @@ func (s *Sim) vmCloneDenied(ctx *simulator.Context, source *simulator.VirtualMac
 		pool = source.ResourcePool
 	}
 	if datastore != nil {
-		needs = append(needs, need{*datastore, allocateSpace})
+		needs = append(needs, needOn(*datastore, allocateSpace))
 	}
 	for _, disk := range loc.Disk {
-		needs = append(needs, need{disk.Datastore, allocateSpace})
+		needs = append(needs, needOn(disk.Datastore, allocateSpace))
 	}
 	if pool != nil && !spec.Template {
-		needs = append(needs, need{*pool, "Resource.AssignVMToPool"})
+		needs = append(needs, needOn(*pool, "Resource.AssignVMToPool"))
 	}
 	if spec.Customization != nil {
-		needs = append(needs, need{req.This, customizePrivilege})
+		needs = append(needs, needOn(req.This, customizePrivilege))
 	}
 	if spec.PowerOn && !spec.Template {
-		needs = append(needs, need{req.This, "VirtualMachine.Interact.PowerOn"})
+		needs = append(needs, needOn(req.This, "VirtualMachine.Interact.PowerOn"))
 	}
 	for _, n := range needs {
 		if s.reg.Get(n.on) == nil {
@@ -245,7 +245,7 @@ func (s *Sim) fillVMClone(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 	if fault != nil {
 		return fault
 	}
-	h := &hardware{s: s, host: p.host, home: home, cloning: true, devices: append(p.devices, disks...)}
+	h := s.newHardware(hardware{host: p.host, home: home, cloning: true, devices: append(p.devices, disks...)})
 	if p.spec.Config != nil {
 		if fault := h.change(p.spec.Config.DeviceChange); fault != nil {
 			return fault

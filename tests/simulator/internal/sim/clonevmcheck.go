@@ -17,7 +17,7 @@ import (
 // nothing. It knows the rules of the clone itself, and tells the first that is broken,
 // whether the name is taken, and which privilege is missing.
 func (sh *checkerShim) CheckCloneTask(ctx *simulator.Context, req *types.CheckClone_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	vm := s.VM(req.Vm)
 	if vm == nil {
 		return &methods.CheckClone_TaskBody{Fault_: faults.NotFound(req.Vm)}

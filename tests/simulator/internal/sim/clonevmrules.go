@@ -251,7 +251,7 @@ func (s *Sim) planVMCards(p *vmClonePlan) types.BaseMethodFault {
 			}
 		}
 	}
-	h := &hardware{s: s, host: p.host, devices: p.devices}
+	h := s.newHardware(hardware{host: p.host, devices: p.devices})
 	for i, c := range p.spec.Location.DeviceChange {
 		change := c.GetVirtualDeviceConfigSpec()
 		if _, ok := change.Device.(types.BaseVirtualEthernetCard); ok && change.Operation == types.VirtualDeviceConfigSpecOperationEdit {

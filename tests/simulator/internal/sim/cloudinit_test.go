@@ -100,8 +100,8 @@ func TestACustomizationByCloudInitWaitsForTheNextStart(t *testing.T) {
 		return task
 	}
 	b.wantFault(b.taskFault(customize(prepSpec("", ""))), &types.InvalidArgument{})
-	b.wantFault(b.taskFault(customize(prepSpec(strings.Repeat("x", maxCloudinitPrep+1), ""))), &types.InvalidArgument{})
-	b.wantFault(b.taskFault(customize(prepSpec("{}", strings.Repeat("x", maxCloudinitPrep+1)))), &types.InvalidArgument{})
+	b.wantFault(b.taskFault(customize(prepSpec(strings.Repeat("x", 512<<10+1), ""))), &types.InvalidArgument{})
+	b.wantFault(b.taskFault(customize(prepSpec("{}", strings.Repeat("x", 512<<10+1)))), &types.InvalidArgument{})
 	b.result(customize(prepSpec(bootMetadata, "#!/bin/sh\ntouch /etc/by-script\n")))
 	b.wantFault(b.taskFault(customize(prepSpec(bootMetadata, ""))), &types.CustomizationPending{})
 	task, err := vm.PowerOn(b.ctx)

@@ -33,8 +33,10 @@ func badRequest(err error) error { return &controlError{http.StatusBadRequest, e
 
 func conflict(err error) error { return &controlError{http.StatusConflict, err} }
 
+func notFound(err error) error { return &controlError{http.StatusNotFound, err} }
+
 func noSuch(kind, name string) error {
-	return &controlError{http.StatusNotFound, fmt.Errorf("there is no %s %q", kind, name)}
+	return notFound(fmt.Errorf("there is no %s %q", kind, name))
 }
 
 // controlHandler is the control endpoint: what a test needs and vCenter has not.
@@ -84,7 +86,7 @@ func (s *Sim) controlHandler() http.Handler {
 	mux.HandleFunc("GET /vms/{name}/disks/{key}/bytes", s.getDiskBytes)
 	mux.HandleFunc("GET /fcds/{id}/bytes", s.getFCDBytes)
 	mux.HandleFunc("/", answer(func(r *http.Request) (any, error) {
-		return nil, &controlError{http.StatusNotFound, fmt.Errorf("nothing answers to %s %s", r.Method, r.URL.Path)}
+		return nil, notFound(fmt.Errorf("nothing answers to %s %s", r.Method, r.URL.Path))
 	}))
 	return mux
 }

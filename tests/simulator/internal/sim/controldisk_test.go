@@ -91,7 +91,7 @@ func TestAGuestWritesToItsDisk(t *testing.T) {
 	if got := fmt.Sprint(told.Written); got != "[[512 1024] [4096 512] [5120 1024] [6144 512]]" && got != "[[512 1024] [4096 512] [5120 1536]]" {
 		t.Errorf("written: %s", got)
 	}
-	if told.Bytes != 10*gib || len(told.Layers) != 2 || fmt.Sprint(told.Layers[1].Written) != "[[1024 512]]" {
+	if told.Bytes != 10<<30 || len(told.Layers) != 2 || fmt.Sprint(told.Layers[1].Written) != "[[1024 512]]" {
 		t.Errorf("told %+v", told)
 	}
 }
@@ -123,7 +123,7 @@ func TestWhatAGuestCannotWrite(t *testing.T) {
 		"a disk's name":     {"/vms/golden-parent/disks/sda/writes", off, 404},
 		"half a sector":     {"/vms/golden-parent/disks/2000/writes", map[string]any{"length": 100}, 400},
 		"nothing":           {"/vms/golden-parent/disks/2000/writes", map[string]any{}, 400},
-		"behind the end":    {"/vms/golden-parent/disks/2000/writes", map[string]any{"offset": 10 * gib, "length": 512}, 400},
+		"behind the end":    {"/vms/golden-parent/disks/2000/writes", map[string]any{"offset": 10 << 30, "length": 512}, 400},
 		"over each other":   {"/vms/golden-parent/disks/2000/writes", map[string]any{"length": 1024, "count": 2, "stride": 512}, 400},
 		"bytes and length":  {"/vms/golden-parent/disks/2000/writes", map[string]any{"length": 512, "data": "AAAA"}, 400},
 		"a VM that is off":  {"/vms/server-00002/disks/2000/writes", off, 409},

@@ -143,15 +143,7 @@ func (s *Sim) getOrphans(*http.Request) (any, error) {
 			s.noteFiles(vm, known)
 		}
 	}
-	for _, l := range s.leases.list() {
-		l.mu.Lock()
-		for _, f := range l.order {
-			if !l.over || f.create && f.done {
-				known[f.path], known[f.path+partSuffix] = true, true
-			}
-		}
-		l.mu.Unlock()
-	}
+	s.noteLeases(known)
 	s.noteFCDs(known)
 	orphans := []string{}
 	root := datastoreDir(s.cfg.StateDir)
@@ -190,4 +182,17 @@ func (s *Sim) noteFiles(vm *simulator.VirtualMachine, known map[string]bool) {
 			}
 		}
 	})
+}
+
+// noteLeases notes the files that leases write, and those that they have made.
+func (s *Sim) noteLeases(known map[string]bool) {
+	for _, l := range s.leases.list() {
+		l.mu.Lock()
+		for _, f := range l.order {
+			if !l.over || f.create && f.done {
+				known[f.path], known[f.path+partSuffix] = true, true
+			}
+		}
+		l.mu.Unlock()
+	}
 }

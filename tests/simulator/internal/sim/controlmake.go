@@ -53,7 +53,7 @@ func (s *Sim) postVM(r *http.Request) (any, error) {
 	s.creating.Lock()
 	defer s.creating.Unlock()
 	if holder := s.holder(spec.folder, spec.name); holder != nil {
-		return nil, &controlError{http.StatusConflict, fmt.Errorf("the folder has a %s named %q", holder.Type, req.Name)}
+		return nil, conflict(fmt.Errorf("the folder has a %s named %q", holder.Type, req.Name))
 	}
 	if req.Connection != "" {
 		return s.addLostVM(spec, types.VirtualMachineConnectionState(req.Connection))

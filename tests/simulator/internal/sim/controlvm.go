@@ -40,7 +40,7 @@ func (s *Sim) findVM(name string) (*simulator.VirtualMachine, error) {
 	case 1:
 		return found[0], nil
 	}
-	return nil, &controlError{http.StatusConflict, fmt.Errorf("%d VMs are named %q: use a managed object id", len(found), name)}
+	return nil, conflict(fmt.Errorf("%d VMs are named %q: use a managed object id", len(found), name))
 }
 
 func (s *Sim) nameOf(vm *simulator.VirtualMachine) (name string) {
@@ -185,10 +185,10 @@ func (s *Sim) applyPatch(vm *simulator.VirtualMachine, p *vmPatch) error {
 		if p.Frozen != nil {
 			err = s.freeze(ctx, vm, *p.Frozen)
 		}
-		if p.DeltaLevels != nil && *p.DeltaLevels < deltasOf(vm) {
-			err = badRequest(fmt.Errorf("the disks have %d deltas already, and a delta cannot be taken away here", deltasOf(vm)))
+		if p.DeltaLevels != nil && *p.DeltaLevels < vdisk.DeltasOf(vm) {
+			err = badRequest(fmt.Errorf("the disks have %d deltas already, and a delta cannot be taken away here", vdisk.DeltasOf(vm)))
 		}
-		for p.DeltaLevels != nil && err == nil && deltasOf(vm) < *p.DeltaLevels {
+		for p.DeltaLevels != nil && err == nil && vdisk.DeltasOf(vm) < *p.DeltaLevels {
 			err = s.growParent(ctx, vm)
 		}
 		if p.Devices != nil {
@@ -202,14 +202,6 @@ func (s *Sim) applyPatch(vm *simulator.VirtualMachine, p *vmPatch) error {
 		s.rereport(vm)
 	}
 	return err
-}
-
-func deltasOf(vm *simulator.VirtualMachine) int {
-	most := 0
-	for _, d := range vdisk.DisksOf(vm.Config.Hardware.Device) {
-		most = max(most, len(vdisk.DiskChain(d))-1)
-	}
-	return most
 }
 
 func (s *Sim) patchState(vm *simulator.VirtualMachine, p *vmPatch) {

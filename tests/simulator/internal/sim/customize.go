@@ -18,6 +18,7 @@ import (
 	"vforge.vsphere/simulator/internal/apiversion"
 	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/guestos"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 const customizePrivilege = "VirtualMachine.Provisioning.Customize"
@@ -27,7 +28,7 @@ const customizePrivilege = "VirtualMachine.Provisioning.Customize"
 const customizeProgram = "guest-customization"
 
 // customizationShim customizes running guests.
-type customizationShim struct{ shimBase }
+type customizationShim struct{ shim.Of[*Sim] }
 
 // installGuestCustomization offers the manager, on a release that has it.
 func (s *Sim) installGuestCustomization() {
@@ -43,7 +44,7 @@ func (s *Sim) installGuestCustomization() {
 // start checks the caller's privilege and runs work as a task on the VM, for a guest
 // in which the credentials are the administrator's.
 func (sh *customizationShim) start(ctx *simulator.Context, vm types.ManagedObjectReference, auth types.BaseGuestAuthentication, id string, work func(*workInside) types.BaseMethodFault) (types.ManagedObjectReference, types.BaseMethodFault) {
-	s := sh.s
+	s := sh.S
 	if s.VM(vm) == nil {
 		return types.ManagedObjectReference{}, &types.ManagedObjectNotFound{Obj: vm}
 	}
@@ -65,7 +66,7 @@ func (sh *customizationShim) start(ctx *simulator.Context, vm types.ManagedObjec
 // CustomizeGuestTask names a running guest and configures its network.
 func (sh *customizationShim) CustomizeGuestTask(ctx *simulator.Context, req *types.CustomizeGuest_Task) soap.HasFault {
 	task, fault := sh.start(ctx, req.Vm, req.Auth, "customizeGuest", func(in *workInside) types.BaseMethodFault {
-		return sh.s.customize(req.Vm, in.sys, &req.Spec)
+		return sh.S.customize(req.Vm, in.sys, &req.Spec)
 	})
 	if fault != nil {
 		return &methods.CustomizeGuest_TaskBody{Fault_: faults.SOAP(fault)}
@@ -89,7 +90,7 @@ func (sh *customizationShim) StartGuestNetworkTask(ctx *simulator.Context, req *
 // one which failed has left.
 func (sh *customizationShim) AbortCustomizationTask(ctx *simulator.Context, req *types.AbortCustomization_Task) soap.HasFault {
 	task, fault := sh.start(ctx, req.Vm, req.Auth, "abortCustomization", func(*workInside) types.BaseMethodFault {
-		sh.s.guestStates.With(req.Vm, func(st *vmState) {
+		sh.S.guestStates.With(req.Vm, func(st *vmState) {
 			if st.customizing != nil {
 				close(st.customizing)
 				st.customizing = nil

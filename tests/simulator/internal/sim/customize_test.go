@@ -150,7 +150,7 @@ func TestWhatCustomizationRefuses(t *testing.T) {
 	b.T, in.T = t, t
 	in.auth = login(guestAdmin, b.sim.cfg.GuestPassword)
 	b.result(in.abort()) // the lock of the one with the script
-	b.patch("golden-parent", map[string]any{"guest": map[string]any{"files": map[string]string{toolsConfig: "[deployPkg]\nenable-custom-scripts = true\n"}}})
+	b.patch("golden-parent", map[string]any{"guest": map[string]any{"files": map[string]string{"/etc/vmware-tools/tools.conf": "[deployPkg]\nenable-custom-scripts = true\n"}}})
 	b.result(in.customize(script))
 	b.patch("golden-parent", map[string]any{"guest": map[string]any{"family": "windows"}})
 	b.wantFault(b.taskFault(in.customize(linuxSpec("n", "", ""))), &types.UncustomizableGuest{})
@@ -172,7 +172,7 @@ func TestWhatCustomizationRefuses(t *testing.T) {
 func TestACustomizationThatFailsLeavesItsLock(t *testing.T) {
 	b := start(t)
 	in := b.inside(b.parent().Reference())
-	b.patch("golden-parent", map[string]any{"guest": map[string]any{"fail": map[string]int{customizeProgram: 4}}})
+	b.patch("golden-parent", map[string]any{"guest": map[string]any{"fail": map[string]int{"guest-customization": 4}}})
 	b.wantFault(b.taskFault(in.customize(linuxSpec("n", "", ""))), &types.CustomizationFault{})
 	if info := b.read(in.vm).Guest.CustomizationInfo; info.CustomizationStatus != string(types.GuestInfoCustomizationStatusTOOLSDEPLOYPKG_FAILED) || info.ErrorMsg == "" {
 		t.Errorf("status %+v", info)
@@ -187,7 +187,7 @@ func TestACustomizationThatFailsLeavesItsLock(t *testing.T) {
 func TestACustomizationThatHangsCanBeAborted(t *testing.T) {
 	b := start(t)
 	in := b.inside(b.parent().Reference())
-	b.patch("golden-parent", map[string]any{"guest": map[string]any{"hang": customizeProgram}})
+	b.patch("golden-parent", map[string]any{"guest": map[string]any{"hang": "guest-customization"}})
 	for _, end := range []func(){func() { b.result(in.abort()) }, func() { b.reset("golden-parent") }} {
 		task := in.customize(linuxSpec("n", "", ""))
 		running := func(vm mo.VirtualMachine) bool {

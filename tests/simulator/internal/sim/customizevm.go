@@ -24,7 +24,7 @@ const (
 // CustomizeVMTask leaves a customization for the next start of a VM. That by cloud-init
 // is done here; the others are vcsim's.
 func (sh *vmShim) CustomizeVMTask(ctx *simulator.Context, req *types.CustomizeVM_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	prep, cloud := req.Spec.Identity.(*types.CustomizationCloudinitPrep)
 	if !cloud {
 		vm := s.VM(req.This)
@@ -32,7 +32,7 @@ func (sh *vmShim) CustomizeVMTask(ctx *simulator.Context, req *types.CustomizeVM
 		ctx.WithLock(vm, func() { res = vm.CustomizeVMTask(ctx, req) })
 		return res
 	}
-	task := sh.s.vmTask(ctx, req.This, "customize", func(_ *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.S.vmTask(ctx, req.This, "customize", func(_ *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if fault := s.cloudinitPrepFault(vm, prep); fault != nil {
 			return fault
 		}

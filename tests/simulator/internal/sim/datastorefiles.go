@@ -15,10 +15,11 @@ import (
 
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 // fileShim keeps what VMs need from being removed by those who work on files.
-type fileShim struct{ shimBase }
+type fileShim struct{ shim.Of[*Sim] }
 
 const filePrivilege = "Datastore.FileManagement"
 
@@ -27,14 +28,14 @@ func (sh *fileShim) DeleteDatastoreFileTask(ctx *simulator.Context, req *types.D
 	if denied := sh.denied(ctx, req.Name, req.Datacenter); denied != nil {
 		return &methods.DeleteDatastoreFile_TaskBody{Fault_: faults.SOAP(denied)}
 	}
-	if fault := sh.s.needed(req.Name, req.Datacenter); fault != nil {
-		task := sh.s.failedTask(ctx, req.This, "deleteDatastoreFile", fault)
+	if fault := sh.S.needed(req.Name, req.Datacenter); fault != nil {
+		task := sh.S.failedTask(ctx, req.This, "deleteDatastoreFile", fault)
 		return &methods.DeleteDatastoreFile_TaskBody{Res: &types.DeleteDatastoreFile_TaskResponse{Returnval: task}}
 	}
-	m := sh.s.reg.FileManager()
+	m := sh.S.reg.FileManager()
 	var res soap.HasFault
 	ctx.WithLock(m, func() { res = m.DeleteDatastoreFileTask(ctx, req) })
-	sh.s.afterTask(res.(*methods.DeleteDatastoreFile_TaskBody).Res.Returnval, sh.s.diskLayers.ForgetRemoved)
+	sh.S.afterTask(res.(*methods.DeleteDatastoreFile_TaskBody).Res.Returnval, sh.S.diskLayers.ForgetRemoved)
 	return res
 }
 
@@ -51,14 +52,14 @@ func (sh *fileShim) MoveDatastoreFileTask(ctx *simulator.Context, req *types.Mov
 			return &methods.MoveDatastoreFile_TaskBody{Fault_: faults.SOAP(denied)}
 		}
 	}
-	if fault := sh.s.needed(req.SourceName, req.SourceDatacenter); fault != nil {
-		task := sh.s.failedTask(ctx, req.This, "moveDatastoreFile", fault)
+	if fault := sh.S.needed(req.SourceName, req.SourceDatacenter); fault != nil {
+		task := sh.S.failedTask(ctx, req.This, "moveDatastoreFile", fault)
 		return &methods.MoveDatastoreFile_TaskBody{Res: &types.MoveDatastoreFile_TaskResponse{Returnval: task}}
 	}
-	m := sh.s.reg.FileManager()
+	m := sh.S.reg.FileManager()
 	var res soap.HasFault
 	ctx.WithLock(m, func() { res = m.MoveDatastoreFileTask(ctx, req) })
-	sh.s.afterTask(res.(*methods.MoveDatastoreFile_TaskBody).Res.Returnval, sh.s.diskLayers.ForgetRemoved)
+	sh.S.afterTask(res.(*methods.MoveDatastoreFile_TaskBody).Res.Returnval, sh.S.diskLayers.ForgetRemoved)
 	return res
 }
 
@@ -67,10 +68,10 @@ func (sh *fileShim) MakeDirectory(ctx *simulator.Context, req *types.MakeDirecto
 	if denied := sh.denied(ctx, req.Name, req.Datacenter); denied != nil {
 		return &methods.MakeDirectoryBody{Fault_: faults.SOAP(denied)}
 	}
-	if fault := sh.s.unmakeable(req.Name, req.Datacenter); fault != nil {
+	if fault := sh.S.unmakeable(req.Name, req.Datacenter); fault != nil {
 		return &methods.MakeDirectoryBody{Fault_: faults.SOAP(fault)}
 	}
-	m := sh.s.reg.FileManager()
+	m := sh.S.reg.FileManager()
 	var res soap.HasFault
 	ctx.WithLock(m, func() { res = m.MakeDirectory(ctx, req) })
 	return res
@@ -78,11 +79,11 @@ func (sh *fileShim) MakeDirectory(ctx *simulator.Context, req *types.MakeDirecto
 
 // denied checks the caller's privilege on the datastore of a file.
 func (sh *fileShim) denied(ctx *simulator.Context, name string, dc *types.ManagedObjectReference) types.BaseMethodFault {
-	ds := sh.s.datastoreIn(dc, name)
+	ds := sh.S.datastoreIn(dc, name)
 	if ds == nil {
 		return nil // vcsim says what is wrong with the name
 	}
-	return sh.s.auth.Denied(ctx.Session.UserName, ds.Self, filePrivilege)
+	return sh.S.auth.Denied(ctx.Session.UserName, ds.Self, filePrivilege)
 }
 
 // datastoreIn finds the datastore of a file in a datacenter.

@@ -23,11 +23,11 @@ import (
 // DestroyTask deletes a VM that is not powered on, with those of its files that no
 // other VM builds on. Those stay, and go with the last VM that does.
 func (sh *vmShim) DestroyTask(ctx *simulator.Context, req *types.Destroy_Task) soap.HasFault {
-	task := sh.s.vmTask(ctx, req.This, "destroy", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.S.vmTask(ctx, req.This, "destroy", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if vm.Runtime.PowerState == poweredOn {
 			return wrongPower(vm, poweredOff)
 		}
-		sh.s.destroy(ctx, vm)
+		sh.S.destroy(ctx, vm)
 		return nil
 	})
 	return &methods.Destroy_TaskBody{Res: &types.Destroy_TaskResponse{Returnval: task}}
@@ -83,16 +83,16 @@ func (s *Sim) disksElsewhere(vm *simulator.VirtualMachine, shared map[vdisk.Laye
 // UnregisterVM takes a VM that is not powered on out of the inventory; its files
 // stay.
 func (sh *vmShim) UnregisterVM(ctx *simulator.Context, req *types.UnregisterVM) soap.HasFault {
-	vm := sh.s.VM(req.This)
+	vm := sh.S.VM(req.This)
 	var fault types.BaseMethodFault
 	ctx.WithLock(vm, func() {
 		if vm.Runtime.PowerState == poweredOn {
 			fault = wrongPower(vm, poweredOff)
 			return
 		}
-		sh.s.releaseFCDs(vm, false)
-		sh.s.layers.Release(vm.Self)
-		sh.s.unlink(ctx, vm)
+		sh.S.releaseFCDs(vm, false)
+		sh.S.layers.Release(vm.Self)
+		sh.S.unlink(ctx, vm)
 	})
 	if fault != nil {
 		return &methods.UnregisterVMBody{Fault_: faults.SOAP(fault)}
@@ -167,7 +167,4 @@ func (s *Sim) unlink(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	s.reg.Remove(ctx, vm.Self)
 	s.forgetVM(vm.Self)
 	s.tracks.Drop(vm.Self)
-	s.workloads.drop(vm.Self)
-	s.guests.drop(vm.Self)
-	s.forks.drop(vm.Self)
 }

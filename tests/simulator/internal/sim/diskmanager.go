@@ -18,11 +18,12 @@ import (
 
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/shim"
 	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // diskShim answers the calls on disks that are named by their files.
-type diskShim struct{ shimBase }
+type diskShim struct{ shim.Of[*Sim] }
 
 // diskFile is a disk that a call names.
 type diskFile struct {
@@ -55,14 +56,14 @@ func (sh *diskShim) named(ctx *simulator.Context, name string, dc *types.Managed
 	case dc == nil:
 		return nil, faults.Invalid("datacenter")
 	}
-	if _, ok := sh.s.reg.Get(*dc).(*simulator.Datacenter); !ok {
+	if _, ok := sh.S.reg.Get(*dc).(*simulator.Datacenter); !ok {
 		return nil, &types.ManagedObjectNotFound{Obj: *dc}
 	}
-	ds := sh.s.datastoreIn(dc, name)
+	ds := sh.S.datastoreIn(dc, name)
 	if ds == nil {
 		return nil, &types.InvalidDatastore{Name: dsName}
 	}
-	if denied := sh.s.auth.Denied(ctx.Session.UserName, ds.Self, filePrivilege); denied != nil {
+	if denied := sh.S.auth.Denied(ctx.Session.UserName, ds.Self, filePrivilege); denied != nil {
 		return nil, denied
 	}
 	file = listedAs(ds, file)
@@ -74,8 +75,8 @@ func (sh *diskShim) disk(f *diskFile) (*vdisk.FlatBacking, int64, types.BaseMeth
 	if !f.exists() {
 		return nil, 0, &types.FileNotFound{FileFault: f.fault()}
 	}
-	for _, ref := range sh.s.layers.UsersOf(vdisk.LayerKey{Datastore: f.ds.Self.Value, File: dsfiles.Path(f.ds.Name, f.file)}) {
-		if top, capacity := sh.s.layerOf(ref, f); top != nil {
+	for _, ref := range sh.S.layers.UsersOf(vdisk.LayerKey{Datastore: f.ds.Self.Value, File: dsfiles.Path(f.ds.Name, f.file)}) {
+		if top, capacity := sh.S.layerOf(ref, f); top != nil {
 			return top, capacity, nil
 		}
 	}
@@ -111,13 +112,13 @@ func (sh *diskShim) free(f *diskFile, dc *types.ManagedObjectReference) types.Ba
 	if !f.exists() {
 		return &types.FileNotFound{FileFault: f.fault()}
 	}
-	return sh.s.needed(f.name, dc)
+	return sh.S.needed(f.name, dc)
 }
 
 // readable refuses a disk that a running VM has open.
 func (sh *diskShim) readable(f *diskFile) types.BaseMethodFault {
 	for _, delta := range []bool{false, true} {
-		if sh.s.locked(f.ds, dsfiles.Extent(f.file, delta)) {
+		if sh.S.locked(f.ds, dsfiles.Extent(f.file, delta)) {
 			return faults.FileLocked(f.name)
 		}
 	}
@@ -126,9 +127,9 @@ func (sh *diskShim) readable(f *diskFile) types.BaseMethodFault {
 
 // run starts a task; what the caller may not, or names wrongly, is a fault of the call.
 func (sh *diskShim) run(ctx *simulator.Context, this types.ManagedObjectReference, id string, work func() (types.AnyType, types.BaseMethodFault)) types.ManagedObjectReference {
-	return sh.s.runTask(ctx, this, id, func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
-		sh.s.creating.Lock() // names are looked for and taken in one
-		defer sh.s.creating.Unlock()
+	return sh.S.runTask(ctx, this, id, func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
+		sh.S.creating.Lock() // names are looked for and taken in one
+		defer sh.S.creating.Unlock()
 		return work()
 	})
 }
@@ -182,7 +183,7 @@ func (sh *diskShim) make(f *diskFile, layer dsfiles.Layer) types.BaseMethodFault
 	if fault := f.homeless(); fault != nil {
 		return fault
 	}
-	if fault := sh.s.room(f.ds, f.file, layer.Capacity, !layer.Thick); fault != nil {
+	if fault := sh.S.room(f.ds, f.file, layer.Capacity, !layer.Thick); fault != nil {
 		return fault
 	}
 	if err := dsfiles.WriteDisk(f.ds, f.file, layer); err != nil {
@@ -214,11 +215,11 @@ func (sh *diskShim) remove(f *diskFile) types.BaseMethodFault {
 	for i := range files {
 		files[i] = dsfiles.Local(f.ds, files[i])
 	}
-	if err := sh.s.diskLayers.Remove(files); err != nil {
+	if err := sh.S.diskLayers.Remove(files); err != nil {
 		log.Printf("vforge-sim: removing %s: %v", f.name, err)
 		return &types.CannotDeleteFile{FileFault: f.fault()}
 	}
-	sh.s.showSpace(f.ds)
+	sh.S.showSpace(f.ds)
 	return nil
 }
 
@@ -242,8 +243,8 @@ func (sh *diskShim) clear(f *diskFile, force *bool) types.BaseMethodFault {
 	case force == nil || !*force:
 		return &types.FileAlreadyExists{FileFault: f.fault()}
 	}
-	dc := sh.s.dcOf(mo.Reference(f.ds).Reference())
-	if fault := sh.s.needed(f.name, &dc); fault != nil {
+	dc := sh.S.dcOf(mo.Reference(f.ds).Reference())
+	if fault := sh.S.needed(f.name, &dc); fault != nil {
 		return fault
 	}
 	return sh.remove(f)
@@ -272,15 +273,15 @@ func (sh *diskShim) CopyVirtualDiskTask(ctx *simulator.Context, req *types.CopyV
 		if to.exists() { // force is ignored
 			return nil, &types.FileAlreadyExists{FileFault: to.fault()}
 		}
-		if need, err := sh.s.allocated(top, capacity); err == nil && !layer.Thick {
-			if fault := sh.s.room(to.ds, to.file, need, false); fault != nil {
+		if need, err := sh.S.allocated(top, capacity); err == nil && !layer.Thick {
+			if fault := sh.S.room(to.ds, to.file, need, false); fault != nil {
 				return nil, fault
 			}
 		}
 		if fault := sh.make(to, layer); fault != nil {
 			return nil, fault
 		}
-		if err := sh.s.copyBytes(baseBacking(to.ds, to.file), top, capacity, len(layersOf(top))); err != nil {
+		if err := sh.S.copyBytes(baseBacking(to.ds, to.file), top, capacity, len(layersOf(top))); err != nil {
 			log.Printf("vforge-sim: copying %s: %v", from.name, err)
 			return nil, &types.CannotCreateFile{FileFault: to.fault()}
 		}
@@ -312,7 +313,7 @@ func (sh *diskShim) MoveVirtualDiskTask(ctx *simulator.Context, req *types.MoveV
 		if fault != nil {
 			return nil, fault
 		}
-		if err := sh.s.diskLayers.Move(dsfiles.Local(from.ds, from.file), dsfiles.Local(to.ds, to.file)); err != nil {
+		if err := sh.S.diskLayers.Move(dsfiles.Local(from.ds, from.file), dsfiles.Local(to.ds, to.file)); err != nil {
 			log.Printf("vforge-sim: moving %s: %v", from.name, err)
 			return nil, &types.CannotAccessFile{FileFault: from.fault()}
 		}
@@ -347,7 +348,7 @@ func (sh *diskShim) ExtendVirtualDiskTask(ctx *simulator.Context, req *types.Ext
 			if req.NewCapacityKb*1024 < capacity {
 				return faults.Invalid("newCapacityKb")
 			}
-			if err := sh.s.growBase(top, capacity, req.NewCapacityKb*1024); err != nil {
+			if err := sh.S.growBase(top, capacity, req.NewCapacityKb*1024); err != nil {
 				log.Printf("vforge-sim: extending %s: %v", f.name, err)
 				return &types.CannotAccessFile{FileFault: f.fault()}
 			}

@@ -275,7 +275,7 @@ func (m *diskModel) wantNoLayerTooMany() {
 			disks = append(disks, e.Name())
 		}
 	}
-	if deltasOf(m.vm) != 0 || len(disks) != 2 {
-		m.fail("%d layers and the files %v are left", deltasOf(m.vm), disks)
+	if vdisk.DeltasOf(m.vm) != 0 || len(disks) != 2 {
+		m.fail("%d layers and the files %v are left", vdisk.DeltasOf(m.vm), disks)
 	}
 }

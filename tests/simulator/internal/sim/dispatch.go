@@ -15,45 +15,37 @@ import (
 	"vforge.vsphere/simulator/internal/shim"
 )
 
-// shimBase is the base of the shims that need all of the simulator.
-type shimBase struct {
-	shim.Base
-	s *Sim
-}
-
-func (s *Sim) shimFor(kind string) shimBase { return shimBase{shim.NewBase(kind), s} }
-
 // installShims registers the shims and hooks them into vcsim's dispatch.
 func (s *Sim) installShims() {
 	s.shims = map[string]shim.Shim{
-		"VirtualMachine":               &vmShim{s.shimFor("VirtualMachine")},
-		"Folder":                       &folderShim{s.shimFor("Folder")},
-		"ResourcePool":                 &poolShim{s.shimFor("ResourcePool")},
-		"VirtualApp":                   &poolShim{s.shimFor("VirtualApp")},
-		"SessionManager":               &sessionShim{s.shimFor("SessionManager")},
-		"Task":                         &taskShim{s.shimFor("Task")},
-		"ViewManager":                  &viewShim{s.shimFor("ViewManager")},
-		"SearchIndex":                  &searchShim{s.shimFor("SearchIndex")},
+		"VirtualMachine":               &vmShim{shim.For("VirtualMachine", s)},
+		"Folder":                       &folderShim{shim.For("Folder", s)},
+		"ResourcePool":                 &poolShim{shim.For("ResourcePool", s)},
+		"VirtualApp":                   &poolShim{shim.For("VirtualApp", s)},
+		"SessionManager":               &sessionShim{shim.For("SessionManager", s)},
+		"Task":                         &taskShim{shim.For("Task", s)},
+		"ViewManager":                  &viewShim{shim.For("ViewManager", s)},
+		"SearchIndex":                  &searchShim{shim.For("SearchIndex", s)},
 		"PropertyCollector":            s.props.CollectorShim(),
 		"PropertyFilter":               s.props.FilterShim(),
-		"VcenterVStorageObjectManager": &fcdShim{s.shimFor("VcenterVStorageObjectManager")},
-		"VirtualMachineSnapshot":       &snapshotShim{s.shimFor("VirtualMachineSnapshot")},
+		"VcenterVStorageObjectManager": &fcdShim{shim.For("VcenterVStorageObjectManager", s)},
+		"VirtualMachineSnapshot":       &snapshotShim{shim.For("VirtualMachineSnapshot", s)},
 	}
-	s.shims["FileManager"] = &fileShim{s.shimFor("FileManager")}
-	s.shims["DatastoreNamespaceManager"] = &namespaceShim{s.shimFor("DatastoreNamespaceManager")}
-	s.shims["Datastore"] = &datastoreShim{s.shimFor("Datastore")}
-	s.shims["HostDatastoreBrowser"] = &browserShim{s.shimFor("HostDatastoreBrowser")}
-	s.shims["VirtualDiskManager"] = &diskShim{s.shimFor("VirtualDiskManager")}
-	s.shims["HttpNfcLease"] = &leaseShim{s.shimFor("HttpNfcLease")}
-	s.shims["AuthorizationManager"] = &authorizationShim{s.shimFor("AuthorizationManager")}
-	s.shims["OvfManager"] = &ovfShim{s.shimFor("OvfManager")}
-	s.shims["VirtualMachineProvisioningChecker"] = &checkerShim{s.shimFor("VirtualMachineProvisioningChecker")}
-	s.shims["GuestAuthManager"] = &guestAuthShim{s.shimFor("GuestAuthManager")}
-	s.shims["GuestFileManager"] = &guestFileShim{s.shimFor("GuestFileManager")}
-	s.shims["GuestProcessManager"] = &guestProcessShim{s.shimFor("GuestProcessManager")}
-	s.shims["VirtualMachineGuestCustomizationManager"] = &customizationShim{s.shimFor("VirtualMachineGuestCustomizationManager")}
-	s.shims["ClusterComputeResource"] = &clusterShim{s.shimFor("ClusterComputeResource")}
-	s.shims["ClusterEVCManager"] = &evcShim{s.shimFor("ClusterEVCManager")}
+	s.shims["FileManager"] = &fileShim{shim.For("FileManager", s)}
+	s.shims["DatastoreNamespaceManager"] = &namespaceShim{shim.For("DatastoreNamespaceManager", s)}
+	s.shims["Datastore"] = &datastoreShim{shim.For("Datastore", s)}
+	s.shims["HostDatastoreBrowser"] = &browserShim{shim.For("HostDatastoreBrowser", s)}
+	s.shims["VirtualDiskManager"] = &diskShim{shim.For("VirtualDiskManager", s)}
+	s.shims["HttpNfcLease"] = &leaseShim{shim.For("HttpNfcLease", s)}
+	s.shims["AuthorizationManager"] = &authorizationShim{shim.For("AuthorizationManager", s)}
+	s.shims["OvfManager"] = &ovfShim{shim.For("OvfManager", s)}
+	s.shims["VirtualMachineProvisioningChecker"] = &checkerShim{shim.For("VirtualMachineProvisioningChecker", s)}
+	s.shims["GuestAuthManager"] = &guestAuthShim{shim.For("GuestAuthManager", s)}
+	s.shims["GuestFileManager"] = &guestFileShim{shim.For("GuestFileManager", s)}
+	s.shims["GuestProcessManager"] = &guestProcessShim{shim.For("GuestProcessManager", s)}
+	s.shims["VirtualMachineGuestCustomizationManager"] = &customizationShim{shim.For("VirtualMachineGuestCustomizationManager", s)}
+	s.shims["ClusterComputeResource"] = &clusterShim{shim.For("ClusterComputeResource", s)}
+	s.shims["ClusterEVCManager"] = &evcShim{shim.For("ClusterEVCManager", s)}
 	s.installGuestOperations()
 	s.installGuestCustomization()
 	for _, sh := range s.shims {

@@ -18,6 +18,7 @@ import (
 	"vforge.vsphere/simulator/internal/apiversion"
 	"vforge.vsphere/simulator/internal/cpus"
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 // evcTable is what is known of processors and EVC.
@@ -83,13 +84,13 @@ func evcManagerOf(cluster types.ManagedObjectReference) types.ManagedObjectRefer
 }
 
 // clusterShim answers what vcsim's clusters do not know.
-type clusterShim struct{ shimBase }
+type clusterShim struct{ shim.Of[*Sim] }
 
 // EvcManager is the manager of a cluster's EVC. API 6.0 has it first.
 func (sh *clusterShim) EvcManager(_ *simulator.Context, req *types.EvcManager) soap.HasFault {
 	body := &methods.EvcManagerBody{}
 	manager := evcManagerOf(req.This)
-	if sh.s.reg.Get(manager) == nil {
+	if sh.S.reg.Get(manager) == nil {
 		body.Fault_ = faults.NotFound(req.This)
 		return body
 	}
@@ -98,11 +99,11 @@ func (sh *clusterShim) EvcManager(_ *simulator.Context, req *types.EvcManager) s
 }
 
 // evcShim is a cluster's EVC manager.
-type evcShim struct{ shimBase }
+type evcShim struct{ shim.Of[*Sim] }
 
 // ConfigureEvcModeTask sets the mode of a cluster.
 func (sh *evcShim) ConfigureEvcModeTask(ctx *simulator.Context, req *types.ConfigureEvcMode_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	wanted, fault := s.wantedEVC(ctx, req.This, editCluster, req.EvcModeKey, req.EvcGraphicsModeKey)
 	if fault != nil {
 		return &methods.ConfigureEvcMode_TaskBody{Fault_: faults.SOAP(fault)}
@@ -121,7 +122,7 @@ func (sh *evcShim) ConfigureEvcModeTask(ctx *simulator.Context, req *types.Confi
 
 // CheckConfigureEvcModeTask tells what would stand in the way of a mode.
 func (sh *evcShim) CheckConfigureEvcModeTask(ctx *simulator.Context, req *types.CheckConfigureEvcMode_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	wanted, fault := s.wantedEVC(ctx, req.This, "System.View", req.EvcModeKey, req.EvcGraphicsModeKey)
 	if fault != nil {
 		return &methods.CheckConfigureEvcMode_TaskBody{Fault_: faults.SOAP(fault)}
@@ -134,7 +135,7 @@ func (sh *evcShim) CheckConfigureEvcModeTask(ctx *simulator.Context, req *types.
 
 // DisableEvcModeTask ends EVC: "EVC may be disabled at any time."
 func (sh *evcShim) DisableEvcModeTask(ctx *simulator.Context, req *types.DisableEvcMode_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	cluster := s.evcCluster(req.This)
 	if fault := s.auth.Denied(ctx.Session.UserName, cluster.Self, editCluster); fault != nil {
 		return &methods.DisableEvcMode_TaskBody{Fault_: faults.SOAP(fault)}

@@ -174,7 +174,7 @@ func (s *Sim) requirementsNotMet(missing cpus.Set, vm, host *types.ManagedObject
 
 // CheckAddHostEvcTask tells if a host that this vCenter has already, elsewhere, could come into a cluster with EVC.
 func (sh *evcShim) CheckAddHostEvcTask(ctx *simulator.Context, req *types.CheckAddHostEvc_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	cluster := s.evcCluster(req.This)
 	task := s.runTask(ctx, cluster.Self, "checkAddHostEvc", func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		known := s.entities("HostSystem", req.CnxSpec.HostName)

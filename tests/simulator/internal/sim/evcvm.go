@@ -202,9 +202,9 @@ func (s *Sim) updateFeatures(ctx *simulator.Context, vm *simulator.VirtualMachin
 
 // ApplyEvcModeVMTask gives a VM that is off masks of its own, or takes them away.
 func (sh *vmShim) ApplyEvcModeVMTask(ctx *simulator.Context, req *types.ApplyEvcModeVM_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	complete := req.CompleteMasks == nil || *req.CompleteMasks
-	task := sh.s.vmTask(ctx, req.This, "applyEvcMode", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.S.vmTask(ctx, req.This, "applyEvcMode", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		switch {
 		case vm.Config.Template || !s.perVMEVC(vm):
 			return &types.NotSupported{}

@@ -25,6 +25,7 @@ import (
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/fcd"
+	"vforge.vsphere/simulator/internal/shim"
 	"vforge.vsphere/simulator/internal/vdisk"
 )
 
@@ -36,7 +37,7 @@ const fcdFolder = "fcd"
 
 // fcdShim answers for the manager of first class disks. vcsim's own knows no bytes, no faults and half
 // of the methods; its tags are used.
-type fcdShim struct{ shimBase }
+type fcdShim struct{ shim.Of[*Sim] }
 
 // fcdWork is what is done with a disk, under all locks that it takes.
 type fcdWork func(ctx *simulator.Context, d *fcd.Disk) (types.AnyType, types.BaseMethodFault)
@@ -208,7 +209,7 @@ func (s *Sim) fcdLayers(d *fcd.Disk) {
 
 // CreateDiskTask makes an empty disk.
 func (sh *fcdShim) CreateDiskTask(ctx *simulator.Context, req *types.CreateDisk_Task) soap.HasFault {
-	task, fault := sh.s.createFCD(ctx, &req.Spec)
+	task, fault := sh.S.createFCD(ctx, &req.Spec)
 	if fault != nil {
 		return &methods.CreateDisk_TaskBody{Fault_: faults.SOAP(fault)}
 	}
@@ -271,7 +272,7 @@ func profileOf(specs []types.BaseVirtualMachineProfileSpec) string {
 
 // RegisterDisk makes a first class disk of a file that is there. Its path is a URL.
 func (sh *fcdShim) RegisterDisk(ctx *simulator.Context, req *types.RegisterDisk) soap.HasFault {
-	made, fault := sh.s.registerFCD(ctx, req.Path, req.Name)
+	made, fault := sh.S.registerFCD(ctx, req.Path, req.Name)
 	if fault != nil {
 		return &methods.RegisterDiskBody{Fault_: faults.SOAP(fault)}
 	}
@@ -333,7 +334,7 @@ func (s *Sim) registered(base *vdisk.FlatBacking) types.BaseMethodFault {
 
 // ListVStorageObject lists what is in the catalogue, whether its files are there or not.
 func (sh *fcdShim) ListVStorageObject(_ *simulator.Context, req *types.ListVStorageObject) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	if _, ok := s.reg.Get(req.Datastore).(*simulator.Datastore); !ok {
 		return &methods.ListVStorageObjectBody{Fault_: faults.NotFound(req.Datastore)}
 	}
@@ -348,7 +349,7 @@ func (sh *fcdShim) ListVStorageObject(_ *simulator.Context, req *types.ListVStor
 
 // RetrieveVStorageObject shows a disk; one whose files are gone is not found.
 func (sh *fcdShim) RetrieveVStorageObject(ctx *simulator.Context, req *types.RetrieveVStorageObject) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	body := &methods.RetrieveVStorageObjectBody{}
 	found, fault := s.withFCD(ctx, req.Datastore, req.Id.Id, func(_ *simulator.Context, d *fcd.Disk) (types.AnyType, types.BaseMethodFault) {
 		return s.fcdObject(d), s.usable(d, false)
@@ -363,7 +364,7 @@ func (sh *fcdShim) RetrieveVStorageObject(ctx *simulator.Context, req *types.Ret
 
 // RetrieveVStorageObjectState tells if a disk is still being made, which none is here.
 func (sh *fcdShim) RetrieveVStorageObjectState(ctx *simulator.Context, req *types.RetrieveVStorageObjectState) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	_, fault := s.withFCD(ctx, req.Datastore, req.Id.Id, func(_ *simulator.Context, d *fcd.Disk) (types.AnyType, types.BaseMethodFault) {
 		return nil, s.usable(d, false)
 	})
@@ -376,7 +377,7 @@ func (sh *fcdShim) RetrieveVStorageObjectState(ctx *simulator.Context, req *type
 
 // RetrieveVStorageObjectAssociations tells which VMs have disks, of any number of them.
 func (sh *fcdShim) RetrieveVStorageObjectAssociations(_ *simulator.Context, req *types.RetrieveVStorageObjectAssociations) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	s.fcds.Lock()
 	defer s.fcds.Unlock()
 	res := &types.RetrieveVStorageObjectAssociationsResponse{}
@@ -395,7 +396,7 @@ func (sh *fcdShim) RetrieveVStorageObjectAssociations(_ *simulator.Context, req 
 
 // ExtendDiskTask makes a disk larger. The size that it has already is no change.
 func (sh *fcdShim) ExtendDiskTask(ctx *simulator.Context, req *types.ExtendDisk_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	task, fault := s.fcdTask(ctx, req.Datastore, req.Id.Id, "extendDisk", func(_ *simulator.Context, d *fcd.Disk) (types.AnyType, types.BaseMethodFault) {
 		if fault := s.usable(d, true); fault != nil {
 			return nil, fault
@@ -424,7 +425,7 @@ func (sh *fcdShim) ExtendDiskTask(ctx *simulator.Context, req *types.ExtendDisk_
 
 // InflateDiskTask gives a thin disk all of its space.
 func (sh *fcdShim) InflateDiskTask(ctx *simulator.Context, req *types.InflateDisk_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	task, fault := s.fcdTask(ctx, req.Datastore, req.Id.Id, "inflateDisk", func(_ *simulator.Context, d *fcd.Disk) (types.AnyType, types.BaseMethodFault) {
 		if fault := s.usable(d, true); fault != nil {
 			return nil, fault
@@ -458,7 +459,7 @@ func (s *Sim) fcdCall(ctx *simulator.Context, ds types.ManagedObjectReference, i
 
 // RenameVStorageObject gives a disk another name, which others may have.
 func (sh *fcdShim) RenameVStorageObject(ctx *simulator.Context, req *types.RenameVStorageObject) soap.HasFault {
-	fault := sh.s.fcdCall(ctx, req.Datastore, req.Id.Id, func(d *fcd.Disk) types.BaseMethodFault {
+	fault := sh.S.fcdCall(ctx, req.Datastore, req.Id.Id, func(d *fcd.Disk) types.BaseMethodFault {
 		if req.Name == "" {
 			return faults.Invalid("name")
 		}
@@ -473,7 +474,7 @@ func (sh *fcdShim) RenameVStorageObject(ctx *simulator.Context, req *types.Renam
 
 // SetVStorageObjectControlFlags sets flags; those that are not named stay.
 func (sh *fcdShim) SetVStorageObjectControlFlags(ctx *simulator.Context, req *types.SetVStorageObjectControlFlags) soap.HasFault {
-	if fault := sh.s.fcdFlags(ctx, req.Datastore, req.Id.Id, req.ControlFlags, true); fault != nil {
+	if fault := sh.S.fcdFlags(ctx, req.Datastore, req.Id.Id, req.ControlFlags, true); fault != nil {
 		return &methods.SetVStorageObjectControlFlagsBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.SetVStorageObjectControlFlagsBody{Res: &types.SetVStorageObjectControlFlagsResponse{}}
@@ -481,7 +482,7 @@ func (sh *fcdShim) SetVStorageObjectControlFlags(ctx *simulator.Context, req *ty
 
 // ClearVStorageObjectControlFlags clears flags; those that are not named stay.
 func (sh *fcdShim) ClearVStorageObjectControlFlags(ctx *simulator.Context, req *types.ClearVStorageObjectControlFlags) soap.HasFault {
-	if fault := sh.s.fcdFlags(ctx, req.Datastore, req.Id.Id, req.ControlFlags, false); fault != nil {
+	if fault := sh.S.fcdFlags(ctx, req.Datastore, req.Id.Id, req.ControlFlags, false); fault != nil {
 		return &methods.ClearVStorageObjectControlFlagsBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.ClearVStorageObjectControlFlagsBody{Res: &types.ClearVStorageObjectControlFlagsResponse{}}
@@ -513,10 +514,10 @@ func (s *Sim) fcdTrack(d *fcd.Disk) {
 
 // UpdateVStorageObjectPolicyTask gives a disk another storage policy.
 func (sh *fcdShim) UpdateVStorageObjectPolicyTask(ctx *simulator.Context, req *types.UpdateVStorageObjectPolicy_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	task, fault := s.fcdTask(ctx, req.Datastore, req.Id.Id, "updateVStorageObjectPolicy", func(_ *simulator.Context, d *fcd.Disk) (types.AnyType, types.BaseMethodFault) {
 		profile := profileOf(req.Profile)
-		if profile != "" && !s.policies.allows(profile, d.Datastore.Value) {
+		if profile != "" && !s.policyAllows(profile, d.Datastore.Value) {
 			return nil, &types.InvalidDatastore{Datastore: &d.Datastore}
 		}
 		d.Profile = profile
@@ -530,7 +531,7 @@ func (sh *fcdShim) UpdateVStorageObjectPolicyTask(ctx *simulator.Context, req *t
 
 // VCenterUpdateVStorageObjectMetadataExTask sets and removes pairs; the others stay.
 func (sh *fcdShim) VCenterUpdateVStorageObjectMetadataExTask(ctx *simulator.Context, req *types.VCenterUpdateVStorageObjectMetadataEx_Task) soap.HasFault {
-	task, fault := sh.s.updateFCDMetadata(ctx, req.Datastore, req.Id.Id, req.Metadata, req.DeleteKeys)
+	task, fault := sh.S.updateFCDMetadata(ctx, req.Datastore, req.Id.Id, req.Metadata, req.DeleteKeys)
 	if fault != nil {
 		return &methods.VCenterUpdateVStorageObjectMetadataEx_TaskBody{Fault_: faults.SOAP(fault)}
 	}
@@ -549,7 +550,7 @@ func (s *Sim) updateFCDMetadata(ctx *simulator.Context, ds types.ManagedObjectRe
 
 // DeleteVStorageObjectTask deletes a disk that no VM has, with its snapshots and its files.
 func (sh *fcdShim) DeleteVStorageObjectTask(ctx *simulator.Context, req *types.DeleteVStorageObject_Task) soap.HasFault {
-	task, fault := sh.s.deleteFCD(ctx, req.Datastore, req.Id.Id)
+	task, fault := sh.S.deleteFCD(ctx, req.Datastore, req.Id.Id)
 	if fault != nil {
 		return &methods.DeleteVStorageObject_TaskBody{Fault_: faults.SOAP(fault)}
 	}
@@ -587,7 +588,7 @@ func (s *Sim) removeFCDLayers(d *fcd.Disk, layers []*vdisk.FlatBacking) {
 
 // ReconcileDatastoreInventoryTask takes the disks out of the catalogue whose files are gone.
 func (sh *fcdShim) ReconcileDatastoreInventoryTask(ctx *simulator.Context, req *types.ReconcileDatastoreInventory_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	if _, fault := s.fcdDatastore(ctx, req.Datastore); fault != nil {
 		return &methods.ReconcileDatastoreInventory_TaskBody{Fault_: faults.SOAP(fault)}
 	}
@@ -607,7 +608,7 @@ func (sh *fcdShim) ReconcileDatastoreInventoryTask(ctx *simulator.Context, req *
 
 // RetrieveVStorageInfrastructureObjectPolicy lists policies of what belongs to no disk: there are none.
 func (sh *fcdShim) RetrieveVStorageInfrastructureObjectPolicy(_ *simulator.Context, req *types.RetrieveVStorageInfrastructureObjectPolicy) soap.HasFault {
-	if _, ok := sh.s.reg.Get(req.Datastore).(*simulator.Datastore); !ok {
+	if _, ok := sh.S.reg.Get(req.Datastore).(*simulator.Datastore); !ok {
 		return &methods.RetrieveVStorageInfrastructureObjectPolicyBody{Fault_: faults.NotFound(req.Datastore)}
 	}
 	return &methods.RetrieveVStorageInfrastructureObjectPolicyBody{Res: &types.RetrieveVStorageInfrastructureObjectPolicyResponse{}}
@@ -635,7 +636,7 @@ func (s *Sim) tagged(id string, tag types.VslmTagEntry, on bool, do func(*simula
 // AttachTagToVStorageObject attaches a tag.
 func (sh *fcdShim) AttachTagToVStorageObject(ctx *simulator.Context, req *types.AttachTagToVStorageObject) soap.HasFault {
 	tag := types.VslmTagEntry{ParentCategoryName: req.Category, TagName: req.Tag}
-	fault := sh.s.tagged(req.Id.Id, tag, true, func(m *simulator.VcenterVStorageObjectManager) *soap.Fault {
+	fault := sh.S.tagged(req.Id.Id, tag, true, func(m *simulator.VcenterVStorageObjectManager) *soap.Fault {
 		return m.AttachTagToVStorageObject(ctx, req).Fault()
 	})
 	if fault != nil {
@@ -647,7 +648,7 @@ func (sh *fcdShim) AttachTagToVStorageObject(ctx *simulator.Context, req *types.
 // DetachTagFromVStorageObject detaches a tag.
 func (sh *fcdShim) DetachTagFromVStorageObject(ctx *simulator.Context, req *types.DetachTagFromVStorageObject) soap.HasFault {
 	tag := types.VslmTagEntry{ParentCategoryName: req.Category, TagName: req.Tag}
-	fault := sh.s.tagged(req.Id.Id, tag, false, func(m *simulator.VcenterVStorageObjectManager) *soap.Fault {
+	fault := sh.S.tagged(req.Id.Id, tag, false, func(m *simulator.VcenterVStorageObjectManager) *soap.Fault {
 		return m.DetachTagFromVStorageObject(ctx, req).Fault()
 	})
 	if fault != nil {
@@ -658,7 +659,7 @@ func (sh *fcdShim) DetachTagFromVStorageObject(ctx *simulator.Context, req *type
 
 // ListTagsAttachedToVStorageObject lists the tags of a disk.
 func (sh *fcdShim) ListTagsAttachedToVStorageObject(_ *simulator.Context, req *types.ListTagsAttachedToVStorageObject) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	s.fcds.Lock()
 	defer s.fcds.Unlock()
 	d := s.fcds.Named(req.Id.Id)

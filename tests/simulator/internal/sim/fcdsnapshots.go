@@ -77,7 +77,7 @@ func (s *Sim) rechained(ctx *simulator.Context, d *fcd.Disk, layers []*vdisk.Fla
 
 // VStorageObjectCreateSnapshotTask keeps a disk as it is; it goes on in a new layer.
 func (sh *fcdShim) VStorageObjectCreateSnapshotTask(ctx *simulator.Context, req *types.VStorageObjectCreateSnapshot_Task) soap.HasFault {
-	task, fault := sh.s.snapshotFCD(ctx, req.Datastore, req.Id.Id, req.Description)
+	task, fault := sh.S.snapshotFCD(ctx, req.Datastore, req.Id.Id, req.Description)
 	if fault != nil {
 		return &methods.VStorageObjectCreateSnapshot_TaskBody{Fault_: faults.SOAP(fault)}
 	}
@@ -130,7 +130,7 @@ func (s *Sim) fcdSnapshotTask(ctx *simulator.Context, ds types.ManagedObjectRefe
 
 // DeleteSnapshotTask removes a snapshot: what was written since goes into its layer.
 func (sh *fcdShim) DeleteSnapshotTask(ctx *simulator.Context, req *types.DeleteSnapshot_Task) soap.HasFault {
-	task, fault := sh.s.deleteFCDSnapshot(ctx, req.Datastore, req.Id.Id, req.SnapshotId.Id)
+	task, fault := sh.S.deleteFCDSnapshot(ctx, req.Datastore, req.Id.Id, req.SnapshotId.Id)
 	if fault != nil {
 		return &methods.DeleteSnapshot_TaskBody{Fault_: faults.SOAP(fault)}
 	}
@@ -153,7 +153,7 @@ func (s *Sim) deleteFCDSnapshot(ctx *simulator.Context, ds types.ManagedObjectRe
 
 // RevertVStorageObjectTask makes a disk what it was; later snapshots go.
 func (sh *fcdShim) RevertVStorageObjectTask(ctx *simulator.Context, req *types.RevertVStorageObject_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	task, fault := s.fcdSnapshotTask(ctx, req.Datastore, req.Id.Id, req.SnapshotId.Id, "revertVStorageObject", true, func(ctx *simulator.Context, d *fcd.Disk, at int) (types.AnyType, types.BaseMethodFault) {
 		fresh, fault := s.deltaOf(d, d.Layers[at])
 		if fault != nil {
@@ -176,7 +176,7 @@ func (sh *fcdShim) RevertVStorageObjectTask(ctx *simulator.Context, req *types.R
 
 // RetrieveSnapshotInfo lists the snapshots of a disk, the oldest first.
 func (sh *fcdShim) RetrieveSnapshotInfo(ctx *simulator.Context, req *types.RetrieveSnapshotInfo) soap.HasFault {
-	info, fault := sh.s.fcdSnapshots(ctx, req.Datastore, req.Id.Id)
+	info, fault := sh.S.fcdSnapshots(ctx, req.Datastore, req.Id.Id)
 	if fault != nil {
 		return &methods.RetrieveSnapshotInfoBody{Fault_: faults.SOAP(fault)}
 	}
@@ -199,7 +199,7 @@ func (s *Sim) fcdSnapshots(ctx *simulator.Context, ds types.ManagedObjectReferen
 func (sh *fcdShim) RetrieveSnapshotDetails(ctx *simulator.Context, req *types.RetrieveSnapshotDetails) soap.HasFault {
 	body := &methods.RetrieveSnapshotDetailsBody{}
 	var details types.VStorageObjectSnapshotDetails
-	fault := sh.s.fcdCall(ctx, req.Datastore, req.Id.Id, func(d *fcd.Disk) types.BaseMethodFault {
+	fault := sh.S.fcdCall(ctx, req.Datastore, req.Id.Id, func(d *fcd.Disk) types.BaseMethodFault {
 		at := d.SnapshotAt(req.SnapshotId.Id)
 		if at < 0 {
 			return &types.NotFound{}
@@ -218,7 +218,7 @@ func (sh *fcdShim) RetrieveSnapshotDetails(ctx *simulator.Context, req *types.Re
 // VstorageObjectVCenterQueryChangedDiskAreas tells which areas of a disk that no VM has were written
 // from the moment of a changeId to a snapshot.
 func (sh *fcdShim) VstorageObjectVCenterQueryChangedDiskAreas(ctx *simulator.Context, req *types.VstorageObjectVCenterQueryChangedDiskAreas) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	body := &methods.VstorageObjectVCenterQueryChangedDiskAreasBody{}
 	var info *types.DiskChangeInfo
 	fault := s.fcdCall(ctx, req.Datastore, req.Id.Id, func(d *fcd.Disk) (fault types.BaseMethodFault) {
@@ -264,7 +264,7 @@ func (s *Sim) fcdCopy(spec types.BaseVslmCreateSpecBackingSpec, top *vdisk.FlatB
 
 // CloneVStorageObjectTask copies a disk as it is; its snapshots are not copied.
 func (sh *fcdShim) CloneVStorageObjectTask(ctx *simulator.Context, req *types.CloneVStorageObject_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	body := &methods.CloneVStorageObject_TaskBody{}
 	fault := s.targetDenied(ctx, req.Spec.BackingSpec)
 	if fault == nil && req.Spec.Name == "" {
@@ -308,7 +308,7 @@ func (s *Sim) targetDenied(ctx *simulator.Context, spec types.BaseVslmCreateSpec
 
 // CreateDiskFromSnapshotTask makes a disk of what a snapshot has.
 func (sh *fcdShim) CreateDiskFromSnapshotTask(ctx *simulator.Context, req *types.CreateDiskFromSnapshot_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	body := &methods.CreateDiskFromSnapshot_TaskBody{}
 	if req.Name == "" {
 		body.Fault_ = faults.SOAP(faults.Invalid("name"))
@@ -350,7 +350,7 @@ func (sh *fcdShim) CreateDiskFromSnapshotTask(ctx *simulator.Context, req *types
 
 // RelocateVStorageObjectTask moves a disk that no VM has to another place, with its snapshots.
 func (sh *fcdShim) RelocateVStorageObjectTask(ctx *simulator.Context, req *types.RelocateVStorageObject_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	body := &methods.RelocateVStorageObject_TaskBody{}
 	if fault := s.targetDenied(ctx, req.Spec.BackingSpec); fault != nil {
 		body.Fault_ = faults.SOAP(fault)

@@ -17,8 +17,8 @@ import (
 
 // AttachDiskTask gives a VM a first class disk.
 func (sh *vmShim) AttachDiskTask(ctx *simulator.Context, req *types.AttachDisk_Task) soap.HasFault {
-	task := sh.s.vmTask(ctx, req.This, "attachDisk", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
-		return sh.s.attachFCD(ctx, vm, req)
+	task := sh.S.vmTask(ctx, req.This, "attachDisk", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+		return sh.S.attachFCD(ctx, vm, req)
 	})
 	return &methods.AttachDisk_TaskBody{Res: &types.AttachDisk_TaskResponse{Returnval: task}}
 }
@@ -102,8 +102,8 @@ func fcdController(devices []types.BaseVirtualDevice, asked int32) (int32, types
 
 // DetachDiskTask takes a first class disk from a VM; its files stay.
 func (sh *vmShim) DetachDiskTask(ctx *simulator.Context, req *types.DetachDisk_Task) soap.HasFault {
-	s := sh.s
-	task := sh.s.vmTask(ctx, req.This, "detachDisk", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	s := sh.S
+	task := sh.S.vmTask(ctx, req.This, "detachDisk", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		s.fcds.Lock()
 		defer s.fcds.Unlock()
 		d := s.fcds.Named(req.DiskId.Id)

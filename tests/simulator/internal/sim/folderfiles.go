@@ -107,7 +107,7 @@ func (s *Sim) takeFile(w http.ResponseWriter, r *http.Request, ds *simulator.Dat
 		return
 	}
 	if err == nil {
-		_, err = io.CopyBuffer(f, onlyReader{r.Body}, make([]byte, 256<<10))
+		_, err = io.CopyBuffer(f, onlyReader{Reader: r.Body}, make([]byte, 256<<10))
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil {

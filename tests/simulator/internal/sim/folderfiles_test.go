@@ -188,7 +188,7 @@ func TestADeltaNamesItsParent(t *testing.T) {
 
 // The files of a large inventory are made when somebody asks for them.
 func TestListedFilesAreMade(t *testing.T) {
-	b := start(t, func(c *settings.Config) { c.VMs = maxRealFiles + 2 })
+	b := start(t, func(c *settings.Config) { c.VMs = 500 + 2 })
 	part := map[string]string{"Range": "bytes=0-3"}
 	status, text := b.file(b.client, "LocalDS_1", "server-00002/server-00002-flat.vmdk", part)
 	if status != http.StatusPartialContent || string(text) != "\x00\x00\x00\x00" {

@@ -14,6 +14,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/settings"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // freezeWith puts scripts on golden-parent and runs the first, which freezes it.
@@ -70,10 +71,10 @@ func TestFreezingFromWithin(t *testing.T) {
 	}
 	_, err := in.pm.ListProcesses(b.ctx, in.auth, nil)
 	b.wantFault(b.callFault(err), &types.GuestOperationsUnavailable{})
-	deltas := deltasOf(b.sim.VM(in.vm))
+	deltas := vdisk.DeltasOf(b.sim.VM(in.vm))
 	b.clone("one")
 	b.clone("two")
-	if n := deltasOf(b.sim.VM(in.vm)); n != deltas {
+	if n := vdisk.DeltasOf(b.sim.VM(in.vm)); n != deltas {
 		t.Errorf("a frozen parent went from %d deltas to %d", deltas, n)
 	}
 	b.reset("golden-parent")
@@ -102,7 +103,9 @@ hostname woken`})
 	if g.IpAddress != parent.Guest.IpAddress || g.HostName != "golden-parent" || g.Net[0].MacAddress != nicMAC(parent) || g.Net[0].DeviceConfigId != -1 {
 		t.Errorf("before, the clone reports %s, %s, %+v", g.HostName, g.IpAddress, g.Net)
 	}
-	(&guestMachine{b.sim, ref}).SetGuestinfo("go", "yes")
+	b.result(b.reconfigured(ref, types.VirtualMachineConfigSpec{ExtraConfig: []types.BaseOptionValue{
+		&types.OptionValue{Key: "guestinfo.go", Value: "yes"},
+	}}))
 	g = b.reports(ref, func(g *types.GuestInfo) bool { return g.HostName == "woken" })
 	vm := b.read(ref)
 	if g.Net[0].MacAddress != nicMAC(vm) || g.Net[0].DeviceConfigId != 4000 {

@@ -63,7 +63,7 @@ func (s *Sim) front() http.Handler {
 	mux.HandleFunc("/nfc/", s.counted(s.serveNFC))
 	mux.Handle(rest.Path+"/", s.serveREST())
 	mux.HandleFunc("/guestFile", s.counted(s.serveGuestFile))
-	s.hosts.handler = s.hostHandler()
+	s.answerForHosts(s.hostHandler())
 	return s.guarded(mux)
 }
 

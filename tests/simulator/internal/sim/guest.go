@@ -272,3 +272,15 @@ func (s *Sim) nicNetworkName(nic *types.VirtualEthernetCard) string {
 	net, _ := s.NetworkByRef(ref)
 	return net.Name
 }
+
+// outdateReport has a report that is on its way not arrive.
+func (s *Sim) outdateReport(vm types.ManagedObjectReference) {
+	s.guestStates.With(vm, func(st *vmState) { st.guest.bootID++ })
+}
+
+// reportChanged has Tools report again, unless a test has them not run.
+func (s *Sim) reportChanged(vm types.ManagedObjectReference) {
+	if st := s.guestStates.Get(vm).guest; !st.noTools {
+		s.reportGuest(vm, st.bootID)
+	}
+}

@@ -14,13 +14,14 @@ import (
 
 	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/guestos"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 // defaultListing is how many files one listing returns unless asked otherwise.
 const defaultListing = 50
 
 // guestFileShim works on files in guests.
-type guestFileShim struct{ shimBase }
+type guestFileShim struct{ shim.Of[*Sim] }
 
 // posix reads the mode and the owner of attributes; absent ones are -1 and "".
 func posix(attributes types.BaseGuestFileAttributes, otherwise int64) int64 {
@@ -65,7 +66,7 @@ func (sh *guestFileShim) CreateTemporaryDirectoryInGuest(ctx *simulator.Context,
 }
 
 func (sh *guestFileShim) temporary(ctx *simulator.Context, vm types.ManagedObjectReference, auth types.BaseGuestAuthentication, dir, prefix, suffix string, asDir bool) (string, types.BaseMethodFault) {
-	in, fault := sh.s.enter(ctx, vm, auth, guestModify)
+	in, fault := sh.S.enter(ctx, vm, auth, guestModify)
 	if fault != nil {
 		return "", fault
 	}
@@ -147,7 +148,7 @@ func (sh *guestFileShim) ChangeFileAttributesInGuest(ctx *simulator.Context, req
 
 // modify does something to a file for a user who may.
 func (sh *guestFileShim) modify(ctx *simulator.Context, vm types.ManagedObjectReference, auth types.BaseGuestAuthentication, path string, do func(*workInside) error) types.BaseMethodFault {
-	in, fault := sh.s.enter(ctx, vm, auth, guestModify)
+	in, fault := sh.S.enter(ctx, vm, auth, guestModify)
 	if fault != nil {
 		return fault
 	}
@@ -160,7 +161,7 @@ func (sh *guestFileShim) modify(ctx *simulator.Context, vm types.ManagedObjectRe
 // ListFilesInGuest describes a file, or the files of a directory whose names match a
 // regular expression.
 func (sh *guestFileShim) ListFilesInGuest(ctx *simulator.Context, req *types.ListFilesInGuest) soap.HasFault {
-	in, fault := sh.s.enter(ctx, req.Vm, req.Auth, guestQuery)
+	in, fault := sh.S.enter(ctx, req.Vm, req.Auth, guestQuery)
 	if fault != nil {
 		return &methods.ListFilesInGuestBody{Fault_: faults.SOAP(fault)}
 	}

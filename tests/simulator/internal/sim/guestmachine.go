@@ -44,7 +44,8 @@ func (t *guestTable) put(vm types.ManagedObjectReference, sys *guestos.System) *
 	return sys
 }
 
-func (t *guestTable) drop(vm types.ManagedObjectReference) {
+// Drop ends the guest of a VM that goes, and forgets it.
+func (t *guestTable) Drop(vm types.ManagedObjectReference) {
 	t.mu.Lock()
 	sys := t.systems[vm]
 	delete(t.systems, vm)

@@ -17,6 +17,7 @@ import (
 
 	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/guestos"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 // guestAdmin is the administrator of every simulated guest.
@@ -101,11 +102,11 @@ func guestFileFault(err error, path string) types.BaseMethodFault {
 }
 
 // guestAuthShim checks credentials.
-type guestAuthShim struct{ shimBase }
+type guestAuthShim struct{ shim.Of[*Sim] }
 
 // ValidateCredentialsInGuest tells if credentials are right.
 func (sh *guestAuthShim) ValidateCredentialsInGuest(ctx *simulator.Context, req *types.ValidateCredentialsInGuest) soap.HasFault {
-	if _, fault := sh.s.enter(ctx, req.Vm, req.Auth, guestQuery); fault != nil {
+	if _, fault := sh.S.enter(ctx, req.Vm, req.Auth, guestQuery); fault != nil {
 		return &methods.ValidateCredentialsInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.ValidateCredentialsInGuestBody{Res: &types.ValidateCredentialsInGuestResponse{}}

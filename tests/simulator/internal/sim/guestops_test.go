@@ -154,15 +154,15 @@ func TestPrivilegesForWorkInside(t *testing.T) {
 		privilege string
 		do        func(*inside) error
 	}{
-		{guestQuery, func(i *inside) error { _, err := i.pm.ListProcesses(i.ctx, i.auth, nil); return err }},
-		{guestQuery, func(i *inside) error {
+		{"VirtualMachine.GuestOperations.Query", func(i *inside) error { _, err := i.pm.ListProcesses(i.ctx, i.auth, nil); return err }},
+		{"VirtualMachine.GuestOperations.Query", func(i *inside) error {
 			_, err := i.fm.InitiateFileTransferFromGuest(i.ctx, i.auth, "/etc/hosts")
 			return err
 		}},
-		{guestModify, func(i *inside) error {
+		{"VirtualMachine.GuestOperations.Modify", func(i *inside) error {
 			return i.fm.MakeDirectory(i.ctx, i.auth, fmt.Sprintf("/tmp/%d", time.Now().UnixNano()), false)
 		}},
-		{guestExecute, func(i *inside) error {
+		{"VirtualMachine.GuestOperations.Execute", func(i *inside) error {
 			_, err := i.pm.StartProgram(i.ctx, i.auth, &types.GuestProgramSpec{ProgramPath: "/bin/true"})
 			return err
 		}},

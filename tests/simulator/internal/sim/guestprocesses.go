@@ -14,14 +14,15 @@ import (
 
 	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/guestos"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 // guestProcessShim starts and lists processes in guests.
-type guestProcessShim struct{ shimBase }
+type guestProcessShim struct{ shim.Of[*Sim] }
 
 // StartProgramInGuest starts a program and returns its process's number.
 func (sh *guestProcessShim) StartProgramInGuest(ctx *simulator.Context, req *types.StartProgramInGuest) soap.HasFault {
-	in, fault := sh.s.enter(ctx, req.Vm, req.Auth, guestExecute)
+	in, fault := sh.S.enter(ctx, req.Vm, req.Auth, guestExecute)
 	var pid int64
 	if fault == nil {
 		pid, fault = in.startProgram(req.Spec.GetGuestProgramSpec())
@@ -63,7 +64,7 @@ func (in *workInside) startProgram(spec *types.GuestProgramSpec) (int64, types.B
 // ListProcessesInGuest lists the processes that run, and those that were started here
 // and ended up to five minutes ago.
 func (sh *guestProcessShim) ListProcessesInGuest(ctx *simulator.Context, req *types.ListProcessesInGuest) soap.HasFault {
-	in, fault := sh.s.enter(ctx, req.Vm, req.Auth, guestQuery)
+	in, fault := sh.S.enter(ctx, req.Vm, req.Auth, guestQuery)
 	if fault != nil {
 		return &methods.ListProcessesInGuestBody{Fault_: faults.SOAP(fault)}
 	}
@@ -80,7 +81,7 @@ func (sh *guestProcessShim) ListProcessesInGuest(ctx *simulator.Context, req *ty
 // TerminateProcessInGuest ends a process of the user's own, or as the administrator
 // anybody's.
 func (sh *guestProcessShim) TerminateProcessInGuest(ctx *simulator.Context, req *types.TerminateProcessInGuest) soap.HasFault {
-	in, fault := sh.s.enter(ctx, req.Vm, req.Auth, guestExecute)
+	in, fault := sh.S.enter(ctx, req.Vm, req.Auth, guestExecute)
 	if fault == nil {
 		owner, found := in.sys.Owner(req.Pid)
 		switch {
@@ -98,7 +99,7 @@ func (sh *guestProcessShim) TerminateProcessInGuest(ctx *simulator.Context, req 
 
 // ReadEnvironmentVariableInGuest lists variables of a login of the user's.
 func (sh *guestProcessShim) ReadEnvironmentVariableInGuest(ctx *simulator.Context, req *types.ReadEnvironmentVariableInGuest) soap.HasFault {
-	in, fault := sh.s.enter(ctx, req.Vm, req.Auth, guestQuery)
+	in, fault := sh.S.enter(ctx, req.Vm, req.Auth, guestQuery)
 	if fault != nil {
 		return &methods.ReadEnvironmentVariableInGuestBody{Fault_: faults.SOAP(fault)}
 	}

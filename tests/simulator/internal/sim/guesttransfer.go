@@ -83,7 +83,7 @@ func (t *transfers) take(id int, token string) *transfer {
 // InitiateFileTransferToGuest announces a file for a guest and returns where to put
 // it.
 func (sh *guestFileShim) InitiateFileTransferToGuest(ctx *simulator.Context, req *types.InitiateFileTransferToGuest) soap.HasFault {
-	in, fault := sh.s.enter(ctx, req.Vm, req.Auth, guestModify)
+	in, fault := sh.S.enter(ctx, req.Vm, req.Auth, guestModify)
 	if fault == nil {
 		fault = in.mayReceive(req)
 	}
@@ -93,7 +93,7 @@ func (sh *guestFileShim) InitiateFileTransferToGuest(ctx *simulator.Context, req
 		if req.Overwrite {
 			how = guestos.Replace
 		}
-		address, fault = sh.s.announce(req.Vm, &transfer{
+		address, fault = sh.S.announce(req.Vm, &transfer{
 			sys: in.sys, user: in.user, path: req.GuestFilePath, upload: true, size: req.FileSize,
 			mode: posix(req.FileAttributes, 0o644), how: how,
 		})
@@ -117,7 +117,7 @@ func (in *workInside) mayReceive(req *types.InitiateFileTransferToGuest) types.B
 
 // InitiateFileTransferFromGuest tells where to get a file of a guest.
 func (sh *guestFileShim) InitiateFileTransferFromGuest(ctx *simulator.Context, req *types.InitiateFileTransferFromGuest) soap.HasFault {
-	in, fault := sh.s.enter(ctx, req.Vm, req.Auth, guestQuery)
+	in, fault := sh.S.enter(ctx, req.Vm, req.Auth, guestQuery)
 	var info types.FileTransferInformation
 	if fault == nil {
 		data, err := in.sys.Read(in.user, req.GuestFilePath)
@@ -126,7 +126,7 @@ func (sh *guestFileShim) InitiateFileTransferFromGuest(ctx *simulator.Context, r
 				info.Attributes = attributesOf(node)
 			}
 			info.Size = int64(len(data))
-			info.Url, fault = sh.s.announce(req.Vm, &transfer{sys: in.sys, user: in.user, path: req.GuestFilePath})
+			info.Url, fault = sh.S.announce(req.Vm, &transfer{sys: in.sys, user: in.user, path: req.GuestFilePath})
 		}
 	}
 	if fault != nil {

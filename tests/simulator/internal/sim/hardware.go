@@ -193,3 +193,9 @@ func (h *hardware) holds(controller int32) bool {
 	}
 	return false
 }
+
+// newHardware begins a change of devices.
+func (s *Sim) newHardware(h hardware) *hardware {
+	h.s = s
+	return &h
+}

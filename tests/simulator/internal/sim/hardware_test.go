@@ -104,7 +104,7 @@ func TestDeviceChangesThatAreRefused(t *testing.T) {
 		}), &types.InvalidDeviceSpec{}},
 		"sparse on a host":        {ref, edit(newDiskSpec("", 1<<20, 1), func(d *types.VirtualDisk) { d.Backing = &types.VirtualDiskSparseVer2BackingInfo{} }), &types.DeviceUnsupportedForVmPlatform{}},
 		"smaller":                 {ref, diskEdit(b.read(ref), 1<<20)[0], &types.InvalidDeviceOperation{}},
-		"larger, on a parent":     {layered, diskEdit(b.read(layered), 11*gib)[0], &types.InvalidDeviceOperation{}},
+		"larger, on a parent":     {layered, diskEdit(b.read(layered), 11<<30)[0], &types.InvalidDeviceOperation{}},
 		"removal of what is not":  {ref, &types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: &types.VirtualDisk{VirtualDevice: types.VirtualDevice{Key: 2099}}}, &types.InvalidDeviceSpec{}},
 		"controller that is used": {ref, &types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: &types.ParaVirtualSCSIController{VirtualSCSIController: types.VirtualSCSIController{SharedBus: "noSharing", VirtualController: types.VirtualController{VirtualDevice: types.VirtualDevice{Key: vhardware.KeySCSI}}}}}, &types.InvalidDeviceOperation{}},
 	} {

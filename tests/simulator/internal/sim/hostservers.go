@@ -101,11 +101,15 @@ func (s *Sim) hostAddress(host *simulator.HostSystem) (string, error) {
 	return l.Addr().String(), nil
 }
 
-func (h *hostServers) close() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+// answerForHosts says what answers at the servers of all hosts.
+func (s *Sim) answerForHosts(handler http.Handler) { s.hosts.handler = handler }
+
+// closeHosts ends the servers.
+func (s *Sim) closeHosts() error {
+	s.hosts.mu.Lock()
+	defer s.hosts.mu.Unlock()
 	var failed error
-	for _, server := range h.live {
+	for _, server := range s.hosts.live {
 		failed = errors.Join(failed, server.Close())
 	}
 	return failed

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,15 +61,15 @@ func TestADiskOfASnapshotIsAttachedToAnotherVM(t *testing.T) {
 	attach := func(mode string, controller, unit int32) types.AnyType {
 		return b.taskFault(b.reconfigured(proxy, borrowedDisk(file, mode, controller, unit)))
 	}
-	b.wantFault(attach(nonpersistent, vhardware.KeySCSI, 3), &types.FileLocked{})
+	b.wantFault(attach(independentNonpersistent, vhardware.KeySCSI, 3), &types.FileLocked{})
 
 	snapshot := b.snapshot(source, "kept")
 	b.wantFault(attach("persistent", vhardware.KeySCSI, 3), &types.FileLocked{})
-	b.wantFault(attach(nonpersistent, 200, 1), &types.DeviceHotPlugNotSupported{})
-	b.wantFault(attach(nonpersistent, vhardware.KeySCSI, 7), &types.InvalidDeviceSpec{})
-	b.wantFault(attach(nonpersistent, vhardware.KeySCSI, 16), &types.InvalidDeviceSpec{})
-	b.result(b.reconfigured(proxy, borrowedDisk(file, nonpersistent, vhardware.KeySCSI, 3)))
-	device := filepath.Join(folder, deviceName(top.Uuid))
+	b.wantFault(attach(independentNonpersistent, 200, 1), &types.DeviceHotPlugNotSupported{})
+	b.wantFault(attach(independentNonpersistent, vhardware.KeySCSI, 7), &types.InvalidDeviceSpec{})
+	b.wantFault(attach(independentNonpersistent, vhardware.KeySCSI, 16), &types.InvalidDeviceSpec{})
+	b.result(b.reconfigured(proxy, borrowedDisk(file, independentNonpersistent, vhardware.KeySCSI, 3)))
+	device := filepath.Join(folder, deviceFile(top.Uuid))
 	for until := time.Now().Add(deadline); !dsfiles.Exists(device) && time.Now().Before(until); {
 		time.Sleep(time.Millisecond)
 	}
@@ -111,7 +112,7 @@ func TestADiskKeepsWhatWasWrittenToItsDevice(t *testing.T) {
 		b.result(b.reconfigured(proxy, spec))
 		disks := vdisk.DisksOf(b.read(proxy).Config.Hardware.Device)
 		disk := disks[len(disks)-1]
-		device := filepath.Join(folder, deviceName(disk.Backing.(*vdisk.FlatBacking).Uuid))
+		device := filepath.Join(folder, deviceFile(disk.Backing.(*vdisk.FlatBacking).Uuid))
 		for until := time.Now().Add(deadline); !dsfiles.Exists(device) && time.Now().Before(until); {
 			time.Sleep(time.Millisecond)
 		}
@@ -140,10 +141,17 @@ func TestADiskKeepsWhatWasWrittenToItsDevice(t *testing.T) {
 	if seen := through(spec, written); bytes.Count(seen, []byte{0}) != len(seen) {
 		t.Error("a new disk is not empty")
 	}
-	if seen := through(again(nonpersistent), []byte("what is of no account to it")[:len(written)]); !bytes.Equal(seen, written) {
+	if seen := through(again(independentNonpersistent), []byte("what is of no account to it")[:len(written)]); !bytes.Equal(seen, written) {
 		t.Errorf("it has %q", seen)
 	}
 	if seen := through(again("independent_persistent"), nil); !bytes.Equal(seen, written) {
 		t.Errorf("it has %q", seen)
 	}
+}
+
+const independentNonpersistent = string(types.VirtualDiskModeIndependent_nonpersistent)
+
+// deviceFile is what udev calls a disk.
+func deviceFile(uuid string) string {
+	return "wwn-0x" + strings.ToLower(strings.ReplaceAll(uuid, "-", ""))
 }

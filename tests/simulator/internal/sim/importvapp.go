@@ -69,7 +69,7 @@ func (t *importTable) stores(name, key string) bool {
 
 // ImportVApp makes a VM that waits for its files, and returns the lease that it comes with.
 func (sh *poolShim) ImportVApp(ctx *simulator.Context, req *types.ImportVApp) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	p, fault := s.planImport(ctx, req)
 	if fault != nil {
 		return &methods.ImportVAppBody{Fault_: faults.SOAP(fault)}
@@ -220,10 +220,10 @@ func (s *Sim) hostDatastore(host *simulator.HostSystem, name string) *simulator.
 // checked before.
 func (s *Sim) importDenied(ctx *simulator.Context, p *importPlan) types.BaseMethodFault {
 	fault := s.lacking(ctx,
-		need{p.folder.Self, "VApp.Import"},
-		need{p.folder.Self, "VirtualMachine.Inventory.Create"},
-		need{p.datastore.Self, allocateSpace},
-		need{p.pool.Reference(), "Resource.AssignVMToPool"},
+		needOn(p.folder.Self, "VApp.Import"),
+		needOn(p.folder.Self, "VirtualMachine.Inventory.Create"),
+		needOn(p.datastore.Self, allocateSpace),
+		needOn(p.pool.Reference(), "Resource.AssignVMToPool"),
 	)
 	if fault != nil {
 		return fault
@@ -296,7 +296,7 @@ func (s *Sim) importVM(ctx *simulator.Context, l *nfcLease, p *importPlan) (*sim
 		log.Printf("vforge-sim: import of %s: %v", p.name, err)
 		return nil, &types.FileFault{File: p.name}
 	}
-	h := &hardware{s: s, host: p.host, home: home, fresh: true, devices: vhardware.BoardDevices()}
+	h := s.newHardware(hardware{host: p.host, home: home, fresh: true, devices: vhardware.BoardDevices()})
 	fault := h.change(p.spec.DeviceChange)
 	if fault == nil {
 		pool := p.pool.Reference()

@@ -12,16 +12,17 @@ import (
 
 	"vforge.vsphere/simulator/internal/clock"
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/shim"
 	"vforge.vsphere/simulator/internal/taskqueue"
 )
 
 // vmShim answers the calls on virtual machines in which vcsim differs from vCenter.
-type vmShim struct{ shimBase }
+type vmShim struct{ shim.Of[*Sim] }
 
 // InstantCloneTask is VirtualMachine.InstantClone_Task. The call returns its task
 // at once; clones of one parent are made one after the other.
 func (sh *vmShim) InstantCloneTask(ctx *simulator.Context, req *types.InstantClone_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	parent := s.VM(req.This)
 	if parent == nil {
 		return &methods.InstantClone_TaskBody{Fault_: faults.NotFound(req.This)}
@@ -46,9 +47,9 @@ func (sh *vmShim) InstantCloneTask(ctx *simulator.Context, req *types.InstantClo
 // parent are checked before.
 func (s *Sim) cloneDenied(ctx *simulator.Context, p *clonePlan) types.BaseMethodFault {
 	return s.lacking(ctx,
-		need{p.folder.Self, "VirtualMachine.Inventory.CreateFromExisting"},
-		need{p.datastore.Self, allocateSpace},
-		need{p.pool.Reference(), "Resource.AssignVMToPool"},
+		needOn(p.folder.Self, "VirtualMachine.Inventory.CreateFromExisting"),
+		needOn(p.datastore.Self, allocateSpace),
+		needOn(p.pool.Reference(), "Resource.AssignVMToPool"),
 	)
 }
 

@@ -311,10 +311,10 @@ func TestEventsOfAClone(t *testing.T) {
 }
 
 func TestAVMOfALargeInventoryCanBeAParent(t *testing.T) {
-	b := start(t, func(c *settings.Config) { c.VMs = maxRealFiles + 1 })
+	b := start(t, func(c *settings.Config) { c.VMs = 500 + 1 })
 	vm := object.NewVirtualMachine(b.client, b.find("/DC0/vm/server-00001"))
 	before := b.read(vm.Reference())
-	if before.LayoutEx.File[len(before.LayoutEx.File)-1].Size != 10*gib {
+	if before.LayoutEx.File[len(before.LayoutEx.File)-1].Size != 10<<30 {
 		t.Errorf("files %+v", before.LayoutEx.File)
 	}
 	task, err := vm.InstantClone(b.ctx, cloneSpec("of-plain"))

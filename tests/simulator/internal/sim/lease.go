@@ -308,3 +308,16 @@ func (s *Sim) inProgress(ref types.ManagedObjectReference) types.BaseMethodFault
 	}
 	return nil
 }
+
+// failLeases ends all leases that live.
+func (s *Sim) failLeases(fault types.BaseMethodFault) {
+	for _, l := range s.leases.list() {
+		l.fail(fault)
+	}
+}
+
+// cancelLease ends the import of a task, where it may be cancelled.
+func (s *Sim) cancelLease(task types.ManagedObjectReference) bool {
+	l := s.leases.ofTask(task)
+	return l != nil && l.fail(&types.RequestCanceled{})
+}

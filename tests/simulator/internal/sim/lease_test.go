@@ -22,6 +22,7 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/certs"
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/settings"
 	"vforge.vsphere/simulator/internal/vdisk"
@@ -111,7 +112,7 @@ func (im *importing) put(l mo.HttpNfcLease, i int, body io.Reader, change ...fun
 	for _, f := range change {
 		f(req)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: pullTLS(url.SslThumbprint)}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: certs.Pinned(url.SslThumbprint)}}
 	res, err := client.Do(req)
 	if err == nil {
 		res.Body.Close()
@@ -278,7 +279,7 @@ func TestNothingIsLeftOfAnImportThatFails(t *testing.T) {
 				im.Fatal(err)
 			}
 		}, &types.FileNotFound{}},
-		"forgotten": {func(im *importing) { im.sim.leases.list()[0].expire() }, &types.Timedout{}},
+		"forgotten": {func(im *importing) { im.control("POST", "/leases", map[string]any{"fail": "Timedout"}, nil) }, &types.Timedout{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t)

@@ -11,14 +11,15 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 // leaseShim answers the calls on leases.
-type leaseShim struct{ shimBase }
+type leaseShim struct{ shim.Of[*Sim] }
 
 // lease finds a lease of the caller's session; those of others are not to be seen.
 func (sh *leaseShim) lease(ctx *simulator.Context, ref types.ManagedObjectReference) (*nfcLease, types.BaseMethodFault) {
-	l, ok := sh.s.reg.Get(ref).(*nfcLease)
+	l, ok := sh.S.reg.Get(ref).(*nfcLease)
 	if !ok || l.session != ctx.Session.Key {
 		return nil, &types.ManagedObjectNotFound{Obj: ref}
 	}
@@ -65,7 +66,7 @@ func (sh *leaseShim) HttpNfcLeaseProgress(ctx *simulator.Context, req *types.Htt
 	default:
 		l.renew()
 		l.update(types.PropertyChange{Name: "transferProgress", Val: req.Percent})
-		sh.s.progress(ctx, l.task, req.Percent)
+		sh.S.progress(ctx, l.task, req.Percent)
 	}
 	if fault != nil {
 		return &methods.HttpNfcLeaseProgressBody{Fault_: faults.SOAP(fault)}

@@ -42,7 +42,7 @@ type exported struct {
 
 // ExportVm opens a lease for the disks of a VM that is powered off.
 func (sh *vmShim) ExportVm(ctx *simulator.Context, req *types.ExportVm) soap.HasFault {
-	vm := sh.s.VM(req.This)
+	vm := sh.S.VM(req.This)
 	of := exported{vm: vm}
 	var fault types.BaseMethodFault
 	ctx.WithLock(vm, func() {
@@ -56,20 +56,20 @@ func (sh *vmShim) ExportVm(ctx *simulator.Context, req *types.ExportVm) soap.Has
 	if fault != nil {
 		return &methods.ExportVmBody{Fault_: faults.SOAP(fault)}
 	}
-	l := sh.s.startExport(ctx, of)
+	l := sh.S.startExport(ctx, of)
 	return &methods.ExportVmBody{Res: &types.ExportVmResponse{Returnval: l.Self}}
 }
 
 // ExportSnapshot opens a lease for the disks as a snapshot keeps them, whatever the VM does.
 func (sh *snapshotShim) ExportSnapshot(ctx *simulator.Context, req *types.ExportSnapshot) soap.HasFault {
-	snapshot := sh.s.Snapshot(req.This)
+	snapshot := sh.S.Snapshot(req.This)
 	if snapshot == nil {
 		return &methods.ExportSnapshotBody{Fault_: faults.NotFound(req.This)}
 	}
-	if fault := sh.s.auth.Denied(ctx.Session.UserName, snapshot.Vm, "VApp.Export"); fault != nil {
+	if fault := sh.S.auth.Denied(ctx.Session.UserName, snapshot.Vm, "VApp.Export"); fault != nil {
 		return &methods.ExportSnapshotBody{Fault_: faults.SOAP(fault)}
 	}
-	l := sh.s.startExport(ctx, exported{vm: sh.s.VM(snapshot.Vm), snapshot: &req.This, config: &snapshot.Config})
+	l := sh.S.startExport(ctx, exported{vm: sh.S.VM(snapshot.Vm), snapshot: &req.This, config: &snapshot.Config})
 	return &methods.ExportSnapshotBody{Res: &types.ExportSnapshotResponse{Returnval: l.Self}}
 }
 

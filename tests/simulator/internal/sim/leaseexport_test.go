@@ -22,6 +22,7 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/certs"
 	"vforge.vsphere/simulator/internal/settings"
 	"vforge.vsphere/simulator/internal/vdisk"
 	"vforge.vsphere/simulator/internal/vmdkfile"
@@ -73,7 +74,7 @@ func (b *bench) get(url types.HttpNfcLeaseDeviceUrl, change ...func(*http.Reques
 	for _, f := range change {
 		f(req)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: pullTLS(url.SslThumbprint)}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: certs.Pinned(url.SslThumbprint)}}
 	res, err := client.Do(req)
 	if err != nil {
 		return nil, nil, err
@@ -269,7 +270,7 @@ func TestExportsThatBreakOff(t *testing.T) {
 		t.Errorf("lease %+v", l)
 	}
 	ex, _ = b.opened(ref)
-	b.sim.leases.list()[2].expire()
+	b.control("POST", "/leases", map[string]any{"fail": "Timedout"}, nil)
 	b.wantFault(ex.state(types.HttpNfcLeaseStateReady).Error.Fault, &types.Timedout{})
 	b.wantFault(b.callFault(ex.complete()), &types.Timedout{})
 }

@@ -7,15 +7,11 @@ package sim
 import (
 	"archive/tar"
 	"context"
-	"crypto/sha1"
-	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"path"
-	"strings"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
@@ -42,12 +38,16 @@ func (sh *leaseShim) HttpNfcLeasePullFromUrlsTask(ctx *simulator.Context, req *t
 	if fault != nil {
 		return &methods.HttpNfcLeasePullFromUrls_TaskBody{Fault_: faults.SOAP(fault)}
 	}
-	task := sh.s.runTask(ctx, l.vm, "pullFromUrls", func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
+	task := sh.S.runTask(ctx, l.vm, "pullFromUrls", func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		for i := range req.Files {
 			if err := l.pull(&req.Files[i]); err != nil {
 				var known *pullError
 				if errors.As(err, &known) {
 					return nil, known.fault
+				}
+				var other *certs.Mismatch
+				if errors.As(err, &other) {
+					return nil, &types.SSLVerifyFault{Thumbprint: other.Thumbprint}
 				}
 				var refused *vmdkfile.DiskFormatError
 				if errors.As(err, &refused) {
@@ -55,7 +55,7 @@ func (sh *leaseShim) HttpNfcLeasePullFromUrlsTask(ctx *simulator.Context, req *t
 					return nil, refused.Fault()
 				}
 				if errors.Is(err, errNoSpace) {
-					fault := sh.s.full(l.fileOf(req.Files[i].TargetDeviceId).backing)
+					fault := sh.S.full(l.fileOf(req.Files[i].TargetDeviceId).backing)
 					go l.fail(fault)
 					return nil, fault
 				}
@@ -129,7 +129,7 @@ func (l *nfcLease) fetch(ctx context.Context, src *types.HttpNfcLeaseSourceFile,
 	for _, h := range src.HttpHeaders {
 		req.Header.Set(h.Key, h.Value)
 	}
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: pullTLS(src.SslThumbprint)}
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: certs.Pinned(src.SslThumbprint)}
 	res, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
 		return err
@@ -143,26 +143,6 @@ func (l *nfcLease) fetch(ctx context.Context, src *types.HttpNfcLeaseSourceFile,
 		return err
 	}
 	return l.receive(f, up, body)
-}
-
-// pullTLS trusts the certificate with a thumbprint, and without one those that the system
-// trusts.
-func pullTLS(thumb string) *tls.Config {
-	if thumb == "" {
-		return &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	want := strings.ToLower(strings.ReplaceAll(thumb, ":", ""))
-	return &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		InsecureSkipVerify: true, // the thumbprint is compared below
-		VerifyConnection: func(state tls.ConnectionState) error {
-			sum := sha1.Sum(state.PeerCertificates[0].Raw)
-			if hex.EncodeToString(sum[:]) != want {
-				return &pullError{&types.SSLVerifyFault{Thumbprint: certs.SHA1Thumbprint(state.PeerCertificates[0].Raw)}}
-			}
-			return nil
-		},
-	}
 }
 
 // member finds a file in an archive; without a name the whole body is the file.

@@ -114,7 +114,7 @@ func (l *nfcLease) receive(f *leaseFile, up *upload, body io.Reader) error {
 		to = io.Discard
 	}
 	sum, other := sha1.New(), sha256.New()
-	n, err := io.CopyBuffer(io.MultiWriter(to, sum, other, up), onlyReader{body}, make([]byte, 256<<10))
+	n, err := io.CopyBuffer(io.MultiWriter(to, sum, other, up), onlyReader{Reader: body}, make([]byte, 256<<10))
 	if err == nil && l.s.cfg.DiscardUploads {
 		err = out.Truncate(n)
 	}

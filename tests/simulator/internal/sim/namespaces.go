@@ -20,10 +20,11 @@ import (
 
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 // namespaceShim makes and removes the directories of datastores whose topmost ones are objects: vSAN.
-type namespaceShim struct{ shimBase }
+type namespaceShim struct{ shim.Of[*Sim] }
 
 const namespacePrivilege = "Datastore.Config"
 
@@ -48,11 +49,11 @@ func (sh *namespaceShim) CreateDirectory(ctx *simulator.Context, req *types.Crea
 	refuse := func(fault types.BaseMethodFault) soap.HasFault {
 		return &methods.CreateDirectoryBody{Fault_: faults.SOAP(fault)}
 	}
-	ds, ok := sh.s.reg.Get(req.Datastore).(*simulator.Datastore)
+	ds, ok := sh.S.reg.Get(req.Datastore).(*simulator.Datastore)
 	if !ok {
 		return refuse(&types.ManagedObjectNotFound{Obj: req.Datastore})
 	}
-	if denied := sh.s.auth.Denied(ctx.Session.UserName, ds.Self, namespacePrivilege); denied != nil {
+	if denied := sh.S.auth.Denied(ctx.Session.UserName, ds.Self, namespacePrivilege); denied != nil {
 		return refuse(denied)
 	}
 	if !hasNamespaces(ds) {
@@ -74,12 +75,12 @@ func (sh *namespaceShim) CreateDirectory(ctx *simulator.Context, req *types.Crea
 		return refuse(&types.CannotCreateFile{FileFault: file})
 	}
 	stable := path.Join("/vmfs/volumes", path.Base(ds.Summary.Url), id)
-	sh.s.namespaces.mu.Lock()
-	defer sh.s.namespaces.mu.Unlock()
-	if sh.s.namespaces.dirs == nil {
-		sh.s.namespaces.dirs = make(map[string]namespace)
+	sh.S.namespaces.mu.Lock()
+	defer sh.S.namespaces.mu.Unlock()
+	if sh.S.namespaces.dirs == nil {
+		sh.S.namespaces.dirs = make(map[string]namespace)
 	}
-	sh.s.namespaces.dirs[stable] = namespace{ds, name}
+	sh.S.namespaces.dirs[stable] = namespace{ds, name}
 	return &methods.CreateDirectoryBody{Res: &types.CreateDirectoryResponse{Returnval: stable}}
 }
 
@@ -118,9 +119,9 @@ func (sh *namespaceShim) converted(req *types.ConvertNamespacePathToUuidPath) (s
 	if req.Datacenter == nil {
 		return "", faults.Invalid("datacenter")
 	}
-	for _, e := range sh.s.reg.All("Datastore") {
+	for _, e := range sh.S.reg.All("Datastore") {
 		ds, ok := e.(*simulator.Datastore)
-		if !ok || sh.s.dcOf(ds.Self) != *req.Datacenter {
+		if !ok || sh.S.dcOf(ds.Self) != *req.Datacenter {
 			continue
 		}
 		file, ok := strings.CutPrefix(req.NamespaceUrl, strings.TrimSuffix(ds.Summary.Url, "/")+"/")
@@ -154,14 +155,14 @@ func (sh *namespaceShim) remove(ctx *simulator.Context, req *types.DeleteDirecto
 	if !strings.HasPrefix(stable, "/vmfs/volumes/") || strings.Count(stable, "/") != 4 {
 		return &types.InvalidDatastorePath{DatastorePath: req.DatastorePath}
 	}
-	sh.s.namespaces.mu.Lock()
-	defer sh.s.namespaces.mu.Unlock()
-	found, ok := sh.s.namespaces.dirs[stable]
+	sh.S.namespaces.mu.Lock()
+	defer sh.S.namespaces.mu.Unlock()
+	found, ok := sh.S.namespaces.dirs[stable]
 	file := types.FileFault{File: req.DatastorePath}
-	if !ok || sh.s.dcOf(found.ds.Self) != *req.Datacenter {
+	if !ok || sh.S.dcOf(found.ds.Self) != *req.Datacenter {
 		return &types.FileNotFound{FileFault: file}
 	}
-	if denied := sh.s.auth.Denied(ctx.Session.UserName, found.ds.Self, namespacePrivilege); denied != nil {
+	if denied := sh.S.auth.Denied(ctx.Session.UserName, found.ds.Self, namespacePrivilege); denied != nil {
 		return denied
 	}
 	err := os.Remove(dsfiles.Local(found.ds, path.Base(stable)))
@@ -170,12 +171,12 @@ func (sh *namespaceShim) remove(ctx *simulator.Context, req *types.DeleteDirecto
 	}
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		delete(sh.s.namespaces.dirs, stable)
+		delete(sh.S.namespaces.dirs, stable)
 		return &types.FileNotFound{FileFault: file}
 	case err != nil:
 		return &file // it is not empty
 	}
-	delete(sh.s.namespaces.dirs, stable)
+	delete(sh.S.namespaces.dirs, stable)
 	return nil
 }
 

@@ -5,14 +5,16 @@
 package sim
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
 
-	"vforge.vsphere/simulator/internal/accounts"
 	"vforge.vsphere/simulator/internal/vdisk"
 	"vforge.vsphere/simulator/internal/wire"
 )
@@ -206,13 +208,17 @@ func TestParametersThatMustBeSent(t *testing.T) {
 	b := start(t)
 	for _, left := range wire.OVFParams {
 		body := `<ParseDescriptor xmlns="urn:vim25"><_this type="OvfManager">OvfManager</_this><ovfDescriptor/><pdp><locale/><deploymentOption/></pdp></ParseDescriptor>`
-		call, err := wire.Parse([]byte("<Envelope><Body>" + strings.Replace(body, "<"+left+"/>", "", 1) + "</Body></Envelope>"))
+		envelope := "<Envelope><Body>" + strings.Replace(body, "<"+left+"/>", "", 1) + "</Body></Envelope>"
+		res, err := b.client.Client.Client.Post(b.sim.URL().String(), "text/xml", strings.NewReader(envelope))
 		if err != nil {
 			t.Fatal(err)
 		}
-		call.Session = &accounts.Session{}
-		if fault, text := b.sim.refuse(call); fault == nil || !strings.Contains(text, left) {
-			t.Errorf("without %s: %v %q", left, fault, text)
+		answer, err := io.ReadAll(res.Body)
+		if err := errors.Join(err, res.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(answer, []byte("Required property "+left+" is missing")) {
+			t.Errorf("without %s: %s", left, answer)
 		}
 	}
 }

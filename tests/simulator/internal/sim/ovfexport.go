@@ -30,14 +30,14 @@ func (sh *ovfShim) CreateDescriptor(ctx *simulator.Context, req *types.CreateDes
 }
 
 func (sh *ovfShim) describe(ctx *simulator.Context, req *types.CreateDescriptor) (string, []types.BaseMethodFault, types.BaseMethodFault) {
-	vm := sh.s.VM(req.Obj)
+	vm := sh.S.VM(req.Obj)
 	switch {
-	case vm == nil && sh.s.reg.Get(req.Obj) == nil:
+	case vm == nil && sh.S.reg.Get(req.Obj) == nil:
 		return "", nil, &types.ManagedObjectNotFound{Obj: req.Obj}
 	case vm == nil:
 		return "", nil, &types.NotSupported{} // vApps are not simulated
 	}
-	if fault := sh.s.auth.Denied(ctx.Session.UserName, vm.Self, "VApp.Export"); fault != nil {
+	if fault := sh.S.auth.Denied(ctx.Session.UserName, vm.Self, "VApp.Export"); fault != nil {
 		return "", nil, fault
 	}
 	system := &ovfdoc.System{Files: req.Cdp.OvfFiles, Networks: make(map[int32]string)}
@@ -45,7 +45,7 @@ func (sh *ovfShim) describe(ctx *simulator.Context, req *types.CreateDescriptor)
 	ctx.WithLock(vm, func() {
 		config := vm.Config
 		if ref := req.Cdp.Snapshot; ref != nil {
-			snapshot := sh.s.Snapshot(*ref)
+			snapshot := sh.S.Snapshot(*ref)
 			if snapshot == nil || snapshot.Vm != vm.Self {
 				fault = faults.Invalid("cdp.snapshot")
 				return
@@ -69,8 +69,8 @@ func (sh *ovfShim) describe(ctx *simulator.Context, req *types.CreateDescriptor)
 		if _, card := dev.(types.BaseVirtualEthernetCard); !card {
 			continue
 		}
-		for _, ref := range sh.s.NetworksOf([]types.BaseVirtualDevice{dev}) {
-			if net, ok := sh.s.NetworkByRef(ref); ok {
+		for _, ref := range sh.S.NetworksOf([]types.BaseVirtualDevice{dev}) {
+			if net, ok := sh.S.NetworkByRef(ref); ok {
 				system.Networks[dev.GetVirtualDevice().Key] = net.Name
 			}
 		}

@@ -63,11 +63,11 @@ type ovfImport struct {
 // CreateImportSpec makes of a descriptor what ImportVApp takes. What is wrong with the
 // descriptor, or does not fit the place, is in the result, not a fault.
 func (sh *ovfShim) CreateImportSpec(ctx *simulator.Context, req *types.CreateImportSpec) soap.HasFault {
-	if fault := sh.s.lacking(ctx, need{req.ResourcePool, "VApp.Import"}, need{req.Datastore, allocateSpace}); fault != nil {
+	if fault := sh.S.lacking(ctx, needOn(req.ResourcePool, "VApp.Import"), needOn(req.Datastore, allocateSpace)); fault != nil {
 		return &methods.CreateImportSpecBody{Fault_: faults.SOAP(fault)}
 	}
 	im := &ovfImport{
-		Descriptor: ovfdoc.Read(req.OvfDescriptor), s: sh.s, params: req.Cisp.GetOvfCreateImportSpecParams(),
+		Descriptor: ovfdoc.Read(req.OvfDescriptor), s: sh.S, params: req.Cisp.GetOvfCreateImportSpecParams(),
 		parent: make(map[string]types.BaseVirtualDevice), filled: make(map[string]int), values: make(map[string]string),
 	}
 	if fault := im.place(req); fault != nil {
@@ -80,7 +80,7 @@ func (sh *ovfShim) CreateImportSpec(ctx *simulator.Context, req *types.CreateImp
 	if len(im.Errors) == 0 {
 		res.ImportSpec = &types.VirtualMachineImportSpec{ConfigSpec: *im.spec, ResPoolEntity: &req.ResourcePool}
 		res.FileItem = im.files
-		sh.s.imports.set(naming.Escape(im.spec.Name), im.filled)
+		sh.S.imports.set(naming.Escape(im.spec.Name), im.filled)
 	}
 	return &methods.CreateImportSpecBody{Res: &types.CreateImportSpecResponse{Returnval: res}}
 }

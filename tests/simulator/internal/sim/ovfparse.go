@@ -12,10 +12,11 @@ import (
 
 	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/ovfdoc"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 // ovfShim reads OVF descriptors.
-type ovfShim struct{ shimBase }
+type ovfShim struct{ shim.Of[*Sim] }
 
 // ParseDescriptor tells what a descriptor holds, without any place to put it.
 func (sh *ovfShim) ParseDescriptor(_ *simulator.Context, req *types.ParseDescriptor) soap.HasFault {

@@ -18,15 +18,18 @@ type perVM[T any] struct {
 
 // forgetter is a table from which a VM can be taken.
 type forgetter interface {
-	drop(vm types.ManagedObjectReference)
+	Drop(vm types.ManagedObjectReference)
 }
 
 // newPerVM makes a table from which VMs that are destroyed disappear.
 func newPerVM[T any](s *Sim) *perVM[T] {
 	t := &perVM[T]{known: make(map[types.ManagedObjectReference]*T)}
-	s.tables = append(s.tables, t)
+	s.Register(t)
 	return t
 }
+
+// Register has VMs that are destroyed disappear from a table.
+func (s *Sim) Register(t forgetter) { s.tables = append(s.tables, t) }
 
 // With calls f with what is known of a VM while holding the table's lock.
 func (t *perVM[T]) With(vm types.ManagedObjectReference, f func(*T)) {
@@ -50,7 +53,8 @@ func (t *perVM[T]) Get(vm types.ManagedObjectReference) T {
 	return *new(T)
 }
 
-func (t *perVM[T]) drop(vm types.ManagedObjectReference) {
+// Drop forgets a VM.
+func (t *perVM[T]) Drop(vm types.ManagedObjectReference) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.known, vm)
@@ -59,6 +63,6 @@ func (t *perVM[T]) drop(vm types.ManagedObjectReference) {
 // forgetVM drops a VM that has gone from all tables.
 func (s *Sim) forgetVM(vm types.ManagedObjectReference) {
 	for _, t := range s.tables {
-		t.drop(vm)
+		t.Drop(vm)
 	}
 }

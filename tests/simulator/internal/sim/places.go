@@ -15,15 +15,16 @@ import (
 	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/lookup"
 	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/shim"
 	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // poolShim answers calls on resource pools that vcsim does not know.
-type poolShim struct{ shimBase }
+type poolShim struct{ shim.Of[*Sim] }
 
 // MoveIntoResourcePool moves VMs to a pool of the compute resource that they are in.
 func (sh *poolShim) MoveIntoResourcePool(ctx *simulator.Context, req *types.MoveIntoResourcePool) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	if fault := s.movable(ctx, req); fault != nil {
 		return &methods.MoveIntoResourcePoolBody{Fault_: faults.SOAP(fault)}
 	}
@@ -81,22 +82,22 @@ func (s *Sim) movable(ctx *simulator.Context, req *types.MoveIntoResourcePool) t
 }
 
 // folderShim refuses the names that vcsim's folders would take twice.
-type folderShim struct{ shimBase }
+type folderShim struct{ shim.Of[*Sim] }
 
 // CreateVMTask makes a VM, unless its name is taken.
 func (sh *folderShim) CreateVMTask(ctx *simulator.Context, req *types.CreateVM_Task) soap.HasFault {
-	if fault := sh.s.createDenied(ctx, req); fault != nil {
+	if fault := sh.S.createDenied(ctx, req); fault != nil {
 		return &methods.CreateVM_TaskBody{Fault_: faults.SOAP(fault)}
 	}
 	if fault := sh.taken(req.This, req.Config.Name); fault != nil {
 		return &methods.CreateVM_TaskBody{Res: &types.CreateVM_TaskResponse{
-			Returnval: sh.s.failedTask(ctx, req.This, "createVm", fault),
+			Returnval: sh.S.failedTask(ctx, req.This, "createVm", fault),
 		}}
 	}
 	var res soap.HasFault
-	f := sh.s.reg.Get(req.This).(*simulator.Folder)
+	f := sh.S.reg.Get(req.This).(*simulator.Folder)
 	req.Config.Name = naming.Unescape(req.Config.Name)
-	sh.s.sizeAttached(req.This, req.Config.DeviceChange)
+	sh.S.sizeAttached(req.This, req.Config.DeviceChange)
 	ctx.WithLock(f, func() { res = f.CreateVMTask(ctx, req) })
 	return res
 }
@@ -130,7 +131,7 @@ func (s *Sim) sizeAttached(folder types.ManagedObjectReference, changes []types.
 
 // CreateFolder makes a folder; vcsim would escape what is escaped already.
 func (sh *folderShim) CreateFolder(ctx *simulator.Context, req *types.CreateFolder) soap.HasFault {
-	f := sh.s.reg.Get(req.This).(*simulator.Folder)
+	f := sh.S.reg.Get(req.This).(*simulator.Folder)
 	req.Name = naming.Unescape(req.Name)
 	var res soap.HasFault
 	ctx.WithLock(f, func() { res = f.CreateFolder(ctx, req) })
@@ -138,7 +139,7 @@ func (sh *folderShim) CreateFolder(ctx *simulator.Context, req *types.CreateFold
 }
 
 func (sh *folderShim) taken(folder types.ManagedObjectReference, name string) types.BaseMethodFault {
-	if holder := sh.s.holder(folder, naming.Escape(name)); holder != nil {
+	if holder := sh.S.holder(folder, naming.Escape(name)); holder != nil {
 		return &types.DuplicateName{Name: naming.Escape(name), Object: *holder}
 	}
 	return nil
@@ -147,19 +148,19 @@ func (sh *folderShim) taken(folder types.ManagedObjectReference, name string) ty
 // MoveIntoFolderTask moves entities, unless one's name is taken there.
 func (sh *folderShim) MoveIntoFolderTask(ctx *simulator.Context, req *types.MoveIntoFolder_Task) soap.HasFault {
 	for _, ref := range req.List {
-		e, ok := sh.s.reg.Get(ref).(mo.Entity)
+		e, ok := sh.S.reg.Get(ref).(mo.Entity)
 		if !ok {
 			return &methods.MoveIntoFolder_TaskBody{Fault_: faults.NotFound(ref)}
 		}
-		if holder := sh.s.holder(req.This, e.Entity().Name); holder != nil && *holder != ref {
+		if holder := sh.S.holder(req.This, e.Entity().Name); holder != nil && *holder != ref {
 			fault := &types.DuplicateName{Name: e.Entity().Name, Object: *holder}
 			return &methods.MoveIntoFolder_TaskBody{Res: &types.MoveIntoFolder_TaskResponse{
-				Returnval: sh.s.failedTask(ctx, req.This, "moveIntoFolder", fault),
+				Returnval: sh.S.failedTask(ctx, req.This, "moveIntoFolder", fault),
 			}}
 		}
 	}
 	var res soap.HasFault
-	f := sh.s.reg.Get(req.This).(*simulator.Folder)
+	f := sh.S.reg.Get(req.This).(*simulator.Folder)
 	ctx.WithLock(f, func() { res = f.MoveIntoFolderTask(ctx, req) })
 	return res
 }

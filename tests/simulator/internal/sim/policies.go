@@ -112,7 +112,7 @@ func (p *policySolver) PbmCheckCompatibility(_ *simulator.Context, req *pbm.PbmC
 	for _, e := range p.s.reg.All("Datastore") {
 		ref := e.Reference()
 		result := pbm.PbmPlacementCompatibilityResult{Hub: pbm.PbmPlacementHub{HubType: ref.Type, HubId: ref.Value}}
-		if !p.s.policies.allows(req.Profile.UniqueId, ref.Value) {
+		if !p.s.policyAllows(req.Profile.UniqueId, ref.Value) {
 			result.Error = append(result.Error, types.LocalizedMethodFault{
 				Fault:            &pbm.PbmCompatibilityCheckFault{Hub: result.Hub},
 				LocalizedMessage: "The datastore does not satisfy the policy.",
@@ -129,10 +129,11 @@ func (t *policyTable) known(policy string) bool {
 	return t.profiles.PbmRetrieveContent(asked).Fault() == nil
 }
 
-func (t *policyTable) allows(policy, datastore string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	allowed, limited := t.allowed[policy]
+// policyAllows says whether a policy lets a disk lie on a datastore.
+func (s *Sim) policyAllows(policy, datastore string) bool {
+	s.policies.mu.Lock()
+	defer s.policies.mu.Unlock()
+	allowed, limited := s.policies.allowed[policy]
 	return !limited || slices.Contains(allowed, datastore)
 }
 

@@ -28,8 +28,8 @@ func wrongPower(vm *simulator.VirtualMachine, wanted types.VirtualMachinePowerSt
 
 // PowerOnVMTask powers a VM on, or resumes it.
 func (sh *vmShim) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Task) soap.HasFault {
-	task := sh.s.vmTask(ctx, req.This, "powerOn", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
-		switch host := sh.s.HostOf(vm); {
+	task := sh.S.vmTask(ctx, req.This, "powerOn", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+		switch host := sh.S.HostOf(vm); {
 		case vm.Config.Template:
 			return &types.NotSupported{}
 		case vm.Runtime.PowerState == poweredOn:
@@ -37,19 +37,19 @@ func (sh *vmShim) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Tas
 		case host == nil || host.Runtime.InMaintenanceMode:
 			return &types.InvalidState{}
 		}
-		if fault := sh.s.forkPowerOn(ctx, vm); fault != nil {
+		if fault := sh.S.forkPowerOn(ctx, vm); fault != nil {
 			return fault
 		}
-		if _, fault := sh.s.startFeatures(vm, sh.s.HostOf(vm)); fault != nil {
+		if _, fault := sh.S.startFeatures(vm, sh.S.HostOf(vm)); fault != nil {
 			return fault
 		}
-		e := sh.s.vmEvent(vm)
+		e := sh.S.vmEvent(vm)
 		if vm.Runtime.PowerState == poweredOff {
-			sh.s.expectCloudBoot(vm.Self)
+			sh.S.expectCloudBoot(vm.Self)
 		}
-		sh.s.setPower(ctx, vm, poweredOn)
-		sh.s.post(ctx, &types.VmStartingEvent{VmEvent: e}, &types.VmPoweredOnEvent{VmEvent: e})
-		sh.s.bootOrFork(vm.Self)
+		sh.S.setPower(ctx, vm, poweredOn)
+		sh.S.post(ctx, &types.VmStartingEvent{VmEvent: e}, &types.VmPoweredOnEvent{VmEvent: e})
+		sh.S.bootOrFork(vm.Self)
 		return nil
 	})
 	return &methods.PowerOnVM_TaskBody{Res: &types.PowerOnVM_TaskResponse{Returnval: task}}
@@ -57,14 +57,14 @@ func (sh *vmShim) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Tas
 
 // PowerOffVMTask powers a VM off, at once. One that is suspended is not on.
 func (sh *vmShim) PowerOffVMTask(ctx *simulator.Context, req *types.PowerOffVM_Task) soap.HasFault {
-	task := sh.s.vmTask(ctx, req.This, "powerOff", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.S.vmTask(ctx, req.This, "powerOff", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if vm.Config.Template {
 			return &types.NotSupported{}
 		}
 		if vm.Runtime.PowerState != poweredOn {
 			return wrongPower(vm, poweredOn)
 		}
-		sh.s.powerOff(ctx, vm)
+		sh.S.powerOff(ctx, vm)
 		return nil
 	})
 	return &methods.PowerOffVM_TaskBody{Res: &types.PowerOffVM_TaskResponse{Returnval: task}}
@@ -72,23 +72,23 @@ func (sh *vmShim) PowerOffVMTask(ctx *simulator.Context, req *types.PowerOffVM_T
 
 // RelocateVMTask moves a VM; a change of its tracking takes effect with that.
 func (sh *vmShim) RelocateVMTask(ctx *simulator.Context, req *types.RelocateVM_Task) soap.HasFault {
-	vm := sh.s.VM(req.This)
+	vm := sh.S.VM(req.This)
 	var res soap.HasFault
 	ctx.WithLock(vm, func() {
-		if fault := sh.s.relocateDenied(ctx, vm, &req.Spec); fault != nil {
+		if fault := sh.S.relocateDenied(ctx, vm, &req.Spec); fault != nil {
 			res = &methods.RelocateVM_TaskBody{Fault_: faults.SOAP(fault)}
 			return
 		}
-		if fault := sh.s.moveFault(vm, req.Spec.Host); fault != nil {
-			res = &methods.RelocateVM_TaskBody{Res: &types.RelocateVM_TaskResponse{Returnval: sh.s.failedTask(ctx, req.This, "relocate", fault)}}
+		if fault := sh.S.moveFault(vm, req.Spec.Host); fault != nil {
+			res = &methods.RelocateVM_TaskBody{Res: &types.RelocateVM_TaskResponse{Returnval: sh.S.failedTask(ctx, req.This, "relocate", fault)}}
 			return
 		}
 		res = vm.RelocateVMTask(ctx, req)
 	})
 	if body, ok := res.(*methods.RelocateVM_TaskBody); ok && body.Res != nil {
-		sh.s.afterTask(body.Res.Returnval, func() {
-			ctx := sh.s.background("")
-			ctx.WithLock(vm, func() { sh.s.tracks.TakeEffect(ctx, vm) })
+		sh.S.afterTask(body.Res.Returnval, func() {
+			ctx := sh.S.background("")
+			ctx.WithLock(vm, func() { sh.S.tracks.TakeEffect(ctx, vm) })
 		})
 	}
 	return res
@@ -96,34 +96,34 @@ func (sh *vmShim) RelocateVMTask(ctx *simulator.Context, req *types.RelocateVM_T
 
 // relocateDenied checks the caller's privileges on the VM and on the places that are asked for. The caller holds the VM's lock.
 func (s *Sim) relocateDenied(ctx *simulator.Context, vm *simulator.VirtualMachine, spec *types.VirtualMachineRelocateSpec) types.BaseMethodFault {
-	needs := []need{{vm.Self, "Resource.ColdMigrate"}}
+	needs := []need{needOn(vm.Self, "Resource.ColdMigrate")}
 	if vm.Runtime.PowerState == poweredOn {
 		needs[0].privilege = "Resource.HotMigrate"
 	}
 	if spec.Pool != nil {
-		needs = append(needs, need{*spec.Pool, "Resource.AssignVMToPool"})
+		needs = append(needs, needOn(*spec.Pool, "Resource.AssignVMToPool"))
 	}
 	if spec.Datastore != nil {
-		needs = append(needs, need{*spec.Datastore, allocateSpace})
+		needs = append(needs, needOn(*spec.Datastore, allocateSpace))
 	}
 	for _, disk := range spec.Disk {
-		needs = append(needs, need{disk.Datastore, allocateSpace})
+		needs = append(needs, needOn(disk.Datastore, allocateSpace))
 	}
 	return s.lacking(ctx, needs...)
 }
 
 // SuspendVMTask suspends a VM.
 func (sh *vmShim) SuspendVMTask(ctx *simulator.Context, req *types.SuspendVM_Task) soap.HasFault {
-	task := sh.s.vmTask(ctx, req.This, "suspend", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.S.vmTask(ctx, req.This, "suspend", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if vm.Config.Template {
 			return &types.NotSupported{}
 		}
 		if vm.Runtime.PowerState != poweredOn {
 			return wrongPower(vm, poweredOn)
 		}
-		e := sh.s.vmEvent(vm)
-		sh.s.setPower(ctx, vm, suspended)
-		sh.s.post(ctx, &types.VmSuspendingEvent{VmEvent: e}, &types.VmSuspendedEvent{VmEvent: e})
+		e := sh.S.vmEvent(vm)
+		sh.S.setPower(ctx, vm, suspended)
+		sh.S.post(ctx, &types.VmSuspendingEvent{VmEvent: e}, &types.VmSuspendedEvent{VmEvent: e})
 		return nil
 	})
 	return &methods.SuspendVM_TaskBody{Res: &types.SuspendVM_TaskResponse{Returnval: task}}
@@ -131,15 +131,15 @@ func (sh *vmShim) SuspendVMTask(ctx *simulator.Context, req *types.SuspendVM_Tas
 
 // ResetVMTask resets a VM: it boots anew, and a frozen parent runs again.
 func (sh *vmShim) ResetVMTask(ctx *simulator.Context, req *types.ResetVM_Task) soap.HasFault {
-	task := sh.s.vmTask(ctx, req.This, "reset", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.S.vmTask(ctx, req.This, "reset", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if vm.Config.Template {
 			return &types.NotSupported{}
 		}
 		if vm.Runtime.PowerState != poweredOn {
 			return wrongPower(vm, poweredOn)
 		}
-		sh.s.restart(ctx, vm)
-		sh.s.post(ctx, &types.VmResettingEvent{VmEvent: sh.s.vmEvent(vm)})
+		sh.S.restart(ctx, vm)
+		sh.S.post(ctx, &types.VmResettingEvent{VmEvent: sh.S.vmEvent(vm)})
 		return nil
 	})
 	return &methods.ResetVM_TaskBody{Res: &types.ResetVM_TaskResponse{Returnval: task}}
@@ -147,7 +147,7 @@ func (sh *vmShim) ResetVMTask(ctx *simulator.Context, req *types.ResetVM_Task) s
 
 // ShutdownGuest asks the guest to shut down, which takes as long as it takes to boot.
 func (sh *vmShim) ShutdownGuest(ctx *simulator.Context, req *types.ShutdownGuest) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	fault := sh.askGuest(ctx, req.This, func(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 		s.post(ctx, &types.VmGuestShutdownEvent{VmEvent: s.vmEvent(vm)})
 		s.after(s.cfg.GuestTime, func() {
@@ -168,8 +168,8 @@ func (sh *vmShim) ShutdownGuest(ctx *simulator.Context, req *types.ShutdownGuest
 // RebootGuest asks the guest to reboot.
 func (sh *vmShim) RebootGuest(ctx *simulator.Context, req *types.RebootGuest) soap.HasFault {
 	fault := sh.askGuest(ctx, req.This, func(ctx *simulator.Context, vm *simulator.VirtualMachine) {
-		sh.s.post(ctx, &types.VmGuestRebootEvent{VmEvent: sh.s.vmEvent(vm)})
-		sh.s.restart(ctx, vm)
+		sh.S.post(ctx, &types.VmGuestRebootEvent{VmEvent: sh.S.vmEvent(vm)})
+		sh.S.restart(ctx, vm)
 	})
 	if fault != nil {
 		return &methods.RebootGuestBody{Fault_: faults.SOAP(fault)}
@@ -179,7 +179,7 @@ func (sh *vmShim) RebootGuest(ctx *simulator.Context, req *types.RebootGuest) so
 
 // askGuest does something that needs Tools, or says why it cannot.
 func (sh *vmShim) askGuest(ctx *simulator.Context, ref types.ManagedObjectReference, do func(*simulator.Context, *simulator.VirtualMachine)) (fault types.BaseMethodFault) {
-	vm := sh.s.VM(ref)
+	vm := sh.S.VM(ref)
 	ctx.WithLock(vm, func() {
 		switch {
 		case vm.Runtime.PowerState != poweredOn:
@@ -242,6 +242,6 @@ func (s *Sim) setPower(ctx *simulator.Context, vm *simulator.VirtualMachine, sta
 	if from == poweredOff || state == poweredOff {
 		s.updateFeatures(ctx, vm) // a VM that is suspended, or goes on, keeps what it found when it started
 	}
-	s.guestStates.With(vm.Self, func(st *vmState) { st.guest.bootID++ }) // a report on its way is out of date
+	s.outdateReport(vm.Self)
 	s.setGuest(ctx, vm, guestOff())
 }

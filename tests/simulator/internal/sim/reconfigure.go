@@ -25,7 +25,7 @@ import (
 // ReconfigVMTask changes a VM's configuration. The settings that vcsim alone knows are left
 // to it, after the checks that it has not.
 func (sh *vmShim) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	vm := s.VM(req.This)
 	var denied types.BaseMethodFault
 	ctx.WithLock(vm, func() { denied = s.reconfigDenied(ctx, vm, &req.Spec) })
@@ -63,7 +63,7 @@ func (sh *vmShim) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_T
 func (s *Sim) reconfigDenied(ctx *simulator.Context, vm *simulator.VirtualMachine, spec *types.VirtualMachineConfigSpec) types.BaseMethodFault {
 	devices := vm.Config.Hardware.Device
 	for _, p := range reconfigPrivileges(devices, spec) {
-		if fault := s.lacking(ctx, need{vm.Self, p}); fault != nil {
+		if fault := s.lacking(ctx, needOn(vm.Self, p)); fault != nil {
 			return fault
 		}
 	}
@@ -198,10 +198,10 @@ func (s *Sim) reconfigure(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 	if !ok {
 		return &types.InvalidState{}
 	}
-	h := &hardware{
-		s: s, vm: vm.Self, host: s.HostOf(vm), home: home, on: vm.Runtime.PowerState == poweredOn,
+	h := s.newHardware(hardware{
+		vm: vm.Self, host: s.HostOf(vm), home: home, on: vm.Runtime.PowerState == poweredOn,
 		devices: slices.Clone(vm.Config.Hardware.Device),
-	}
+	})
 	old, config := vm.Config, *vm.Config
 	fault := h.change(spec.DeviceChange)
 	if fault == nil {
@@ -283,33 +283,31 @@ func (s *Sim) mend(vm *simulator.VirtualMachine) {
 	ctx.WithLock(vm, func() {
 		s.disksReconfigured(ctx, vm)
 	})
-	if st := s.guestStates.Get(vm.Self).guest; !st.noTools {
-		s.reportGuest(vm.Self, st.bootID)
-	}
+	s.reportChanged(vm.Self)
 }
 
 // RefreshStorageInfo reads the sizes of the VM's files again.
 func (sh *vmShim) RefreshStorageInfo(ctx *simulator.Context, req *types.RefreshStorageInfo) soap.HasFault {
-	vm := sh.s.VM(req.This)
-	ctx.WithLock(vm, func() { sh.s.refreshFiles(vm) })
+	vm := sh.S.VM(req.This)
+	ctx.WithLock(vm, func() { sh.S.refreshFiles(vm) })
 	return &methods.RefreshStorageInfoBody{Res: &types.RefreshStorageInfoResponse{}}
 }
 
 // RenameTask renames a VM; its files keep their names.
 func (sh *vmShim) RenameTask(ctx *simulator.Context, req *types.Rename_Task) soap.HasFault {
 	name := naming.Escape(req.NewName)
-	task := sh.s.vmTask(ctx, req.This, "rename", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.S.vmTask(ctx, req.This, "rename", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if name == "" || len(name) > vhardware.MaxNameBytes {
 			return &types.InvalidName{Name: req.NewName}
 		}
-		if holder := sh.s.holder(*vm.Parent, name); holder != nil && *holder != vm.Self {
+		if holder := sh.S.holder(*vm.Parent, name); holder != nil && *holder != vm.Self {
 			return &types.DuplicateName{Name: name, Object: *holder}
 		}
-		e := &types.VmRenamedEvent{VmEvent: sh.s.vmEvent(vm), OldName: vm.Name, NewName: name}
+		e := &types.VmRenamedEvent{VmEvent: sh.S.vmEvent(vm), OldName: vm.Name, NewName: name}
 		ctx.Update(vm, []types.PropertyChange{
 			{Name: "name", Val: name}, {Name: "config.name", Val: name}, {Name: "summary.config.name", Val: name},
 		})
-		sh.s.post(ctx, e)
+		sh.S.post(ctx, e)
 		return nil
 	})
 	return &methods.Rename_TaskBody{Res: &types.Rename_TaskResponse{Returnval: task}}

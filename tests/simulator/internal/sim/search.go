@@ -14,11 +14,12 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 // searchShim searches the inventory. vcsim's own search looks at VMs without their
 // locks and leaves a datacenter given as the scope aside.
-type searchShim struct{ shimBase }
+type searchShim struct{ shim.Of[*Sim] }
 
 // findVMs returns the VMs that match and that the caller may look at, in the order of their ids; with a datacenter
 // only those in it.
@@ -69,20 +70,20 @@ func (s *Sim) byUUID(ctx *simulator.Context, dc *types.ManagedObjectReference, i
 // FindByUuid finds a VM by its BIOS or instance UUID, or a host by its UUID.
 func (sh *searchShim) FindByUuid(ctx *simulator.Context, req *types.FindByUuid) soap.HasFault {
 	if !req.VmSearch {
-		return sh.s.reg.SearchIndex().FindByUuid(ctx, req)
+		return sh.S.reg.SearchIndex().FindByUuid(ctx, req)
 	}
 	return &methods.FindByUuidBody{Res: &types.FindByUuidResponse{
-		Returnval: firstRef(sh.s.byUUID(ctx, req.Datacenter, req.Uuid, req.InstanceUuid)),
+		Returnval: firstRef(sh.S.byUUID(ctx, req.Datacenter, req.Uuid, req.InstanceUuid)),
 	}}
 }
 
 // FindAllByUuid finds all VMs with a UUID.
 func (sh *searchShim) FindAllByUuid(ctx *simulator.Context, req *types.FindAllByUuid) soap.HasFault {
 	if !req.VmSearch {
-		return sh.s.reg.SearchIndex().FindAllByUuid(ctx, req)
+		return sh.S.reg.SearchIndex().FindAllByUuid(ctx, req)
 	}
 	return &methods.FindAllByUuidBody{Res: &types.FindAllByUuidResponse{
-		Returnval: sh.s.byUUID(ctx, req.Datacenter, req.Uuid, req.InstanceUuid),
+		Returnval: sh.S.byUUID(ctx, req.Datacenter, req.Uuid, req.InstanceUuid),
 	}}
 }
 
@@ -95,20 +96,20 @@ func hasAddress(vm *simulator.VirtualMachine, ip string) bool {
 // FindByIp finds a VM by an address that its guest reports.
 func (sh *searchShim) FindByIp(ctx *simulator.Context, req *types.FindByIp) soap.HasFault {
 	if !req.VmSearch {
-		return sh.s.reg.SearchIndex().FindByIp(ctx, req)
+		return sh.S.reg.SearchIndex().FindByIp(ctx, req)
 	}
 	return &methods.FindByIpBody{Res: &types.FindByIpResponse{
-		Returnval: firstRef(sh.s.findVMs(ctx, req.Datacenter, func(vm *simulator.VirtualMachine) bool { return hasAddress(vm, req.Ip) })),
+		Returnval: firstRef(sh.S.findVMs(ctx, req.Datacenter, func(vm *simulator.VirtualMachine) bool { return hasAddress(vm, req.Ip) })),
 	}}
 }
 
 // FindAllByIp finds all VMs with an address.
 func (sh *searchShim) FindAllByIp(ctx *simulator.Context, req *types.FindAllByIp) soap.HasFault {
 	if !req.VmSearch {
-		return sh.s.reg.SearchIndex().FindAllByIp(ctx, req)
+		return sh.S.reg.SearchIndex().FindAllByIp(ctx, req)
 	}
 	return &methods.FindAllByIpBody{Res: &types.FindAllByIpResponse{
-		Returnval: sh.s.findVMs(ctx, req.Datacenter, func(vm *simulator.VirtualMachine) bool { return hasAddress(vm, req.Ip) }),
+		Returnval: sh.S.findVMs(ctx, req.Datacenter, func(vm *simulator.VirtualMachine) bool { return hasAddress(vm, req.Ip) }),
 	}}
 }
 
@@ -119,17 +120,17 @@ func hasHostName(vm *simulator.VirtualMachine, name string) bool {
 // FindByDnsName finds a VM by the host name that its guest reports.
 func (sh *searchShim) FindByDnsName(ctx *simulator.Context, req *types.FindByDnsName) soap.HasFault {
 	if !req.VmSearch {
-		return sh.s.reg.SearchIndex().FindByDnsName(ctx, req)
+		return sh.S.reg.SearchIndex().FindByDnsName(ctx, req)
 	}
 	return &methods.FindByDnsNameBody{Res: &types.FindByDnsNameResponse{
-		Returnval: firstRef(sh.s.findVMs(ctx, req.Datacenter, func(vm *simulator.VirtualMachine) bool { return hasHostName(vm, req.DnsName) })),
+		Returnval: firstRef(sh.S.findVMs(ctx, req.Datacenter, func(vm *simulator.VirtualMachine) bool { return hasHostName(vm, req.DnsName) })),
 	}}
 }
 
 // FindByDatastorePath finds a VM by its configuration file.
 func (sh *searchShim) FindByDatastorePath(ctx *simulator.Context, req *types.FindByDatastorePath) soap.HasFault {
 	return &methods.FindByDatastorePathBody{Res: &types.FindByDatastorePathResponse{
-		Returnval: firstRef(sh.s.findVMs(ctx, &req.Datacenter, func(vm *simulator.VirtualMachine) bool {
+		Returnval: firstRef(sh.S.findVMs(ctx, &req.Datacenter, func(vm *simulator.VirtualMachine) bool {
 			return vm.Config.Files.VmPathName == req.Path
 		})),
 	}}
@@ -137,17 +138,17 @@ func (sh *searchShim) FindByDatastorePath(ctx *simulator.Context, req *types.Fin
 
 // FindChild finds an entity below another by name.
 func (sh *searchShim) FindChild(ctx *simulator.Context, req *types.FindChild) soap.HasFault {
-	if sh.s.reg.Get(req.Entity) == nil {
+	if sh.S.reg.Get(req.Entity) == nil {
 		return &methods.FindChildBody{Fault_: faults.NotFound(req.Entity)}
 	}
-	return &methods.FindChildBody{Res: &types.FindChildResponse{Returnval: sh.s.child(ctx, req.Entity, req.Name)}}
+	return &methods.FindChildBody{Res: &types.FindChildResponse{Returnval: sh.S.child(ctx, req.Entity, req.Name)}}
 }
 
 // FindByInventoryPath walks down from the root folder. A slash in a name is written
 // %2f.
 func (sh *searchShim) FindByInventoryPath(ctx *simulator.Context, req *types.FindByInventoryPath) soap.HasFault {
-	at := sh.s.walk(req.InventoryPath, func(parent types.ManagedObjectReference, name string) *types.ManagedObjectReference {
-		return sh.s.child(ctx, parent, name)
+	at := sh.S.walk(req.InventoryPath, func(parent types.ManagedObjectReference, name string) *types.ManagedObjectReference {
+		return sh.S.child(ctx, parent, name)
 	})
 	return &methods.FindByInventoryPathBody{Res: &types.FindByInventoryPathResponse{Returnval: at}}
 }

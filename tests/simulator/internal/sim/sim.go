@@ -163,6 +163,9 @@ func New(cfg settings.Config) (*Sim, error) {
 	}
 	s.guestStates, s.goOn, s.passthrough, s.deltas = newPerVM[vmState](s), newPerVM[bool](s), newPerVM[bool](s), newPerVM[int](s)
 	s.deviceFolders, s.filesStale, s.taken, s.ownEVC = newPerVM[string](s), newPerVM[bool](s), newPerVM[int32](s), newPerVM[*vmEVC](s)
+	s.Register(&s.workloads)
+	s.Register(&s.guests)
+	s.Register(&s.forks)
 	s.quiesce = s.quiesceForkParent
 	s.auth = accounts.NewAuthority(cfg.Username, cfg.Password, s)
 	s.props = props.New(s.reg, cfg.APIVersion, &s.sessions, s)
@@ -240,8 +243,8 @@ func (s *Sim) serve(run func() error) {
 // Close stops listening, closes all connections, waits for the servers and removes
 // what only a running simulator has: ready.json and the datastores.
 func (s *Sim) Close() error {
-	err := errors.Join(s.sdk.Close(), s.control.Close(), s.hosts.close())
-	s.serving.Wait()
+	err := errors.Join(s.sdk.Close(), s.control.Close(), s.closeHosts())
+	s.Wait()
 	s.creating.Lock()
 	s.closed = true // what still waits in a queue makes no file after this
 	s.creating.Unlock()
@@ -257,3 +260,6 @@ func (s *Sim) URL() *url.URL {
 
 // ControlURL is the address of the control endpoint.
 func (s *Sim) ControlURL() string { return "http://" + s.ctrlAddr.String() }
+
+// Wait returns when all that Serve has started has ended.
+func (s *Sim) Wait() { s.serving.Wait() }

@@ -18,19 +18,20 @@ import (
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/shim"
 	"vforge.vsphere/simulator/internal/snaptree"
 	"vforge.vsphere/simulator/internal/vdisk"
 	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // snapshotShim answers the calls on snapshots.
-type snapshotShim struct{ shimBase }
+type snapshotShim struct{ shim.Of[*Sim] }
 
 // RemoveSnapshotTask removes a snapshot, alone or with all that follow it. The VM's
 // state and the other snapshots stay as they are: what the layer above had is written
 // down into the layer that was the snapshot's.
 func (sh *snapshotShim) RemoveSnapshotTask(ctx *simulator.Context, req *types.RemoveSnapshot_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	body := &methods.RemoveSnapshot_TaskBody{}
 	snapshot := s.Snapshot(req.This)
 	if snapshot == nil {
@@ -68,7 +69,7 @@ func (sh *snapshotShim) RemoveSnapshotTask(ctx *simulator.Context, req *types.Re
 // collapses the levels that instant clones have left outside the snapshot tree as
 // well (reported from the field). A VM without snapshots is not consolidated.
 func (sh *vmShim) RemoveAllSnapshotsTask(ctx *simulator.Context, req *types.RemoveAllSnapshots_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	merge := req.Consolidate == nil || *req.Consolidate
 	task := s.snapshotTask(ctx, req.This, "removeAllSnapshots", func(ctx *simulator.Context, vm *simulator.VirtualMachine) (types.AnyType, types.BaseMethodFault) {
 		if vm.Snapshot == nil {
@@ -152,7 +153,7 @@ func consolidationFault(vm *simulator.VirtualMachine, err error) types.BaseMetho
 
 // ConsolidateVMDisksTask merges the layers that no snapshot needs.
 func (sh *vmShim) ConsolidateVMDisksTask(ctx *simulator.Context, req *types.ConsolidateVMDisks_Task) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	task := s.snapshotTask(ctx, req.This, "consolidateVMDisks", func(ctx *simulator.Context, vm *simulator.VirtualMachine) (types.AnyType, types.BaseMethodFault) {
 		c := s.consolidating(ctx, vm)
 		for key := range c.before {
@@ -186,7 +187,7 @@ func (sh *vmShim) ConsolidateVMDisksTask(ctx *simulator.Context, req *types.Cons
 
 // RenameSnapshot changes what a person reads of a snapshot.
 func (sh *snapshotShim) RenameSnapshot(ctx *simulator.Context, req *types.RenameSnapshot) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	body := &methods.RenameSnapshotBody{}
 	snapshot := s.Snapshot(req.This)
 	if snapshot == nil {
@@ -218,18 +219,18 @@ func (sh *snapshotShim) RenameSnapshot(ctx *simulator.Context, req *types.Rename
 
 // RevertToSnapshotTask makes a VM what it was when the snapshot was taken.
 func (sh *snapshotShim) RevertToSnapshotTask(ctx *simulator.Context, req *types.RevertToSnapshot_Task) soap.HasFault {
-	snapshot := sh.s.Snapshot(req.This)
+	snapshot := sh.S.Snapshot(req.This)
 	if snapshot == nil {
 		return &methods.RevertToSnapshot_TaskBody{Fault_: faults.NotFound(req.This)}
 	}
 	stayOff := req.SuppressPowerOn != nil && *req.SuppressPowerOn
-	task := sh.s.revertTask(ctx, "revertToSnapshot", snapshot.Vm, req.This, stayOff)
+	task := sh.S.revertTask(ctx, "revertToSnapshot", snapshot.Vm, req.This, stayOff)
 	return &methods.RevertToSnapshot_TaskBody{Res: &types.RevertToSnapshot_TaskResponse{Returnval: task}}
 }
 
 // RevertToCurrentSnapshotTask is the same with the snapshot that the VM goes on from.
 func (sh *vmShim) RevertToCurrentSnapshotTask(ctx *simulator.Context, req *types.RevertToCurrentSnapshot_Task) soap.HasFault {
-	vm := sh.s.VM(req.This)
+	vm := sh.S.VM(req.This)
 	var current *types.ManagedObjectReference
 	ctx.WithLock(vm, func() {
 		if vm.Snapshot != nil {
@@ -240,7 +241,7 @@ func (sh *vmShim) RevertToCurrentSnapshotTask(ctx *simulator.Context, req *types
 		return &methods.RevertToCurrentSnapshot_TaskBody{Fault_: faults.SOAP(&types.NotFound{})}
 	}
 	stayOff := req.SuppressPowerOn != nil && *req.SuppressPowerOn
-	task := sh.s.revertTask(ctx, "revertToCurrentSnapshot", req.This, *current, stayOff)
+	task := sh.S.revertTask(ctx, "revertToCurrentSnapshot", req.This, *current, stayOff)
 	return &methods.RevertToCurrentSnapshot_TaskBody{Res: &types.RevertToCurrentSnapshot_TaskResponse{Returnval: task}}
 }
 

@@ -212,16 +212,16 @@ func TestConsolidationCanWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.finished(res.Returnval)
-	if vm := d.read(d.vm.Self); deltasOf(d.vm) != 1 || !vm.Runtime.ConsolidationNeeded || vm.Snapshot != nil {
-		t.Errorf("%d deltas, consolidation needed: %v", deltasOf(d.vm), vm.Runtime.ConsolidationNeeded)
+	if vm := d.read(d.vm.Self); vdisk.DeltasOf(d.vm) != 1 || !vm.Runtime.ConsolidationNeeded || vm.Snapshot != nil {
+		t.Errorf("%d deltas, consolidation needed: %v", vdisk.DeltasOf(d.vm), vm.Runtime.ConsolidationNeeded)
 	}
 	done, err := methods.ConsolidateVMDisks_Task(d.ctx, d.client, &types.ConsolidateVMDisks_Task{This: d.vm.Self})
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.finished(done.Returnval)
-	if vm := d.read(d.vm.Self); deltasOf(d.vm) != 0 || vm.Runtime.ConsolidationNeeded {
-		t.Errorf("%d deltas", deltasOf(d.vm))
+	if vm := d.read(d.vm.Self); vdisk.DeltasOf(d.vm) != 0 || vm.Runtime.ConsolidationNeeded {
+		t.Errorf("%d deltas", vdisk.DeltasOf(d.vm))
 	}
 	d.want(d.live(), "ab....", "consolidated")
 }
@@ -237,7 +237,7 @@ func TestALayerThatACloneReadsStays(t *testing.T) {
 	d.put(1, 'c')
 	d.want(clone.live(), "a.....", "the clone")
 	d.want(d.live(), "bc....", "its source")
-	if n := deltasOf(d.vm); n != 1 {
+	if n := vdisk.DeltasOf(d.vm); n != 1 {
 		t.Errorf("the source has %d deltas", n)
 	}
 }

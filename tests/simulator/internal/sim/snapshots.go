@@ -61,7 +61,7 @@ func (sh *vmShim) CreateSnapshotExTask(ctx *simulator.Context, req *types.Create
 }
 
 func (sh *vmShim) createSnapshot(ctx *simulator.Context, ref types.ManagedObjectReference, spec snapshotSpec) types.ManagedObjectReference {
-	s := sh.s
+	s := sh.S
 	return s.snapshotTask(ctx, ref, "createSnapshot", func(ctx *simulator.Context, vm *simulator.VirtualMachine) (types.AnyType, types.BaseMethodFault) {
 		if fault := s.snapshotFault(vm, spec); fault != nil {
 			return nil, fault

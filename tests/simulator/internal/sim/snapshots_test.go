@@ -165,7 +165,7 @@ func TestSnapshotsMoveBytes(t *testing.T) {
 	d.want(d.live(), "cbd...", "live without the second")
 	d.want(d.kept(first), "a.....", "first without the second")
 	d.want(d.kept(third), "cb....", "third without the second")
-	if n := deltasOf(d.vm); n != 2 {
+	if n := vdisk.DeltasOf(d.vm); n != 2 {
 		t.Errorf("%d deltas, want 2", n)
 	}
 
@@ -190,7 +190,7 @@ func TestSnapshotsMoveBytes(t *testing.T) {
 	}
 	d.remove(branch, false)
 	d.want(d.live(), "a....e", "alone")
-	if n := deltasOf(d.vm); n != 0 || d.vm.Snapshot != nil {
+	if n := vdisk.DeltasOf(d.vm); n != 0 || d.vm.Snapshot != nil {
 		t.Errorf("%d deltas and snapshots %v are left", n, d.vm.Snapshot)
 	}
 	d.wantFiles("golden-parent-flat.vmdk", "golden-parent.nvram", "golden-parent.vmdk", "golden-parent.vmx", "vmware.log")
@@ -238,12 +238,12 @@ func TestRemovingAllSnapshotsCollapses(t *testing.T) {
 	d.patch("golden-parent", map[string]any{"delta_levels": 4})
 	d.put(1, 'b')
 	removeAll()
-	if n := deltasOf(d.vm); n != 4 {
+	if n := vdisk.DeltasOf(d.vm); n != 4 {
 		t.Fatalf("without a snapshot %d levels are left of 4", n)
 	}
 	d.snap("throw-away", false)
 	removeAll()
-	if n := deltasOf(d.vm); n != 0 || d.vm.Snapshot != nil {
+	if n := vdisk.DeltasOf(d.vm); n != 0 || d.vm.Snapshot != nil {
 		t.Errorf("%d levels and snapshots %v are left", n, d.vm.Snapshot)
 	}
 	d.want(d.live(), "ab....", "collapsed")
@@ -254,7 +254,7 @@ func TestRemovingAllSnapshotsCollapses(t *testing.T) {
 	d.snap("throw-away", false)
 	removeAll()
 	d.put(0, 'd')
-	if n := deltasOf(d.vm); n != 0 {
+	if n := vdisk.DeltasOf(d.vm); n != 0 {
 		t.Errorf("with a clone %d levels are left", n)
 	}
 	d.want(d.live(), "dbc...", "the parent")

@@ -16,6 +16,7 @@ import (
 
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/shim"
 	"vforge.vsphere/simulator/internal/vdisk"
 )
 
@@ -115,19 +116,19 @@ func (s *Sim) within(b *vdisk.FlatBacking, put func(p []byte, off int64) error) 
 }
 
 // datastoreShim answers calls on datastores.
-type datastoreShim struct{ shimBase }
+type datastoreShim struct{ shim.Of[*Sim] }
 
 // RefreshDatastore reads anew how much is free.
 func (sh *datastoreShim) RefreshDatastore(ctx *simulator.Context, req *types.RefreshDatastore) soap.HasFault {
-	ds, ok := sh.s.reg.Get(req.This).(*simulator.Datastore)
+	ds, ok := sh.S.reg.Get(req.This).(*simulator.Datastore)
 	if !ok {
 		return &methods.RefreshDatastoreBody{Fault_: faults.NotFound(req.This)}
 	}
-	if _, limited := sh.s.free(ds); !limited {
+	if _, limited := sh.S.free(ds); !limited {
 		var res soap.HasFault
 		ctx.WithLock(ds, func() { res = ds.RefreshDatastore(ctx, req) })
 		return res
 	}
-	sh.s.showSpace(ds)
+	sh.S.showSpace(ds)
 	return &methods.RefreshDatastoreBody{Res: &types.RefreshDatastoreResponse{}}
 }

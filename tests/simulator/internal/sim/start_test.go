@@ -175,7 +175,7 @@ func TestParentIsReadyToBeCloned(t *testing.T) {
 		t.Errorf("runtime %+v, tools %s", vm.Runtime, vm.Guest.ToolsRunningStatus)
 	}
 	disks := vdisk.DisksOf(vm.Config.Hardware.Device)
-	if len(disks) != 1 || disks[0].CapacityInBytes != 10*gib || len(vdisk.DiskChain(disks[0])) != 1 {
+	if len(disks) != 1 || disks[0].CapacityInBytes != 10<<30 || len(vdisk.DiskChain(disks[0])) != 1 {
 		t.Errorf("disks %+v", disks)
 	}
 	nics := 0

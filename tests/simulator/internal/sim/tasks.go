@@ -17,6 +17,7 @@ import (
 
 	"vforge.vsphere/simulator/internal/clock"
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/shim"
 	"vforge.vsphere/simulator/internal/taskqueue"
 	"vforge.vsphere/simulator/internal/wire"
 )
@@ -241,12 +242,12 @@ func (s *Sim) failingTask(call *wire.Call, fault types.BaseMethodFault) (types.M
 
 // taskShim is CancelTask as vCenter has it: vcsim marks any running task as
 // cancelled and lets it run on.
-type taskShim struct{ shimBase }
+type taskShim struct{ shim.Of[*Sim] }
 
 // CancelTask takes a queued clone out of its queue, stops a full or linked clone that runs,
 // and aborts an import that may be cancelled. No other task that runs can be cancelled, nor one that is done.
 func (sh *taskShim) CancelTask(ctx *simulator.Context, req *types.CancelTask) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	task, ok := s.reg.Get(req.This).(*simulator.Task)
 	if !ok {
 		return &methods.CancelTaskBody{Fault_: faults.NotFound(req.This)}
@@ -255,7 +256,7 @@ func (sh *taskShim) CancelTask(ctx *simulator.Context, req *types.CancelTask) so
 		s.cancelTask(ctx, task)
 		return &methods.CancelTaskBody{Res: &types.CancelTaskResponse{}}
 	}
-	if l := s.leases.ofTask(req.This); l != nil && l.fail(&types.RequestCanceled{}) {
+	if s.cancelLease(req.This) {
 		return &methods.CancelTaskBody{Res: &types.CancelTaskResponse{}}
 	}
 	if s.queues.Stop(req.This) { // it ends by itself

@@ -24,7 +24,7 @@ func setTemplate(vm *simulator.VirtualMachine, template bool) {
 
 // MarkAsTemplate turns a VM that is powered off into a template, at once.
 func (sh *vmShim) MarkAsTemplate(ctx *simulator.Context, req *types.MarkAsTemplate) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	vm := s.VM(req.This)
 	var fault types.BaseMethodFault
 	ctx.WithLock(vm, func() {
@@ -56,7 +56,7 @@ func (sh *vmShim) MarkAsTemplate(ctx *simulator.Context, req *types.MarkAsTempla
 
 // MarkAsVirtualMachine turns a template into a VM of a pool, at once.
 func (sh *vmShim) MarkAsVirtualMachine(ctx *simulator.Context, req *types.MarkAsVirtualMachine) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	vm := s.VM(req.This)
 	fault := s.auth.Denied(ctx.Session.UserName, req.Pool, "Resource.AssignVMToPool")
 	if fault == nil {

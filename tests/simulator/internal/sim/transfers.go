@@ -80,9 +80,7 @@ func (s *Sim) upset(r *http.Request, rule *inject.Rule) {
 	case inject.DoExpire:
 		s.endSessions(false)
 	case inject.DoLeaseTimeout:
-		for _, l := range s.leases.list() {
-			l.fail(&types.Timedout{})
-		}
+		s.failLeases(&types.Timedout{})
 	case inject.DoSignal:
 		if err := syscall.Kill(rule.PID, inject.RuleSignals[rule.Signal]); err != nil {
 			log.Printf("vforge-sim: sending a signal to %d: %v", rule.PID, err)

@@ -16,6 +16,7 @@ import (
 	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/ids"
 	"vforge.vsphere/simulator/internal/props"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 // entityKinds are the types that a container view can list; those with true can be
@@ -29,16 +30,16 @@ var entityKinds = map[string]bool{
 
 // viewShim makes container views. vcsim's walk the inventory without locks whenever
 // an object comes; these walk it, with locks, whenever they are read.
-type viewShim struct{ shimBase }
+type viewShim struct{ shim.Of[*Sim] }
 
 // CreateContainerView makes a view of all objects of some types below another.
 func (sh *viewShim) CreateContainerView(ctx *simulator.Context, req *types.CreateContainerView) soap.HasFault {
 	body := &methods.CreateContainerViewBody{}
-	if sh.s.reg.Get(req.Container) == nil {
+	if sh.S.reg.Get(req.Container) == nil {
 		body.Fault_ = faults.NotFound(req.Container)
 		return body
 	}
-	if fault := sh.s.auth.Denied(ctx.Session.UserName, req.Container, "System.View"); fault != nil {
+	if fault := sh.S.auth.Denied(ctx.Session.UserName, req.Container, "System.View"); fault != nil {
 		body.Fault_ = faults.SOAP(fault)
 		return body
 	}
@@ -52,7 +53,7 @@ func (sh *viewShim) CreateContainerView(ctx *simulator.Context, req *types.Creat
 			return body
 		}
 	}
-	v := &containerView{s: sh.s, session: ctx.Session.Registry}
+	v := &containerView{s: sh.S, session: ctx.Session.Registry}
 	v.Container, v.Recursive, v.Type = req.Container, req.Recursive, req.Type
 	v.Self = types.ManagedObjectReference{Type: "ContainerView", Value: "session[" + ctx.Session.Key + "]" + ids.NewUUID(0x52)}
 	ctx.Session.Registry.Put(v)

@@ -39,8 +39,8 @@ func (t *forkTable) add(parent, child types.ManagedObjectReference) {
 	t.children[parent] = append(t.children[parent], child)
 }
 
-// drop forgets a VM that has gone.
-func (t *forkTable) drop(vm types.ManagedObjectReference) {
+// Drop forgets a VM that has gone.
+func (t *forkTable) Drop(vm types.ManagedObjectReference) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if parent, ok := t.parents[vm]; ok {
@@ -109,7 +109,7 @@ func quiescedParent(vm *simulator.VirtualMachine) bool {
 
 // EnableForkParentTask makes a VM a parent that can be forked.
 func (sh *vmShim) EnableForkParentTask(ctx *simulator.Context, req *vmforkapi.EnableForkParentRequest) soap.HasFault {
-	task := sh.s.vmTask(ctx, req.This, "enableForkParent", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	task := sh.S.vmTask(ctx, req.This, "enableForkParent", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		info := forkInfo(vm)
 		switch {
 		case vm.Config.Template:
@@ -131,8 +131,8 @@ func (sh *vmShim) EnableForkParentTask(ctx *simulator.Context, req *vmforkapi.En
 // on the parent's memory runs. A parent that stands still goes on standing still until
 // it is reset or powered off.
 func (sh *vmShim) DisableForkParentTask(ctx *simulator.Context, req *vmforkapi.DisableForkParentRequest) soap.HasFault {
-	busy := sh.s.forkChildrenRun(req.This)
-	task := sh.s.vmTask(ctx, req.This, "disableForkParent", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	busy := sh.S.forkChildrenRun(req.This)
+	task := sh.S.vmTask(ctx, req.This, "disableForkParent", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if !isForkParent(vm) || busy {
 			return &types.InvalidState{}
 		}
@@ -162,7 +162,7 @@ func (s *Sim) forkChildrenRun(parent types.ManagedObjectReference) (run bool) {
 
 // RetrieveForkChildrenTask lists a parent's children, persistent ones too.
 func (sh *vmShim) RetrieveForkChildrenTask(ctx *simulator.Context, req *vmforkapi.RetrieveForkChildrenRequest) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	task := s.runTask(ctx, req.This, "retrieveForkChildren", func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		return types.ArrayOfManagedObjectReference{ManagedObjectReference: s.forks.childrenOf(req.This)}, nil
 	})
@@ -171,7 +171,7 @@ func (sh *vmShim) RetrieveForkChildrenTask(ctx *simulator.Context, req *vmforkap
 
 // RetrieveForkParentTask finds a child's parent; that of any other VM is nothing.
 func (sh *vmShim) RetrieveForkParentTask(ctx *simulator.Context, req *vmforkapi.RetrieveForkParentRequest) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	task := s.runTask(ctx, req.This, "retrieveForkParent", func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		if parent, _, ok := s.forks.parentOf(req.This); ok {
 			return parent, nil

@@ -201,7 +201,7 @@ func TestEnablingAndDisablingAParent(t *testing.T) {
 	f.wantFault(f.taskFault(f.disable()), &types.InvalidState{})
 	f.result(f.must(f.enable()))
 	info := f.read(f.parent).Config.ForkConfigInfo
-	if !*info.ParentEnabled || info.ParentForkGroupId == "" || info.ChildType != childNone {
+	if !*info.ParentEnabled || info.ParentForkGroupId == "" || info.ChildType != "none" {
 		t.Errorf("enabled: %+v", info)
 	}
 	f.wantFault(f.taskFault(f.must(f.enable())), &types.InvalidState{})
@@ -228,7 +228,7 @@ func TestQuiescing(t *testing.T) {
 		t.Errorf("quiesced: %+v, Tools %s", vm.Runtime, vm.Guest.ToolsRunningStatus)
 	}
 	f.reset("golden-parent")
-	if vm := f.read(f.parent); *vm.Runtime.QuiescedForkParent || !isForkParent(f.sim.VM(f.parent)) {
+	if vm := f.read(f.parent); *vm.Runtime.QuiescedForkParent || !*f.sim.VM(f.parent).Config.ForkConfigInfo.ParentEnabled {
 		t.Errorf("after a reset: %+v", vm.Runtime)
 	}
 }
@@ -298,12 +298,12 @@ func TestPersistentChildren(t *testing.T) {
 	f.result(f.disable())
 	f.quiesce()
 	child := f.result(f.child("child", spec))
-	if info := f.read(child).Config.ForkConfigInfo; info.ChildType != childPersistent {
+	if info := f.read(child).Config.ForkConfigInfo; info.ChildType != "persistent" {
 		t.Errorf("the child is %+v", info)
 	}
 	f.result(f.powerOn(child))
 	f.reports(child, func(g *types.GuestInfo) bool { return g.HostName == "forked" })
-	if info := f.read(child).Config.ForkConfigInfo; info.ChildType != childNone {
+	if info := f.read(child).Config.ForkConfigInfo; info.ChildType != "none" {
 		t.Errorf("after its first start the child is %+v", info)
 	}
 	f.reset("golden-parent")

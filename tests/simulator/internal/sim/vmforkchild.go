@@ -28,7 +28,7 @@ const (
 // CreateForkChildTask makes a child of a parent, powered off. Children of one parent
 // are made one after the other.
 func (sh *vmShim) CreateForkChildTask(ctx *simulator.Context, req *vmforkapi.CreateForkChildRequest) soap.HasFault {
-	s := sh.s
+	s := sh.S
 	parent := s.VM(req.This)
 	if parent == nil {
 		return &vmforkapi.CreateForkChildBody{Fault_: faults.NotFound(req.This)}
@@ -173,7 +173,7 @@ func (s *Sim) bootOrFork(vm types.ManagedObjectReference) {
 		return
 	}
 	go func() { // the caller holds the VM's lock, and the guest looks at its VM
-		s.guests.drop(vm)
+		s.guests.Drop(vm)
 		s.forkGuest(parent, vm)
 		s.bootGuest(vm)
 	}()

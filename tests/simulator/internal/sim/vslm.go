@@ -21,6 +21,7 @@ import (
 
 	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/fcd"
+	"vforge.vsphere/simulator/internal/shim"
 )
 
 // vslmLimit is how many disks one answer of the global catalogue has at the most, whatever was asked for.
@@ -284,7 +285,7 @@ func (m *vslmManager) VslmRetrieveVStorageObject(ctx *simulator.Context, req *vs
 	body := &vslmmethods.VslmRetrieveVStorageObjectBody{}
 	ds, fault := m.where(req.Id.Id)
 	if fault == nil {
-		sh := &fcdShim{m.s.shimFor("VcenterVStorageObjectManager")}
+		sh := &fcdShim{shim.For("VcenterVStorageObjectManager", m.s)}
 		found := sh.RetrieveVStorageObject(m.onVim(ctx), &vim.RetrieveVStorageObject{Id: req.Id, Datastore: ds}).(*methods.RetrieveVStorageObjectBody)
 		if fault = found.Fault_; fault == nil {
 			body.Res = &vslm.VslmRetrieveVStorageObjectResponse{Returnval: found.Res.Returnval}
@@ -417,7 +418,7 @@ func (m *vslmManager) VslmRetrieveVStorageObjectMetadata(_ *simulator.Context, r
 
 // VslmAttachTagToVStorageObject attaches a tag.
 func (m *vslmManager) VslmAttachTagToVStorageObject(ctx *simulator.Context, req *vslm.VslmAttachTagToVStorageObject) soap.HasFault {
-	sh := &fcdShim{m.s.shimFor("VcenterVStorageObjectManager")}
+	sh := &fcdShim{shim.For("VcenterVStorageObjectManager", m.s)}
 	done := sh.AttachTagToVStorageObject(m.onVim(ctx), &vim.AttachTagToVStorageObject{Id: req.Id, Category: req.Category, Tag: req.Tag})
 	if fault := done.Fault(); fault != nil {
 		return &vslmmethods.VslmAttachTagToVStorageObjectBody{Fault_: fault}
@@ -427,7 +428,7 @@ func (m *vslmManager) VslmAttachTagToVStorageObject(ctx *simulator.Context, req 
 
 // VslmDetachTagFromVStorageObject detaches a tag.
 func (m *vslmManager) VslmDetachTagFromVStorageObject(ctx *simulator.Context, req *vslm.VslmDetachTagFromVStorageObject) soap.HasFault {
-	sh := &fcdShim{m.s.shimFor("VcenterVStorageObjectManager")}
+	sh := &fcdShim{shim.For("VcenterVStorageObjectManager", m.s)}
 	done := sh.DetachTagFromVStorageObject(m.onVim(ctx), &vim.DetachTagFromVStorageObject{Id: req.Id, Category: req.Category, Tag: req.Tag})
 	if fault := done.Fault(); fault != nil {
 		return &vslmmethods.VslmDetachTagFromVStorageObjectBody{Fault_: fault}
@@ -437,7 +438,7 @@ func (m *vslmManager) VslmDetachTagFromVStorageObject(ctx *simulator.Context, re
 
 // VslmListTagsAttachedToVStorageObject lists the tags of a disk.
 func (m *vslmManager) VslmListTagsAttachedToVStorageObject(ctx *simulator.Context, req *vslm.VslmListTagsAttachedToVStorageObject) soap.HasFault {
-	sh := &fcdShim{m.s.shimFor("VcenterVStorageObjectManager")}
+	sh := &fcdShim{shim.For("VcenterVStorageObjectManager", m.s)}
 	done := sh.ListTagsAttachedToVStorageObject(m.onVim(ctx), &vim.ListTagsAttachedToVStorageObject{Id: req.Id})
 	if fault := done.Fault(); fault != nil {
 		return &vslmmethods.VslmListTagsAttachedToVStorageObjectBody{Fault_: fault}

@@ -76,9 +76,9 @@ func (w *workloads) end(vm types.ManagedObjectReference, key int32) *workload {
 	return stopped[0]
 }
 
-// drop ends those of a VM that goes. The caller holds the VM's lock, which a write may
+// Drop ends those of a VM that goes. The caller holds the VM's lock, which a write may
 // wait for, so that nobody waits here.
-func (w *workloads) drop(vm types.ManagedObjectReference) {
+func (w *workloads) Drop(vm types.ManagedObjectReference) {
 	for _, one := range w.take(func(key workloadKey) bool { return key.vm == vm }) {
 		close(one.stop)
 	}
