@@ -23,6 +23,7 @@ type need struct {
 	privilege string
 }
 
+// needOn says which privilege is needed on an object.
 func needOn(object types.ManagedObjectReference, privilege string) need {
 	return need{object, privilege}
 }

@@ -162,6 +162,7 @@ func (sh *authorizationShim) RemoveEntityPermission(ctx *simulator.Context, req 
 	return res
 }
 
+// authorizations is the manager of roles and permissions.
 func (s *Sim) authorizations() *simulator.AuthorizationManager {
 	return s.reg.Get(*s.content().AuthorizationManager).(*simulator.AuthorizationManager)
 }

@@ -45,6 +45,7 @@ func (s *Sim) planDevices(p *clonePlan, changes []types.BaseVirtualDeviceConfigS
 	return nil
 }
 
+// withoutDisks leaves the disks out.
 func withoutDisks(devices []types.BaseVirtualDevice) []types.BaseVirtualDevice {
 	var out []types.BaseVirtualDevice
 	for _, d := range devices {
@@ -97,6 +98,7 @@ func (s *Sim) applyEdit(p *clonePlan, index int32, c *types.VirtualDeviceConfigS
 	return disallowedDevice(&types.DeviceNotSupported{Device: label})
 }
 
+// invalidDevice is the fault for a property of a device in a request.
 func invalidDevice(index int32, property string) types.BaseMethodFault {
 	fault := &types.InvalidDeviceSpec{DeviceIndex: index}
 	fault.Property = property

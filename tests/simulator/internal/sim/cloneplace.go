@@ -33,6 +33,7 @@ func (s *Sim) placeFolder(p *clonePlan, ref *types.ManagedObjectReference) types
 	return nil
 }
 
+// holdsVMs tells if a folder takes VMs.
 func holdsVMs(f *simulator.Folder) bool {
 	for _, kind := range f.ChildType {
 		if kind == "VirtualMachine" {

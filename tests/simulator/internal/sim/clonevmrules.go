@@ -155,12 +155,14 @@ func (s *Sim) placeVMHost(p *vmClonePlan) types.BaseMethodFault {
 	return hostFault(p.host)
 }
 
+// sameCompute tells if a host and a pool are of the same cluster, or of the same host alone.
 func (s *Sim) sameCompute(host, pool types.ManagedObjectReference) bool {
 	a, _ := s.ComputeOf(host)
 	b, ok := s.ComputeOf(pool)
 	return ok && a == b
 }
 
+// poolMismatch is the fault for those that are not.
 func poolMismatch() types.BaseMethodFault {
 	fault := &types.InvalidArgument{InvalidProperty: "spec.pool"}
 	fault.FaultMessage = []types.LocalizableMessage{{
@@ -230,6 +232,7 @@ func (s *Sim) placeVMDatastore(p *vmClonePlan) types.BaseMethodFault {
 	return nil
 }
 
+// dcOf is the datacenter of an entity.
 func (s *Sim) dcOf(ref types.ManagedObjectReference) types.ManagedObjectReference {
 	dc := s.Ancestor(ref, "Datacenter")
 	if dc == nil {

@@ -31,6 +31,7 @@ type consolidation struct {
 	before map[vdisk.LayerKey]bool
 }
 
+// consolidating begins a consolidation of the disks of a VM.
 func (s *Sim) consolidating(ctx *simulator.Context, vm *simulator.VirtualMachine) *consolidation {
 	return &consolidation{s, ctx, vm, s.layers.Levels(vm.Self)}
 }
@@ -72,6 +73,7 @@ type forest struct {
 	tops  map[vdisk.LayerKey]bool                    // what a disk or a snapshot's disk begins with
 }
 
+// forest collects the layers that the VM and its snapshots have.
 func (c *consolidation) forest() *forest {
 	f := &forest{
 		known: make(map[vdisk.LayerKey]*vdisk.FlatBacking), sizes: make(map[vdisk.LayerKey]int64),

@@ -29,12 +29,16 @@ type controlError struct {
 
 func (e *controlError) Error() string { return e.err.Error() }
 
+// badRequest is a request that makes no sense.
 func badRequest(err error) error { return &controlError{http.StatusBadRequest, err} }
 
+// conflict is a request that does not fit what there is.
 func conflict(err error) error { return &controlError{http.StatusConflict, err} }
 
+// notFound is a request for what there is not.
 func notFound(err error) error { return &controlError{http.StatusNotFound, err} }
 
+// noSuch is notFound for something that is named.
 func noSuch(kind, name string) error {
 	return notFound(fmt.Errorf("there is no %s %q", kind, name))
 }
@@ -123,6 +127,7 @@ func decode(r *http.Request, into any) error {
 	return nil
 }
 
+// done is the answer of a request that asks for nothing.
 var done = map[string]any{}
 
 // getCalls answers at once, or when a method was called so often: ?method=M&count=N&within_ms=T, but after that time

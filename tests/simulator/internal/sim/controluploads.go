@@ -138,6 +138,7 @@ func (t *uploadTable) calm() {
 	t.troubles = nil
 }
 
+// getUploads lists the uploads.
 func (s *Sim) getUploads(*http.Request) (any, error) { return s.uploads.view(), nil }
 
 // postUploads makes trouble for the uploads to come.

@@ -21,6 +21,7 @@ import (
 	"vforge.vsphere/simulator/internal/shim"
 )
 
+// customizePrivilege is needed for customizations.
 const customizePrivilege = "VirtualMachine.Provisioning.Customize"
 
 // customizeProgram is what a customization is called in a guest, for tests that want

@@ -21,6 +21,7 @@ import (
 // fileShim keeps what VMs need from being removed by those who work on files.
 type fileShim struct{ shim.Of[*Sim] }
 
+// filePrivilege is needed for what is done to files of a datastore.
 const filePrivilege = "Datastore.FileManagement"
 
 // DeleteDatastoreFileTask deletes a file or a directory, unless a VM needs a disk in it.

@@ -23,6 +23,7 @@ func (s *Sim) post(ctx *simulator.Context, events ...types.BaseEvent) {
 	})
 }
 
+// entityArgument names an entity in an event.
 func entityArgument(e mo.Entity) types.EntityEventArgument {
 	return types.EntityEventArgument{Name: e.Entity().Name}
 }

@@ -178,6 +178,7 @@ func (s *Sim) fcdPlace(spec types.BaseVslmCreateSpecBackingSpec) (ds *simulator.
 	return ds, file, kind, fault
 }
 
+// fcdFile is the file of a new disk, where none is in its way.
 func (s *Sim) fcdFile(ds *simulator.Datastore, file string) (string, types.BaseMethodFault) {
 	if file == "" {
 		return path.Join(fcdFolder, strings.ReplaceAll(uuid.NewString(), "-", "")+".vmdk"), nil
@@ -261,6 +262,7 @@ func fileFault(ds *simulator.Datastore, file string, err error) types.BaseMethod
 	return &types.FileFault{File: name}
 }
 
+// profileOf is the ID of the storage policy in a request, or nothing.
 func profileOf(specs []types.BaseVirtualMachineProfileSpec) string {
 	for _, spec := range specs {
 		if defined, ok := spec.(*types.VirtualMachineDefinedProfileSpec); ok {

@@ -31,6 +31,7 @@ func guestOff() *types.GuestInfo {
 	}
 }
 
+// summaryGuest is the part of a report that the summary of a VM has.
 func summaryGuest(g *types.GuestInfo) *types.VirtualMachineGuestSummary {
 	return &types.VirtualMachineGuestSummary{
 		GuestId:             g.GuestId,
@@ -171,6 +172,7 @@ func (s *Sim) report(ref types.ManagedObjectReference, boot int, info func(*simu
 	})
 }
 
+// frozen tells if a VM is frozen for instant clones.
 func frozen(vm *simulator.VirtualMachine) bool {
 	return vm.Runtime.InstantCloneFrozen != nil && *vm.Runtime.InstantCloneFrozen
 }
@@ -264,6 +266,7 @@ func firstRoutable(info types.GuestNicInfo) string {
 	return ""
 }
 
+// nicNetworkName is the name of the network that a card is on.
 func (s *Sim) nicNetworkName(nic *types.VirtualEthernetCard) string {
 	ref, ok := lookup.BackingNetwork(nic.Backing)
 	if !ok {

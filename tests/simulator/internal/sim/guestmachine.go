@@ -24,6 +24,7 @@ type guestTable struct {
 	systems map[types.ManagedObjectReference]*guestos.System
 }
 
+// find returns the operating system of a VM, or nil.
 func (t *guestTable) find(vm types.ManagedObjectReference) *guestos.System {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -60,6 +60,7 @@ func (s *Sim) write(
 	return l.Write(ranges, fill)
 }
 
+// diskOf finds a disk by its key.
 func diskOf(devices []types.BaseVirtualDevice, key int32) (*types.VirtualDisk, error) {
 	for _, disk := range vdisk.DisksOf(devices) {
 		if disk.Key == key {

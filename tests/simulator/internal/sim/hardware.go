@@ -64,6 +64,7 @@ func (h *hardware) change(specs []types.BaseVirtualDeviceConfigSpec) types.BaseM
 	return nil
 }
 
+// find is the index of the device of a key, or -1.
 func (h *hardware) find(key int32) int {
 	for i, d := range h.devices {
 		if d.GetVirtualDevice().Key == key {

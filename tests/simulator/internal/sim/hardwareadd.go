@@ -365,6 +365,7 @@ func (h *hardware) layer(index int32, want *vdisk.FlatBacking, property string) 
 	return baseBacking(ds, file), int64(desc.Capacity()), nil
 }
 
+// layerNamed finds the layer of a disk that a file is, or nil.
 func layerNamed(disk *types.VirtualDisk, ds *simulator.Datastore, file string) *vdisk.FlatBacking {
 	for _, b := range vdisk.DiskChain(disk) {
 		if _, f := dsfiles.Split(b.FileName); f == file && b.Datastore != nil && *b.Datastore == ds.Self {

@@ -393,6 +393,7 @@ func (l *nfcLease) expectNvram(p *importPlan, vm *simulator.VirtualMachine) {
 // nvramSince is the API version that takes the BIOS settings of an import.
 const nvramSince = "6.7"
 
+// nvramKey is what leases and descriptors call the file of the firmware settings.
 func nvramKey(name string) string { return "/" + name + "/nvram" }
 
 // importKey names a device of a VM to come, alike in what is read from a descriptor and in

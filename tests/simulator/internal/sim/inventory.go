@@ -32,6 +32,7 @@ const maxRealFiles = 500
 // parentName is the ready instant-clone parent; further ones are numbered from 2.
 const parentName = "golden-parent"
 
+// datastoreDir is the folder of the datastores.
 func datastoreDir(stateDir string) string { return filepath.Join(stateDir, "datastores") }
 
 // building is held while vcsim builds an inventory: it fills in templates that the

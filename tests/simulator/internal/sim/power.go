@@ -22,6 +22,7 @@ const (
 	suspended  = types.VirtualMachinePowerStateSuspended
 )
 
+// wrongPower is the fault for a VM that has another power state than a call wants.
 func wrongPower(vm *simulator.VirtualMachine, wanted types.VirtualMachinePowerState) types.BaseMethodFault {
 	return &types.InvalidPowerState{RequestedState: wanted, ExistingState: vm.Runtime.PowerState}
 }
@@ -193,6 +194,7 @@ func (sh *vmShim) askGuest(ctx *simulator.Context, ref types.ManagedObjectRefere
 	return fault
 }
 
+// powerOff powers a VM off, with its event. The caller holds its lock.
 func (s *Sim) powerOff(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	e := s.vmEvent(vm)
 	s.setPower(ctx, vm, poweredOff)

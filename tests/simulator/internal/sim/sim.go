@@ -230,6 +230,7 @@ func (s *Sim) Start() error {
 	return s.writeState()
 }
 
+// serve runs a server beside the others.
 func (s *Sim) serve(run func() error) {
 	s.serving.Add(1)
 	go func() {

@@ -95,6 +95,7 @@ func (s *Sim) full(b *vdisk.FlatBacking) types.BaseMethodFault {
 	return noDiskSpace(ds, file)
 }
 
+// errNoSpace is what ends a write to a datastore that has run out.
 var errNoSpace = errors.New("the datastore is full")
 
 // within has what is put into a disk fail when its datastore is full.

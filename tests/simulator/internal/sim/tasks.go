@@ -87,6 +87,7 @@ func taskID(method string) string {
 	return strings.ToLower(id[:1]) + id[1:]
 }
 
+// startTask has a queued task run.
 func (s *Sim) startTask(ctx *simulator.Context, task *simulator.Task) {
 	s.reg.AtomicUpdate(ctx, task, []types.PropertyChange{
 		{Name: "info.cancelable", Val: false},

@@ -23,6 +23,7 @@ import (
 	"vforge.vsphere/simulator/internal/vhardware"
 )
 
+// gib is 2^30 bytes.
 const gib = int64(1) << 30
 
 // vmSpec is what is chosen about a VM that is registered directly, without a task
@@ -116,6 +117,7 @@ func writeVMFiles(ds *simulator.Datastore, vmx string) error {
 	return nil
 }
 
+// fillConfig writes the configuration of a new VM.
 func (s *Sim) fillConfig(vm *simulator.VirtualMachine, spec vmSpec, vmx string, devices []types.BaseVirtualDevice) {
 	now := time.Now()
 	dir := path.Dir(vmx)
@@ -157,6 +159,7 @@ func (s *Sim) fillConfig(vm *simulator.VirtualMachine, spec vmSpec, vmx string, 
 	vm.Datastore = []types.ManagedObjectReference{spec.datastore.Self}
 }
 
+// fillRuntime writes what there is of a new VM besides.
 func (s *Sim) fillRuntime(vm *simulator.VirtualMachine, spec vmSpec) {
 	host := spec.host
 	vm.Runtime = types.VirtualMachineRuntimeInfo{

@@ -66,6 +66,7 @@ func (s *Sim) homeOf(vm *simulator.VirtualMachine) (*vmHome, bool) {
 	return &vmHome{ds: ds, name: vm.Name, dir: path.Dir(vmx)}, ok
 }
 
+// vmx is the path of the configuration file.
 func (h *vmHome) vmx() string { return path.Join(h.dir, h.name+".vmx") }
 
 // NewDisk names a disk that is to be made on a datastore: NAME.vmdk, else NAME_1.vmdk

@@ -92,12 +92,14 @@ func (w *workloads) stopAll() {
 	}
 }
 
+// count is how much was written.
 func (w *workload) count() map[string]int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return map[string]int64{"writes": w.writes, "bytes": w.bytes}
 }
 
+// check refuses what makes no sense, and fills in what is not said.
 func (w *workload) check() error {
 	if w.MaxLength == 0 {
 		w.MaxLength = 64 * 1024
