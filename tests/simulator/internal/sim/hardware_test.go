@@ -16,13 +16,14 @@ import (
 
 	"vforge.vsphere/simulator/internal/deepcopy"
 	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/inventory"
 	"vforge.vsphere/simulator/internal/vdisk"
 	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // local is where a file of the first datastore lies.
 func (b *bench) local(file string) string {
-	return filepath.Join(datastoreDir(b.sim.cfg.StateDir), "DC0", "LocalDS_0", file)
+	return filepath.Join(inventory.DatastoreDir(b.sim.Cfg.StateDir), "DC0", "LocalDS_0", file)
 }
 
 func diskEdit(vm mo.VirtualMachine, capacity int64) []types.BaseVirtualDeviceConfigSpec {

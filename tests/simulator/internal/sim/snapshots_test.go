@@ -16,6 +16,7 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/core"
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/vdisk"
 	"vforge.vsphere/simulator/internal/vhardware"
@@ -41,8 +42,8 @@ func (b *bench) of(ref types.ManagedObjectReference) *diskBench {
 func (d *diskBench) put(sector int64, letter byte) {
 	d.Helper()
 	var err error
-	d.sim.background("").WithLock(d.vm, func() {
-		err = d.sim.guestWrite(d.vm, vhardware.KeyDisk, vdisk.Spans{{Start: sector * vdisk.SectorSize, End: (sector + 1) * vdisk.SectorSize}}, func(p []byte, _ int64) error {
+	d.sim.Background("").WithLock(d.vm, func() {
+		err = d.sim.Writes.Write(d.vm, vhardware.KeyDisk, vdisk.Spans{{Start: sector * vdisk.SectorSize, End: (sector + 1) * vdisk.SectorSize}}, func(p []byte, _ int64) error {
 			for i := range p {
 				p[i] = letter
 			}
@@ -62,7 +63,7 @@ func (d *diskBench) show(devices []types.BaseVirtualDevice) string { return d.se
 func (d *diskBench) sectors(devices []types.BaseVirtualDevice) string {
 	d.Helper()
 	disk := vdisk.DisksOf(devices)[0]
-	image, err := d.sim.diskLayers.Image(disk.Backing.(*vdisk.FlatBacking), disk.CapacityInBytes)
+	image, err := d.sim.DiskLayers.Image(disk.Backing.(*vdisk.FlatBacking), disk.CapacityInBytes)
 	if err != nil {
 		d.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func TestSnapshotsMoveBytes(t *testing.T) {
 	d.want(d.kept(branch), "a....e", "the snapshot that is left")
 	d.revert(branch)
 	d.want(d.live(), "a....e", "reverted again")
-	if d.vm.Runtime.PowerState != poweredOff {
+	if d.vm.Runtime.PowerState != core.PoweredOff {
 		t.Error("a snapshot without memory was reverted to, and the VM is on")
 	}
 	d.remove(branch, false)

@@ -177,7 +177,7 @@ func TestTaskOfAClone(t *testing.T) {
 	info := b.info(task)
 	reason, _ := info.Reason.(*types.TaskReasonUser)
 	if info.Name != "InstantClone_Task" || info.DescriptionId != "VirtualMachine.instantClone" || info.EntityName != "golden-parent" ||
-		*info.Entity != b.parent().Reference() || info.Result != ref || reason == nil || reason.UserName != b.sim.cfg.Username {
+		*info.Entity != b.parent().Reference() || info.Result != ref || reason == nil || reason.UserName != b.sim.Cfg.Username {
 		t.Errorf("info %+v", info)
 	}
 }
@@ -213,7 +213,7 @@ func TestManyClonesAreQuick(t *testing.T) {
 	for _, task := range b.submit(b.parent(), names...) {
 		b.result(task)
 	}
-	if n := len(b.sim.reg.All("VirtualMachine")); n != 103 {
+	if n := len(b.sim.Reg.All("VirtualMachine")); n != 103 {
 		t.Errorf("%d VMs, want 103", n)
 	}
 }
