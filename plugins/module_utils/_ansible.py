@@ -188,12 +188,20 @@ def _end(module: AnsibleModule, account: _Account, body: t.Callable[[Progress], 
         failed = _as_failure(error, signals)
         # The result says what was asked for and done; of the error it is only given what it lacks.
         said = {key: failed[key] for key in ("error_code", "msg")}
-        module.fail_json(**account.complete({**failed, **error.result, **said}))
+        module.fail_json(**_whole(module, account, {**failed, **error.result, **said}))
     except Reason as error:
-        module.fail_json(**account.complete(_as_failure(error, signals)))
+        module.fail_json(**_whole(module, account, _as_failure(error, signals)))
     except Exception as error:  # noqa: BLE001 (the edge: a defect must reach the user as a sentence too)
-        module.fail_json(**account.complete(_refused_by_system(error) or _defect(error)))
-    module.exit_json(**account.complete(result))
+        module.fail_json(**_whole(module, account, _refused_by_system(error) or _defect(error)))
+    module.exit_json(**_whole(module, account, result))
+
+
+def _whole(module: AnsibleModule, account: _Account, result: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The result as it is returned. Its warnings are given to Ansible one by one, which wants no list of them."""
+    whole = account.complete(result)
+    for warning in whole.pop("warnings", ()):
+        module.warn(one_line(warning))
+    return whole
 
 
 def _clean(show: t.Callable[[str], None]) -> t.Callable[[str], None]:

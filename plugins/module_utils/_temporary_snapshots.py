@@ -22,6 +22,7 @@ import hashlib
 import json
 import os
 import pathlib
+import secrets
 import threading
 import time
 import typing as t
@@ -108,7 +109,7 @@ def _not_made() -> OwnSnapshot:
 class SnapshotItem(Item):
     """A VM that a snapshot is made of for a moment.
 
-    :ivar vm: a dataclass with ``moid``, ``instance_uuid`` and ``snapshots``.
+    :ivar vm: a dataclass with ``moid``, ``name``, ``path``, ``instance_uuid`` and ``snapshots``.
     :ivar own: what became of the snapshot that this task makes of it.
     :ivar quiesced: whether this snapshot is to be quiesced, and once it is made, whether it is.
     :ivar leftovers: snapshots of runs that were killed.
@@ -121,22 +122,32 @@ class SnapshotItem(Item):
     quiesced: bool = False
     leftovers: list[Snapshot] = dataclasses.field(default_factory=list)
 
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return str(self.vm.path)
+
+    @property
+    def name(self) -> str:
+        """What its entry in the result calls it."""
+        return str(self.vm.name)
+
 
 I = t.TypeVar("I", bound=SnapshotItem)  # noqa: E741 (as T, for items)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(kw_only=True)
 class SnapshotTask(t.Generic[I]):
-    """A task that makes snapshots for a moment.
+    """A task that makes snapshots for a moment; a domain adds what else it knows of its task.
 
-    :ivar run: random; names the run in the owner marks.
     :ivar timeout: seconds that the task may take.
+    :ivar run: names this run in the owner marks.
     """
 
     task: Task[t.Any]
     kind: Kind
-    run: str
     timeout: int
+    run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def session(self) -> Session:
@@ -145,7 +156,7 @@ class SnapshotTask(t.Generic[I]):
 
     @property
     def vms(self) -> list[I]:
-        """The VMs of the task."""
+        """The VMs of the task that are there."""
         return self.task.items
 
 

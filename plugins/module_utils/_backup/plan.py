@@ -9,7 +9,7 @@ import dataclasses
 import datetime
 import typing as t
 
-from .._errors import VforgeError
+from .._errors import CodedError
 from .._vsphere.changeid import FullRequired, Kept, judge
 from .._vsphere.transports import EXPORT, INCREMENTS, Way
 from .options import AUDIT, AUTO, FAIL, INCREMENTAL, NO, REQUIRE, TRY
@@ -28,12 +28,8 @@ _NO_POINT = FullRequired("no_earlier_backup", "There is no earlier backup of it.
 _DAMAGED = FullRequired("earlier_backup_damaged", "Its newest backup, or one that this stands on, is damaged.")
 
 
-class NotBackedUp(VforgeError):
+class NotBackedUp(CodedError):
     """A VM of which no backup can be made as it is."""
-
-    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
-        super().__init__(message, hint=hint, **details)
-        self.error_code = error_code
 
 
 @dataclasses.dataclass(frozen=True)

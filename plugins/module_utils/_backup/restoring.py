@@ -30,8 +30,8 @@ from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.vm import start_power_off, start_power_on
 from . import images, records, restore_plan, restore_report, settings, targets, writers
+from .copying import first_difference
 from .local import chosen, chosen_point
-from .proving import first_difference
 from .repository import Machine, Repository
 from .restore_options import CONTENT, MANIFEST, NOTHING, SIZE, IntoOptions
 from .restore_plan import (
@@ -367,7 +367,7 @@ def _remove_carrier(job: RestoreTask, file: str) -> bool:
     """Remove the VM that was made for the import of a disk, where it is left; whether it is gone."""
     path = _path(file)
     try:
-        importing.clear(job.task, job.item, job.home(path), path)
+        importing.DiskImport(job.task, job.item, job.home(path)).clear(path)
     except (importing.Busy, NotFound, InvalidOption) as error:
         job.item.warnings.append(
             f"What an earlier run has left of {file} stays: {error} The next restore into this VM removes it."
@@ -399,7 +399,7 @@ def _delete(job: RestoreTask, file: str, deadline: float | None = None) -> bool:
         if not used:
             ref = job.datacenter()
             start = functools.partial(disk_calls.start_delete, job.session, ref, file)
-            importing.run(job.task, job.item, start, "disks deleted", repeatable=True, deadline=deadline)
+            job.task.call_one(job.item, start, "disks deleted", repeatable=True, deadline=deadline)
     except VforgeError as error:
         if not isinstance(error, Fault) or error.fault != "FileNotFound":
             job.item.warnings.append(f"{file} could not be deleted: {error} The next restore into this VM deletes it.")

@@ -53,7 +53,7 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
     task = Task(session, [item], "templates", deadline=deadline, parallel=1, check=check)
     with task.phase("work"), task.accounted(), task.working_on(item):
         if check:
-            item.done = list(item.steps)
+            item.foresee()
         else:
             _carry_out(task, options)
     return task.finish(_result(session, item, options, check=check))

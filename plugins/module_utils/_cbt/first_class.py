@@ -78,7 +78,7 @@ def run(session: Session, options: AreaOptions, target: FirstClassDiskTarget, *,
     task.items = [item]
     files = options.files
     with AreaFiles(files.areas, compress=files.compress, write=files.with_areas and not check) as sink:
-        job = AreaTask(session, options, task, known, sink)
+        job = AreaTask(task=task, timeout=options.timeout, options=options, state=known, files=sink)
         with task.accounted(), task.working_on(item):
             _remove_leftovers(job, item, disk, named)
             with task.phase("query"):

@@ -7,10 +7,11 @@ calls for any number of VMs.
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from .._connector import versions
-from .._connector.find import TO_ANCESTORS, find_each, readable
+from .._connector.find import TO_ANCESTORS, find_each
 from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import VforgeError
@@ -72,10 +73,8 @@ def find_machines(
     :param cards: whether their NICs are read, which are the largest part of an answer.
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    found = find_each(session, selectors, datacenter, option="vms")
-    moids = [each for each in found if isinstance(each, str)]
-    known = read_machines(session, moids, more_keys, cards=cards)
-    return [known[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
+    read = functools.partial(read_machines, session, more_keys=more_keys, cards=cards)
+    return find_each(session, selectors, datacenter, read)
 
 
 def read_machines(

@@ -76,7 +76,7 @@ def _entry(item: VmItem, used: UsedAddresses, options: CloudOptions, secret: byt
         "calls": item.calls,
         "warnings": item.warnings,
     }
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _delivered(item: VmItem) -> bool:

@@ -128,7 +128,7 @@ def _entry(item: VmItem, places: Places) -> dict[str, t.Any]:
     entry = report.of_vm(item.vm, host, places, expected)
     if item.seen is not None:
         entry["guest"] = report.of_guest(item.seen, guests.differences(item.seen, item.vm, host, expected))
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _host_of(vm: CpuVm, places: Places) -> CpuHost | None:

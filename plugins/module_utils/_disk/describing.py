@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import typing as t
 
+from .._disk_import import apply
 from .._errors import InvalidOption, VforgeError
 from .._files import parsed
 from .._vsphere import fcd, vmdk
@@ -21,7 +22,7 @@ from .._vsphere.disks import unknown_among, users_of_files
 from .._vsphere.flat import without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
 from .._vsphere.vm import moid_of
-from . import apply, metadata, read
+from . import metadata, read
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session

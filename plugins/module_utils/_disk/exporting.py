@@ -34,9 +34,9 @@ if t.TYPE_CHECKING:
     from .._engine import Task
     from .._vsphere.disks import Disk
     from .._vsphere.folder import FileState
+    from .job import DiskItem
     from .local import Workplace
     from .model import DiskVm
-    from .task import DiskItem
 
 RAW_NAME, STREAM_NAME, _STATE_NAME = "content.raw", "stream.vmdk", "state.json"
 

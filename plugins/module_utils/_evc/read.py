@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import faults, names
-from .._connector.find import TO_ANCESTORS, find_each, path_in, readable
+from .._connector.find import TO_ANCESTORS, find_each, path_in
 from .._connector.props import PAGE_OF_LITTLE, Route, Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, NotFound, VforgeError
@@ -262,29 +262,23 @@ def _sorted(vms: t.Iterable[ActiveVm]) -> tuple[ActiveVm, ...]:
 def find_vms(
     session: Session, selectors: t.Sequence[Selector], datacenter: str | None
 ) -> tuple[Release, str, list[EvcVm | VforgeError]]:
-    """The modes that the release offers, the key of the session, and the VMs that the
-    selectors name, in their order.
+    """The modes that the release offers, the key of the session, which is empty where this user may not read it, and the
+    VMs that the selectors name, in their order. One call besides those that it takes to find them.
 
     In the place of one of several that is not found, why not.
 
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    found = find_each(session, selectors, datacenter, "vms")
-    release, key, known = read_vms(session, [each for each in found if isinstance(each, str)])
-    there = readable(found, selectors, known)
-    return release, key, [known[each] if isinstance(each, str) else each for each in there]
-
-
-def read_vms(session: Session, moids: t.Sequence[str]) -> tuple[Release, str, dict[str, EvcVm]]:
-    """The modes of the release, the key of the session, and what there is
-    of these VMs, by moid: one call.
-
-    The key is empty where this user may not read it.
-    """
     around = [processors.service_instance(session), session.content.sessionManager]
-    rows = _rows(session, moids, around)
+    rows: dict[str, Row] = {}
+
+    def read(moids: list[str]) -> dict[str, EvcVm]:
+        rows.update(_rows(session, moids, around))
+        return _vms(rows, moids)
+
+    vms = find_each(session, selectors, datacenter, read)
     key = next((row.get(_KEY) for row in rows.values() if isinstance(row.ref, vim.SessionManager)), None)
-    return _release(rows.values()), key or "", _vms(rows, moids)
+    return _release(rows.values()), key or "", vms
 
 
 def read_again(session: Session, moids: t.Sequence[str]) -> dict[str, EvcVm]:

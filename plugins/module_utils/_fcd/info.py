@@ -264,7 +264,7 @@ def _entry(item: DiskItem, called: t.Mapping[str, str], options: InfoOptions) ->
     }
     if options.tags:
         entry["tags"] = list(item.tags)
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _orphans(looked: Looked) -> list[dict[str, t.Any]]:

@@ -106,7 +106,7 @@ def _parent_entry(item: ParentItem, check: bool) -> dict[str, t.Any]:
         "seconds": item.seconds,
         "warnings": item.warnings,
     }
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _listed(child: Child) -> dict[str, t.Any]:
@@ -157,7 +157,7 @@ def _child_entry(item: ChildItem, options: ForkOptions, used: UsedAddresses) -> 
     entry["config_params"] = _parameters(wanted, vm)
     differences = wanted.differences if isinstance(wanted, Change) else ()
     entry["differences"] = [difference.as_result() for difference in differences]
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _of_vm(vm: Child, family: str, used: UsedAddresses) -> dict[str, t.Any]:

@@ -342,8 +342,7 @@ def _check(job: ForkTask) -> None:
     job.quiescing.check([(item, guest) for item, guest in reachable if not item.now.quiesced])
     _give_up(job)
     for item in job.task.items:
-        if item.error is None:
-            item.done = list(item.steps)
+        item.foresee()
     for child in job.children:
         if isinstance(child.wanted, Create) and CREATE in child.done:
             child.vm = plan.expected(child.wanted)

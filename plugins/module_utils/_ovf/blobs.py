@@ -22,8 +22,7 @@ import stat
 import time
 import typing as t
 
-from .._errors import TimedOut
-from .errors import PackageError
+from .._errors import CodedError, TimedOut
 
 # Control characters, halves of surrogate pairs, ends of lines, what turns the direction of writing,
 # and what XML cannot carry.
@@ -31,6 +30,14 @@ _ODD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069\uf
 
 # Bytes in between that are cheaper to read than a new request is to make.
 _NEAR = 256 * 2**10
+
+
+class PackageError(CodedError):
+    """Something about the package that is to be brought in; the code says what.
+
+    ``source_unreadable``, ``source_refused`` (by its server), ``unsafe_package``,
+    ``invalid_package``, ``checksum_mismatch``, ``signature_invalid``, ``source_changed``.
+    """
 
 
 class Stream(t.Protocol):

@@ -20,10 +20,9 @@ from .._progress import Meter
 from .._vsphere import lease as leases
 from .._vsphere import sending
 from . import apply, identity, read
-from .blobs import Blob, SliceBlob
-from .errors import PackageError, TemplateError
+from .blobs import Blob, PackageError, SliceBlob
 from .manifest import Digest
-from .model import PULL, PUSH
+from .model import PULL, PUSH, TemplateError
 from .websource import RemoteBlob
 
 if t.TYPE_CHECKING:

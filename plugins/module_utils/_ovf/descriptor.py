@@ -21,8 +21,7 @@ import xml.sax.handler
 
 from .._connector import names
 from .._errors import InvalidOption, MissingLibrary, TimedOut
-from .blobs import is_printable, printable
-from .errors import PackageError
+from .blobs import PackageError, is_printable, printable
 
 try:
     from defusedxml import DefusedXmlException

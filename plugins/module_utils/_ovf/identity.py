@@ -28,8 +28,7 @@ from .._connector import names
 from .._errors import InvalidOption
 from .._files import PrivateFolder
 from . import manifest
-from .blobs import Blob, JoinedBlob, SliceBlob, printable
-from .errors import PackageError
+from .blobs import Blob, JoinedBlob, PackageError, SliceBlob, printable
 from .manifest import Digest
 from .package import Package
 

@@ -29,7 +29,6 @@ from .._vsphere.privileges import NotPermitted, missing_privileges
 from .._vsphere.vm import kind_of
 from . import apply, identity, placement, read, takeover, vmdk
 from .carry import addressed, carry, compare
-from .errors import TemplateError
 from .identity import BEFORE, STREAM
 from .model import (
     DISKS_KEY,
@@ -42,6 +41,7 @@ from .model import (
     Existing,
     Placement,
     Surroundings,
+    TemplateError,
 )
 from .plan import COMPLETE, IMPORT
 

@@ -18,6 +18,7 @@ from .blobs import (
     Blob,
     JoinedBlob,
     LocalBlob,
+    PackageError,
     SliceBlob,
     is_archive,
     is_printable,
@@ -26,7 +27,6 @@ from .blobs import (
     whole,
 )
 from .descriptor import Descriptor
-from .errors import PackageError
 from .manifest import Digest
 from .websource import RemoteBlob, Web, WebAccess, page_instead, parse_url
 
@@ -154,17 +154,8 @@ def _is_added(name: str) -> bool:
     return any(part.startswith((".", "PaxHeader")) or part in ("__MACOSX", "@eaDir") for part in name.split("/"))
 
 
-# --- where the other files of a package are looked for ---
-
-
-class _Files(t.Protocol):
-    """The files of a package, by their names relative to the descriptor."""
-
-    def find(self, name: str, /) -> Blob | None:
-        """The file of this name; None where there is none."""
-
-    def companion(self, stem: str, ending: str, /) -> Blob | None:
-        """The manifest (``.mf``) or signature (``.cert``) of the descriptor of this name."""
+# Where the other files of a package are looked for, by their names relative to the descriptor: ``find`` looks for one,
+# ``companion`` for the manifest (``.mf``) or the signature (``.cert``) of the descriptor.
 
 
 class _Inside:

@@ -18,8 +18,7 @@ import typing as t
 from .._connector import names
 from .._errors import MissingLibrary
 from . import manifest
-from .blobs import LocalBlob, printable, whole
-from .errors import PackageError
+from .blobs import LocalBlob, PackageError, printable, whole
 from .package import Package
 
 try:

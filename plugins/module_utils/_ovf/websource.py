@@ -29,8 +29,7 @@ from .._connector.web import (
     Stop,
 )
 from .._errors import ConnectionFailed, TimedOut
-from .blobs import Stream
-from .errors import PackageError
+from .blobs import PackageError, Stream
 
 # So often is a download gone on with after its connection broke, without a byte in between.
 _ATTEMPTS = 3

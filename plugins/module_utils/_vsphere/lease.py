@@ -30,7 +30,7 @@ from .._connector import faults, tls
 from .._connector.props import read
 from .._connector.pyvmomi import vim
 from .._connector.tasks import Backoff, Update, wait_until
-from .._errors import ConnectionLost, Fault, NotAttempted, TimedOut, VforgeError
+from .._errors import CodedError, ConnectionLost, Fault, NotAttempted, TimedOut, VforgeError
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -112,12 +112,8 @@ class UploadFailed(VforgeError):
     error_code = "upload_failed"
 
 
-class ExportFailed(VforgeError):
+class ExportFailed(CodedError):
     """What came of an export is not what the host has sent, or it did not come at all."""
-
-    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
-        super().__init__(message, hint=hint, **details)
-        self.error_code = error_code
 
 
 class Lease:

@@ -13,6 +13,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
@@ -165,7 +166,7 @@ func without(b *vdisk.FlatBacking, gone vdisk.LayerKey) *vdisk.FlatBacking {
 // rechain gives the disks of the VM and of its snapshots other chains.
 func (c *Consolidation) rechain(change func(*vdisk.FlatBacking) *vdisk.FlatBacking) {
 	if devices, changed := rechained(c.vm.Config.Hardware.Device, change); changed {
-		c.ctx.Update(c.vm, []types.PropertyChange{{Name: "config.hardware.device", Val: devices}})
+		c.ctx.Update(c.vm, OtherDevices(devices))
 	}
 	for _, snapshot := range c.s.SnapshotsOf(c.vm) {
 		if devices, changed := rechained(snapshot.Config.Hardware.Device, change); changed {
@@ -315,8 +316,16 @@ func (s *Disks) RemoveOrphans() {
 
 // SetDevices replaces a VM's devices and tells what that makes of its files.
 func (s *Disks) SetDevices(ctx *simulator.Context, vm *simulator.VirtualMachine, devices []types.BaseVirtualDevice) {
-	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: devices}})
+	ctx.Update(vm, OtherDevices(devices))
 	s.TellFiles(ctx, vm)
+}
+
+// OtherDevices is what changes of a VM that has other devices, or disks on other layers: its configuration is of another version.
+func OtherDevices(devices []types.BaseVirtualDevice) []types.PropertyChange {
+	return []types.PropertyChange{
+		{Name: "config.hardware.device", Val: devices},
+		{Name: "config.changeVersion", Val: fmt.Sprint(time.Now().UnixNano())},
+	}
 }
 
 // TellFiles tells clients what files a VM has now.

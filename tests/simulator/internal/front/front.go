@@ -156,6 +156,9 @@ func (s *Front) act(w http.ResponseWriter, r *http.Request, call *wire.Call, rul
 		s.answer(w, r, call, rule)
 	case inject.DoStatus:
 		http.Error(w, rule.Message, rule.Status)
+	case inject.DoStatusAfter:
+		s.answer(httptest.NewRecorder(), r, call, nil)
+		http.Error(w, rule.Message, rule.Status)
 	case inject.DoDropAfter:
 		s.answer(httptest.NewRecorder(), r, call, nil)
 		inject.HangUp(w)

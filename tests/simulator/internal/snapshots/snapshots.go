@@ -151,7 +151,7 @@ func (s *Snapshots) takeSnapshot(ctx *simulator.Context, vm *simulator.VirtualMa
 	s.Tracks.Keep(snapshot.Self, marks)
 	node.Snapshot = snapshot.Self
 	s.plantSnapshot(ctx, vm, node)
-	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: grown}})
+	ctx.Update(vm, disks.OtherDevices(grown))
 	s.TrackLayers(vm)
 	s.Disks.TellFiles(ctx, vm)
 	return snapshot.Self, nil

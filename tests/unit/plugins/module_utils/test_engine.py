@@ -225,6 +225,12 @@ def test_one_item_that_fails_is_told_with_its_own_words(known):
     assert (caught.value.message, caught.value.hint) == ("There is no room.", "Make some.")
 
 
+def test_what_to_do_about_an_error_comes_before_what_became_of_the_rest(known):
+    item = named("web-1", NotFound("web-1 has no snapshot base.", hint="There are: none."))
+    with pytest.raises(PartialFailure, match=r"no snapshot base\. There are: none\. Packages stay\.$"):
+        task(known, [item]).finish({}, advice="Packages stay.")
+
+
 def test_check_mode_says_that_nothing_was_changed(known):
     with pytest.raises(PartialFailure, match=r"There is no room\. Nothing was changed: this was check mode\."):
         task(known, [named("web-1", InvalidOption("There is no room."))], check=True).finish({}, advice="Run again.")

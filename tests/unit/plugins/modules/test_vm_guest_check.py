@@ -15,8 +15,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins import modules
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure
-from ansible_collections.vforge.vsphere.plugins.module_utils._guest_check import task
-from ansible_collections.vforge.vsphere.plugins.module_utils._guest_check.model import CheckOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._guest_check import CheckOptions, run
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import guest as guests
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
@@ -101,7 +100,7 @@ def test_a_wait_that_ends_before_the_deadline_is_late_all_the_same(guest, shared
     monkeypatch.setattr(guests, "wait_until", lambda _session, refs, *_args, **_more: {ref._GetMoId() for ref in refs})
     options = CheckOptions.from_params({"vm": {"name": guest.name}, "exit_codes": [0], "timeout": 600})
     with session(shared_sim) as opened, pytest.raises(PartialFailure) as caught:
-        task.run(opened, options, check=False)
+        run(opened, options, check=False)
     assert caught.value.error_code == "timeout"
 
 

@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils import _nbdkit
+from ansible_collections.vforge.vsphere.plugins.module_utils import _programs
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import nbd
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import NbdServer
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, PartialFailure
@@ -124,7 +124,7 @@ def test_a_program_that_is_not_there_is_said_before_any_snapshot(served):
 
 @pytest.mark.usefixtures("tools")
 def test_nbdkit_of_debian_has_no_plugin():
-    assert nbd.reason(NbdServer(command=("nbdkit", "vddk"))) == _nbdkit.NO_PLUGIN
+    assert nbd.reason(NbdServer(command=("nbdkit", "vddk"))) == _programs.NO_PLUGIN
     assert nbd.reason(NbdServer(command=("nbdkit", "memory", "1M"))) == ""
 
 

@@ -846,15 +846,15 @@ def test_a_restored_disk_has_the_storage_policy_of_the_one_that_it_replaces(db):
 
 def made_with(monkeypatch, opened):
     """The storage policies of disks when they have come, before they are taken to their places."""
-    seen, keep = [], importing._keep
+    seen, keep = [], importing.DiskImport._keep
 
-    def look(task, item, home, moid, new):
+    def look(self, moid, new):
         found = places.carrier(opened, reference(opened, moid))
         (disk,) = found.devices
         seen.append(policies_of(opened, moid, [disk.key])[disk.key])
-        return keep(task, item, home, moid, new)
+        return keep(self, moid, new)
 
-    monkeypatch.setattr(importing, "_keep", look)
+    monkeypatch.setattr(importing.DiskImport, "_keep", look)
     return seen
 
 

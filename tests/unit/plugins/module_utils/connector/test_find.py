@@ -266,6 +266,20 @@ def test_the_first_page_is_just_large_enough_to_decide(calls, objects):
     assert objects == find.PAGE_OF_LITTLE or find.is_dearer(objects, calls)
 
 
+def test_names_are_suggested_for_the_first_few_of_many_that_are_missing(known, monkeypatch):
+    """Each suggestion takes a look at all names of the inventory: for a thousand of 10,000 these are minutes."""
+    looked = []
+    nearest = names.nearest
+    monkeypatch.setattr(names, "nearest", lambda wanted, every: looked.append(wanted) or nearest(wanted, every))
+    wanted = [Selector(name=f"golden-parent-{number}") for number in range(50)]
+    errors = find.find_some(known, wanted)
+    assert len(looked) == 10
+    assert all(isinstance(error, NotFound) for error in errors)
+    assert "Nearest names: /DC0/vm/golden-parent" in errors[0].hint
+    assert errors[49].hint == "Check the spelling, and that this user may see the VM."
+    assert "golden-parent-49" in errors[49].message
+
+
 @pytest.mark.parametrize("vms", [10, 10_000])
 def test_what_a_lookup_costs_does_not_depend_on_the_size_of_the_inventory(make_sim, vms):
     """Nor the bytes. To be asked for are the folder "vm" and two in it; in a small inventory all names come at once."""

@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._files import PrivateFolder
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import identity
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, SliceBlob
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, PackageError, SliceBlob
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.identity import DigestCache, Digester, Want, Witness
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.manifest import Digest
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import open_package

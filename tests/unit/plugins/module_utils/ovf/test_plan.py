@@ -12,11 +12,11 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import model, placement, plan
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import TemplateError
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.model import (
     Existing,
     Place,
     Surroundings,
+    TemplateError,
     version_name,
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.compute import Compute, Datastore, Host, Network, Pool

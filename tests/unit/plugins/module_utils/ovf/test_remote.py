@@ -15,8 +15,7 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.web import NotConnected
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import identity, websource
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import whole
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import PackageError, whole
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.identity import DigestCache, Digester
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import open_package
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.websource import Web, WebAccess, parse_url
