@@ -46,7 +46,7 @@ func (sh *sessionShim) ImpersonateUser(ctx *simulator.Context, req *types.Impers
 // Logout ends the session for the front too.
 func (sh *sessionShim) Logout(ctx *simulator.Context, req *types.Logout) soap.HasFault {
 	sh.S.Sessions.Close(ctx.Session.Key)
-	sh.S.Props.Hub.CloseSession(ctx.Session.Key)
+	sh.S.Props.CloseSession(ctx.Session.Key)
 	return sh.S.Reg.SessionManager().Logout(ctx, req)
 }
 
@@ -56,7 +56,7 @@ func (sh *sessionShim) TerminateSession(ctx *simulator.Context, req *types.Termi
 	if res.Fault() == nil {
 		for _, key := range req.SessionId {
 			sh.S.Sessions.Close(key)
-			sh.S.Props.Hub.CloseSession(key)
+			sh.S.Props.CloseSession(key)
 		}
 	}
 	return res

@@ -15,7 +15,7 @@ import (
 
 // endSession has vcsim forget a session, and ends the waits that it has.
 func (s *Core) endSession(key string) {
-	s.Props.Hub.CloseSession(key)
+	s.Props.CloseSession(key)
 	ctx := s.Background("")
 	m := s.Reg.SessionManager()
 	// That vcsim has lost it already is no failure: it is gone either way.

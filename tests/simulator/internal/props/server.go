@@ -66,10 +66,22 @@ func New(reg *simulator.Registry, version string, sessions LoginState, sight Sig
 	return &Server{reg: reg, version: version, sessions: sessions, sight: sight, Hub: newHub()}
 }
 
+// mostRests is how many answers of one session can wait for the client to read on. Of more the oldest is forgotten: clients
+// that were broken off, or have seen enough, never come back for theirs.
+const mostRests = 200
+
+// CloseSession drops all that a session has which has ended: its collectors, and answers that it has not read to their end.
+func (p *Server) CloseSession(key string) {
+	p.Hub.closeSession(key)
+	p.pages.closeSession(key)
+}
+
 // pages keeps the rest of answers that were cut into pages, by token.
 type pages struct {
 	mu   sync.Mutex
 	rest map[string]page
+	// tokens are those of each session, the oldest first.
+	tokens map[string][]string
 }
 
 type page struct {
@@ -97,8 +109,27 @@ func (p *pages) take(session, token string) (page, bool) {
 	if !ok || rest.session != session {
 		return page{}, false
 	}
-	delete(p.rest, token)
+	p.forget(session, token)
 	return rest, true
+}
+
+// forget drops what a token stands for. The caller holds the lock.
+func (p *pages) forget(session, token string) {
+	delete(p.rest, token)
+	left := slices.DeleteFunc(p.tokens[session], func(t string) bool { return t == token })
+	if p.tokens[session] = left; len(left) == 0 {
+		delete(p.tokens, session)
+	}
+}
+
+// closeSession drops what a session has not read.
+func (p *pages) closeSession(session string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, token := range p.tokens[session] {
+		delete(p.rest, token)
+	}
+	delete(p.tokens, session)
 }
 
 func sessionKey(ctx *simulator.Context) string {
@@ -147,10 +178,14 @@ func (p *pages) keep(rest page) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.rest == nil {
-		p.rest = make(map[string]page)
+		p.rest, p.tokens = make(map[string]page), make(map[string][]string)
+	}
+	if waiting := p.tokens[rest.session]; len(waiting) == mostRests {
+		p.forget(rest.session, waiting[0])
 	}
 	token := ids.NewToken()
 	p.rest[token] = rest
+	p.tokens[rest.session] = append(p.tokens[rest.session], token)
 	return token
 }
 
