@@ -155,7 +155,9 @@ func (s *Control) applyPatch(vm *simulator.VirtualMachine, p *vmPatch) error {
 	var err error
 	ctx.WithLock(vm, func() {
 		if p.Frozen != nil {
-			err = s.Guests.Freeze(ctx, vm, *p.Frozen)
+			if refused := s.Guests.Freeze(ctx, vm, *p.Frozen); refused != nil {
+				err = controlhttp.BadRequest(refused)
+			}
 		}
 		if p.DeltaLevels != nil && *p.DeltaLevels < vdisk.DeltasOf(vm) {
 			err = controlhttp.BadRequest(fmt.Errorf("the disks have %d deltas already, and a delta cannot be taken away here", vdisk.DeltasOf(vm)))

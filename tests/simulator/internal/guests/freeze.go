@@ -9,15 +9,13 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
-
-	"vforge.vsphere/simulator/internal/controlhttp"
 )
 
 // Freeze does what instantclone.freeze does in a guest, or, thawing, what only a
 // reset does in a real one.
 func (s *Guests) Freeze(ctx *simulator.Context, vm *simulator.VirtualMachine, freeze bool) error {
 	if vm.Runtime.PowerState != types.VirtualMachinePowerStatePoweredOn {
-		return controlhttp.BadRequest(errors.New("only a VM that is powered on can be frozen"))
+		return errors.New("only a VM that is powered on can be frozen")
 	}
 	ctx.Update(vm, []types.PropertyChange{
 		{Name: "runtime.instantCloneFrozen", Val: freeze},

@@ -29,13 +29,13 @@ type Change struct {
 	Fresh   bool // a new VM: its base controllers are there already
 	Cloning bool // edits name the disks of the source
 	Devices []types.BaseVirtualDevice
-	// keys are those that new devices got in place of the ones in the request.
+	// Keys are those that new devices got in place of the ones in the request.
 	Keys map[int32]int32
 	// removed are the disks that were taken away, whose layers may come back as parents.
 	removed []*types.VirtualDisk
-	// doomed are those of them whose files are to go.
+	// Doomed are those of them whose files are to go.
 	Doomed []*types.VirtualDisk
-	// pending are the new disks of an import that wait for their content.
+	// Pending are the new disks of an import that wait for their content.
 	Pending map[int32]bool
 	Cards   bool // network cards changed
 }
