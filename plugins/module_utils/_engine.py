@@ -135,6 +135,26 @@ class Item:
 
 
 @dataclasses.dataclass(kw_only=True)
+class ItemOfVm(Item):
+    """A VM that is there.
+
+    :ivar vm: a domain's own type of it, with ``name``, ``path`` and ``moid``.
+    """
+
+    vm: t.Any
+
+    @property
+    def title(self) -> str:
+        """What messages call it; a user who may not see the folders above it knows no path."""
+        return str(self.vm.path or self.vm.moid)
+
+    @property
+    def name(self) -> str:
+        """What its entry in the result calls it."""
+        return str(self.vm.name)
+
+
+@dataclasses.dataclass(kw_only=True)
 class Missing(Item):
     """One of a list that could not be found, or whose parent could not: it fails, and the others go
     on.

@@ -64,8 +64,7 @@ class MissingLibrary(VforgeError):
 
     @classmethod
     def of_python(cls, message: str, package: str, otherwise: str = _ANOTHER_PYTHON) -> MissingLibrary:
-        """The error of a library, with the Python that misses it and the
-        way to install it for that one.
+        """The error of a library, with the Python that misses it and the way to install it for that one.
 
         :param message: one sentence that names the library.
         :param package: what pip is to install, such as ``requests>=2.32.3``.

@@ -11,7 +11,7 @@ import typing as t
 from ._connector.find import TO_ANCESTORS, Selector, find_vm, unreadable
 from ._connector.props import collect
 from ._connector.pyvmomi import vim
-from ._engine import Item, Task
+from ._engine import ItemOfVm, Task
 from ._errors import GuestError, InvalidOption, TimedOut
 from ._vsphere.guest import (
     GONE,
@@ -87,7 +87,7 @@ class CheckOptions:
 
 
 @dataclasses.dataclass(kw_only=True)
-class GuestItem(Item):
+class GuestItem(ItemOfVm):
     """A VM whose guest is asked.
 
     :ivar answers: whether its Tools take guest operations.
@@ -97,16 +97,6 @@ class GuestItem(Item):
     vm: Vm
     answers: bool
     completed: Completed | None = None
-
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self.vm.path
-
-    @property
-    def name(self) -> str:
-        """Of the VM."""
-        return self.vm.name
 
 
 def run(session: Session, options: CheckOptions, *, check: bool) -> dict[str, t.Any]:

@@ -30,7 +30,7 @@ import typing as t
 from ._connector import tasks
 from ._connector.batch import Outcome
 from ._connector.pyvmomi import vim
-from ._engine import Item, Part, Task
+from ._engine import Item, ItemOfVm, Part, Task
 from ._errors import (
     ConnectionLost,
     Fault,
@@ -47,8 +47,7 @@ from ._vsphere.snapshots import Snapshot
 if t.TYPE_CHECKING:
     from ._connector.session import Session
 
-# What vCenter answers where a guest's file systems cannot be quiesced (API reference,
-# CreateSnapshot_Task).
+# What vCenter answers where a guest's file systems cannot be quiesced (API reference, CreateSnapshot_Task).
 _QUIESCE_FAULTS = (
     "ApplicationQuiesceFault",
     "FilesystemQuiesceFault",
@@ -106,31 +105,20 @@ def _not_made() -> OwnSnapshot:
 
 
 @dataclasses.dataclass(kw_only=True)
-class SnapshotItem(Item):
+class SnapshotItem(ItemOfVm):
     """A VM that a snapshot is made of for a moment.
 
-    :ivar vm: a dataclass with ``moid``, ``name``, ``path``, ``instance_uuid`` and ``snapshots``.
+    :ivar vm: has ``instance_uuid`` and ``snapshots``, too.
     :ivar own: what became of the snapshot that this task makes of it.
     :ivar quiesced: whether this snapshot is to be quiesced, and once it is made, whether it is.
     :ivar leftovers: snapshots of runs that were killed.
     :ivar in_use: why its snapshot must not be removed by this run; empty where it may be.
     """
 
-    vm: t.Any
     own: OwnSnapshot = dataclasses.field(default_factory=_not_made)
     in_use: str = ""
     quiesced: bool = False
     leftovers: list[Snapshot] = dataclasses.field(default_factory=list)
-
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return str(self.vm.path)
-
-    @property
-    def name(self) -> str:
-        """What its entry in the result calls it."""
-        return str(self.vm.name)
 
 
 I = t.TypeVar("I", bound=SnapshotItem)  # noqa: E741 (as T, for items)
@@ -219,8 +207,8 @@ class OwnerMark:
 
     @classmethod
     def read(cls, kind: Kind, description: str, vm: str) -> OwnerMark | None:
-        """The owner mark in a description, or None where it has none of
-        this VM or first class disk.
+        """The owner mark in a description, or None where it has none of this VM or first class
+        disk.
         """
         _words, found, text = description.rpartition(f"\n{kind.mark}")
         return cls.from_text(text, vm) if found else None
@@ -259,9 +247,9 @@ def _place() -> str:
 def _began(pid: int) -> str | None:
     """When a process was started; None where there is none.
 
-    proc(5): it is field 22, and the second one may hold anything. The third is the
-    state: one that has ended and that nobody has waited for stays as a zombie, for ever
-    in a container without an init.
+    proc(5): it is field 22, and the second one may hold anything. The third is the state: one that
+    has ended and that nobody has waited for stays as a zombie, for ever in a container without an
+    init.
     """
     path = pathlib.Path(f"/proc/{pid}/stat")
     try:

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Backs VMs up beside each other, each from its beginning to its end, so that
-none waits for the slowest; each host and each datastore takes only so many at the same time.
+"""Backs VMs up beside each other, each from its beginning to its end, so that none waits for the
+slowest; each host and each datastore takes only so many at the same time.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class Turns(t.Generic[X]):
 
     @contextlib.contextmanager
     def next(self) -> t.Iterator[Turn[X] | None]:
-        """The next one; its room is taken as long as the context lasts. None
-        where there is none any more.
+        """The next one; its room is taken as long as the context lasts. None where there is none
+        any more.
         """
         turn = self._take()
         try:

@@ -68,8 +68,7 @@ def wants_thumbprint(server: NbdServer) -> bool:
 
 @contextlib.contextmanager
 def secret(text: str) -> t.Iterator[int]:
-    """A descriptor from which a program that inherits it reads a text, as
-    often as it opens ``/dev/fd/N``.
+    """A descriptor from which a program that inherits it reads a text, as often as it opens ``/dev/fd/N``.
 
     It is memory, and has no name: nothing of it is left on a disk, however this ends.
     """

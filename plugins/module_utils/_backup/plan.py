@@ -55,8 +55,8 @@ class Changes:
 
 @dataclasses.dataclass(frozen=True)
 class Audit(Changes):
-    """A disk that is read whole and compared with its newest backup; what changed
-    tells what tracking has missed.
+    """A disk that is read whole and compared with its newest backup; what changed tells what
+    tracking has missed.
     """
 
 
@@ -190,8 +190,8 @@ def transport(path: str, ways: t.Sequence[Way], options: BackupOptions) -> str:
 
 
 def fell_back(path: str, chosen: str, ways: t.Sequence[Way], vm: Vm, options: BackupOptions) -> str:
-    """The warning that whole disks are read although changes are tracked; empty
-    where that is as asked for.
+    """The warning that whole disks are read although changes are tracked; empty where that is as
+    asked for.
     """
     tracked = any(disk.change_id for disk in vm.disks)
     if chosen in INCREMENTS or options.transport != AUTO or not tracked:

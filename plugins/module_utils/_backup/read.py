@@ -1,9 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: each function is one call for any
-number of VMs or snapshots.
-"""
+"""What there is, read from vCenter: each function is one call for any number of VMs or snapshots."""
 
 from __future__ import annotations
 
@@ -146,8 +144,7 @@ _SNAPSHOTTED: dict[type, tuple[str, ...]] = {
 
 
 def read_snapshots(session: Session, vms: t.Mapping[str, Vm]) -> dict[str, Snapshotted]:
-    """What VMs were when snapshots of them were made, by moid of the
-    snapshot; what is gone is left out.
+    """What VMs were when snapshots of them were made, by moid of the snapshot; what is gone is left out.
 
     :param vms: by the moids of the snapshots.
     """

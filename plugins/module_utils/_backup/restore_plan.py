@@ -205,8 +205,8 @@ def check_verify(target: Target, options: IntoOptions, due: t.Sequence[Place]) -
 
 
 def same_disks(before: Target, now: Target) -> bool:
-    """Whether a VM has the disks that it had, at the same places; what its snapshots
-    had put on them may be gone.
+    """Whether a VM has the disks that it had, at the same places; what its snapshots had put on
+    them may be gone.
     """
     if [disk.unit for disk in before.disks] != [disk.unit for disk in now.disks]:
         return False

@@ -297,8 +297,7 @@ def _put_right(job: BackupTask, item: BackupItem, machine: Machine) -> None:
 
 
 def _read_again(job: BackupTask, item: BackupItem) -> None:
-    """Read a VM in its turn, which may come hours after the task
-    began: it may be on by now, or off.
+    """Read a VM in its turn, which may come hours after the task began: it may be on by now, or off.
 
     Without a snapshot that a dead run had left, its disks are others, too.
 
@@ -360,8 +359,8 @@ def _copy(job: BackupTask, item: BackupItem) -> None:
 
 
 def _copy_and_detach(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
-    """Copy disks; in every ending nothing of them stays attached, so that
-    their snapshots can be removed.
+    """Copy disks; in every ending nothing of them stays attached, so that their snapshots can be
+    removed.
     """
     try:
         _copy_snapshots(job, ready)

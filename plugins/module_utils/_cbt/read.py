@@ -1,9 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: each function is one call for any
-number of VMs or snapshots.
-"""
+"""What there is, read from vCenter: each function is one call for any number of VMs or snapshots."""
 
 from __future__ import annotations
 

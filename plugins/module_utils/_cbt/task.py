@@ -291,9 +291,7 @@ def _switch(job: AreaTask) -> None:
 
 
 def _deactivate(job: AreaTask, items: t.Sequence[VmItem]) -> None:
-    """Make and remove a snapshot of VMs whose tracking was switched
-    off: only then it has stopped.
-    """
+    """Make and remove a snapshot of VMs whose tracking was switched off: only then it has stopped."""
     with_snapshots(job, items, lambda _ready: None)
     for item in items:
         if item.error is None:
@@ -389,9 +387,7 @@ def _prove(job: AreaTask, items: t.Sequence[VmItem]) -> None:
 
 
 def _going_on(item: VmItem) -> list[str]:
-    """The disks whose tracking has not begun again: the first half of
-    their changeIds is the same.
-    """
+    """The disks whose tracking has not begun again: the first half of their changeIds is the same."""
     before = {disk.key: _tracking(disk) for disk in item.before.disks}
     return [disk.label for disk in item.vm.disks if _tracking(disk) and _tracking(disk) == before.get(disk.key)]
 
@@ -584,9 +580,7 @@ def read_areas(
 
 
 def _judge(job: AreaTask) -> None:
-    """Make failures of what the options call failures, and warnings of
-    what nobody should overlook.
-    """
+    """Make failures of what the options call failures, and warnings of what nobody should overlook."""
     for item in job.vms if job.options.state == QUERIED else ():
         full = [answer for answer in item.answers.values() if answer.full is not None]
         if full and job.options.on_full_required == FAIL:
@@ -611,9 +605,7 @@ def _full_required(item: VmItem, full: t.Sequence[Answer]) -> FullRequiredError:
 
 
 def close_files(job: AreaTask) -> None:
-    """Put the files of areas where the result says; of a run that was
-    broken off nobody reads them.
-    """
+    """Put the files of areas where the result says; of a run that was broken off nobody reads them."""
     keep = not job.interrupted
     gone = job.files.temporary and not keep
     try:

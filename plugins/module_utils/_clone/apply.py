@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The calls that make, change and remove clones, and those that ask whether one could
-be made; most return a task.
+"""The calls that make, change and remove clones, and those that ask whether one could be made; most
+return a task.
 """
 
 from __future__ import annotations

@@ -43,8 +43,7 @@ _DONE = {
 def result(task: Task[VmItem], options: CloudOptions) -> dict[str, t.Any]:
     """``changed``, ``vms`` (one entry each), ``refusals`` and ``diff``.
 
-    In check mode a change that would be made is listed as if it had been,
-    as Ansible's other modules do.
+    In check mode a change that would be made is listed as if it had been, as Ansible's other modules do.
     """
     secret = secrets.token_bytes(16)
     all_used = vet([item.reported for item in task.items])

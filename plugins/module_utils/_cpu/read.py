@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: hosts, clusters and EVC modes in one call, VMs
-in another, and their pages.
+"""What there is, read from vCenter: hosts, clusters and EVC modes in one call, VMs in another, and
+their pages.
 """
 
 from __future__ import annotations
@@ -99,8 +99,7 @@ def _cluster(rows: t.Mapping[str, Row], row: Row, hosts: t.Sequence[CpuHost]) ->
 
 
 def read_vms(session: Session, selectors: t.Sequence[Selector], datacenter: str | None) -> list[CpuVm | VforgeError]:
-    """The VMs that the selectors name, in their order: one call, and
-    those that it takes to find them.
+    """The VMs that the selectors name, in their order: one call, and those that it takes to find them.
 
     In the place of one of several that is not found, why not.
 

@@ -42,8 +42,7 @@ def export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     item.called = f"{disk.label} of {vm.path}"
     item.place = options.path
     job: SnapshotTask[DiskItem] = SnapshotTask(task=task, kind=KIND, timeout=options.timeout)
-    # Also where the disk is there: the run that made it may not have
-    # come to the end of its snapshot.
+    # Also where the disk is there: the run that made it may not have come to the end of its snapshot.
     find_leftovers(job)
     remove_leftovers(job)
     vm = item.vm
@@ -91,8 +90,7 @@ def export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
 
 
 def _made_of(vm: DiskVm, disk: Disk, options: DiskOptions) -> dict[str, t.Any]:
-    """What an export is made of, and into what: a later run makes it again
-    where one of these is another.
+    """What an export is made of, and into what: a later run makes it again where one of these is another.
 
     :raises NotFound, Ambiguous: the snapshot that is asked for.
     """

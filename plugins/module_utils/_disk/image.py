@@ -186,8 +186,7 @@ class QemuImg:
         return image
 
     def _described(self, path: str) -> vmdk.Descriptor | None:
-        """The descriptor of a VMDK that is a file of its own; None
-        where it is in the file with the data.
+        """The descriptor of a VMDK that is a file of its own; None where it is in the file with the data.
 
         That one names its file as it was called when it was made.
         """

@@ -9,6 +9,7 @@ for each state.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import os
 import time
@@ -88,9 +89,7 @@ def _result(items: t.Sequence[DiskItem]) -> dict[str, t.Any]:
     return {
         "changed": any(item.done for item in items),
         "disks": [_entry(item) for item in items],
-        "counts": {
-            step: sum(step in item.done for item in items) for step in {*(step for item in items for step in item.done)}
-        },
+        "counts": dict(collections.Counter(step for item in items for step in item.done)),
         "diff": diff(before, after),
     }
 

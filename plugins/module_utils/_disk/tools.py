@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Questions about a disk: what it is, what is on it, what differs, and how fast
-it is read. Changes nothing.
+"""Questions about a disk: what it is, what is on it, what differs, and how fast it is read. Changes
+nothing.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a file on this machine to a disk in vSphere: by an import lease,
-never by writing to a datastore.
+"""From a file on this machine to a disk in vSphere: by an import lease, never by writing to a datastore.
 
-vSphere imports VMs, so a VM is made for the one disk. When the disk has come, it is
-taken off that VM, moved to its place, and the VM is removed. What a run that ended
-has left is removed by the next.
+vSphere imports VMs, so a VM is made for the one disk. When the disk has come, it is taken off that
+VM, moved to its place, and the VM is removed. What a run that ended has left is removed by the
+next.
 """
 
 from __future__ import annotations
@@ -235,8 +234,8 @@ class DiskImport:
         raise AssertionError("the second attempt returns or raises")
 
     def _fill(self, lease: leases.Lease, ready: leases.Ready, source: _Source) -> tuple[str, str]:
-        """Send the file; returns the moid of the VM that has the disk then, and
-        what the host has reported of it.
+        """Send the file; returns the moid of the VM that has the disk then, and what the host has
+        reported of it.
         """
         session = self.task.session
         meter = Meter(self.item.title, source.size, session.show_progress)
@@ -261,8 +260,8 @@ class DiskImport:
         return ready.entity, reported
 
     def _give_up(self, lease: leases.Lease, entity: str) -> None:
-        """vCenter removes what was imported by a lease that is aborted;
-        what is complete is removed here.
+        """vCenter removes what was imported by a lease that is aborted; what is complete is removed
+        here.
         """
         session = self.task.session
         if session.unreachable():
@@ -278,8 +277,8 @@ class DiskImport:
             session.warn(f"The import was broken off, but whether all of it is gone is not known: {error}")
 
     def _keep(self, moid: str, new: NewDisk) -> str:
-        """Take the disk off the VM that was made for it, and put it into
-        its place; returns its UUID.
+        """Take the disk off the VM that was made for it, and put it into its place; returns its
+        UUID.
         """
         session, target = self.task.session, new.target
         found = places.carrier(session, reference(session, moid))
@@ -373,8 +372,8 @@ class DiskImport:
         return gone == [True]
 
     def clear(self, target: DatastorePath) -> None:
-        """Remove what a run to the same place has left that was killed between the move of
-        its disk and the end of its VM.
+        """Remove what a run to the same place has left that was killed between the move of its disk
+        and the end of its VM.
 
         :raises Busy: it cannot be removed, since somebody still works with it, or it is none of ours.
         """
@@ -418,8 +417,8 @@ class DiskImport:
             ) from fault
 
     def _goes_by_itself(self, moid: str, refused: Fault) -> bool:
-        """Wait until a VM is gone that only the lease of a run holds that was
-        killed; vCenter ends that lease.
+        """Wait until a VM is gone that only the lease of a run holds that was killed; vCenter ends
+        that lease.
         """
         if refused.fault not in _HELD_BY_A_LEASE:
             return False

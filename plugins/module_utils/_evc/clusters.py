@@ -233,8 +233,8 @@ def _block(item: ClusterItem, found: t.Sequence[Obstacle]) -> None:
 
 
 def _note_left_off(item: ClusterItem, rows: t.Mapping[str, Row]) -> None:
-    """Of a cluster with which nothing is to be done, the VMs that a run left off
-    are all that is of interest.
+    """Of a cluster with which nothing is to be done, the VMs that a run left off are all that is of
+    interest.
     """
     item.interrupted = tuple(vm for vm in read.interrupted(rows) if vm.power_state == "poweredOff")
 

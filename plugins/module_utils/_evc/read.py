@@ -130,8 +130,7 @@ def _no_cluster(text: str, known: list[str], several: bool) -> VforgeError:
 
 
 def read_hosts(session: Session, cluster: Cluster) -> tuple[Release, tuple[HostCpu, ...], dict[str, Row]]:
-    """The modes that the release offers, the hosts of a cluster, and what
-    ``read_in_way`` returns: one call.
+    """The modes that the release offers, the hosts of a cluster, and what ``read_in_way`` returns: one call.
 
     The VMs are in it although a mode may have to be checked first: where the cluster turns out to
     have its mode, that some were left off is all there is to say.
@@ -152,8 +151,8 @@ def _release(rows: t.Collection[Row]) -> Release:
 
 
 def read_in_way(session: Session, cluster: Cluster) -> dict[str, Row]:
-    """The hosts of a cluster and what may make their VMs stand in the way
-    of a mode, by moid: one call.
+    """The hosts of a cluster and what may make their VMs stand in the way of a mode, by moid: one
+    call.
     """
     roots = [session.reference(vim.HostSystem, moid) for moid in cluster.hosts]
     return {row.moid: row for row in collect(session, roots, _ACTIVE, _TO_VMS, page=PAGE_OF_LITTLE)}
@@ -166,12 +165,11 @@ def interrupted(rows: t.Mapping[str, Row]) -> tuple[ActiveVm, ...]:
 
 
 def are_known(rows: t.Mapping[str, Row], results: t.Iterable[t.Any]) -> bool:
-    """Whether rows that were read before a check have the VMs that the check is
-    about, so that once is enough.
+    """Whether rows that were read before a check have the VMs that the check is about, so that once is enough.
 
-    It is not where the check names a VM that was not on then, or had not come to this
-    host. Nor where it names none on a host: all are meant that are on there at the
-    check, and VMs are started meanwhile.
+    It is not where the check names a VM that was not on then, or had not come to this host. Nor
+    where it names none on a host: all are meant that are on there at the check, and VMs are started
+    meanwhile.
 
     :param rows: as ``read_in_way`` returns them.
     """

@@ -224,8 +224,8 @@ def _machines(job: ExportTask, wave: t.Sequence[ExportItem]) -> dict[str, Machin
 
 
 def _export_one(job: ExportTask, item: ExportItem, machine: Machine, parallel: int, end: Stops) -> None:
-    """Export one VM: a lease, its disks, the descriptor, the manifest, and
-    the package is in its place.
+    """Export one VM: a lease, its disks, the descriptor, the manifest, and the package is in its
+    place.
     """
     session, moid = job.session, item.snapshot
     made = job.packages.begin(item.package)
@@ -257,8 +257,7 @@ def _export_one(job: ExportTask, item: ExportItem, machine: Machine, parallel: i
 
 
 def _addressed(item: ExportItem, machine: Machine, ready: leases.Ready) -> list[tuple[leases.Device, HardDisk | None, str]]:
-    """Each file of the lease, with the disk that it is of, or None for
-    NVRAM, and its name in the package.
+    """Each file of the lease, with the disk that it is of, or None for NVRAM, and its name in the package.
 
     :raises ExportFailed: a disk has no address.
     """

@@ -67,8 +67,7 @@ def result(
 ) -> dict[str, t.Any]:
     """``changed``, ``parents`` and ``children`` (one entry each), ``counts`` and ``diff``.
 
-    In check mode a change that would be made is listed as if it had been,
-    as Ansible's other modules do.
+    In check mode a change that would be made is listed as if it had been, as Ansible's other modules do.
     """
     check = task.check
     found = [_parent_entry(item, check) for item in parents]

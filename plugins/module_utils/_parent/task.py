@@ -90,9 +90,7 @@ def _item(found: Found[Parent], options: ParentOptions) -> ParentItem:
 
 
 def _check(task: Task[ParentItem], freezing: FreezeStage) -> None:
-    """Make sure that the guests take the credentials; what a real run
-    would do then counts as done.
-    """
+    """Make sure that the guests take the credentials; what a real run would do then counts as done."""
     # A frozen one answers only after the reset that check mode leaves out.
     reachable = freezing.reachable(task.items)
     freezing.check([(item, guest) for item, guest in reachable if not item.now.frozen])
@@ -120,9 +118,7 @@ def _reset(task: Task[ParentItem], freezing: FreezeStage) -> None:
 
 
 def _collapse(task: Task[ParentItem]) -> None:
-    """Collapse deltas: a snapshot, and then its removal, which writes
-    all levels into their base.
-    """
+    """Collapse deltas: a snapshot, and then its removal, which writes all levels into their base."""
     # Where an ended run has left its snapshot, that one does.
     fresh = [item for item in task.items if item.due(COLLAPSE) and not item.now.leftover]
     task.call(

@@ -416,9 +416,7 @@ def networks_in(rows: t.Mapping[str, Row]) -> tuple[Network, ...]:
 
 
 def networks_of(rows: t.Mapping[str, Row], host: Row) -> tuple[Network, ...]:
-    """The networks that a host sees and that VMs can be connected to,
-    in the order of their names.
-    """
+    """The networks that a host sees and that VMs can be connected to, in the order of their names."""
     return _networks(rows, _seen(rows, host, "network"))
 
 
@@ -457,8 +455,7 @@ def read_folders(session: Session, datacenter: str, wanted: t.Iterable[str]) -> 
 def find_folders(
     session: Session, datacenter: str, wanted: t.Iterable[str], top: str = ""
 ) -> dict[str, tuple[str, str] | NotFound]:
-    """As ``read_folders``, with the error of each folder that is not
-    there in the place of that folder.
+    """As ``read_folders``, with the error of each folder that is not there in the place of that folder.
 
     :param top: path of the VM folder of the datacenter, where it is known: a single folder is then
         asked for by its path, and all are read only where it is not there.
@@ -616,8 +613,8 @@ def choose_datastore(around: Surroundings, text: str | None, who: str) -> str | 
 
 
 def fitting_networks(networks: t.Iterable[Network], text: str) -> list[Network]:
-    """The networks that a text may mean: a name, a moid, or an inventory
-    path or the last parts of one.
+    """The networks that a text may mean: a name, a moid, or an inventory path or the last parts of
+    one.
     """
     parts = names.split(text) if "/" in text else []
     return [network for network in networks if _is_network(network, text, parts)]

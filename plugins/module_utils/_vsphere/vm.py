@@ -118,9 +118,7 @@ def basics(rows: t.Mapping[str, Row], vm: Row) -> dict[str, t.Any]:
 
 
 def is_readable(vm: Row | None) -> t.TypeGuard[Row]:
-    """Whether a row is that of a VM whose configuration this user may
-    read, and which is complete.
-    """
+    """Whether a row is that of a VM whose configuration this user may read, and which is complete."""
     return vm is not None and bool(vm.get("config.instanceUuid"))
 
 

@@ -83,7 +83,7 @@ def served(make_sim, tmp_path, monkeypatch, tools):
         yield known
 
 
-def test_a_command_is_told_all_and_the_password_stands_in_no_command_line(served, tmp_path):
+def test_a_command_is_given_all_and_the_password_is_in_no_command_line(served, tmp_path):
     served.sim.write_disk("web-1", offset=MIB, length=MIB, seed=1)
     ran = served.run(transport="auto", **served.asked)
     assert ran.one["transport"] == "nbd"

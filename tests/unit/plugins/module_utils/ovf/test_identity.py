@@ -117,7 +117,7 @@ _NESTED = "[" * 5000 + "]" * 5000
     ],
     ids=range(11),
 )
-def test_a_damaged_memory_is_told_and_does_no_harm(tmp_path, digester, warnings, change):
+def test_a_damaged_memory_is_reported_and_does_no_harm(tmp_path, digester, warnings, change):
     path = Made(manifest=None).ova(tmp_path)
     first = identify(path, digester())
     (file,) = (tmp_path / f"vforge-vsphere-{os.geteuid()}").glob("ovf-*.json")

@@ -168,7 +168,7 @@ def test_the_best_place(how, expected):
         ),
     ],
 )
-def test_no_place_is_told_with_its_reasons(how, error, message):
+def test_no_place_is_reported_with_its_reasons(how, error, message):
     with pytest.raises(error) as raised:
         placed(**how)
     assert message in str(raised.value)
