@@ -118,8 +118,8 @@ func TestALinkedCloneIsMadeWhereItsLayersAreSeen(t *testing.T) {
 	parent := b.parent().Reference()
 	snapshot := b.snapshot(parent, "base")
 	far := b.ref("/DC0/host/DC0_C1/DC0_C1_H0")
-	host, other := b.sim.reg.Get(*far).(*simulator.HostSystem), b.find("/DC0/datastore/LocalDS_1")
-	b.sim.background("").WithLock(host, func() { host.Datastore = []types.ManagedObjectReference{other} })
+	host, other := b.sim.Reg.Get(*far).(*simulator.HostSystem), b.find("/DC0/datastore/LocalDS_1")
+	b.sim.Background("").WithLock(host, func() { host.Datastore = []types.ManagedObjectReference{other} })
 	task, err := b.cloneVM(b.client, parent, "far", linked(snapshot), func(r *types.CloneVM_Task) {
 		r.Spec.Location.Pool, r.Spec.Location.Host, r.Spec.Location.Datastore = b.ref("/DC0/host/DC0_C1/Resources"), far, &other
 	})
