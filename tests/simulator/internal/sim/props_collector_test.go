@@ -95,6 +95,37 @@ func (b *bench) allVMs(paths ...string) types.PropertyFilterSpec {
 	}
 }
 
+// What is left of an answer is its collector's, and goes with it.
+func TestAnAnswerIsReadOnWithItsCollector(t *testing.T) {
+	b := start(t, func(c *settings.Config) { c.VMs = 30 })
+	own := b.collector()
+	begun := func() string {
+		res, err := methods.RetrievePropertiesEx(b.ctx, b.client, &types.RetrievePropertiesEx{
+			This: own, SpecSet: []types.PropertyFilterSpec{b.allVMs("name")}, Options: types.RetrieveOptions{MaxObjects: 10},
+		})
+		if err != nil || res.Returnval == nil || res.Returnval.Token == "" {
+			t.Fatalf("%v, %v", err, res)
+		}
+		return res.Returnval.Token
+	}
+	readOn := func(with types.ManagedObjectReference, token string) error {
+		_, err := methods.ContinueRetrievePropertiesEx(b.ctx, b.client, &types.ContinueRetrievePropertiesEx{This: with, Token: token})
+		return err
+	}
+	token := begun()
+	b.wantFault(b.callFault(readOn(b.client.ServiceContent.PropertyCollector, token)), &types.InvalidArgument{})
+	if err := readOn(own, token); err != nil {
+		t.Error(err)
+	}
+	token = begun()
+	if _, err := methods.DestroyPropertyCollector(b.ctx, b.client, &types.DestroyPropertyCollector{This: own}); err != nil {
+		t.Fatal(err)
+	}
+	if readOn(own, token) == nil {
+		t.Error("an answer outlives its collector")
+	}
+}
+
 func TestTraversalFindsEachVMOnce(t *testing.T) {
 	b := start(t, func(c *settings.Config) { c.VMs = 30 })
 	for _, size := range []int32{0, 7, 31, 100} {
@@ -178,7 +209,7 @@ func TestWhatIsWrongWithAReadIsAFault(t *testing.T) {
 	_, err := methods.ContinueRetrievePropertiesEx(b.ctx, b.client, &types.ContinueRetrievePropertiesEx{
 		This: b.client.ServiceContent.PropertyCollector, Token: "made-up",
 	})
-	b.wantFault(b.callFault(err), &types.InvalidProperty{})
+	b.wantFault(b.callFault(err), &types.InvalidArgument{})
 }
 
 func TestWaitReportsOnlyChanges(t *testing.T) {
