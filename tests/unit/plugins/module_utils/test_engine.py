@@ -190,6 +190,17 @@ def test_check_mode_foresees_the_steps_that_are_left_of_what_has_not_failed():
     assert (due.done, failed.done) == ([OFF, ON], [])
 
 
+def test_check_mode_foresees_no_wait():
+    class Waiting(Machine):
+        @property
+        def left(self):
+            return [*super().left, "waiting"]
+
+    item = Waiting(moid="", called="web", steps=())
+    item.foresee()
+    assert not item.changed
+
+
 def test_an_entry_has_the_error_of_what_failed_and_otherwise_none():
     well, failed = Machine(moid="", called="well"), named("failed", InvalidOption("It is refused.", option="name"))
     assert well.with_error({"name": "well"}) == {"name": "well"}

@@ -65,7 +65,9 @@ def test_check_mode_changes_nothing_and_says_the_same(cloud, vm):
     for key in ("actions", "changed", "takes_effect", "instance_id", "power_state"):
         assert checked.one[key] == real.one[key], key
     assert [change["key"] for change in checked.one["keys"]] == [change["key"] for change in real.one["keys"]]
-    assert cloud.run(check=True, vm={"name": name}, power_on=True, **GIVEN).result["changed"] is False
+    # To wait is no change.
+    for wait in ("none", "network"):
+        assert cloud.run(check=True, vm={"name": name}, power_on=True, wait=wait, **GIVEN).result["changed"] is False
 
 
 def test_no_secret_is_in_a_result_or_a_diff(cloud, vm):
