@@ -357,8 +357,8 @@ def _profile(session: Session, known: dict[str, Policy], name: str, store: Store
 
 
 def _complete(session: Session, items: t.Sequence[DiskItem]) -> None:
-    """Read of each disk what the catalogue does not have: one call a disk, and one
-    for the VMs of all of them.
+    """Read of each disk what the catalogue does not have: one call a disk, and one for the VMs of
+    all of them.
     """
     named = [item for item in items if item.disk is not None and not item.request.disk.id]
     for item in named:
@@ -746,8 +746,8 @@ def _check_snapshots_once(items: t.Sequence[SnapshotItem]) -> None:
 
 
 def _disk_of(inventory: Inventory, request: SnapshotRequest, known: dict[tuple[str, str], FirstClassDisk]) -> FirstClassDisk:
-    """The disk of a snapshot, with its snapshots and the VMs that have it:
-    three calls, once for each disk.
+    """The disk of a snapshot, with its snapshots and the VMs that have it: three calls, once for
+    each disk.
     """
     session = inventory.session
     store = inventory.store(request.datastore)

@@ -157,7 +157,7 @@ def test_a_name_may_be_written_as_a_person_reads_it(known, shared_sim):
         assert find_vm(known, Selector(name=spelling, folder="/DC0/vm"))._GetMoId() == moid
 
 
-def test_a_path_that_is_told_leads_back(known, shared_sim):
+def test_a_path_that_is_returned_leads_back(known, shared_sim):
     """Two names that differ only in what is escaped must not be taken for each other."""
     slash = shared_sim.create_vm("path/back", folder="/DC0/vm")["moid"]
     literal = shared_sim.create_vm("path%252fback", folder="/DC0/vm")["moid"]
@@ -472,7 +472,7 @@ def test_many_vms_named_in_every_way_cost_one_traversal(shared_sim, known, datac
     assert calls == {"RetrievePropertiesEx": 1}
 
 
-def test_one_of_many_that_fits_nothing_is_told_as_if_it_were_alone(known):
+def test_one_of_many_that_fits_nothing_is_reported_as_if_it_were_alone(known):
     selectors = [Selector(name=f"server-{n:05}") for n in range(1, 6)]
     with pytest.raises(NotFound) as caught:
         find_vms(known, [*selectors, Selector(name="golden-parnt")])
