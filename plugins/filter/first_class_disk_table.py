@@ -100,8 +100,10 @@ def check(result: t.Any) -> None:
 def summary(result: t.Mapping[str, t.Any]) -> str:
     """How many there are in all, and what it took to find out."""
     calls = result.get("calls", {})
+    # Those that are only listed are among the orphans alone.
+    listed = len(result["disks"]) + sum("not_found" in each["reasons"] for each in result["orphans"])
     return (
-        f"{len(result['orphans'])} of {len(result['disks'])} readable disks and "
+        f"{len(result['orphans'])} of {listed} disks and "
         f"{len(result['orphan_snapshots'])} snapshots on {len(result.get('datastores', ()))} datastores: "
         f"{number(calls.get('total', 0))} SOAP calls, "
         f"{seconds(result.get('timing', {}).get('total', 0))}"

@@ -15,6 +15,7 @@ import binascii
 import collections
 import dataclasses
 import fnmatch
+import functools
 import hmac
 import typing as t
 import urllib.parse
@@ -194,11 +195,18 @@ def _fits(address: str, pattern: str) -> bool:
 
 def _is_hash_of(host: str, address: str) -> bool:
     """Whether a host is this address, as OpenSSH hashes names: ``|1|SALT|HASH`` with HMAC-SHA1."""
+    salt, wanted = _salt_and_hash(host)
+    return bool(wanted) and hmac.compare_digest(hmac.digest(salt, address.encode(), "sha1"), wanted)
+
+
+# Each line is held against each address: only the hash itself is worked out for every pair.
+@functools.lru_cache(100_000)
+def _salt_and_hash(host: str) -> tuple[bytes, bytes]:
+    """Both empty where a host is not hashed."""
     parts = host.split("|")
     if len(parts) != 4 or parts[1] != "1":
-        return False
+        return b"", b""
     try:
-        salt, wanted = (base64.b64decode(part, validate=True) for part in parts[2:])
+        return base64.b64decode(parts[2], validate=True), base64.b64decode(parts[3], validate=True)
     except (binascii.Error, ValueError):
-        return False
-    return hmac.compare_digest(hmac.digest(salt, address.encode(), "sha1"), wanted)
+        return b"", b""

@@ -41,7 +41,20 @@ _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
 # Liberties that change how an answer is written, and those that change which answers there are; results are the same with all.
 OF_WRITING = ("prefixes", "attributes", "spaces", "references", "declaration", "times", "booleans", "http")
-OF_ANSWERS = ("faults", "order", "empties", "unset", "pages", "truncated", "repeated", "steps", "late", "moids", "capitals")
+OF_ANSWERS = (
+    "faults",
+    "order",
+    "empties",
+    "blanks",
+    "unset",
+    "pages",
+    "truncated",
+    "repeated",
+    "steps",
+    "late",
+    "moids",
+    "capitals",
+)
 KINDS = (*OF_WRITING, *OF_ANSWERS)
 
 # And those that leave something out which is there: what the API calls optional, and what a user may not read.
@@ -449,11 +462,12 @@ class Relay:
             empty = [each for each in told if _is_empty(each)]
             self.takes("unset", len(empty))
             content.children = [each for each in content.children if each not in empty]
-        if "empties" in self.kinds:
-            lacking = [path for path in _lacking(obj, told, asked) if _array(obj.attributes["type"], path)]
-            self.takes("empties", len(lacking))
-            at = content.children.index(content.each(name)[-1]) + 1 if content.each(name) else len(content.children)
-            content.children[at:at] = [_nothing(obj, name, path) for path in sorted(lacking)]
+        for kind, empty_of in (("empties", _array), ("blanks", _text_of)):
+            if kind in self.kinds:
+                lacking = [path for path in _lacking(obj, told, asked) if empty_of(obj.attributes["type"], path)]
+                self.takes(kind, len(lacking))
+                at = content.children.index(told[-1]) + 1 if told and told[-1] in content.children else len(content.children)
+                content.children[at:at] = [_nothing(obj, name, path, empty_of) for path in sorted(lacking)]
 
     def _values(self, told: Node, chance: random.Random) -> None:
         for node in list(told.every()):
@@ -561,20 +575,31 @@ def _lacking(obj: Node, told: list[Node], asked: Mapping[str, set[str]]) -> set[
     return {path for path in wanted - known if "[" not in path and ("." not in path or path.partition(".")[0] in begun)}
 
 
-def _array(kind: str, path: str) -> str:
-    """The name of the type of a property that is an array; empty where it is none."""
+def _type_of(kind: str, path: str) -> Any:
+    """The type of a property; None where it is one of a type below those that are declared."""
     here = VmomiSupport.GetWsdlType(_VIM, kind)
     for part in path.split("."):
         try:
             here = here._GetPropertyInfo(part).type
-        except AttributeError:  # of a type below the one that is declared
-            return ""
-    return str(VmomiSupport.GetWsdlName(here)) if issubclass(here, list) else ""
+        except AttributeError:
+            return None
+    return here
 
 
-def _nothing(obj: Node, name: str, path: str) -> Node:
-    """An array without items."""
-    value = Node("val", {"xmlns:x": _XSI, "x:type": _array(obj.attributes["type"], path)})
+def _array(kind: str, path: str) -> str:
+    """How the type of a property is written that is an array; empty where it is none."""
+    found = _type_of(kind, path)
+    return str(VmomiSupport.GetWsdlName(found)) if found is not None and issubclass(found, list) else ""
+
+
+def _text_of(kind: str, path: str) -> str:
+    """The same of one that is a text."""
+    return "xsd:string" if _type_of(kind, path) is str else ""
+
+
+def _nothing(obj: Node, name: str, path: str, empty_of: Callable[[str, str], str]) -> Node:
+    """An array without items, or a text without characters."""
+    value = Node("val", {"xmlns:x": _XSI, "x:type": empty_of(obj.attributes["type"], path)})
     children = [Node("name", text=path), value]
     return Node(name, None, *children) if name == "propSet" else Node(name, None, children[0], Node("op", text="assign"), value)
 

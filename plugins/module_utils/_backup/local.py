@@ -200,7 +200,7 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
     uuid = chosen(repository, options.vm)[0]
     _refuse_among_points(options.folder, repository)
     _mounts.check(options.folder, what="folder of restored images")
-    _files.check_folder(options.folder, what="restored image")
+    _files.check_folder(options.folder, what="restored image", makes=False)
     with repository.locked(uuid, deadline, show, put_right=False, writes=False) as machine:
         point = chosen_point(machine, options.point)
         wanted = chosen_disks(point, options.disks)

@@ -102,6 +102,7 @@ class RestoreTask:
     :ivar settings: what is put back besides the disks.
     :ivar writer: how disks come to their datastores; it is chosen where any is due.
     :ivar ways: what the transports that were looked at for that said of these disks.
+    :ivar is_gone: whether somebody has removed the VM meanwhile.
     """
 
     session: Session
@@ -115,6 +116,7 @@ class RestoreTask:
     settings: settings.Settings = dataclasses.field(default_factory=settings.Settings)
     writer: Writer = dataclasses.field(init=False)
     ways: list[Way] = dataclasses.field(default_factory=list)
+    is_gone: bool = False
     _homes: dict[str, homes.Home] = dataclasses.field(default_factory=dict)
     _storage: Storage | None = None
 
@@ -158,7 +160,7 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     found = targets.find(session, options.into, options.datacenter)
     images.require()
     if options.folder:
-        _files.check_folder(options.folder, what=writers.WHAT)
+        _files.check_folder(options.folder, what=writers.WHAT, makes=False)
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     # What it does with disks is noted in the repository.
@@ -178,6 +180,8 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
                     restore_plan.check(target, options)
                     item.disks = [RestoredDisk(place) for place in restore_plan.places(target, point, wanted)]
                 _carry_out(job)
+            if item.error is not None and task.stopped is None:
+                _leave_nothing_for_one_that_is_gone(job)
         return task.finish(restore_report.result(job), advice="The next run goes on, or removes what is left.", subject=item)
 
 
@@ -417,10 +421,11 @@ def _owners(job: RestoreTask, file: str) -> list[str]:
     :raises NotFound: its datastore is not there any more.
     :raises WhoseIsUnknown: vCenter does not know which files some VMs have.
     """
-    now = targets.again(job.session, job.target)
     # Its devices are asked first: what layoutEx says of its disks may be older than an exchange.
-    if any(file in disk.files for disk in now.disks):
-        return [now.name]
+    if not job.is_gone:
+        now = targets.again(job.session, job.target)
+        if any(file in disk.files for disk in now.disks):
+            return [now.name]
     found = job.users([file])[file]
     unknown = unknown_among(found)
     if unknown:
@@ -582,6 +587,22 @@ def _compare(job: RestoreTask, disk: RestoredDisk, file: str, what: str) -> int 
         return None
     disk.compared = CONTENT
     return found
+
+
+def _leave_nothing_for_one_that_is_gone(job: RestoreTask) -> None:
+    """Delete what was brought in for a VM that somebody has removed meanwhile: no other run comes to it."""
+    files = [disk.file for disk in job.item.due_disks if disk.file]
+    try:
+        job.is_gone = bool(files) and targets.is_gone(job.session, job.target)
+    except VforgeError:
+        return  # why it failed is known
+    if not job.is_gone:
+        return
+    deadline = max(job.task.deadline, time.monotonic() + importing.SECONDS_TO_CLEAN_UP)
+    gone = [_delete(job, file, deadline) for file in files]
+    if all(gone):
+        job.item.done = [step for step in job.item.done if step != BRING_IN]
+        job.item.parts = [part for part in job.item.parts if part.step != BRING_IN]
 
 
 # They take the place of others

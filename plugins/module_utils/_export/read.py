@@ -18,7 +18,7 @@ from .._vsphere.compute import NETWORKS, networks_in
 from .._vsphere.disks import chains_in
 from .._vsphere.hardware import Machine, machine_of
 from .._vsphere.snapshots import quiesced_in, snapshots_in
-from .._vsphere.vm import ABOVE, BASICS, basics, is_readable, reference
+from .._vsphere.vm import ABOVE, BASICS, basics, reference
 from .model import Vm
 
 if t.TYPE_CHECKING:
@@ -60,7 +60,7 @@ def read_vms(session: Session, moids: t.Sequence[str]) -> dict[str, Vm]:
 
 
 def _is_whole(row: Row | None) -> t.TypeGuard[Row]:
-    return row is not None and (is_readable(row) or row.get("config") is not None)
+    return row is not None and row.get("config") is not None
 
 
 def network_names(rows: t.Mapping[str, Row]) -> dict[str, str]:

@@ -114,7 +114,8 @@ def situation(session: Session, options: FleetOptions) -> Situation:
     golden = read_golden(session, options.golden, options) if options.golden else None
     folder, parents_folder = _folders(session, options, golden)
     hosts, clusters, datastores = _read_hosts(session, golden.datacenter, options) if golden else ((), {}, {})
-    rows = _members(session, [folder[0], parents_folder[0]], options)
+    # vCenter returns them in any order, and the plan of a fleet is to be the same each time.
+    rows = sorted(_members(session, [folder[0], parents_folder[0]], options), key=lambda row: names.natural(name_of(row)))
     inside = [row for row in rows if _is_in(row, folder)]
     known_parents = [_parent(row, options, parents_folder) for row in rows]
     parents = tuple(parent for parent in known_parents if parent is not None)

@@ -311,11 +311,21 @@ _NAMES = {
     "default_network: nodes": "default_network: VM Network",
     "default_network: isolated": "default_network: VM Network",
     "datastore: backup-1": "datastore: LocalDS_0",
+    "production: production-2": "DC0_DVPG0: VM Network",
     "name: template-data}": "name: template-data-1}",
     # There is no backup of then.
     "2026-11-28T06:00:00+01:00": "2126-11-28T06:00:00+01:00",
 }
 
+_FOLDERS = (
+    "var/lib/backup",
+    "var/lib/exports",
+    "var/www/html",
+    "srv/images",
+    "srv/backups",
+    "srv/restored",
+    "srv/restored/db-1",
+)
 _IMAGE = "debian-13.qcow2"
 _ROCKY = """
 - name: The template that the page begins with
@@ -356,7 +366,7 @@ class _Berlin:
             self.sim.govc("folder.create", f"/DC0/vm/{name}")
         for name, options in _RUN[self.page].vms.items():
             self.sim.create_vm(name, **options)
-        for name in ("var/lib/backup", "var/lib/exports", "var/www/html", "srv/images", "srv/backups", "srv/restored"):
+        for name in _FOLDERS:
             (self._folder / name).mkdir(parents=True, mode=0o700)
         (self._folder / "srv/images/debian-13.ova").write_bytes(tiny_ova.ova.read_bytes())
         for name in ("backup.yml", "install_app.yml"):

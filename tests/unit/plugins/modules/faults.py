@@ -198,7 +198,8 @@ class Tally:
     wrong: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
-_ATTACHED = "summary.config.numVirtualDisks"
+# How many disks a VM has.
+ATTACHED = "summary.config.numVirtualDisks"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,7 +228,7 @@ class Census:
             vms = known.result()
             return cls(
                 vms=len(vms),
-                attached=sum(vm.get(_ATTACHED) or 0 for vm in vms),
+                attached=sum(vm.get(ATTACHED) or 0 for vm in vms),
                 snapshots=sum(_count(vm.get("snapshot")) for vm in vms),
                 disks=len(disks.result()["objects"] or ()),
                 files=len(files.result()),
@@ -250,7 +251,7 @@ def _vms(sim: Any) -> list[dict[str, Any]]:
     if not sim.govc("find", "/", "-type", "m"):
         # Then collect would wait for the first one.
         return []
-    text = sim.govc("collect", "-type", "m", "/", "name", "snapshot", _ATTACHED)
+    text = sim.govc("collect", "-type", "m", "/", "name", "snapshot", ATTACHED)
     if not isinstance(text, str):
         return [_properties(text)]
     # One JSON document after the other.
@@ -344,9 +345,12 @@ class Sweep:
         return Census.of(self._sim)
 
     def _run(self, case: Case | None = None) -> Ended:
-        params = self._story.params(self._sim, self._number, self._folder)
         seconds = _SHORT_SECONDS if case and KINDS[case.kind].late else _AMPLE_SECONDS
-        return self._module.run({"connection_timeout": seconds, **params}, rule=case.rule if case else None)
+        return self._module.run(self._params(seconds), rule=case.rule if case else None)
+
+    def _params(self, seconds: int = _AMPLE_SECONDS) -> dict[str, Any]:
+        """Of this attempt; seconds: that one call may take."""
+        return {"connection_timeout": seconds, **self._story.params(self._sim, self._number, self._folder)}
 
     def _about(self, ended: Ended, case: Case) -> Iterator[tuple[str, str]]:
         """What is wrong about how a disturbed task has ended."""

@@ -23,6 +23,7 @@ from typing import Any
 from ansible_collections.vforge.vsphere.tests.unit.plugins import returned
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Ended, Forked
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.faults import (
+    ATTACHED,
     LEFTOVER,
     LIE,
     NOT_CONVERGED,
@@ -49,6 +50,7 @@ class Vm:
     power: str
     annotation: str
     snapshots: tuple[str, ...]
+    disks: int
 
     @property
     def reference(self) -> str:
@@ -61,7 +63,7 @@ class Vm:
         if not sim.govc("find", "/", "-type", "m"):
             # Then collect would wait for the first one.
             return {}
-        paths = ("name", "parent", "runtime.powerState", "config.annotation", "snapshot")
+        paths = ("name", "parent", "runtime.powerState", "config.annotation", "snapshot", ATTACHED)
         found = map(cls._of, _documents(sim.govc("collect", "-type", "m", "/", *paths)))
         return {vm.moid: vm for vm in found}
 
@@ -75,6 +77,7 @@ class Vm:
             values.get("runtime.powerState") or "",
             values.get("config.annotation") or "",
             tuple(_snapshots((values.get("snapshot") or {}).get("rootSnapshotList"))),
+            values.get(ATTACHED) or 0,
         )
 
 
@@ -127,7 +130,7 @@ def _is_on(vm: Vm) -> bool:
     return vm.power == "poweredOn"
 
 
-_RENAMED, _MOVED, _SNAPSHOT, _DELETED = "renamed", "moved", "snapshot taken", "deleted"
+_RENAMED, _MOVED, _SNAPSHOT, _GIVEN_A_DISK, _DELETED = "renamed", "moved", "snapshot taken", "given a disk", "deleted"
 
 ACTS = {
     "powered off": Act(lambda sim, vm: _power(sim, vm, "-off", "-force"), _is_on),
@@ -150,12 +153,21 @@ ACTS = {
     "all snapshots removed": Act(
         lambda sim, vm: sim.govc("snapshot.remove", "-vm", vm.reference, "*"), lambda vm: bool(vm.snapshots)
     ),
+    _GIVEN_A_DISK: Act(
+        lambda sim, vm: sim.govc(
+            "vm.disk.create", "-vm", vm.reference, "-name", f"{vm.name}/{_THEIRS}", "-ds", "LocalDS_0", "-size", "1M"
+        ),
+        stands=lambda vm: vm.disks > 1,
+    ),
+    "reverted": Act(lambda sim, vm: sim.govc("snapshot.revert", "-vm", vm.reference), lambda vm: bool(vm.snapshots)),
+    "migrated": Act(lambda sim, vm: sim.govc("vm.migrate", "-host", "DC0_C0_H1", vm.reference), harmless=True),
     _DELETED: Act(_destroy),
 }
 
-# What is there more of, besides what the task leaves: a VM that the user has taken for himself, in whose place another is made.
+# What is there more of, besides what the task leaves: a VM that the user has taken for himself, in whose place another is made;
+# his disk, in each copy of its VM; its files, where its VM has gone.
 _ONE_MORE = Census(vms=1, attached=2)
-_MORE = {_RENAMED: _ONE_MORE, _MOVED: _ONE_MORE}
+_MORE = {_RENAMED: _ONE_MORE, _MOVED: _ONE_MORE, _GIVEN_A_DISK: Census(attached=6, files=2)}
 
 
 # The act of another controller.
@@ -213,10 +225,9 @@ class Meanwhile(Sweep):
     def _try_twice(self, moment: Moment, tally: Tally) -> None:
         """Run the task twice, the second time from a call of the first one on."""
         before = self._prepared()
-        params = self._story.params(self._sim, self._number, self._folder)
         folder = self._folder / "other"
         folder.mkdir(exist_ok=True)
-        other = Other(self._sim, moment, Forked(self._sim, self._module.which, folder), params)
+        other = Other(self._sim, moment, Forked(self._sim, self._module.which, folder), self._params())
         wrong: list[tuple[str, str]] = []
         said = ""
         try:
@@ -234,9 +245,8 @@ class Meanwhile(Sweep):
         tally.wrong += [(what, f"{moment}: {said}: {each}") for what, each in wrong]
 
     def _beside(self, other: Beside) -> Ended:
-        params = self._story.params(self._sim, self._number, self._folder)
         try:
-            return self._module.run(params, rule=other.rule, meanwhile=other.begin)
+            return self._module.run(self._params(), rule=other.rule, meanwhile=other.begin)
         finally:
             other.end()
 
@@ -265,6 +275,8 @@ class Meanwhile(Sweep):
             yield from self._settled(hand)
         elif ACTS[hand.act].harmless:
             yield NOT_CONVERGED, f"the next run fails: {ended.result.get('error_code')}: {ended.result.get('msg')}"
+        if ended.code != 0 and self._story.resumes and hand.act != _DELETED:
+            return  # a later run goes on with what is left
         hand.tidy()
         self._sim.forget_leases(within=0.1)
         self._sim.leases_over()

@@ -614,6 +614,25 @@ def test_a_disk_that_is_put_there_while_snapshots_go_is_left_alone(web, monkeypa
     assert (device.unitNumber, web.content(key=device.key) == bytes(MIB)) == (0, True)
 
 
+@pytest.mark.parametrize("before", ["_prove", "_exchange"])
+def test_nothing_is_left_for_a_vm_that_somebody_removes_while_its_disks_come(db, monkeypatch, before):
+    """When the first disk has come, and when all have."""
+    real, removed = getattr(restoring, before), []
+
+    def remove_first(*args):
+        if not removed:
+            removed.append(db.sim.govc("vm.destroy", "web-1"))
+        return real(*args)
+
+    monkeypatch.setattr(restoring, before, remove_first)
+    failed = db.try_restore()
+    assert (failed.error.error_code, "is not there any more" in str(failed.error)) == ("not_found", True)
+    assert (failed.result["changed"], failed.result["into"]["actions"]) == (False, [])
+    assert not db.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert [file for file in db.orphans() if file.endswith(".vmdk")] == []
+    assert db.sim.open_leases() == 0
+
+
 # What an earlier run has brought in
 
 

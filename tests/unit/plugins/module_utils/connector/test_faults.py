@@ -76,6 +76,13 @@ def test_a_refused_argument_is_named():
     assert error.as_result()["invalid_property"] == "spec.pool"
 
 
+def test_a_file_that_the_words_do_not_name_is_named():
+    file = "[ds] web-1/web-1.vmdk"
+    error = faults.translate(vim.fault.FileNotFound(file=file, msg="It was not found."))
+    assert error.message == f"It was not found: {file} (FileNotFound)."
+    assert faults.translate(vim.fault.FileLocked(file=file, msg=f"{file} is locked.")).message.count(file) == 1
+
+
 def test_a_method_that_the_vcenter_does_not_have_is_named():
     error = faults.translate(vmodl.fault.MethodNotFound(method="InstantClone_Task"))
     assert "does not offer InstantClone_Task" in error.message
