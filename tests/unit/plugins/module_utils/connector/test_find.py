@@ -140,7 +140,7 @@ def test_what_is_read_of_a_list_has_errors_in_the_places_of_what_cannot_be_found
         (
             [Selector(name="golden-parent"), Selector(path="/DC0/vm/golden-parent")],
             InvalidOption,
-            "The list parents names the VM with the path",
+            "The list parents names the VM with the name golden-parent more than once.",
         ),
     ],
 )
