@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import threading
@@ -15,7 +14,7 @@ import time
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector import find, names
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import find, names, props
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm, find_vms
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row, read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
@@ -499,17 +498,15 @@ def test_a_selector_with_what_cannot_be_sent_is_refused_before_anything_is(given
 def test_uuids_count_in_either_case_however_many_vms_are_named(known, monkeypatch):
     by_name = find_vm(known, Selector(name="golden-parent"))
     values = facts(known, by_name)
-    original = find.collect_until
+    original = props._row
 
-    def in_capitals(*args, **more):
-        part = original(*args, **more)
-        rows = []
-        for row in part.rows:
-            identity = {path: row.values[path].upper() for path in ("config.uuid", "config.instanceUuid") if path in row.values}
-            rows.append(dataclasses.replace(row, values={**row.values, **identity}))
-        return dataclasses.replace(part, rows=rows)
+    def in_capitals(content):
+        for prop in content.propSet:
+            if prop.name in ("config.uuid", "config.instanceUuid"):
+                prop.val = prop.val.upper()
+        return original(content)
 
-    monkeypatch.setattr(find, "collect_until", in_capitals)
+    monkeypatch.setattr(props, "_row", in_capitals)
     wanted = [
         Selector(uuid=values["config.uuid"].upper()),
         Selector(uuid=values["config.instanceUuid"], use_instance_uuid=True),
