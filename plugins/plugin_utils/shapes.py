@@ -15,8 +15,8 @@ shape than the argument spec wants is refused here, or read as what it plainly m
 
 An option that there is not is refused here too, with the one that was meant.
 
-Pure. Types of single values, such as "five" for a number, are left to
-Ansible, which names the option there; but not true for a number, which it takes.
+Pure. Types of single values, such as "five" for a number, are left to Ansible, which names the
+option there; but not true for a number, which it takes.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ _MOST_CHARACTERS = 40
 # How much of two names of options is to be the same, from 0 to 1, for one to be meant by the other.
 _ALIKE = 0.7
 
-# What needs no quotes in YAML, wherever it stands. A number, or a word
-# that means true or false, does.
+# What needs no quotes in YAML, wherever it stands. A number, or a word that means true or false,
+# does.
 _PLAIN = re.compile(r"(?!(?:true|false|yes|no|on|off|null)$)[A-Za-z/][A-Za-z0-9 ./_-]*", re.IGNORECASE)
 
 
@@ -165,9 +165,7 @@ class _Option:
         return self._as_secret(value) if self._is_secret else value
 
     def _as_secret(self, value: t.Any) -> t.Any:
-        """A secret text. Ansible would make one of a number later,
-        when it is too late to seal it.
-        """
+        """A secret text. Ansible would make one of a number later, when it is too late to seal it."""
         if isinstance(value, bool):
             return self._refuse(value)
         return str(value) if isinstance(value, (int, float)) else value
@@ -286,9 +284,7 @@ def example_of(name: str, accepted: Spec, given: t.Any = None) -> t.Any:
 
 
 def _has_options(accepted: Spec, sample: t.Any) -> bool:
-    """Whether an option has the suboptions of a sample: two modules
-    may have one of the same name.
-    """
+    """Whether an option has the suboptions of a sample: two modules may have one of the same name."""
     known = accepted.get("options")
     parts = sample if isinstance(sample, list) else [sample]
     return known is None or all(set(part) <= set(known) for part in parts)
