@@ -198,7 +198,9 @@ def start_policies(session: Session, target: Target, policies: t.Mapping[int, st
 
 
 def _start_changes(session: Session, target: Target, changes: t.Sequence[t.Any]) -> t.Any:
-    """A VM that was changed since it was read refuses it (ConcurrentAccess), where vCenter says its version."""
+    """A VM that was changed since it was read refuses it (ConcurrentAccess), where vCenter says its
+    version.
+    """
     spec = vim.vm.ConfigSpec(changeVersion=target.version or None, deviceChange=list(changes))
     return reference(session, target.moid).ReconfigVM_Task(spec)
 

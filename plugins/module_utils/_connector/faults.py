@@ -1,9 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""vSphere's faults as typed errors: a stable code, the fault's own
-words, and what the user can do.
-"""
+"""vSphere's faults as typed errors: a stable code, the fault's own words, and what the user can do."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import dataclasses
 import time
 import typing as t
 
-from .._engine import Item, Part, Task
+from .._engine import ItemOfVm, Part, Task
 from .._errors import Fault, InvalidOption, NotAttempted, TimedOut, VforgeError
 from .._vm_stages import POWER_STATE, fault_of, was_taken_away, went_off
 from .._vsphere import vm as vsphere
@@ -37,7 +37,7 @@ _TOOLS = "guest.toolsRunningStatus"
 
 
 @dataclasses.dataclass(kw_only=True)
-class VmItem(Item):
+class VmItem(ItemOfVm):
     """A VM of the task; ``vm`` is as it was found, ``now`` as it is at the end.
 
     :ivar mode: that it gets; None for no mode of its own.
@@ -53,16 +53,6 @@ class VmItem(Item):
     own: bool = True
     asked: bool = False
     settled: bool = False
-
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self.vm.path
-
-    @property
-    def name(self) -> str:
-        """Of the VM."""
-        return self.vm.name
 
     @property
     def waits_for_tools(self) -> bool:
@@ -299,7 +289,7 @@ def entry(item: VmItem, release: Release) -> dict[str, t.Any]:
         "changed": item.changed,
         "seconds": item.seconds,
     }
-    return {**found, "error": item.error.as_result()} if item.error is not None else found
+    return item.with_error(found)
 
 
 def _actions(item: VmItem) -> list[str]:

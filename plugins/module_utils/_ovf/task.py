@@ -25,7 +25,6 @@ from .._progress import Meter
 from .._vsphere.disks import dependents
 from .._vsphere.vm import kind_of
 from . import apply, descriptor, identity, importing, plan, read, report, signature, takeover
-from .errors import TemplateError
 from .identity import DigestCache, Digester, Identity
 from .model import (
     ABSENT,
@@ -39,6 +38,7 @@ from .model import (
     UNKNOWN,
     Existing,
     OvfOptions,
+    TemplateError,
     owner_mark,
     version_name,
 )

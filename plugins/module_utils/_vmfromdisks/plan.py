@@ -10,7 +10,7 @@ import typing as t
 
 from .._connector import names
 from .._engine import Difference
-from .._errors import InvalidOption
+from .._errors import InvalidOption, NotFound
 
 if t.TYPE_CHECKING:
     from .model import MadeVm, Owner, VmOptions
@@ -44,6 +44,17 @@ def check_free(owners: t.Mapping[str, Owner]) -> None:
             message = f"{file} belongs to {owner.name}."
             hint = "Take it off first, or copy it by vmdk with state copied."
         raise InUse(message, hint=hint, option="disks")
+
+
+def check_there(missing: t.Sequence[str]) -> None:
+    """Make sure that a new VM gets disks that there are.
+
+    :param missing: those that there are not.
+    :raises NotFound: there are some.
+    """
+    if missing:
+        hint = "Look whether datastore, datacenter and path are right, or make it by vmdk with state imported or copied."
+        raise NotFound(f"There is no disk {names.listing(missing, most=5)}.", hint=hint, option="disks")
 
 
 def check_unused(title: str, dependents: t.Sequence[str]) -> None:
@@ -121,5 +132,8 @@ def absent(options: VmOptions, now: MadeVm | None) -> tuple[str, ...]:
     if now.instance_uuid.lower() != options.instance_uuid:
         raise NameTaken(f"{now.path} is another VM: its instance UUID is {now.instance_uuid}.", hint="It is left alone.")
     if not now.powered_off:
-        raise InvalidOption(f"{now.path} is {now.power_state}.", hint="Only a VM that is powered off is removed.")
+        raise InvalidOption(
+            f"{now.path} is {now.power_state or 'in an unknown state'}.",
+            hint="Only a VM that is powered off is removed.",
+        )
     return (REMOVE,)

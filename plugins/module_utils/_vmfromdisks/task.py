@@ -34,10 +34,12 @@ class VmItem(Item):
     """The VM of the task.
 
     :ivar now: what it is; None while it is not there.
+    :ivar missing: files of its disks that are not there.
     """
 
     called: str
     now: MadeVm | None = None
+    missing: tuple[str, ...] = ()
     moid: str = ""
 
     @property
@@ -73,9 +75,12 @@ def run(session: Session, options: VmOptions, *, check: bool) -> dict[str, t.Any
         spot = read.spot(home, options) if CREATE in item.steps else None
         if spot is not None:
             plan.check_free(read.users(session, home, options))
+            item.missing = read.missing(session, home, options, deadline)
+            if not check:
+                plan.check_there(item.missing)
     with task.phase("work"), task.accounted(), task.working_on(item):
         if check:
-            item.done = list(item.steps)
+            item.foresee()
         else:
             _carry_out(task, item, options, home, spot)
     return task.finish(_result(item, options), subject=item)
@@ -143,7 +148,8 @@ def _result(item: VmItem, options: VmOptions) -> dict[str, t.Any]:
     name = f"{options.name}\n"
     error = {"error": item.error.as_result()} if item.error is not None else {}
     before = [name] if now is not None and CREATE not in item.done else []
-    after = [] if options.state == ABSENT else [name, *(f"  {disk}\n" for disk in map(str, options.disks))]
+    lines = (f"  {disk}{' (not there yet)' if disk in item.missing else ''}\n" for disk in map(str, options.disks))
+    after = [] if options.state == ABSENT else [name, *lines]
     changed = bool(item.done)
     return {
         "changed": changed,
@@ -157,6 +163,7 @@ def _result(item: VmItem, options: VmOptions) -> dict[str, t.Any]:
                 "power_state": now.power_state if now is not None else "",
                 "tools_running": now.tools if now is not None else False,
                 "disks": [files[0] for files in now.disks] if now is not None else [],
+                "missing_disks": list(item.missing),
                 "actions": list(item.done),
                 "changed": changed,
                 "seconds": item.seconds,

@@ -141,7 +141,7 @@ def test_the_replaced_disk_stays_where_that_is_asked_for(web):
     assert any(file.endswith(old.rpartition("/")[2]) for file in web.orphans())
 
 
-def test_what_a_linked_clone_stands_on_stays(web):
+def test_what_a_linked_clone_builds_on_stays(web):
     web.off()
     web.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "base")
     where = ("-ds", "LocalDS_0", "-pool", "/DC0/host/DC0_C0/Resources")
@@ -349,7 +349,7 @@ def test_a_restored_vm_is_powered_on_though_an_answer_is_lost(db, do):
     assert (ran.result["into"]["actions"][-1], db.state()) == ("powered_on", "poweredOn")
 
 
-def test_a_vm_that_cannot_be_started_again_is_told(db):
+def test_a_vm_that_cannot_be_started_again_is_reported(db):
     db.on()
     db.sim.inject(method="ReconfigVM_Task", nth=2, do="fault", fault="InvalidArgument")
     db.sim.inject(method="PowerOnVM_Task", do="task-fault", fault="InsufficientResourcesFault")
@@ -865,15 +865,15 @@ def test_a_restored_disk_has_the_storage_policy_of_the_one_that_it_replaces(db):
 
 def made_with(monkeypatch, opened):
     """The storage policies of disks when they have come, before they are taken to their places."""
-    seen, keep = [], importing._keep
+    seen, keep = [], importing.DiskImport._keep
 
-    def look(task, item, home, moid, new):
+    def look(self, moid, new):
         found = places.carrier(opened, reference(opened, moid))
         (disk,) = found.devices
         seen.append(policies_of(opened, moid, [disk.key])[disk.key])
-        return keep(task, item, home, moid, new)
+        return keep(self, moid, new)
 
-    monkeypatch.setattr(importing, "_keep", look)
+    monkeypatch.setattr(importing.DiskImport, "_keep", look)
     return seen
 
 

@@ -118,3 +118,17 @@ def test_a_vapp_that_is_worked_on_is_waited_for_as_any_other_object():
     task = vim.Task("task-7", None)
     error = faults.translate(vim.fault.VAppTaskInProgress(task=task))
     assert (error.fault, error.details["task"]) == ("TaskInProgress", "task-7")
+
+
+def test_a_fault_of_a_newer_release_has_the_name_of_its_type_whatever_else_its_element_has():
+    kind = 'lang="en" xsi:type="vim:QuotaOfTomorrow" z="1"'
+    fault = f'<f:QuotaFault xmlns:f="urn:vim25" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" {kind}/>'
+    document = f"<Fault><faultstring> Too many. </faultstring><detail>{fault}</detail></Fault>".encode()
+    known = faults.unknown_fault(document)
+    assert (known.fault, known.error_code, known.message) == (
+        "QuotaOfTomorrow",
+        "quota_of_tomorrow",
+        "Too many (QuotaOfTomorrow).",
+    )
+    untyped = faults.unknown_fault(document.replace(kind.encode(), b""))
+    assert (untyped.fault, untyped.error_code) == ("Quota", "quota")
