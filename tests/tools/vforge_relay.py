@@ -51,6 +51,7 @@ OF_ANSWERS = (
     "repeated",
     "steps",
     "late",
+    "timeless",
     "moids",
     "capitals",
 )
@@ -92,6 +93,8 @@ _UNORDERED_ANSWERS = frozenset(
 
 # How often something is left out.
 _OFTEN = 0.08
+
+_TIMES_OF_TASKS = ("info.queueTime", "info.completeTime")
 
 _ENDS = ("success", "error")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT)(\d\d)(:\d\d:\d\d)(\.\d+)?Z")
@@ -413,6 +416,10 @@ class Relay:
                     self._leave_out(update, "changeSet", chance)
                 if update.said("kind") == "enter":
                     self._properties(update, "changeSet", asked)
+                if "timeless" in self.kinds:
+                    kept = [each for each in update.children if each.said("name") not in _TIMES_OF_TASKS]
+                    self.takes("timeless", len(update.children) - len(kept))
+                    update.children = kept
                 self._values(update, chance)
                 if self.takes("order"):
                     _shuffle(update.children, "changeSet", chance)
