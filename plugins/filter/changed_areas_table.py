@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.vforge.vsphere.plugins.module_utils._text import number, seconds, size
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import plain
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import task_results
 
 DOCUMENTATION = r"""
 name: changed_areas_table
@@ -80,9 +79,8 @@ def changed_areas_table(result: t.Any, most: int = 20) -> str:
     :raises AnsibleFilterError: when the input is no such result.
     """
     if not isinstance(result, dict) or not isinstance(result.get("vms"), list) or "totals" not in result:
-        raise AnsibleFilterError(
-            "changed_areas_table wants the registered result of cbt_changed_areas, which has a list 'vms'."
-        )
+        wanted = "changed_areas_table wants the registered result of cbt_changed_areas, which has a list 'vms'."
+        raise task_results.refusal(wanted, result)
     vms = sorted(result["vms"], key=lambda vm: (-_to_read(vm), vm["name"]))
     rows = [[title for title, _align, _cell in _COLUMNS]]
     rows += [[plain(cell(vm)) or "-" for _title, _align, cell in _COLUMNS] for vm in vms[:most]]

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import names
 from ansible_collections.vforge.vsphere.plugins.module_utils._text import number, seconds
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import plain
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import task_results
 
 DOCUMENTATION = r"""
 name: clone_table
@@ -79,9 +78,8 @@ def clone_table(result: t.Any, check_mode: t.Any = False) -> str:
     """
     clones = result.get("clones", result.get("children")) if isinstance(result, dict) else None
     if not isinstance(clones, list):
-        raise AnsibleFilterError(
-            "clone_table wants the registered result of a clone task, which has a list 'clones', or 'children' of VMFork."
-        )
+        wanted = "clone_table wants the registered result of a clone task, which has a list 'clones', or 'children' of VMFork."
+        raise task_results.refusal(wanted, result)
     rows = [[title for title, _align, _cell in _COLUMNS]]
     rows += [[plain(str(cell(clone) or "-")) for _title, _align, cell in _COLUMNS] for clone in clones]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -8,10 +8,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.vforge.vsphere.plugins.module_utils._text import number, seconds
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import plain
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import task_results
 
 DOCUMENTATION = r"""
 name: cpu_compatibility_table
@@ -88,9 +87,8 @@ def check(result: t.Any) -> None:
     """
     comparison = result.get("comparison") if isinstance(result, dict) else None
     if not isinstance(comparison, dict) or not {"hosts", "clusters", "groups"} <= set(comparison):
-        raise AnsibleFilterError(
-            "What is wanted is the registered result of cpu_features_info with compare set to true, which has 'comparison'."
-        )
+        wanted = "What is wanted is the registered result of cpu_features_info with compare: true, which has 'comparison'."
+        raise task_results.refusal(wanted, result)
 
 
 def places_of(result: t.Mapping[str, t.Any]) -> list[Place]:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.vforge.vsphere.plugins.module_utils._text import number, seconds, size
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import plain
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import task_results
 
 DOCUMENTATION = r"""
 name: first_class_disk_table
@@ -93,17 +92,20 @@ def check(result: t.Any) -> None:
     :raises AnsibleFilterError: it is not.
     """
     if not isinstance(result, dict) or not {"orphans", "orphan_snapshots", "disks"} <= set(result):
-        raise AnsibleFilterError(
+        wanted = (
             "What is wanted is the registered result of first_class_disk_info with orphans set to true, "
             "which has the lists 'disks', 'orphans' and 'orphan_snapshots'."
         )
+        raise task_results.refusal(wanted, result)
 
 
 def summary(result: t.Mapping[str, t.Any]) -> str:
     """How many there are in all, and what it took to find out."""
     calls = result.get("calls", {})
+    # Those that are only listed are among the orphans alone.
+    listed = len(result["disks"]) + sum("not_found" in each["reasons"] for each in result["orphans"])
     return (
-        f"{len(result['orphans'])} of {len(result['disks'])} readable disks and "
+        f"{len(result['orphans'])} of {listed} disks and "
         f"{len(result['orphan_snapshots'])} snapshots on {len(result.get('datastores', ()))} datastores: "
         f"{number(calls.get('total', 0))} SOAP calls, "
         f"{seconds(result.get('timing', {}).get('total', 0))}"

@@ -243,9 +243,9 @@ _OF_READING = ("properties", "property_filters", "search_paths", "gather_compute
 
 @contextlib.contextmanager
 def _without_collector() -> t.Iterator[None]:
-    """Let no garbage collector run: thousands of VMs are millions of values, which
-    it would look through again and again, and none of them is in a circle. It saves
-    a tenth of the processor time.
+    """Let no garbage collector run: thousands of VMs are millions of values, which it would look
+    through again and again, and none of them is in a circle. It saves a tenth of the processor
+    time.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -309,6 +309,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 near = difflib.get_close_matches(str(name), known, n=3)
                 hint = f" Nearest names: {', '.join(near)}." if near else ""
                 raise AnsibleParserError(f"{path}: there is no option {name}.{hint}")
+        for name, value in config.items():
+            if isinstance(value, list) and None in value:
+                which = f"item {value.index(None) + 1} of {name}"
+                raise AnsibleParserError(f"{path}: {which} is null. Give it a value, or take it out.")
         for expression in self.get_option("filter_expressions"):
             try:
                 jinja2.Environment(autoescape=False).parse(f"{{{{ {expression} }}}}")  # noqa: S701 (nothing is rendered)
@@ -418,11 +422,9 @@ class _Hosts:
             if self._is_filtered(machine, variables):
                 continue
             name = self._name(machine, variables)
-            why = host_names.objection(name)
-            if not why and name in names:
-                why = "is that of another VM"
+            why = self._objection(name, names)
             if why:
-                self._refuse(f"no hosts of the inventory are made of them, since the name of each {why}", machine)
+                self._refuse(f"no hosts of the inventory are made of them, since {why}", machine)
                 continue
             names.add(name)
             self._add(name, machine, variables)
@@ -439,6 +441,16 @@ class _Hosts:
                 f"filter_expressions: {expression!r} fails for {len(paths)} VMs, which are kept: "
                 f"{listing(sorted(paths))}. {why}"
             )
+
+    def _objection(self, name: str, names: set[str]) -> str:
+        """Why VMs of a name are no hosts; or empty.
+
+        :param names: of the hosts that there are already.
+        """
+        if not name:
+            return f"of hostnames none comes to a text ({listing(self._options['hostnames'])})"
+        why = "is that of another VM" if name in names else host_names.objection(name)
+        return f"the name of each {why}" if why else ""
 
     def _variables(self, where: str, machine: model.Machine) -> dict[str, t.Any]:
         values = machine.values

@@ -86,9 +86,7 @@ def _refusal(
     prepare: t.Callable[[t.Mapping[str, t.Any]], t.Any],
     message: str,
 ) -> dict[str, t.Any] | None:
-    """What a module that Ansible refuses to begin ends with; None where
-    there is nothing to refuse.
-    """
+    """What a module that Ansible refuses to begin ends with; None where there is nothing to refuse."""
     account = _Account()
     found = getattr(getattr(module, "validation_result", None), "errors", ())
     if found and all(isinstance(error, CONSTRAINT_ERRORS) for error in found):
@@ -188,12 +186,20 @@ def _end(module: AnsibleModule, account: _Account, body: t.Callable[[Progress], 
         failed = _as_failure(error, signals)
         # The result says what was asked for and done; of the error it is only given what it lacks.
         said = {key: failed[key] for key in ("error_code", "msg")}
-        module.fail_json(**account.complete({**failed, **error.result, **said}))
+        module.fail_json(**_whole(module, account, {**failed, **error.result, **said}))
     except Reason as error:
-        module.fail_json(**account.complete(_as_failure(error, signals)))
+        module.fail_json(**_whole(module, account, _as_failure(error, signals)))
     except Exception as error:  # noqa: BLE001 (the edge: a defect must reach the user as a sentence too)
-        module.fail_json(**account.complete(_refused_by_system(error) or _defect(error)))
-    module.exit_json(**account.complete(result))
+        module.fail_json(**_whole(module, account, _refused_by_system(error) or _defect(error)))
+    module.exit_json(**_whole(module, account, result))
+
+
+def _whole(module: AnsibleModule, account: _Account, result: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The result as it is returned. Its warnings are given to Ansible one by one, which wants no list of them."""
+    whole = account.complete(result)
+    for warning in whole.pop("warnings", ()):
+        module.warn(one_line(warning))
+    return whole
 
 
 def _clean(show: t.Callable[[str], None]) -> t.Callable[[str], None]:
@@ -204,8 +210,7 @@ def _clean(show: t.Callable[[str], None]) -> t.Callable[[str], None]:
 def _worked(work: t.Callable[[Session, O], dict[str, t.Any]], session: Session, options: O) -> dict[str, t.Any]:
     """Do the work.
 
-    What it returns, or how it failed, is reported; a signal to the closing of
-    the session cannot take it away.
+    What it returns, or how it failed, is reported; a signal to the closing of the session cannot take it away.
     """
     try:
         return work(session, options)

@@ -118,11 +118,40 @@ class Item:
         """Note why it could not be brought to what was asked for."""
         self.error = self.error or error
 
+    def foresee(self) -> None:
+        """Note, in check mode, that a real run would carry out the steps that it has left."""
+        if self.error is None:
+            self.done += self.left
+
+    def with_error(self, entry: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Its entry in the result, with its error where it failed."""
+        return {**entry, "error": self.error.as_result()} if self.error is not None else entry
+
     def count(self, outcome: Outcome) -> None:
         """Add what one call has cost."""
         self.calls += outcome.calls
         if outcome.seconds is not None:
             self.seconds = round((self.seconds or 0.0) + outcome.seconds, 3)
+
+
+@dataclasses.dataclass(kw_only=True)
+class ItemOfVm(Item):
+    """A VM that is there.
+
+    :ivar vm: a domain's own type of it, with ``name``, ``path`` and ``moid``.
+    """
+
+    vm: t.Any
+
+    @property
+    def title(self) -> str:
+        """What messages call it; a user who may not see the folders above it knows no path."""
+        return str(self.vm.path or self.vm.moid)
+
+    @property
+    def name(self) -> str:
+        """What its entry in the result calls it."""
+        return str(self.vm.name)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -376,6 +405,31 @@ class Task(t.Generic[I]):
         if done.stopped is not None:
             raise done.stopped
 
+    def call_one(
+        self,
+        item: I,
+        start: t.Callable[[], t.Any],
+        doing: str,
+        *,
+        repeatable: bool = False,
+        deadline: float | None = None,
+    ) -> None:
+        """One call for one item, and the task that it may begin.
+
+        Parameters and errors as for ``call``.
+
+        :raises VforgeError: why it failed.
+        """
+        errors: list[VforgeError] = []
+
+        def note(_item: I, outcome: Outcome) -> None:
+            if outcome.error is not None:
+                errors.append(outcome.error)
+
+        self.call([item], lambda _item: start(), doing, note, repeatable=repeatable, deadline=deadline)
+        if errors:
+            raise errors[0]
+
     def wait_until(
         self,
         kind: type,
@@ -447,30 +501,27 @@ class Task(t.Generic[I]):
         if subject is not None and subject.error is not None:
             raise _failure(self.stopped or subject.error, whole)
         if self.failed or self.stopped is not None:
-            failure = PartialFailure(self._headline(advice), whole, hint=self._hint())
+            after = "Nothing was changed: this was check mode." if self.check else advice
+            alone = self._all[0].error if len(self._all) == 1 and self.stopped is None else None
+            if alone is not None:
+                failure = PartialFailure(alone.message, whole, hint=f"{alone.hint} {after}".strip())
+            else:
+                failure = PartialFailure(self._headline(after), whole)
             if len(self._all) == 1:
                 # Of one there is no part: why it failed is why the task did.
-                failure.error_code = (self.stopped or self._all[0].error or failure).error_code
+                cause = self.stopped or self._all[0].error or failure
+                failure.error_code = cause.error_code
+                failure.details = {"fault": cause.fault} if isinstance(cause, Fault) else {}
             raise failure
         return whole
 
-    def _headline(self, advice: str) -> str:
+    def _headline(self, after: str) -> str:
         parts = [str(self.stopped)] if self.stopped is not None else []
         failed = self.failed
-        if len(self._all) == 1 and failed and self.stopped is None:
-            parts.append(_as_message(failed[0].error))
-        elif failed:
+        if failed:
             parts.append(f"{len(failed)} of {len(self._all)} {self.noun} failed: {_listed(reasons(failed))}")
-        parts.append("Nothing was changed: this was check mode." if self.check else advice)
         # Behind a list a new line has begun already.
-        return " ".join(part for part in parts if part).replace(": \n", ":\n").replace("\n ", "\n").strip()
-
-    def _hint(self) -> str:
-        """What the headline does not say yet: of several items it quotes the reasons with their
-        hints.
-        """
-        alone = self._all[0].error if len(self._all) == 1 and self.stopped is None else None
-        return alone.hint if alone is not None else ""
+        return " ".join(part for part in (*parts, after) if part).replace(": \n", ":\n").replace("\n ", "\n").strip()
 
 
 def _failure(cause: Reason, whole: dict[str, t.Any]) -> PartialFailure:
@@ -562,10 +613,6 @@ def _calling(start: t.Callable[[I], t.Any], item: I) -> t.Callable[[], t.Any]:
 
 def _as_result(error: VforgeError | None) -> dict[str, t.Any]:
     return error.as_result() if error is not None else {}
-
-
-def _as_message(error: VforgeError | None) -> str:
-    return error.message if error is not None else ""
 
 
 @dataclasses.dataclass(frozen=True)

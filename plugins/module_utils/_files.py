@@ -190,7 +190,7 @@ def open_folder(path: str, *, what: str, trusted: bool = True, make: bool = Fals
 def held_folder(path: str, *, what: str, trusted: bool = True, make: bool = False) -> Folder:
     """As ``open_folder``, for a caller who closes it."""
     kind = FileUnwritable if make else FileUnreadable
-    with explained(path, what, kind):
+    with explained(path, what, kind), _no_folder_for(path, what):
         if trusted:
             handle, _at, _name = _walk(path, what, make=make)
         else:
@@ -207,13 +207,16 @@ def held_folder(path: str, *, what: str, trusted: bool = True, make: bool = Fals
     return folder
 
 
-def check_folder(path: str, *, what: str) -> None:
+def check_folder(path: str, *, what: str, makes: bool = True) -> None:
     """Find out whether files can be made in a folder, or it can be made itself. Nothing is written.
 
     :param what: will be in it, for messages.
-    :raises FileRefused, FileUnwritable: when not.
+    :param makes: whether it is going to be made where there is none.
+    :raises FileMissing, FileRefused, FileUnwritable: when not.
     """
     there = os.path.join(path, "")
+    if not makes and not os.path.lexists(there):
+        raise FileMissing(f"There is no folder {path} for the {what}.", hint="Make it, or choose another one.", path=path)
     while not os.path.lexists(there) and there.strip("/"):
         there = os.path.dirname(there.rstrip("/"))
     with open_folder(there or ".", what=what) as folder:
@@ -831,6 +834,16 @@ def _no_folder(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[No
         why = "there is no such folder"
         hint = "Make the folder, or choose another path."
         raise FileUnwritable(f"The {what} {path} cannot be written: {why}.", hint=hint, path=path) from error
+
+
+@contextlib.contextmanager
+def _no_folder_for(path: str, what: str) -> t.Iterator[None]:
+    """A folder that is missing is another thing than what is to be in it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        hint = "Look whether its path is right, or make the folder."
+        raise FileMissing(f"There is no folder {path} for the {what}.", hint=hint, path=path) from error
 
 
 def _walk(path: str, what: str, *, to_file: bool = False, make: bool = False) -> tuple[int, str, str]:

@@ -342,7 +342,8 @@ disks:
       description: >-
         What was done, or in check mode would be, of V(detached), V(deleted), V(created), V(cloned), V(registered),
         V(flags_cleared), V(relocated), V(renamed), V(grown), V(inflated), V(flags_set), V(metadata_changed),
-        V(tags_attached), V(tags_detached) and V(attached).
+        V(tags_attached), V(tags_detached) and V(attached); V(some_tags_attached) or V(some_tags_detached) where a tag after
+        these could not be.
       type: list
       elements: str
     changed:

@@ -46,7 +46,9 @@ options:
       - The disks, as V([datastore1] web/web.vmdk), in their order on the controller.
         Required with O(state=present).
       - The files of the VM are made beside the first.
-      - A disk that another VM has, or that is a first class disk, is refused.
+      - A disk that another VM has, that is a first class disk, or that is not there, is refused. In
+        check mode one that is not there is only named, in RV(vms[].missing_disks) and in the diff: an
+        earlier task may be to make it.
     type: list
     elements: str
   cpus:
@@ -56,7 +58,7 @@ options:
     default: 1
   memory:
     description:
-      - Its memory, in MiB.
+      - Its memory in MiB, a multiple of 4.
     type: int
     default: 1024
   guest_id:
@@ -195,6 +197,10 @@ vms:
       type: bool
     disks:
       description: Its disks.
+      type: list
+      elements: str
+    missing_disks:
+      description: In check mode, those O(disks) of a new VM that are not there yet.
       type: list
       elements: str
     actions:

@@ -18,6 +18,7 @@ import jinja2
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._text import number, size
 
+from . import task_results
 from .changed_areas_template import TEMPLATE
 
 Entry: t.TypeAlias = t.Mapping[str, t.Any]
@@ -156,7 +157,7 @@ def check(result: t.Any) -> None:
     if not isinstance(vms, list) or "totals" not in result:
         raise InvalidOption(
             "The option result is no result of cbt_changed_areas.",
-            hint="Give the variable that a task with state queried has registered.",
+            hint=task_results.why_not(result) or "Give the variable that a task with state queried has registered.",
             option="result",
         )
     for disk in (disk for vm in vms for disk in vm["disks"]):

@@ -92,6 +92,7 @@ def fitted(args: t.Mapping[str, t.Any], spec: Spec, where: str = "") -> dict[str
     known = {alias: item for item in spec.values() for alias in item.get("aliases", ())} | dict(spec)
     if known:
         _refuse_unknown([str(key) for key in args if key not in known], known, where)
+    _refuse_empty([key for key, item in known.items() if item.get("required") and args.get(key, True) in (None, "")], where)
     return {
         key: _Option(key, known[key], where).fit(value) if key in known and value is not None else value
         for key, value in args.items()
@@ -115,6 +116,19 @@ def _refuse_unknown(unknown: t.Sequence[str], known: t.Iterable[str], where: str
         hint="" if all(meant.values()) else f"There are: {', '.join(sorted(known))}.",
         option=unknown[0],
     )
+
+
+def _refuse_empty(required: t.Sequence[str], where: str) -> None:
+    """Refuse a required option that is null or an empty text, which for Ansible is set: of an empty path a module would
+    make the folder that it runs in.
+    """
+    if required:
+        inside = f" of {where}" if where else ""
+        raise InvalidOption(
+            f"The option {required[0]}{inside} is empty.",
+            hint="It is required: give it a value; a variable may be empty.",
+            option=required[0],
+        )
 
 
 class _Option:
@@ -162,8 +176,11 @@ class _Option:
         of_mappings = self._accepted.get("elements") == "dict"
         if of_mappings:
             return self._as_list_of_mappings(value)
-        if isinstance(value, dict) or (isinstance(value, (list, tuple)) and any(isinstance(item, dict) for item in value)):
+        items = value if isinstance(value, (list, tuple)) else ()
+        if isinstance(value, dict) or any(isinstance(item, dict) for item in items):
             return self._refuse(value)
+        if None in items and self._accepted.get("elements") != "raw":
+            self._refuse_null(items.index(None) + 1)
         if not self._is_secret:
             return value
         # Ansible splits a text at its commas, and a script may have some.
@@ -219,6 +236,15 @@ class _Option:
     @property
     def _has_name(self) -> bool:
         return self._inner.get("name", {}).get("type") == "str"
+
+    def _refuse_null(self, number: int) -> t.NoReturn:
+        """Refuse a null among values, of which Ansible would make an empty text."""
+        inside = f" of {self._where}" if self._where else ""
+        raise InvalidOption(
+            f"Item {number} of the option {self._name}{inside} is null.",
+            hint="Give it a value, or take it out; a variable may be empty.",
+            option=self._name,
+        )
 
     def _refuse(self, value: t.Any, *, item: str = "") -> t.NoReturn:
         is_list = self._accepted.get("type") == "list"
@@ -284,6 +310,8 @@ def in_yaml(value: t.Any) -> str:
 
 
 def _kind(value: t.Any) -> str:
+    if value is None:
+        return "null"
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, (list, tuple)):

@@ -11,7 +11,7 @@ import re
 import typing as t
 
 from .._connector import names
-from .._connector.find import Selector
+from .._connector.find import Selector, as_uuid
 from .._errors import InvalidOption
 from .._vsphere import wake
 from .._vsphere.addresses import GuestNic, guest_nics, usable
@@ -40,7 +40,6 @@ OF_SNAPSHOT, OF_DELTAS, COPIES = "snapshot", "deltas", "full"
 OPEN, DELTAS_ADDED = "open", "layered"
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _PLACES = ("folder", "resource_pool", "host", "datastore")
 
@@ -384,7 +383,7 @@ def _settings(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any], where:
         CORES_PER_SOCKET: cores,
         MEMORY_MB: memory,
         ANNOTATION: _first(item.get("annotation"), common.get("annotation")),
-        BIOS_UUID: _uuid(item.get("bios_uuid"), where),
+        BIOS_UUID: as_uuid(item["bios_uuid"], "bios_uuid", where) if item.get("bios_uuid") else None,
     }
     return {setting: value for setting, value in asked.items() if value is not None}
 
@@ -437,18 +436,6 @@ def _mac(given: t.Any, where: str) -> str | None:
             option="mac",
         )
     return mac
-
-
-def _uuid(text: str | None, where: str) -> str | None:
-    if not text:
-        return None
-    if not _UUID.fullmatch(text.lower()):
-        raise InvalidOption(
-            f"{where}: {text} is not a UUID.",
-            hint="It is written as 8-4-4-4-12 hexadecimal digits.",
-            option="bios_uuid",
-        )
-    return text.lower()
 
 
 def _config(given: t.Mapping[str, t.Any], where: str) -> dict[str, str]:

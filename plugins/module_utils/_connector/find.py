@@ -34,6 +34,8 @@ from .pyvmomi import vim
 if t.TYPE_CHECKING:
     from .session import Session
 
+X = t.TypeVar("X")
+
 _UUIDS = ("config.uuid", "config.instanceUuid")
 
 # What one call costs, in objects of which little is read: some 50 of them take the processor as
@@ -208,7 +210,8 @@ def find_some(
     scope = _scope(session, datacenter) if datacenter else _EVERYWHERE
     keys = {each: _or_error(functools.partial(_key_of, each, scope)) for each in asked}
     wanted = {key for key in keys.values() if not isinstance(key, VforgeError)}
-    by_key, lookup = _by_keys(session, scope, wanted)
+    by_key, every = _by_keys(session, scope, wanted)
+    lookup = _Sparing(every)
 
     def find(selector: Selector) -> t.Any:
         if selector.moid:
@@ -245,14 +248,17 @@ def selectors(params: t.Mapping[str, t.Any]) -> tuple[Selector, ...]:
 def find_each(
     session: Session,
     wanted: t.Sequence[Selector],
-    datacenter: str | None = None,
-    option: str = "parents",
-) -> list[str | VforgeError]:
-    """The moids of the VMs of a list, which must not name a VM twice, in the order of the list.
+    datacenter: str | None,
+    read: t.Callable[[list[str]], t.Mapping[str, X]],
+    option: str = "vms",
+) -> list[X | VforgeError]:
+    """What is read of the VMs of a list, which must not name a VM twice, in the order of the list.
 
-    In the place of what cannot be found is its error, so that the task goes on with the others. Of
-    a single VM the error is raised: there are no others.
+    In the place of one that cannot be found, or of which nothing can be read, is its error, so that
+    the task goes on with the others. Of a single VM the error is raised: there are no others.
 
+    :param read: of VMs by their moids what is known of each, by moid; one of which nothing can be
+        read is left out.
     :param option: in which the list was given.
     :raises InvalidOption: when it names a VM twice.
     :raises NotFound: the datacenter, or the only VM, is not there.
@@ -263,29 +269,20 @@ def find_each(
     for each, selector in zip(found, wanted, strict=True):
         if isinstance(each, str) and counts[each] > 1:
             raise InvalidOption(f"The list {option} names the VM with the {selector} more than once.", option=option)
-    return _others_go_on(found)
+    _check_only(found)
+    known = read([each for each in found if isinstance(each, str)])
+    whole = [
+        each if isinstance(each, VforgeError) else known[each] if each in known else unreadable(selector)
+        for each, selector in zip(found, wanted, strict=True)
+    ]
+    _check_only(whole)
+    return whole
 
 
-def readable(
-    found: t.Sequence[str | VforgeError], wanted: t.Sequence[Selector], known: t.Collection[str]
-) -> list[str | VforgeError]:
-    """The same with an error for each VM of which nothing could be read.
-
-    :param found: as ``find_each`` returned it.
-    :param known: the moids of those of which something could.
-    :raises NotFound: nothing could be read of the only VM.
-    """
-    pairs = zip(found, wanted, strict=True)
-    return _others_go_on(
-        [each if isinstance(each, VforgeError) or each in known else unreadable(selector) for each, selector in pairs]
-    )
-
-
-def _others_go_on(found: list[str | VforgeError]) -> list[str | VforgeError]:
+def _check_only(found: t.Sequence[object]) -> None:
     only = found[0] if len(found) == 1 else None
     if isinstance(only, VforgeError):
         raise only
-    return found
 
 
 def unreadable(wanted: object) -> NotFound:
@@ -308,7 +305,7 @@ _NAME, _PATH, _UUID, _INSTANCE_UUID = "name", "path", "UUID", "instance UUID"
 
 def _key_of(selector: Selector, scope: _Scope) -> _Key:
     if selector.uuid:
-        return _INSTANCE_UUID if selector.use_instance_uuid else _UUID, _uuid_of(selector)
+        return _INSTANCE_UUID if selector.use_instance_uuid else _UUID, as_uuid(selector.uuid or "", "uuid")
     if selector.path or selector.folder:
         return _PATH, _whole_path(selector, scope)
     return _NAME, names.unescape(selector.name or "")
@@ -325,6 +322,22 @@ class _Lookup(t.Protocol):
 
     def has_vapps(self) -> bool:
         """Whether there are vApps in scope."""
+
+
+class _Sparing:
+    """Suggests names for the first few VMs that are missing: each time all names of the inventory are looked at."""
+
+    _MOST = 10
+
+    def __init__(self, lookup: _Lookup) -> None:
+        self._lookup = lookup
+        self._left = self._MOST
+        self.paths = lookup.paths
+        self.has_vapps = lookup.has_vapps
+
+    def nearest(self, wanted: str) -> list[str]:
+        self._left -= 1
+        return self._lookup.nearest(wanted) if self._left >= 0 else []
 
 
 class _Asked:
@@ -684,17 +697,6 @@ def _at(session: Session, path: str) -> t.Any:
     return session.retrying(lambda: session.manager("searchIndex").FindByInventoryPath(wanted))
 
 
-def _uuid_of(selector: Selector) -> str:
-    uuid = (selector.uuid or "").strip().lower()
-    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid):
-        raise InvalidOption(
-            f"{selector.uuid} is not a UUID.",
-            hint="It is written as 8-4-4-4-12 hexadecimal digits.",
-            option="uuid",
-        )
-    return uuid
-
-
 def _whole_path(selector: Selector, scope: _Scope) -> str:
     text = selector.path or selector.folder or ""
     if not text.startswith("/") and not scope.path:
@@ -786,3 +788,17 @@ def choose(
         hint=f"There are: {names.listing(known) or 'none'}.",
         known=known,
     )
+
+
+def as_uuid(text: str, option: str, where: str = "") -> str:
+    """A UUID as vCenter keeps it, in small letters.
+
+    :param where: what the option belongs to, for the message.
+    :raises InvalidOption: it is none.
+    """
+    found = text.strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", found):
+        before = f"{where}: " if where else ""
+        hint = "It is written as 8-4-4-4-12 hexadecimal digits."
+        raise InvalidOption(f"{before}{text} is not a UUID.", hint=hint, option=option)
+    return found

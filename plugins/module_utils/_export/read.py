@@ -7,9 +7,10 @@ number of VMs or snapshots.
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
-from .._connector.find import TO_ANCESTORS, find_each, readable
+from .._connector.find import TO_ANCESTORS, find_each
 from .._connector.props import Route, Row, collect, read
 from .._connector.pyvmomi import vim
 from .._vsphere import snapshots
@@ -47,9 +48,7 @@ def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | No
     :returns: in the place of one of several that cannot be found, why not.
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    found = find_each(session, selectors, datacenter, option="vms")
-    known = read_vms(session, [moid for moid in found if isinstance(moid, str)])
-    return [known[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
+    return find_each(session, selectors, datacenter, functools.partial(read_vms, session))
 
 
 def read_vms(session: Session, moids: t.Sequence[str]) -> dict[str, Vm]:

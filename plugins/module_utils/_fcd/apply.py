@@ -9,6 +9,7 @@ import typing as t
 import urllib.parse
 
 from .._connector.pyvmomi import vim
+from .._errors import Fault, NotFound
 from .._vsphere.fcd import FLAGS, FirstClassDisk, Store, datastore_ref, disk_id, manager
 from .._vsphere.vm import reference
 from .model import AttachedTo, DiskRequest, Existing, Tag
@@ -142,16 +143,23 @@ def start_metadata(
     return manager(session).UpdateVStorageObjectMetadataEx(*_named(session, disk), _pairs(metadata), list(remove))
 
 
-def attach_tags(session: Session, disk: FirstClassDisk, tags: t.Iterable[Tag]) -> None:
-    """``AttachTagToVStorageObject`` for each."""
-    for tag in tags:
+def attach_tag(session: Session, disk: FirstClassDisk, tag: Tag) -> None:
+    """``AttachTagToVStorageObject``."""
+    try:
         manager(session).AttachTagToVStorageObject(disk_id(disk.id), tag.category, tag.name)
+    except Fault as fault:
+        if fault.fault != "NotFound":
+            raise
+        raise NotFound(
+            f"There is no tag {tag.name} in a category {tag.category}, or the disk is not there any more.",
+            hint="Make the tag first, and look whether this user may see it.",
+            option="tags",
+        ) from fault
 
 
-def detach_tags(session: Session, disk: FirstClassDisk, tags: t.Iterable[Tag]) -> None:
-    """``DetachTagFromVStorageObject`` for each."""
-    for tag in tags:
-        manager(session).DetachTagFromVStorageObject(disk_id(disk.id), tag.category, tag.name)
+def detach_tag(session: Session, disk: FirstClassDisk, tag: Tag) -> None:
+    """``DetachTagFromVStorageObject``."""
+    manager(session).DetachTagFromVStorageObject(disk_id(disk.id), tag.category, tag.name)
 
 
 def start_attach(session: Session, disk: FirstClassDisk, vm: str, owner: AttachedTo) -> t.Any:

@@ -13,7 +13,7 @@ import dataclasses
 import typing as t
 
 from .._connector import names, versions
-from .._engine import UNTOUCHED, Item, Missing, Task, changes, diff
+from .._engine import UNTOUCHED, Item, Missing, Part, Task, changes, diff
 from .._errors import InvalidOption, NotFound, TaskGone, VforgeError
 from .._vsphere import fcd
 from .._vsphere.fcd import DiskSnapshot, FirstClassDisk, Store
@@ -83,6 +83,10 @@ _DONE = {
     NEW_DISK: "disk_made",
 }
 
+# Of several tags, where not all could be.
+_SOME_ATTACHED = Part(ATTACH_TAGS, "some_tags_attached")
+_SOME_DETACHED = Part(DETACH_TAGS, "some_tags_detached")
+
 _ADVICE = "What succeeded stays and is listed; run again to do only what is missing."
 
 
@@ -142,9 +146,10 @@ def run(session: Session, options: DiskOptions, *, check: bool) -> dict[str, t.A
     deadline = session.deadline(options.timeout)
     task: Task[t.Any] = Task(session, [], "disks", deadline=deadline, parallel=options.parallel, check=check)
     inventory = read.read_inventory(session, options.datacenter)
+    stores = list(dict.fromkeys(inventory.store(text) for text in options.reconcile))
     reconciled: list[ReconcileItem] = []
     with task.phase("reconcile"), task.accounted():
-        reconciled = _reconcile(task, inventory, options)
+        reconciled = _reconcile(task, stores)
     items: list[DiskItem] = []
     if task.stopped is None:
         # What was reconciled is in the result, whatever the disks are.
@@ -155,7 +160,7 @@ def run(session: Session, options: DiskOptions, *, check: bool) -> dict[str, t.A
         with task.phase("work"), task.accounted():
             if check:
                 for item in items:
-                    item.done = list(item.steps) if item.error is None else []
+                    item.foresee()
             else:
                 _carry_out(session, task)
         if not check:
@@ -204,16 +209,15 @@ class ReconcileItem(Item):
             "removed": self.gone,
             "changed": self.changed,
         }
-        return {**found, "error": self.error.as_result()} if self.error is not None else found
+        return self.with_error(found)
 
 
 _RECONCILE = "reconcile"
 
 
-def _reconcile(task: Task[t.Any], inventory: Inventory, options: DiskOptions) -> list[ReconcileItem]:
+def _reconcile(task: Task[t.Any], stores: t.Sequence[Store]) -> list[ReconcileItem]:
     """Put the lists of disks right that are named; what went is what was listed and is no more."""
     session = task.session
-    stores = list(dict.fromkeys(inventory.store(text) for text in options.reconcile))
     items = [ReconcileItem(steps=(_RECONCILE,), store=store, before=fcd.list_ids(session, store)) for store in stores]
     task.items = list(items)
     if task.check:
@@ -516,18 +520,28 @@ def _change(session: Session, task: Task[t.Any]) -> None:
         "metadata written",
         repeatable=True,
     )
-    task.stage(
-        ATTACH_TAGS,
-        lambda item: apply.attach_tags(session, item.there, item.plan.attach_tags),
-        "tags attached",
-        repeatable=True,
-    )
-    task.stage(
-        DETACH_TAGS,
-        lambda item: apply.detach_tags(session, item.there, item.plan.detach_tags),
-        "tags detached",
-        repeatable=True,
-    )
+    _tag(session, task)
+
+
+def _tag(session: Session, task: Task[t.Any]) -> None:
+    """Attach tags, and detach others. Each takes a call, and what was done before one that is refused stays done."""
+
+    def attach(item: DiskItem) -> None:
+        for tag in item.plan.attach_tags:
+            apply.attach_tag(session, item.there, tag)
+            note(item, _SOME_ATTACHED)
+
+    def detach(item: DiskItem) -> None:
+        for tag in item.plan.detach_tags:
+            apply.detach_tag(session, item.there, tag)
+            note(item, _SOME_DETACHED)
+
+    def note(item: DiskItem, part: Part) -> None:
+        if part not in item.parts:
+            item.parts.append(part)
+
+    task.stage(ATTACH_TAGS, attach, "tags attached", repeatable=True)
+    task.stage(DETACH_TAGS, detach, "tags detached", repeatable=True)
 
 
 def _attach(session: Session, task: Task[t.Any]) -> None:
@@ -580,7 +594,7 @@ def _entry(item: DiskItem, *, check: bool) -> dict[str, t.Any]:
     }
     if disk is not None:
         entry |= known_of(disk)
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def known_of(disk: FirstClassDisk) -> dict[str, t.Any]:
@@ -669,7 +683,7 @@ def run_snapshots(session: Session, options: SnapshotOptions, *, check: bool) ->
     with task.phase("work"), task.accounted():
         if check:
             for item in task.items:
-                item.done = list(item.steps) if item.error is None else []
+                item.foresee()
         else:
             _carry_out_snapshots(session, task)
     entries = [_snapshot_entry(item) for item in task.items]
@@ -805,7 +819,7 @@ def _snapshot_entry(item: SnapshotItem) -> dict[str, t.Any]:
         "changed": item.changed,
         "seconds": item.seconds,
     }
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _snapshot_lines(items: t.Sequence[SnapshotItem]) -> tuple[list[str], list[str]]:

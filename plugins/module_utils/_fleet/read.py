@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter in a number of calls that does not depend on
-the fleet or the inventory.
+"""What there is, read from vCenter in a number of calls that does not depend on the fleet or the
+inventory.
 """
 
 from __future__ import annotations
@@ -334,8 +334,8 @@ def _parent(row: Row, options: FleetOptions, folder: tuple[str, str]) -> Parent 
 
 
 def _is_ready(row: Row, kind: str) -> bool:
-    """Whether clones can be made of a parent: it is on, and frozen, or an enabled
-    and quiesced parent of VMFork.
+    """Whether clones can be made of a parent: it is on, and frozen, or an enabled and quiesced
+    parent of VMFork.
     """
     frozen = bool(row.get(_OF_KIND[kind][0]))
     on = str(row.get("runtime.powerState")) == "poweredOn"
@@ -394,8 +394,8 @@ def _renamed(row: Row, options: FleetOptions) -> Renamed | None:
 
 
 def _forked_from(row: Row, parent_name: str, parents: t.Sequence[Parent]) -> str | None:
-    """Instance UUID of the parent of a child of VMFork; empty where that is
-    gone, None for what is no child.
+    """Instance UUID of the parent of a child of VMFork; empty where that is gone, None for what is
+    no child.
 
     The fork group that vCenter keeps says it, or, where a parent was disabled since and so has
     another one, the owner mark.
@@ -409,8 +409,8 @@ def _forked_from(row: Row, parent_name: str, parents: t.Sequence[Parent]) -> str
 
 
 def _of_other_patterns(rows: t.Iterable[Row], options: FleetOptions) -> dict[str, int]:
-    """The clones of fleets that are called as this one, and have another number of digits in their names: how
-    many, by name.
+    """The clones of fleets that are called as this one, and have another number of digits in their
+    names: how many, by name.
     """
     marks = ((name_of(row), fleet_of(config_value(row.get(_FLEET_MARK)))) for row in rows)
     found = {name: options.pattern.other_digits(name) for name, mark in marks if mark and mark[0] == options.pattern.fleet}

@@ -8,14 +8,12 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .._connector.find import as_uuid
 from .._errors import InvalidOption
 from .._vsphere import vm
 from .._vsphere.folder import DatastorePath
 
 PRESENT, ABSENT = "present", "absent"
-
-CONTROLLERS = ("pvscsi", "lsilogic", "lsilogicsas", "buslogic", "sata", "nvme", "ide")
-CARDS = ("vmxnet3", "e1000e", "e1000")
 
 _MOST_DISKS = 15
 _MOST_IDE = 4
@@ -93,6 +91,9 @@ class VmOptions:
         ):
             if not least <= value <= most:
                 raise InvalidOption(f"{option} is {value}.", hint=f"Set it to a number from {least} to {most}.", option=option)
+        if params["memory"] % 4:
+            hint = "vSphere wants a multiple of 4."
+            raise InvalidOption(f"memory is {params['memory']}.", hint=hint, option="memory")
         if params["secure_boot"] and params["firmware"] != "efi":
             raise InvalidOption("secure_boot needs the firmware efi.", option="secure_boot")
         return cls(
@@ -114,7 +115,7 @@ class VmOptions:
                 card=params["card"],
             ),
             annotation=params.get("annotation") or "",
-            instance_uuid=(params.get("instance_uuid") or "").lower(),
+            instance_uuid=as_uuid(params["instance_uuid"], "instance_uuid") if params.get("instance_uuid") else "",
             powered_on=params["powered_on"],
             wait_for_tools=params["wait_for_tools"],
             timeout=params["timeout"],

@@ -10,7 +10,7 @@ import typing as t
 
 from .._connector import names
 from .._engine import Difference
-from .._errors import InvalidOption
+from .._errors import InvalidOption, NotFound
 
 if t.TYPE_CHECKING:
     from .model import MadeVm, Owner, VmOptions
@@ -44,6 +44,17 @@ def check_free(owners: t.Mapping[str, Owner]) -> None:
             message = f"{file} belongs to {owner.name}."
             hint = "Take it off first, or copy it by vmdk with state copied."
         raise InUse(message, hint=hint, option="disks")
+
+
+def check_there(missing: t.Sequence[str]) -> None:
+    """Make sure that a new VM gets disks that there are.
+
+    :param missing: those that there are not.
+    :raises NotFound: there are some.
+    """
+    if missing:
+        hint = "Look whether datastore, datacenter and path are right, or make it by vmdk with state imported or copied."
+        raise NotFound(f"There is no disk {names.listing(missing, most=5)}.", hint=hint, option="disks")
 
 
 def check_unused(title: str, dependents: t.Sequence[str]) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
@@ -14,6 +15,7 @@ from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, Fault, InvalidOption, NotFound
 from .._vsphere import compute, directories, disks, fcd, storage
+from .._vsphere.folder import DatastoreFiles, FileDenied, FileLocked
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, moid_of, name_of
 from .model import MadeVm, Owner
 
@@ -164,6 +166,20 @@ def users(session: Session, found: Home, options: VmOptions) -> dict[str, Owner]
         first_class = fcd.disks_of_files(session, fcd.Store(moid_of(store.ref), name), free)
         using |= {file: Owner(disk.title, first_class=True) for file, disk in first_class.items()}
     return using
+
+
+def missing(session: Session, found: Home, options: VmOptions, deadline: float) -> tuple[str, ...]:
+    """Which of the disks are not there: no call, and one question for each to the web server of the datastores.
+
+    A disk that this server does not show to this user, or has locked, may be there.
+    """
+    gone = []
+    with DatastoreFiles(session, found.path, deadline) as files:
+        for disk in options.disks:
+            with contextlib.suppress(FileDenied, FileLocked):
+                if not files.there(disk):
+                    gone.append(str(disk))
+    return tuple(gone)
 
 
 def dependents(session: Session, moid: str) -> list[str]:

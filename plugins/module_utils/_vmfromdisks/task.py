@@ -14,8 +14,8 @@ from .._connector.batch import vm_made
 from .._connector.pyvmomi import vim
 from .._engine import UNTOUCHED, Item, Task, diff
 from .._errors import TimedOut
+from .._vm_stages import POWER_STATE, was_taken_away
 from .._vsphere import vm
-from .._vsphere.guest import GONE, OFF, taken_away
 from .._vsphere.vm import reference
 from . import apply, plan, read
 from .model import ABSENT, MadeVm, VmOptions
@@ -27,7 +27,6 @@ if t.TYPE_CHECKING:
     from .._connector.tasks import Update
 
 _TOOLS = "guest.toolsRunningStatus"
-_POWER_STATE = "runtime.powerState"
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -35,10 +34,12 @@ class VmItem(Item):
     """The VM of the task.
 
     :ivar now: what it is; None while it is not there.
+    :ivar missing: files of its disks that are not there.
     """
 
     called: str
     now: MadeVm | None = None
+    missing: tuple[str, ...] = ()
     moid: str = ""
 
     @property
@@ -74,9 +75,12 @@ def run(session: Session, options: VmOptions, *, check: bool) -> dict[str, t.Any
         spot = read.spot(home, options) if CREATE in item.steps else None
         if spot is not None:
             plan.check_free(read.users(session, home, options))
+            item.missing = read.missing(session, home, options, deadline)
+            if not check:
+                plan.check_there(item.missing)
     with task.phase("work"), task.accounted(), task.working_on(item):
         if check:
-            item.done = list(item.steps)
+            item.foresee()
         else:
             _carry_out(task, item, options, home, spot)
     return task.finish(_result(item, options), subject=item)
@@ -127,20 +131,10 @@ def _made(session: Session, item: VmItem, outcome: Outcome) -> None:
 
 
 def _wait_for_tools(task: Task[VmItem], item: VmItem, options: VmOptions) -> None:
-    ended: list[str] = []
+    def runs(item: VmItem, update: Update) -> bool:
+        return was_taken_away(item, update) or str(update.state.get(_TOOLS)) == "guestToolsRunning"
 
-    def runs(_item: VmItem, update: Update) -> bool:
-        if update.gone:
-            ended.append(GONE)
-        elif str(update.state.get(_POWER_STATE, "poweredOn")) != "poweredOn":
-            ended.append(OFF)
-        return bool(ended) or str(update.state.get(_TOOLS)) == "guestToolsRunning"
-
-    paths = (_TOOLS, _POWER_STATE)
-    late = task.wait_until(vim.VirtualMachine, paths, {item.moid: item}, runs, "guests answer")
-    if ended:
-        item.fail(taken_away(item.title, ended[0]))
-    elif late:
+    if task.wait_until(vim.VirtualMachine, (_TOOLS, POWER_STATE), {item.moid: item}, runs, "guests answer"):
         item.fail(
             TimedOut(
                 f"VMware Tools in {item.title} did not run after {options.timeout} s.",
@@ -154,7 +148,8 @@ def _result(item: VmItem, options: VmOptions) -> dict[str, t.Any]:
     name = f"{options.name}\n"
     error = {"error": item.error.as_result()} if item.error is not None else {}
     before = [name] if now is not None and CREATE not in item.done else []
-    after = [] if options.state == ABSENT else [name, *(f"  {disk}\n" for disk in map(str, options.disks))]
+    lines = (f"  {disk}{' (not there yet)' if disk in item.missing else ''}\n" for disk in map(str, options.disks))
+    after = [] if options.state == ABSENT else [name, *lines]
     changed = bool(item.done)
     return {
         "changed": changed,
@@ -168,6 +163,7 @@ def _result(item: VmItem, options: VmOptions) -> dict[str, t.Any]:
                 "power_state": now.power_state if now is not None else "",
                 "tools_running": now.tools if now is not None else False,
                 "disks": [files[0] for files in now.disks] if now is not None else [],
+                "missing_disks": list(item.missing),
                 "actions": list(item.done),
                 "changed": changed,
                 "seconds": item.seconds,

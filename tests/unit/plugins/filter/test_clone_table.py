@@ -97,6 +97,20 @@ def test_what_is_no_result_is_refused(wrong: object) -> None:
         clone_table(wrong)
 
 
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"results": [RESULT], "changed": True}, "This is that of a loop: give each of its results"),
+        ({"changed": False, "skipped": True}, "The task was skipped."),
+        ({"failed": True, "msg": "No VM golden."}, "The task failed: No VM golden."),
+        ({"ansible_job_id": "j1.2", "started": True}, "give what async_status returns"),
+    ],
+)
+def test_a_result_without_clones_says_why_it_has_none(given: object, why: str) -> None:
+    with pytest.raises(AnsibleFilterError, match="registered result of a clone task.*" + why):
+        clone_table(given)
+
+
 def test_what_comes_from_outside_stays_in_its_cell() -> None:
     odd = "web\x1b[2J\n1"
     clones = [{"name": odd, "action": "failed", "host": odd, "error": {"error_code": "no_room", "msg": f"{odd} failed."}}]

@@ -58,7 +58,7 @@ def test_there_is_a_line_for_each_and_the_reasons():
         "disk      id-pvc  pvc         ds         1 GiB  not_attached  shop/data",
         "snapshot  s-1     old of pvc  ds         -      unreferenced  -",
         "",
-        "2 of 3 readable disks and 1 snapshots on 1 datastores: 12 SOAP calls, 1.5 s",
+        "2 of 4 disks and 1 snapshots on 1 datastores: 12 SOAP calls, 1.5 s",
     ]
 
 

@@ -284,6 +284,12 @@ def test_a_name_tells_a_terminal_nothing(inventories):
     assert "web\\x9b31m" in inventories.list().errors
 
 
+def test_vms_to_which_no_expression_gives_a_name_are_told_of_with_the_expressions(inventories):
+    ran = inventories.list(hostnames=["config.nme", "''"])
+    assert not ran.hosts
+    assert "since of hostnames none comes to a text (config.nme, '')" in " ".join(ran.errors.split())
+
+
 def test_an_address_that_two_vms_report_is_nobodys(inventories):
     for name in ("one", "two"):
         inventories.sim.create_vm(name, folder="/DC0/vm")
@@ -298,6 +304,7 @@ def test_an_address_that_two_vms_report_is_nobodys(inventories):
     [
         ({"properties": ["config.hardware.numCPUs"]}, ("Nearest names: numCPU", "invalid_option")),
         ({"search_paths": ["/DC0/vm/nowhere"]}, ("Nothing is at the path /DC0/vm/nowhere", "not_found")),
+        ({"search_paths": ["/DC0/vm", None]}, ("item 2 of search_paths is null",)),
         ({"search_paths": ["/DC0/network"], "hostname": ""}, ("The option hostname is empty", "invalid_option")),
         ({"search_paths": ["/DC0/vm/golden-parent"]}, ("is a VirtualMachine", "invalid_option")),
         ({"property_filters": {"name": []}}, ("The filter of name is no pattern", "invalid_option")),

@@ -241,6 +241,12 @@ def test_a_name_in_a_folder_leads_nowhere_else(place):
     assert (place / "file").read_bytes() == b"whole"
 
 
+def test_a_folder_that_is_not_there_is_called_a_folder(place):
+    with pytest.raises(_files.FileMissing) as missing, _files.open_folder(str(place / "none"), what="disk"):
+        pass
+    assert str(missing.value).startswith(f"There is no folder {place}/none for the disk.")
+
+
 def test_what_is_not_there_is_another_thing_than_what_is_refused(place):
     with pytest.raises(_files.FileMissing) as missing:
         read(place / "none")

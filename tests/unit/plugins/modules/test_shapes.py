@@ -251,6 +251,37 @@ def test_clones_are_named_by_texts(value, wanted):
             "Write it as clones: [{name: web-1}, {name: web-2}].",
         ),
         (
+            "vm_from_disks",
+            {"networks": ["VM Network", None]},
+            "Item 2 of the option networks is null. Give it a value, or take it out; a variable may be empty.",
+        ),
+        (
+            "instant_clone",
+            {"clones": [{"name": "x1", "customize": {"dns_servers": [None]}}]},
+            "Item 1 of the option dns_servers of clones, item 1, customize is null. "
+            "Give it a value, or take it out; a variable may be empty.",
+        ),
+        (
+            "vm_restore",
+            {"repository": "", "vm": "web-1"},
+            "The option repository is empty. It is required: give it a value; a variable may be empty.",
+        ),
+        (
+            "vm_restore",
+            {"repository": "/srv/backups", "vm": None},
+            "The option vm is empty. It is required: give it a value; a variable may be empty.",
+        ),
+        (
+            "instant_clone",
+            {"clones": [{"name": "x1"}, {"name": None}]},
+            "The option name of clones, item 2 is empty. It is required: give it a value; a variable may be empty.",
+        ),
+        (
+            "instant_clone",
+            {"clones": [None]},
+            "In clones, item 1, there is null, where a mapping is wanted. Write it as clones: [{name: web-1}, {name: web-2}].",
+        ),
+        (
             "linked_clone",
             {"folder": {"name": "web"}},
             "The option folder is a mapping, where a text is wanted. Write it as folder: TEXT.",

@@ -105,6 +105,12 @@ def test_an_error_is_its_code_and_its_sentence(run, error, code):
     assert result["calls"]["by_method"]["Login"] == 1
 
 
+@pytest.mark.parametrize("message", ["No space left on device", "qemu-img failed (1)", "There is no room."])
+def test_what_is_quoted_ends_before_what_to_do_begins(message):
+    assert str(NotFound(message, hint="Look again.")) == f"{message.removesuffix('.')}. Look again."
+    assert str(NotFound(message)) == message
+
+
 def test_a_partial_failure_has_the_whole_account(run):
     account = {"changed": True, "clones": [{"name": "a"}], "timing": {"clone": 1.0}}
     status, result = run(raising(PartialFailure("1 of 2 failed.", account)))
@@ -123,6 +129,15 @@ def test_a_diff_is_returned_in_diff_mode_alone(run, fails):
     work = raising(PartialFailure("1 of 2 failed.", account)) if fails else lambda _session, _options: account
     assert "diff" not in run(work)[1]
     assert run(work, _ansible_diff=True)[1]["diff"] == account["diff"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_warnings_of_a_result_are_warnings_of_the_task(run, fails):
+    """ansible-core has deprecated a list of them in a result, and tells the user so."""
+    account = {"changed": False, "warnings": ["There is no backup of any VM."]}
+    _status, result = run(raising(PartialFailure("1 of 2 failed.", account)) if fails else lambda *_: account)
+    assert "There is no backup of any VM." in _texts(result["warnings"])
+    assert "deprecations" not in result
 
 
 @pytest.mark.parametrize("way", ["result", "error", "partial"])

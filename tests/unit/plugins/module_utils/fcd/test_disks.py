@@ -283,6 +283,26 @@ def test_tags_are_attached_and_detached(disks):
     assert listed["tags"] == ["environment:test"]
 
 
+def test_a_tag_that_is_not_there_is_named_and_those_before_it_count(disks):
+    disks.govc("tags.category.create", "environment")
+    disks.govc("tags.create", "-c", "environment", "production")
+    disks.one(name="d", size="8 MiB")
+    tags = [{"category": "environment", "name": name} for name in ("production", "prodction")]
+    refused = disks.attempt(disks=[{"name": "d", "tags": tags}])
+    assert refused.code == "not_found"
+    assert "There is no tag prodction in a category environment" in str(refused.error)
+    (entry,) = refused.result["disks"]
+    assert (refused.result["changed"], entry["actions"], entry["changed"]) == (True, ["some_tags_attached"], True)
+    again = disks.attempt(disks=[{"name": "d", "tags": tags}])
+    assert (again.code, again.result["changed"]) == ("not_found", False)
+
+
+def test_a_datastore_that_is_not_there_is_reconciled_by_no_part(disks):
+    refused = disks.attempt(reconcile=["elsewhere"], disks=[])
+    assert (refused.code, refused.result) == ("not_found", {})
+    assert str(refused.error).startswith("No datastore elsewhere was found.")
+
+
 def test_one_that_fails_does_not_stop_the_others(disks):
     disks.one(name="d", size="8 MiB")
     disks.sim.inject(method="ExtendDisk_Task", do="task-fault", fault="NoDiskSpace")
