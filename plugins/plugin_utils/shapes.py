@@ -147,6 +147,7 @@ class _Option:
 
     def fit(self, value: t.Any) -> t.Any:
         """A value that is set, in the shape that the option wants."""
+        value = _decrypted(value)
         kind = self._accepted.get("type", "str")
         if kind == "list":
             return self._as_list(value)
@@ -283,6 +284,15 @@ def example_of(name: str, accepted: Spec, given: t.Any = None) -> t.Any:
         usual = ["name"] if "name" in inner else [next(iter(inner))]
         return {key: example_of(key, inner[key], given) for key in required or usual}
     return given if kind == "int" and _is_count(given) else _SAMPLE_OF_TYPE.get(kind, "TEXT")
+
+
+def _decrypted(value: t.Any) -> t.Any:
+    """A value that the playbook has encrypted, and each in a list, as the text that it is. Until ansible-core 2.18 such a
+    value of a task is of a class of its own.
+    """
+    if isinstance(value, (list, tuple)):
+        return [_decrypted(item) for item in value]
+    return str(value) if getattr(value, "__ENCRYPTED__", False) else value
 
 
 def _has_options(accepted: Spec, sample: t.Any) -> bool:
