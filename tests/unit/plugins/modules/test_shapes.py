@@ -290,6 +290,18 @@ def test_what_the_playbook_has_encrypted_is_the_text_that_it_is():
             "Give it a value, or take it out; a variable may be empty.",
         ),
         (
+            "instant_clone",
+            {"clones": [{"name": False}]},
+            "The option name of clones, item 1 is false, where a text is wanted. Write it as name: web-1. "
+            "YAML takes yes, no, on and off for true and false: put such a text in quotes.",
+        ),
+        (
+            "vm_from_disks",
+            {"networks": ["VM Network", False]},
+            "Item 2 of the option networks is false, where a text is wanted. "
+            "YAML takes yes, no, on and off for true and false: put such a text in quotes.",
+        ),
+        (
             "vm_restore",
             {"repository": "", "vm": "web-1"},
             "The option repository is empty. It is required: give it a value; a variable may be empty.",
