@@ -56,6 +56,10 @@ gate-k8s: ## play the roles for Cluster API against a real API server and contro
 awx: ## every flow as a job of AWX, the arguments of awx.awx, and what an execution environment installs
 	$(DEV) awx
 
+.PHONY: importer
+importer: ## build the tarball and have Galaxy's own importer read it
+	$(DEV) importer
+
 .PHONY: matrix
 matrix: ## sanity, units and integration on every ansible-core from 2.17 to 2.22
 	$(DEV) matrix $(ARGS)

@@ -31,8 +31,8 @@ FLOWS: dict[str, list[tuple[str, str]]] = {
     ],
     "flow-linked-clones": [
         ("an OVA, OVF or address", ""),
-        ("a template with a snapshot,\nuploaded once", "cached_ovf_template"),
-        ("linked clones: delta disks\nupon that snapshot", "linked_clone"),
+        ("a template, uploaded once,\nwith empty delta disks on top", "cached_ovf_template"),
+        ("linked clones: delta disks\non what lies below these", "linked_clone"),
         ("running VMs that cloud-init\nhas set up", "cloud_init_guestinfo"),
         ("hosts of the inventory", "reported_hosts"),
     ],

@@ -31,8 +31,8 @@ _NAMES_ONE = "VSphere"
 
 
 class ActionModule(ControllerAction):
-    """It needs neither a vCenter nor Kubernetes: what it looks at are files,
-    and results of other tasks.
+    """It needs neither a vCenter nor Kubernetes: what it looks at are files, and results of other
+    tasks.
     """
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:

@@ -1,9 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the metadata and user data of many VMs from templates, on the
-controller, and checks them.
-"""
+"""Makes the metadata and user data of many VMs from templates, on the controller, and checks them."""
 
 from __future__ import annotations
 
@@ -32,8 +30,8 @@ class ActionModule(ControllerAction):
     """What no module could do: it renders templates with the variables of the play."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Make the data; where one VM's are wrong, all that are wrong are
-        named and nothing is returned.
+        """Make the data; where one VM's are wrong, all that are wrong are named and nothing is
+        returned.
         """
         result = super().run(tmp, task_vars)
         try:

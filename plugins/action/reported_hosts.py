@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes hosts for the inventory of what guests report, and writes their SSH host keys down.
-All of it on the controller.
+"""Makes hosts for the inventory of what guests report, and writes their SSH host keys down. All of
+it on the controller.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def _read(path: str, deadline: float) -> str:
 
 
 class _Inventory:
-    """The addresses of the inventory's hosts; read only when it is asked for, since
-    that takes time in a large one.
+    """The addresses of the inventory's hosts; read only when it is asked for, since that takes time
+    in a large one.
     """
 
     def __init__(self, task_vars: dict[str, t.Any]) -> None:
@@ -88,8 +88,8 @@ class _Inventory:
         self._known: dict[str, list[str]] | None = None
 
     def holders(self, address: str) -> list[str]:
-        """Names of the hosts that have an address; one that is worked out
-        by a template is not known.
+        """Names of the hosts that have an address; one that is worked out by a template is not
+        known.
         """
         if self._known is None:
             self._known = {}

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The first task of a role, on the controller: it refuses misspelt variables, those that win where they
-must not, and ignore_errors around the role.
+"""The first task of a role, on the controller: it refuses misspelt variables, those that win where
+they must not, and ignore_errors around the role.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class ActionModule(ControllerAction):
         if found.others:
             others = ", ".join(found.others)
             self._display.warning(f"The role {role.name} has no variable {others}.")
-        # Not ansible_check_mode: that one is true with --check alone, and false below a check_mode of a
-        # play or a block.
+        # Not ansible_check_mode: that one is true with --check alone, and false below a check_mode
+        # of a play or a block.
         done = {"changed": False, "unknown": found.others, "check_mode": self._task.check_mode}
         return {**result, **done}
 
@@ -59,8 +59,8 @@ class ActionModule(ControllerAction):
             )
 
     def _refuse_winners(self, role: Role, variables: dict[str, t.Any]) -> None:
-        """Extra variables win over all others, and so over what one role of a collection gives another
-        one that it includes.
+        """Extra variables win over all others, and so over what one role of a collection gives
+        another one that it includes.
 
         :raises InvalidOption: one does, such as the network of a restored VM over the isolated one of
             a drill.

@@ -13,8 +13,8 @@ from ansible_collections.vforge.vsphere.plugins.plugin_utils.module_action impor
 
 
 class ActionModule(ModuleAction):
-    """The scripts may hold secrets. A password of an NBD server stands in a
-    file that its command names.
+    """The scripts may hold secrets. A password of an NBD server stands in a file that its command
+    names.
 
     Backups are the one thing that a job must not lose: a repository that would go with it is
     refused.

@@ -48,8 +48,8 @@ def cloud_init_multipart(parts: t.Any) -> str:
 
     :raises AnsibleFilterError: when a part does not say what it is.
     """
-    # Imported here, since Ansible loads all filters of a collection in
-    # each task that uses one of them.
+    # Imported here, since Ansible loads all filters of a collection in each task that uses one of
+    # them.
     from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import multipart
     from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 

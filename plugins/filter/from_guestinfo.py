@@ -46,8 +46,8 @@ def from_guestinfo(pairs: t.Any) -> dict[str, str | None]:
 
     :raises AnsibleFilterError: when a value is not what its encoding says.
     """
-    # Imported here, since Ansible loads all filters of a collection in
-    # each task that uses one of them.
+    # Imported here, since Ansible loads all filters of a collection in each task that uses one of
+    # them.
     from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle
     from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 

@@ -74,8 +74,8 @@ def option_errors(options: t.Any, module: str) -> list[str]:
 
 
 def _errors(module: str, given: dict[str, t.Any]) -> list[str]:
-    # Imported here, since Ansible loads all filters of a collection in
-    # each task that uses one of them.
+    # Imported here, since Ansible loads all filters of a collection in each task that uses one of
+    # them.
     from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
     from ansible.module_utils.common.parameters import remove_values
 
@@ -113,8 +113,8 @@ def _typed(module: str) -> tuple[t.Any, t.Callable[[t.Mapping[str, t.Any]], obje
 
 
 def _fresh(value: t.Any) -> t.Any:
-    """A copy in which nothing is there twice, since checking writes defaults into
-    it; what is none is left out.
+    """A copy in which nothing is there twice, since checking writes defaults into it; what is none
+    is left out.
     """
     if isinstance(value, dict):
         return {key: _fresh(item) for key, item in value.items() if item is not None}

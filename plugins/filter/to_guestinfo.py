@@ -82,8 +82,8 @@ def to_guestinfo(
 
     :raises AnsibleFilterError: when cloud-init could not use the data.
     """
-    # Imported here, since Ansible loads all filters of a collection in
-    # each task that uses one of them.
+    # Imported here, since Ansible loads all filters of a collection in each task that uses one of
+    # them.
     from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, checks, documents
     from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.encoding import ENCODINGS
     from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError

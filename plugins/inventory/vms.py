@@ -243,9 +243,9 @@ _OF_READING = ("properties", "property_filters", "search_paths", "gather_compute
 
 @contextlib.contextmanager
 def _without_collector() -> t.Iterator[None]:
-    """Let no garbage collector run: thousands of VMs are millions of values, which
-    it would look through again and again, and none of them is in a circle. It saves
-    a tenth of the processor time.
+    """Let no garbage collector run: thousands of VMs are millions of values, which it would look
+    through again and again, and none of them is in a circle. It saves a tenth of the processor
+    time.
     """
     enabled = gc.isenabled()
     gc.disable()

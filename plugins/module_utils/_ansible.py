@@ -86,9 +86,7 @@ def _refusal(
     prepare: t.Callable[[t.Mapping[str, t.Any]], t.Any],
     message: str,
 ) -> dict[str, t.Any] | None:
-    """What a module that Ansible refuses to begin ends with; None where
-    there is nothing to refuse.
-    """
+    """What a module that Ansible refuses to begin ends with; None where there is nothing to refuse."""
     account = _Account()
     found = getattr(getattr(module, "validation_result", None), "errors", ())
     if found and all(isinstance(error, CONSTRAINT_ERRORS) for error in found):
@@ -212,8 +210,7 @@ def _clean(show: t.Callable[[str], None]) -> t.Callable[[str], None]:
 def _worked(work: t.Callable[[Session, O], dict[str, t.Any]], session: Session, options: O) -> dict[str, t.Any]:
     """Do the work.
 
-    What it returns, or how it failed, is reported; a signal to the closing of
-    the session cannot take it away.
+    What it returns, or how it failed, is reported; a signal to the closing of the session cannot take it away.
     """
     try:
         return work(session, options)

@@ -31,9 +31,7 @@ def require() -> None:
 
 
 def result() -> "dict[str, object]":
-    """The result of a module that cannot begin: which Python it is, and
-    how to give it a newer one.
-    """
+    """The result of a module that cannot begin: which Python it is, and how to give it a newer one."""
     minors = range(_NEWEST, OLDEST[1] - 1, -1)
     newer = next(filter(None, (shutil.which(f"python3.{minor}") for minor in minors)), None)
     use = newer or f"/path/to/python3.{OLDEST[1]}"

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the disks of a copy of a VM come from, and what they are like: for
-exports and backups by clones.
+"""Where the disks of a copy of a VM come from, and what they are like: for exports and backups by
+clones.
 
 A VM that is off is copied as it is, any other one from a snapshot: one that is named and stays, or
 one that is made for the copy and removed.

@@ -214,9 +214,7 @@ def _extra(parent: ET.Element, key: str, value: str) -> None:
 
 
 class _Items:
-    """Writes the devices; each gets the next number, and devices name
-    their controllers by theirs.
-    """
+    """Writes the devices; each gets the next number, and devices name their controllers by theirs."""
 
     def __init__(self, section: ET.Element, machine: Machine) -> None:
         self._section = section

@@ -83,8 +83,8 @@ def wait(folder: str, uuid: str, what: str, deadline: float, go_on: t.Callable[[
 
 
 def wait_gone(folder: str, uuid: str, what: str, deadline: float, go_on: t.Callable[[], None]) -> None:
-    """Wait until no disk with a UUID shows: one that was detached a moment
-    ago is taken away by udev later.
+    """Wait until no disk with a UUID shows: one that was detached a moment ago is taken away by
+    udev later.
 
     Parameters are those of ``wait``.
 

@@ -118,11 +118,40 @@ class Item:
         """Note why it could not be brought to what was asked for."""
         self.error = self.error or error
 
+    def foresee(self) -> None:
+        """Note, in check mode, that a real run would carry out the steps that it has left."""
+        if self.error is None:
+            self.done += self.left
+
+    def with_error(self, entry: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Its entry in the result, with its error where it failed."""
+        return {**entry, "error": self.error.as_result()} if self.error is not None else entry
+
     def count(self, outcome: Outcome) -> None:
         """Add what one call has cost."""
         self.calls += outcome.calls
         if outcome.seconds is not None:
             self.seconds = round((self.seconds or 0.0) + outcome.seconds, 3)
+
+
+@dataclasses.dataclass(kw_only=True)
+class ItemOfVm(Item):
+    """A VM that is there.
+
+    :ivar vm: a domain's own type of it, with ``name``, ``path`` and ``moid``.
+    """
+
+    vm: t.Any
+
+    @property
+    def title(self) -> str:
+        """What messages call it; a user who may not see the folders above it knows no path."""
+        return str(self.vm.path or self.vm.moid)
+
+    @property
+    def name(self) -> str:
+        """What its entry in the result calls it."""
+        return str(self.vm.name)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -376,6 +405,31 @@ class Task(t.Generic[I]):
         if done.stopped is not None:
             raise done.stopped
 
+    def call_one(
+        self,
+        item: I,
+        start: t.Callable[[], t.Any],
+        doing: str,
+        *,
+        repeatable: bool = False,
+        deadline: float | None = None,
+    ) -> None:
+        """One call for one item, and the task that it may begin.
+
+        Parameters and errors as for ``call``.
+
+        :raises VforgeError: why it failed.
+        """
+        errors: list[VforgeError] = []
+
+        def note(_item: I, outcome: Outcome) -> None:
+            if outcome.error is not None:
+                errors.append(outcome.error)
+
+        self.call([item], lambda _item: start(), doing, note, repeatable=repeatable, deadline=deadline)
+        if errors:
+            raise errors[0]
+
     def wait_until(
         self,
         kind: type,
@@ -455,7 +509,9 @@ class Task(t.Generic[I]):
                 failure = PartialFailure(self._headline(after), whole)
             if len(self._all) == 1:
                 # Of one there is no part: why it failed is why the task did.
-                failure.error_code = (self.stopped or self._all[0].error or failure).error_code
+                cause = self.stopped or self._all[0].error or failure
+                failure.error_code = cause.error_code
+                failure.details = {"fault": cause.fault} if isinstance(cause, Fault) else {}
             raise failure
         return whole
 

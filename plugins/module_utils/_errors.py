@@ -49,6 +49,14 @@ class VforgeError(Reason, Exception):
     """Base of every error that is shown to a user."""
 
 
+class CodedError(VforgeError):
+    """An error of several codes: the one that raises it says which, and so what stood in the way."""
+
+    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
+        super().__init__(message, hint=hint, **details)
+        self.error_code = error_code
+
+
 class MissingLibrary(VforgeError):
     """A Python library, or a recent enough Python, is missing where the module runs."""
 
@@ -56,8 +64,7 @@ class MissingLibrary(VforgeError):
 
     @classmethod
     def of_python(cls, message: str, package: str, otherwise: str = _ANOTHER_PYTHON) -> MissingLibrary:
-        """The error of a library, with the Python that misses it and the
-        way to install it for that one.
+        """The error of a library, with the Python that misses it and the way to install it for that one.
 
         :param message: one sentence that names the library.
         :param package: what pip is to install, such as ``requests>=2.32.3``.
@@ -82,12 +89,8 @@ class NoThread(VforgeError):
     error_code = "no_thread"
 
 
-class ConnectionFailed(VforgeError):
+class ConnectionFailed(CodedError):
     """No session with the vCenter; the code says at which step it failed."""
-
-    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
-        super().__init__(message, hint=hint, **details)
-        self.error_code = error_code
 
 
 class ConnectionLost(VforgeError):
@@ -219,12 +222,8 @@ class StillRunning(VforgeError):
     error_code = "still_running"
 
 
-class GuestError(VforgeError):
+class GuestError(CodedError):
     """Something inside a guest could not be done; the code says what stood in the way."""
-
-    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
-        super().__init__(message, hint=hint, **details)
-        self.error_code = error_code
 
 
 class Interrupted(Reason):

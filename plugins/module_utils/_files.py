@@ -207,13 +207,16 @@ def held_folder(path: str, *, what: str, trusted: bool = True, make: bool = Fals
     return folder
 
 
-def check_folder(path: str, *, what: str) -> None:
+def check_folder(path: str, *, what: str, makes: bool = True) -> None:
     """Find out whether files can be made in a folder, or it can be made itself. Nothing is written.
 
     :param what: will be in it, for messages.
-    :raises FileRefused, FileUnwritable: when not.
+    :param makes: whether it is going to be made where there is none.
+    :raises FileMissing, FileRefused, FileUnwritable: when not.
     """
     there = os.path.join(path, "")
+    if not makes and not os.path.lexists(there):
+        raise FileMissing(f"There is no folder {path} for the {what}.", hint="Make it, or choose another one.", path=path)
     while not os.path.lexists(there) and there.strip("/"):
         there = os.path.dirname(there.rstrip("/"))
     with open_folder(there or ".", what=what) as folder:

@@ -114,9 +114,7 @@ class FreezeStage:
         self.task.call(ready, lambda item: guests[item.now.moid].validate(), "parents checked", note_failure)
 
     def wait_for_tools(self, items: t.Iterable[I]) -> None:
-        """Wait until the guests of these parents can be worked in; one
-        without Tools fails at once.
-        """
+        """Wait until the guests of these parents can be worked in; one without Tools fails at once."""
         waiting = {item.now.moid: item for item in items if item.error is None and not item.now.tools}
         for item in waiting.values():
             if not item.now.tools_installed:

@@ -77,7 +77,8 @@ def _connect(path: str | None) -> socket.socket | None:
     line.setblocking(False)
     # What kills the process group of ansible-playbook, as ansible-runner does, is to cut the line,
     # not to kill this process in the middle of its work: it can then still cancel what vCenter has
-    # queued. Who leads a session, as what su starts does, has a group of his own, and may make none.
+    # queued. Who leads a session, as what su starts does, has a group of his own, and may make
+    # none.
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
     return line

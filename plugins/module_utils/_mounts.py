@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """File systems that are mounted, and those that should be, and are not.
 
-What is written in the place of one that is not lands in the folder below, where nobody looks for it, and what is
-looked for there is not found, as if there had never been any.
+What is written in the place of one that is not lands in the folder below, where nobody looks for
+it, and what is looked for there is not found, as if there had never been any.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which of many backups are kept: by their number, by their age, and one for
-each day, week and month. Pure.
+"""Which of many backups are kept: by their number, by their age, and one for each day, week and
+month. Pure.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Retention:
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> Retention:
-        """Take the options out of a module's parameters, as
-        ``keep_last``; what is left out keeps none.
+        """Take the options out of a module's parameters, as ``keep_last``; what is left out keeps
+        none.
 
         :raises InvalidOption: naming the option.
         """

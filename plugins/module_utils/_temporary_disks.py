@@ -227,8 +227,8 @@ class Attachments:
         self._until = until.replace(microsecond=0)
         self._owner = Owner.this()
         self._free = list(known.proxy.slots)
-        # Places that a thread has, or that have a disk: from when they are
-        # taken until it is forgotten.
+        # Places that a thread has, or that have a disk: from when they are taken until it is
+        # forgotten.
         self._held: set[tuple[int, int]] = set()
         self._uuids: set[str] = set()
         self._changed = threading.Condition()
@@ -294,8 +294,8 @@ class Attachments:
 
     @contextlib.contextmanager
     def _alone(self, uuid: str) -> t.Iterator[None]:
-        """Have no other disk of a UUID attached meanwhile: VMs that share a disk, or
-        were cloned, may have the same.
+        """Have no other disk of a UUID attached meanwhile: VMs that share a disk, or were cloned,
+        may have the same.
         """
         with self._changed:
             while uuid in self._uuids:
@@ -370,8 +370,8 @@ class Attachments:
             try:
                 self._change(deadline, add=[change], config=config)
             except Fault as fault:
-                # Refused as a whole: there is no disk and no mark. Of one that was to be made ``end`` makes sure of it,
-                # since its file would go next.
+                # Refused as a whole: there is no disk and no mark. Of one that was to be made
+                # ``end`` makes sure of it, since its file would go next.
                 if not mark.written or fault.fault == _PLACE_TAKEN:
                     self._forget([slot])
                 raise
@@ -416,8 +416,8 @@ class Attachments:
     def _detach(self, slots: t.Sequence[tuple[int, int]]) -> None:
         """Detach what is at these places: a call to look, and one to detach.
 
-        Where the end of a change was not seen, it is waited for first: until then
-        what it attaches is not there.
+        Where the end of a change was not seen, it is waited for first: until then what it attaches
+        is not there.
 
         :raises NotAttached: nobody can tell whether what is at a place is ours.
         """
@@ -450,8 +450,8 @@ class Attachments:
 
 
 def _carry_out(session: Session, start: t.Callable[[], t.Any], deadline: float) -> None:
-    """Make a call that changes the proxy, and wait for its task; again,
-    where another task is under way.
+    """Make a call that changes the proxy, and wait for its task; again, where another task is under
+    way.
 
     :raises Fault: it was refused.
     :raises StillRunning: it has not ended in time.
@@ -478,8 +478,8 @@ def _wait(session: Session, task: t.Any, deadline: float) -> None:
 
 
 def _wait_for_all(session: Session, proxy: str, deadline: float) -> None:
-    """Wait until all that the proxy is changed by has ended, also what was
-    begun by a call without an answer.
+    """Wait until all that the proxy is changed by has ended, also what was begun by a call without
+    an answer.
 
     :raises StillRunning: it has not ended in time.
     """

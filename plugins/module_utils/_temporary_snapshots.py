@@ -22,6 +22,7 @@ import hashlib
 import json
 import os
 import pathlib
+import secrets
 import threading
 import time
 import typing as t
@@ -29,7 +30,7 @@ import typing as t
 from ._connector import tasks
 from ._connector.batch import Outcome
 from ._connector.pyvmomi import vim
-from ._engine import Item, Part, Task
+from ._engine import Item, ItemOfVm, Part, Task
 from ._errors import (
     ConnectionLost,
     Fault,
@@ -46,8 +47,7 @@ from ._vsphere.snapshots import Snapshot
 if t.TYPE_CHECKING:
     from ._connector.session import Session
 
-# What vCenter answers where a guest's file systems cannot be quiesced (API reference,
-# CreateSnapshot_Task).
+# What vCenter answers where a guest's file systems cannot be quiesced (API reference, CreateSnapshot_Task).
 _QUIESCE_FAULTS = (
     "ApplicationQuiesceFault",
     "FilesystemQuiesceFault",
@@ -105,17 +105,16 @@ def _not_made() -> OwnSnapshot:
 
 
 @dataclasses.dataclass(kw_only=True)
-class SnapshotItem(Item):
+class SnapshotItem(ItemOfVm):
     """A VM that a snapshot is made of for a moment.
 
-    :ivar vm: a dataclass with ``moid``, ``instance_uuid`` and ``snapshots``.
+    :ivar vm: has ``instance_uuid`` and ``snapshots``, too.
     :ivar own: what became of the snapshot that this task makes of it.
     :ivar quiesced: whether this snapshot is to be quiesced, and once it is made, whether it is.
     :ivar leftovers: snapshots of runs that were killed.
     :ivar in_use: why its snapshot must not be removed by this run; empty where it may be.
     """
 
-    vm: t.Any
     own: OwnSnapshot = dataclasses.field(default_factory=_not_made)
     in_use: str = ""
     quiesced: bool = False
@@ -125,18 +124,18 @@ class SnapshotItem(Item):
 I = t.TypeVar("I", bound=SnapshotItem)  # noqa: E741 (as T, for items)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(kw_only=True)
 class SnapshotTask(t.Generic[I]):
-    """A task that makes snapshots for a moment.
+    """A task that makes snapshots for a moment; a domain adds what else it knows of its task.
 
-    :ivar run: random; names the run in the owner marks.
     :ivar timeout: seconds that the task may take.
+    :ivar run: names this run in the owner marks.
     """
 
     task: Task[t.Any]
     kind: Kind
-    run: str
     timeout: int
+    run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def session(self) -> Session:
@@ -145,7 +144,7 @@ class SnapshotTask(t.Generic[I]):
 
     @property
     def vms(self) -> list[I]:
-        """The VMs of the task."""
+        """The VMs of the task that are there."""
         return self.task.items
 
 
@@ -208,8 +207,8 @@ class OwnerMark:
 
     @classmethod
     def read(cls, kind: Kind, description: str, vm: str) -> OwnerMark | None:
-        """The owner mark in a description, or None where it has none of
-        this VM or first class disk.
+        """The owner mark in a description, or None where it has none of this VM or first class
+        disk.
         """
         _words, found, text = description.rpartition(f"\n{kind.mark}")
         return cls.from_text(text, vm) if found else None
@@ -248,9 +247,9 @@ def _place() -> str:
 def _began(pid: int) -> str | None:
     """When a process was started; None where there is none.
 
-    proc(5): it is field 22, and the second one may hold anything. The third is the
-    state: one that has ended and that nobody has waited for stays as a zombie, for ever
-    in a container without an init.
+    proc(5): it is field 22, and the second one may hold anything. The third is the state: one that
+    has ended and that nobody has waited for stays as a zombie, for ever in a container without an
+    init.
     """
     path = pathlib.Path(f"/proc/{pid}/stat")
     try:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._connector import tasks
+from ._connector import names, tasks
+from ._connector.props import read
 from ._engine import Item, Part, Task
-from ._errors import Fault, TimedOut, VforgeError
+from ._errors import Fault, InvalidOption, TimedOut, VforgeError
 from ._vsphere import vm as vms
 from ._vsphere.guest import GONE, OFF, taken_away
 from ._vsphere.wake import (
@@ -152,7 +153,8 @@ def change_power(task: Task[t.Any], items: t.Iterable[V], step: str, noun: str) 
 def remove(task: Task[t.Any], items: t.Iterable[V], noun: str) -> None:
     """Power off and destroy the VMs of items that are to go.
 
-    One that is gone by then is no failure.
+    One that is gone by then is no failure. One that somebody has renamed or moved while others were
+    powered off stays.
 
     :param noun: what the progress calls them, in the plural.
     :raises Reason: why the task ended early, after each item has its outcome.
@@ -178,14 +180,17 @@ def remove(task: Task[t.Any], items: t.Iterable[V], noun: str) -> None:
             item.done.append(DESTROY)
 
     doomed = [item for item in items if item.due(DESTROY)]
+    running = [item for item in doomed if not item.powered_off]
+    spots = read_spots(task.session, running)
     task.call(
-        [item for item in doomed if not item.powered_off],
+        running,
         lambda item: vms.start_power_off(task.session, item.vm_moid),
         f"{noun} powered off",
         note_off,
         repeatable=True,
         part=Part(DESTROY, "powered_off"),
     )
+    spare_theirs(task, running, spots)  # hundreds of VMs take minutes to power off
     task.call(
         [item for item in doomed if item.due(DESTROY)],
         lambda item: vms.start_destroy(task.session, item.vm_moid),
@@ -195,12 +200,64 @@ def remove(task: Task[t.Any], items: t.Iterable[V], noun: str) -> None:
     )
 
 
+# The folder of a VM, by moid, and its name.
+Spot: t.TypeAlias = tuple[str, str]
+
+
+def read_spots(session: Session, items: t.Sequence[V]) -> dict[str, Spot]:
+    """Where VMs are, by moid; one that is gone, or is not to be seen, is left out. One call, where there are any."""
+    refs = [vms.reference(session, item.vm_moid) for item in items]
+    rows = read(session, refs, vms.VIRTUAL_MACHINE, ("name", "parent")) if refs else {}
+    seen = {moid: row for moid, row in rows.items() if row.get("name")}
+    return {moid: (vms.moid_of(row.get("parent")), names.unescape(row.get("name"))) for moid, row in seen.items()}
+
+
+def spare_theirs(task: Task[t.Any], items: t.Sequence[V], spots: t.Mapping[str, Spot]) -> None:
+    """Leave the VMs that somebody has renamed or moved meanwhile, and so made their own.
+
+    :param spots: where they were, by moid.
+    """
+    due = {item.vm_moid: item for item in items if item.due(DESTROY)}
+    for moid, now in read_spots(task.session, list(due.values())).items():
+        before = spots.get(moid, now)
+        if now != before:
+            what = f"renamed to {now[1]}" if now[1] != before[1] else "moved to another folder"
+            due[moid].fail(
+                InvalidOption(
+                    f"{due[moid].title} was {what} meanwhile, and so it stays.",
+                    hint="Somebody may need it. Remove it by the name and in the folder that it has now.",
+                    conflict=True,
+                )
+            )
+
+
 def fault_of(error: VforgeError | None) -> str:
     """The name of vSphere's fault that an error is, or empty."""
     return error.fault if isinstance(error, Fault) else ""
 
 
 # Waiting
+
+POWER_STATE = "runtime.powerState"
+
+
+def was_taken_away(item: Item, update: tasks.Update) -> bool:
+    """Whether somebody has removed a VM, powered it off or suspended it while its guest was waited for.
+
+    Then its item fails. ``POWER_STATE`` is to be among what is waited on.
+    """
+    if update.gone:
+        item.fail(taken_away(item.title, GONE))
+    elif str(update.state.get(POWER_STATE, "poweredOn")) != "poweredOn":
+        item.fail(taken_away(item.title, OFF))
+    return item.error is not None
+
+
+def went_off(item: Item, update: tasks.Update) -> bool:
+    """Whether the guest of a VM has shut down, or never will: its item fails then."""
+    is_off = not update.gone and str(update.state.get(POWER_STATE)) == "poweredOff"
+    return is_off or was_taken_away(item, update)
+
 
 # What can be still to come from a guest.
 ADDRESS, WAKE = "address", "wake"
@@ -241,7 +298,7 @@ class GuestWait(t.Generic[V]):
         waiting = {moid: item for moid, item in items.items() if due[moid]}
         asked = _asked(due)
         paths = (
-            "runtime.powerState",
+            POWER_STATE,
             *(["guest.net"] if ADDRESS in asked else []),
             *(PATHS if WAKE in asked else ()),
         )
@@ -263,12 +320,8 @@ class GuestWait(t.Generic[V]):
 
     def _note(self, item: V, update: tasks.Update, due: set[str], config: t.Mapping[str, str]) -> None:
         """Keep what a guest reports, and take away what it was waited for."""
-        if update.gone:
-            item.fail(taken_away(item.title, GONE))
-            return
         # All are on when the wait begins: this is what somebody does meanwhile.
-        if str(update.values.get("runtime.powerState", "poweredOn")) != "poweredOn":
-            item.fail(taken_away(item.title, OFF))
+        if was_taken_away(item, update):
             return
         if "guest.net" in update.values and self.hear(item, update.values["guest.net"] or ()):
             due.discard(ADDRESS)

@@ -226,7 +226,7 @@ options:
     default: fail
   remove_old_versions:
     description:
-      - Whether other versions of the template in its folder are removed. One that VMs
+      - Whether other versions of the template in its folder are removed. One that somebody has renamed, or that VMs
         depend on stays, with a warning.
     type: bool
     default: false

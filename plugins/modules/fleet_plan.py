@@ -88,8 +88,9 @@ options:
         do their clones. Where it is another than theirs they are replaced.
       - Without it, the name and time of O(golden_snapshot) are taken, or else
         C(config.changeVersion) of the golden VM. This changes with every change of the VM's
-        configuration, even of its notes, and it does not change with what is on its disks. So set
-        it wherever the golden VM is more than a template that is built again each time.
+        configuration, even of its notes, and with each snapshot, as of a backup. It does not change
+        with what is on its disks. So set it wherever the golden VM is more than a template that is
+        built again each time.
     type: str
   golden_snapshot:
     description:

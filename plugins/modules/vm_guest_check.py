@@ -175,8 +175,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
-from ansible_collections.vforge.vsphere.plugins.module_utils._guest_check.model import CheckOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._guest_check.task import run as run_task
+from ansible_collections.vforge.vsphere.plugins.module_utils._guest_check import CheckOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._guest_check import run as run_task
 
 
 def argument_spec():

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page of a repository of backups: one HTML file that needs no network,
-made of the result of backup_info.
+"""The page of a repository of backups: one HTML file that needs no network, made of the result of
+backup_info.
 
 Jinja2 does the writing; here is what it writes of. All names in a result come from tenants and
 administrators: the template escapes whatever it is given, and the page allows no scripts.
@@ -33,9 +33,7 @@ _UNFOLDED = 3
 
 @dataclasses.dataclass(frozen=True)
 class PointView:
-    """One point. ``disks`` has a text for each disk, ``restored``
-    when and where it was restored.
-    """
+    """One point. ``disks`` has a text for each disk, ``restored`` when and where it was restored."""
 
     id: str
     at: str
@@ -51,8 +49,8 @@ class PointView:
 
 @dataclasses.dataclass(frozen=True)
 class DayView:
-    """A day in the calendar of a VM: ``mark`` is the class of its cell, ``text`` what
-    it says to who cannot see it.
+    """A day in the calendar of a VM: ``mark`` is the class of its cell, ``text`` what it says to
+    who cannot see it.
     """
 
     day: str

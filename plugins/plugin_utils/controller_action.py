@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the action plugins have in common that do all of their work on the
-controller, without a module.
+"""What the action plugins have in common that do all of their work on the controller, without a
+module.
 """
 
 from __future__ import annotations

@@ -86,8 +86,8 @@ def render(result: t.Any, vcenter: str) -> str:
     check(result)
     places = places_of(result)
     cpu_of = {host["name"]: host["cpu"] for host in result["comparison"]["hosts"]}
-    # What it took to find out differs from run to run, and is no news: the
-    # same VMs make the same page.
+    # What it took to find out differs from run to run, and is no news: the same VMs make the same
+    # page.
     said = summary({**result, "calls": {}, "timing": {}}).partition(":")[0]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_TEMPLATE).render(

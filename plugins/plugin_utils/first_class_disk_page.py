@@ -62,8 +62,8 @@ def render(result: t.Any, vcenter: str) -> str:
     :raises AnsibleFilterError: the result is no such one.
     """
     check(result)
-    # What it took to find out differs from run to run, and is no news: the
-    # same disks make the same page.
+    # What it took to find out differs from run to run, and is no news: the same disks make the same
+    # page.
     quiet = {**result, "calls": {}, "timing": {}}
     said = summary(quiet).partition(":")[0]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)

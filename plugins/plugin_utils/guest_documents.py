@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Metadata and user data of many VMs, from templates and from what is given for
-each VM, checked for all of them.
+"""Metadata and user data of many VMs, from templates and from what is given for each VM, checked
+for all of them.
 
 No message quotes the data.
 """

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 
-# What patterns of hosts are made of; what ends a name before a port; what leads out
-# of a folder of cached facts.
+# What patterns of hosts are made of; what ends a name before a port; what leads out of a folder of
+# cached facts.
 _SPECIAL = set(",:;&!~@*?[]{}<>|\"'`$\\/")
 
 # Both mean the machine that Ansible runs on, whatever the inventory says.

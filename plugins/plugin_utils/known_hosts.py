@@ -1,8 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A file of known hosts: whom it holds an address for, and the lines of
-guests in it. Pure: text to text.
+"""A file of known hosts: whom it holds an address for, and the lines of guests in it. Pure: text to text.
 
 Each line that is written has a mark behind its key, which says for which VM. A line without one was
 written by somebody else, and so was one with the mark of another VM. What such lines say of an
@@ -16,6 +15,7 @@ import binascii
 import collections
 import dataclasses
 import fnmatch
+import functools
 import hmac
 import typing as t
 import urllib.parse
@@ -160,8 +160,7 @@ def _is_own(line: _Line, guest: Guest) -> bool:
         return bool(uuid and uuid == guest.instance_uuid) or (guest.given and name == guest.name)
     if guest.name.lower() in line.hosts:
         return True
-    # Anybody can report the public key of another machine, so that it is the
-    # same proves nothing by itself.
+    # Anybody can report the public key of another machine, so that it is the same proves nothing by itself.
     return line.key in guest.keys and (guest.given or line.pattern)
 
 
@@ -196,11 +195,18 @@ def _fits(address: str, pattern: str) -> bool:
 
 def _is_hash_of(host: str, address: str) -> bool:
     """Whether a host is this address, as OpenSSH hashes names: ``|1|SALT|HASH`` with HMAC-SHA1."""
+    salt, wanted = _salt_and_hash(host)
+    return bool(wanted) and hmac.compare_digest(hmac.digest(salt, address.encode(), "sha1"), wanted)
+
+
+# Each line is held against each address: only the hash itself is worked out for every pair.
+@functools.lru_cache(100_000)
+def _salt_and_hash(host: str) -> tuple[bytes, bytes]:
+    """Both empty where a host is not hashed."""
     parts = host.split("|")
     if len(parts) != 4 or parts[1] != "1":
-        return False
+        return b"", b""
     try:
-        salt, wanted = (base64.b64decode(part, validate=True) for part in parts[2:])
+        return base64.b64decode(parts[2], validate=True), base64.b64decode(parts[3], validate=True)
     except (binascii.Error, ValueError):
-        return False
-    return hmac.compare_digest(hmac.digest(salt, address.encode(), "sha1"), wanted)
+        return b"", b""

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action plugin's end of a module's lifeline: progress comes in over it,
-and cutting it ends the module.
+"""The action plugin's end of a module's lifeline: progress comes in over it, and cutting it ends
+the module.
 
 It is a socket in a folder that only this user can open. The folder is there from before the
 module starts until the module has opened the socket; what a run has left that was killed
@@ -26,8 +26,8 @@ import time
 import types
 import typing as t
 
-# How long a module may take, once its lifeline is cut, to cancel, to look at what is under
-# way and to close its session.
+# How long a module may take, once its lifeline is cut, to cancel, to look at what is under way and
+# to close its session.
 SECONDS_TO_END = 90.0
 
 # How long the kernel may take to end a process that was killed.
@@ -84,11 +84,11 @@ class Lifeline:
         os.write(self._wake_write, b".")
 
     def close(self) -> None:
-        """Cut the line, and wait until the module has ended. One that has not
-        within SECONDS_TO_END is killed.
+        """Cut the line, and wait until the module has ended. One that has not within SECONDS_TO_END
+        is killed.
 
-        ``killed`` shows whether it had to be. One that another user runs cannot be killed,
-        and is not waited for any longer.
+        ``killed`` shows whether it had to be. One that another user runs cannot be killed, and is
+        not waited for any longer.
         """
         self.cut()
         self._thread.join()
@@ -102,8 +102,8 @@ class Lifeline:
 
     @contextlib.contextmanager
     def nothing_left(self) -> t.Iterator[None]:
-        """While the context lasts, the signals that end this process at once
-        remove the socket's name first.
+        """While the context lasts, the signals that end this process at once remove the socket's
+        name first.
         """
 
         def tidy(number: int, _frame: types.FrameType | None) -> None:
@@ -157,8 +157,8 @@ class Lifeline:
             return
         *whole, self._rest = (self._rest + part).split(b"\n")
         for line in whole:
-            # What is shown goes through ansible-playbook, and would wait
-            # for ever for one that is gone.
+            # What is shown goes through ansible-playbook, and would wait for ever for one that is
+            # gone.
             if not parent_gone():
                 self._show(line.decode(errors="replace"))
 
@@ -185,8 +185,8 @@ class Lifeline:
             self._is_over = True
             return
         try:
-            # The socket is open, so the process has not made room for
-            # another one of the same number.
+            # The socket is open, so the process has not made room for another one of the same
+            # number.
             os.kill(process, signal.SIGKILL)
         except (PermissionError, ProcessLookupError):
             self._is_over = True
@@ -257,16 +257,16 @@ def _folder() -> str:
 
 
 def parent_gone() -> bool:
-    """Whether the ansible-playbook that started this process has ended, so that
-    nobody waits for a task's result.
+    """Whether the ansible-playbook that started this process has ended, so that nobody waits for a
+    task's result.
     """
     parent = multiprocessing.parent_process()
     return parent is not None and parent.pid != os.getppid()
 
 
 def _parent_handle() -> int | None:
-    """What can be read when ansible-playbook has ended; None where this
-    process was not started for a task.
+    """What can be read when ansible-playbook has ended; None where this process was not started for
+    a task.
 
     :raises ProcessLookupError: it has ended.
     """
@@ -278,8 +278,8 @@ def _parent_handle() -> int | None:
     except ProcessLookupError:
         raise
     except (AttributeError, OSError):
-        # No Linux, or an old one: this one tells it later, when the tasks begun
-        # after this one have ended, too.
+        # No Linux, or an old one: this one tells it later, when the tasks begun after this one have
+        # ended, too.
         handle = os.dup(parent.sentinel)
     if parent_gone():
         os.close(handle)
@@ -288,8 +288,8 @@ def _parent_handle() -> int | None:
 
 
 def _process_of(module: socket.socket) -> int | None:
-    """The process at the other end, None where the system does not tell or it
-    is not to be seen from here.
+    """The process at the other end, None where the system does not tell or it is not to be seen
+    from here.
     """
     if not hasattr(socket, "SO_PEERCRED"):
         return None

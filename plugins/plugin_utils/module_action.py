@@ -102,8 +102,8 @@ class ModuleAction(ActionBase):
             self._display.warning(reason)
 
     def _saying_where_to_set_it(self, result: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """The result; where a module on another machine, or of another user, misses what a variable would
-        give it, with the place to set that.
+        """The result; where a module on another machine, or of another user, misses what a variable
+        would give it, with the place to set that.
         """
         variable = VARIABLES.get(result.get("option", ""))
         if result.get("error_code") != "invalid_option" or variable is None:
@@ -122,8 +122,8 @@ class ModuleAction(ActionBase):
 
     @contextlib.contextmanager
     def _lifeline(self, task_vars: dict[str, t.Any]) -> t.Iterator[Lifeline | None]:
-        """Tie the module to this task, where it can reach us: on this
-        machine, and not in the background.
+        """Tie the module to this task, where it can reach us: on this machine, and not in the
+        background.
 
         However the context is left, the module has ended then.
         """
@@ -158,8 +158,8 @@ class ModuleAction(ActionBase):
 
     @contextlib.contextmanager
     def _started(self) -> t.Iterator[str | None]:
-        """Have the module start where the collection is installed, if it can: on
-        this machine, and as this user.
+        """Have the module start where the collection is installed, if it can: on this machine, and
+        as this user.
 
         It then costs less than half: see modules/installed_module.py.
 
@@ -188,8 +188,8 @@ class ModuleAction(ActionBase):
         super()._update_module_args(self._task.action, *args[1:], **more)
 
     def _too_late(self, result: dict[str, t.Any], *, killed: bool) -> AnsibleActionFail:
-        """The failure of a task whose ``timeout`` has passed: what the module says of
-        its end, and what Ansible would.
+        """The failure of a task whose ``timeout`` has passed: what the module says of its end, and
+        what Ansible would.
 
         An exception, not a result: Ansible does not try such a task again.
         """
@@ -202,8 +202,8 @@ class ModuleAction(ActionBase):
         return failure
 
     def _refuse_without_playbook(self) -> None:
-        """Without ansible-playbook nobody reads a result, and the next
-        round of a loop is not to begin.
+        """Without ansible-playbook nobody reads a result, and the next round of a loop is not to
+        begin.
 
         :raises AnsibleActionFail: it is gone.
         """
@@ -219,8 +219,8 @@ def _show_nothing(_line: str) -> None:
 def _timeout_cuts(line: Lifeline | None) -> t.Iterator[list[int]]:
     """Let the task's ``timeout`` end the module, whose result then comes as always.
 
-    Ansible's own way, an exception, would lose it. That way is left to a module that has
-    not come yet, or does not end.
+    Ansible's own way, an exception, would lose it. That way is left to a module that has not come
+    yet, or does not end.
 
     :returns: a list that is no longer empty when the timeout has passed.
     """

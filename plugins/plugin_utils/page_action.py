@@ -45,9 +45,7 @@ class PageAction(ControllerAction):
         raise NotImplementedError
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Write the page; without a result, or in check mode, make
-        sure that it could be written.
-        """
+        """Write the page; without a result, or in check mode, make sure that it could be written."""
         result = super().run(tmp, task_vars)
         try:
             args = self.checked(ARGUMENTS)

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the progress of a module is shown: where a person reads, and never on a
-standard output that a program reads.
+"""Where the progress of a module is shown: where a person reads, and never on a standard output
+that a program reads.
 
 - Where the standard error of ansible-playbook is a terminal, progress goes there. Standard output,
   on which callbacks such as ``json`` write, is left alone.

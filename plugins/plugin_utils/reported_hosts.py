@@ -10,8 +10,8 @@ inventory, and the file of known hosts.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-import difflib
 import re
 import typing as t
 
@@ -119,13 +119,27 @@ class _Claims:
         return len(self._by_name[name]) > 1
 
 
+class _Given:
+    """The addresses that the user gave.
+
+    :ivar of: by the name of a VM.
+    :ivar holders: the names of the VMs that were given an address, by it.
+    """
+
+    def __init__(self, of: t.Mapping[str, str]) -> None:
+        self.of = of
+        self.holders: dict[str, list[str]] = {}
+        for name, address in of.items():
+            self.holders.setdefault(address, []).append(name)
+
+
 def judge(vms: t.Sequence[t.Mapping[str, t.Any]], options: Options, inventory: Inventory) -> Found:
     """Make hosts of the entries of a result.
 
     :raises InvalidOption: for an address that the user gave and that is none.
     """
     found = Found()
-    given = {str(name): _address_of(name, text) for name, text in options.addresses.items() if text}
+    given = _Given({str(name): _address_of(name, text) for name, text in options.addresses.items() if text})
     claims = _Claims()
     reports = []
     for entry in vms:
@@ -135,10 +149,10 @@ def judge(vms: t.Sequence[t.Mapping[str, t.Any]], options: Options, inventory: I
         reported = [str(entry[key]) for key in ("ip", "local_ipv4", "local_ipv6") if entry.get(key)]
         if not reported:
             continue
-        address = given[name] if given.get(name) in reported else reported[0]
+        address = given.of[name] if given.of.get(name) in reported else reported[0]
         # A VM may stand in the results of several tasks.
         if claims.add(name, uuid, address):
-            reports.append((entry, known_hosts.Guest(name, uuid, address, given.get(name) == address, ())))
+            reports.append((entry, known_hosts.Guest(name, uuid, address, given.of.get(name) == address, ())))
     for entry, guest in reports:
         code, why = _objection(guest, given, claims, inventory)
         if code:
@@ -155,16 +169,27 @@ def judge(vms: t.Sequence[t.Mapping[str, t.Any]], options: Options, inventory: I
 
 def difference(path: str, before: str, after: str) -> dict[str, str]:
     """The lines of the file that change, as Ansible's diff."""
-    changes = [line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[:2] in ("- ", "+ ")]
+    old, new = before.splitlines(), after.splitlines()
     return {
         "before_header": path,
         "after_header": path,
-        "before": "".join(f"{line[2:]}\n" for line in changes if line[0] == "-"),
-        "after": "".join(f"{line[2:]}\n" for line in changes if line[0] == "+"),
+        "before": _beyond(old, new),
+        "after": _beyond(new, old),
     }
 
 
-def _objection(guest: known_hosts.Guest, given: t.Mapping[str, str], claims: _Claims, inventory: Inventory) -> tuple[str, str]:
+def _beyond(lines: t.Sequence[str], others: t.Iterable[str]) -> str:
+    """The lines that others do not have, or not as often, in their order."""
+    left, found = collections.Counter(others), []
+    for line in lines:
+        if left[line]:
+            left[line] -= 1
+        else:
+            found.append(f"{line}\n")
+    return "".join(found)
+
+
+def _objection(guest: known_hosts.Guest, given: _Given, claims: _Claims, inventory: Inventory) -> tuple[str, str]:
     """Code and sentence of why a VM is no host, or empty ones."""
     name, address = guest.name, guest.address
     why = host_names.objection(name)
@@ -177,12 +202,11 @@ def _objection(guest: known_hosts.Guest, given: t.Mapping[str, str], claims: _Cl
     known = parsed(address)
     if known is None or (not reachable(known) and not guest.given):
         return ADDRESS_REFUSED, f"{name} reports {shown(address)}, which is no address that another machine can reach it by."
-    if given.get(name, address) != address:
-        return ADDRESS_REFUSED, f"{name} reports the address {address}, and the user gave it {given[name]}."
-    if name in given:
+    if given.of.get(name, address) != address:
+        return ADDRESS_REFUSED, f"{name} reports the address {address}, and the user gave it {given.of[name]}."
+    if name in given.of:
         return "", ""
-    others = [other for other, own in given.items() if own == address]
-    others += [host for host in inventory.holders(address) if not _is_host_of(host, name)]
+    others = [*given.holders.get(address, ()), *(host for host in inventory.holders(address) if not _is_host_of(host, name))]
     if others:
         return ADDRESS_REFUSED, f"{name} reports the address {address}, which is that of {', '.join(others[:3])}."
     others = claims.others(name, address)

@@ -22,8 +22,8 @@ def sealed(
     secret: t.Collection[str],
     lists: t.Collection[str] = (),
 ) -> dict[str, t.Any]:
-    """The arguments with each mapping named in ``secret`` as one JSON string; also
-    inside the items of ``lists``.
+    """The arguments with each mapping named in ``secret`` as one JSON string; also inside the items
+    of ``lists``.
 
     What is no mapping stays as it is: the module then says what is wrong with it. So does an empty
     mapping, which has no secret, and whose text "{}" would be starred out wherever else it appears.
@@ -36,8 +36,8 @@ def sealed_whole(
     secret: t.Collection[str],
     lists: t.Collection[str] = (),
 ) -> dict[str, t.Any]:
-    """As ``sealed``, for options that may be texts and lists too:
-    whatever is not empty becomes JSON.
+    """As ``sealed``, for options that may be texts and lists too: whatever is not empty becomes
+    JSON.
     """
     return _replaced(args, secret, lists, _as_json)
 

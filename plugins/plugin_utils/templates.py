@@ -11,6 +11,7 @@ over variables that are shared.
 from __future__ import annotations
 
 import collections
+import functools
 import os
 import re
 import typing as t
@@ -26,6 +27,9 @@ if t.TYPE_CHECKING:
 
 # From 2.19 on a text is a template only where it is marked as trusted.
 _BY_TRUST = tuple(int(number) for number in _core.split(".")[:2]) >= (2, 19)
+
+# So many compiled texts of one file's templating are kept: the file itself, and variables that are templates.
+_COMPILED = 128
 
 # What Jinja calls the code of a template that is a text.
 _CODE = ("<template>", "<unknown>")
@@ -53,6 +57,7 @@ class Template:
         self._about = generate_ansible_template_vars(name, path)
         self._shared: t.Any = collections.ChainMap({}, self._about, templar.available_variables)
         self._templar = templar.copy_with_new_env(searchpath=[os.path.dirname(path), *around], available_variables=self._shared)
+        _compile_once(self._templar)
 
     def rendered(self, **variables: t.Any) -> t.Any:
         """What the template comes to with these variables over those of the play.
@@ -75,6 +80,17 @@ class Template:
             word = re.compile(rf"\b{re.escape(name[1].split('.')[-1])}\b")
             line = next((number for number, text in enumerate(self._text.split("\n"), 1) if word.search(text)), None)
         return f", line {line}," if line is not None else ""
+
+
+def _compile_once(templar: Templar) -> None:
+    """Have a templar compile each text once: by itself it does so again for each item, which takes longer than all else.
+
+    There is no public way to say so; a release whose templar is made in another way is only slower.
+    """
+    engine = getattr(templar, "_engine", None)
+    compiled = getattr(engine, "_compile_template", None)
+    if compiled is not None:
+        engine._compile_template = functools.lru_cache(_COMPILED)(compiled)
 
 
 def _text_of(loader: DataLoader, path: str) -> str:

@@ -227,7 +227,7 @@ def test_tools(play: Player, sim: Simulator, govc: Govc) -> None:
     govc("guest.ls", "-vm", _VM, "/tmp/folder")
 
 
-def test_what_is_told_of_a_vm(play: Player) -> None:
+def test_what_is_reported_of_a_vm(play: Player) -> None:
     disks = play("community.vmware.vmware_guest_disk_info", name=_VM, datacenter="DC0", folder="/DC0/vm")
     assert only(list(disks["guest_disk_info"].values()))["backing_filename"].startswith("[LocalDS_0]")
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the tests of the connector and the engine on a copy in which one module was changed, those first that import it.
+"""Run the tests of the connector and the engine on a copy in which one module was changed, those first that name it.
 
 In the folder of the collection: judge.py PYTHON
 """
@@ -16,27 +16,35 @@ from pathlib import Path
 
 _TESTS = Path("tests/unit/plugins/module_utils")
 
+# What runs on the engine shows more of it than its own tests: what becomes of lists, of parts and of reports.
+_ON_THE_ENGINE = ("parent", "fork")
+
 # Most of the tests wait for something.
-_WORKERS = "4"
+_WORKERS = "3"
 
 
-def ordered(changed: str) -> list[str]:
-    """The files with tests: those that name the module first, the quick ones before the long ones."""
-    files = [_TESTS / "test_engine.py", *sorted((_TESTS / "connector").glob("test_*.py"))]
+def near_and_far(changed: str) -> tuple[list[str], list[str]]:
+    """The files with tests: those that name the module, and the others; the quick ones before the long ones."""
+    files = [_TESTS / "test_engine.py", *(_TESTS / "connector").glob("test_*.py")]
+    if changed == "_engine":
+        files += [path for folder in _ON_THE_ENGINE for path in (_TESTS / folder).glob("test_*.py")]
     names = re.compile(rf"\b{re.escape(changed)}\b")
-    return [
-        str(path)
-        for path in sorted(files, key=lambda path: (not names.search(path.read_text(encoding="utf-8")), path.stat().st_size))
-    ]
+    near: list[str] = []
+    far: list[str] = []
+    for path in sorted(files, key=lambda path: path.stat().st_size):
+        (near if names.search(path.read_text(encoding="utf-8")) else far).append(str(path))
+    return near, far
 
 
 def main(python: str) -> int:
     """The exit code of the tests: 0 where none noticed anything."""
-    told = subprocess.run(["git", "diff", "--name-only", "--", "plugins"], capture_output=True, text=True, check=True).stdout
-    changed = Path(told.strip()).stem
+    listed = subprocess.run(["git", "diff", "--name-only", "--", "plugins"], capture_output=True, text=True, check=True).stdout
+    changed = Path(listed.strip()).stem
     words = ["-q", "-x", "-n", _WORKERS, "--dist", "worksteal", "-p", "no:cacheprovider", "--import-mode=importlib"]
-    command = [python, "-m", "pytest", *words, *ordered(changed)]
-    return subprocess.run(command, check=False).returncode
+    for files in near_and_far(changed):
+        if files and (code := subprocess.run([python, "-m", "pytest", *words, *files], check=False).returncode):
+            return code
+    return 0
 
 
 if __name__ == "__main__":

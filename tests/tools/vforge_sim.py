@@ -103,6 +103,8 @@ class Simulator(Control):
         environment.pop("VFORGE_SIM_GUEST_PASSWORD", None)
         # Memory for processor time: most simulators of tests are small, and live for a second.
         environment.setdefault("GOGC", "400")
+        # But not more of it than a machine of the tests has: a large inventory would be there four times.
+        environment.setdefault("GOMEMLIMIT", "2GiB")
         if self._given_password is not None:
             environment["VFORGE_SIM_PASSWORD"] = self._given_password
         self._process = subprocess.Popen(

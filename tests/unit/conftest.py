@@ -55,7 +55,21 @@ def _simulator(*flags: str) -> Simulator:
     """A simulator that keeps its files where this run leaves nothing behind, even when it is killed."""
     output = _ROOT / "tests" / "output"
     output.mkdir(exist_ok=True)
-    return Simulator(_binary("binary"), *flags, state_dir=tempfile.mkdtemp(prefix="simulator-", dir=output))
+    state_dir = tempfile.mkdtemp(prefix="simulator-", dir=output)
+    if asked := os.environ.get("VFORGE_RELAY"):
+        return _relayed(asked, *flags, state_dir=state_dir)
+    return Simulator(_binary("binary"), *flags, state_dir=state_dir)
+
+
+def _relayed(asked: str, *flags: str, state_dir: str) -> Simulator:
+    """One that answers in other ways: kinds of these by commas, a colon, and a seed."""
+    from vforge_relay import Relayed
+
+    kinds, _colon, seed = asked.partition(":")
+    identity = _HERE / "plugins" / "module_utils" / "connector" / "impostor.pem"
+    return Relayed(
+        _binary("binary"), *flags, identity=identity, kinds=tuple(kinds.split(",")), seed=int(seed or 1), state_dir=state_dir
+    )
 
 
 def _binary(name: str) -> Path:

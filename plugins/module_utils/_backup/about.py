@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a backup says of a VM besides its hardware: where it was, its tags and attributes,
-the settings of its firmware.
+"""What a backup says of a VM besides its hardware: where it was, its tags and attributes, the
+settings of its firmware.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _MOST_NVRAM = 4 * 2**20
 def tags(session: Session, deadline: float) -> dict[str, dict[str, t.Any]] | None:
     """The tags of all VMs, by moid; None where they cannot be had, with a warning.
 
-    The calls, by REST, do not grow with the VMs; there is one for
-    each tag in use and each category.
+    The calls, by REST, do not grow with the VMs; there is one for each tag in use and each
+    category.
 
     :param deadline: of ``time.monotonic()``.
     """
@@ -58,8 +58,8 @@ def policies(session: Session, vms: t.Sequence[Vm]) -> dict[str, dict[int, Named
 def nvram(session: Session, vm: Vm, deadline: float) -> tuple[bytes, str]:
     """The settings of a VM's firmware, and where they cannot be had, why not.
 
-    Hosts lock the file while the VM is on. The same folder has it under
-    the same name for BIOS and EFI.
+    Hosts lock the file while the VM is on. The same folder has it under the same name for BIOS and
+    EFI.
     """
     if not vm.powered_off:
         return b"", "The VM is not powered off, and its host keeps the file locked."

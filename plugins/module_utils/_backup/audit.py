@@ -19,9 +19,8 @@ import threading
 import time
 import typing as t
 
-from .._errors import VforgeError
 from .copying import Copied, Stream, at_once, not_as_backed_up, pieces
-from .model import BLOCK, SECTOR
+from .model import BLOCK, SECTOR, short_read
 
 if t.TYPE_CHECKING:
     from .blockmap import BlockMap
@@ -153,7 +152,7 @@ class Auditing:
         start, length = piece
         data = stream.read(start, length)
         if len(data) != length:
-            raise VforgeError(f"{length} bytes were asked for at byte {start}, and {len(data)} came.")
+            raise short_read(start, length, len(data))
         digest, block = hashlib.sha256(data).digest(), start // BLOCK
         differs = digest != digests[block]
         written, missed = self._write(image, start, data, digests[block]) if differs else (0, [])

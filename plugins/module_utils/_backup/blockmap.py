@@ -14,7 +14,6 @@ import shutil
 import typing as t
 
 from .. import _files
-from .._errors import VforgeError
 from .model import BLOCK, BackupDamaged
 from .storage import explained
 
@@ -60,12 +59,15 @@ class BlockMap:
         """A new file, for a disk that reads as an earlier one, and as zeros behind its end.
 
         :param earlier: the file of the earlier disk; None where there is none.
-        :raises VforgeError: when the disk became smaller: it is then another disk.
+        :raises BackupDamaged: when the disk became smaller: it is then another disk.
         """
         if earlier is None:
             open(path, "xb").close()
         elif earlier_capacity > capacity:
-            raise VforgeError(f"A disk of {earlier_capacity} bytes cannot have become one of {capacity}.")
+            raise BackupDamaged(
+                f"A disk of {earlier_capacity} bytes cannot have become one of {capacity}.",
+                hint="Verify the repository. With mode full the next backup does not stand on it.",
+            )
         else:
             shutil.copyfile(earlier, path)
         count = -(-capacity // BLOCK)

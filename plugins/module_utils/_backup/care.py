@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The care of a repository: its points verified, pruned, merged. No vCenter is
-needed for it, and none is asked.
+"""The care of a repository: its points verified, pruned, merged. No vCenter is needed for it, and
+none is asked.
 """
 
 from __future__ import annotations
@@ -187,8 +187,8 @@ class _Care:
 
 
 def _put_right(machine: Machine, options: CareOptions, entry: Entry, deadline: float) -> None:
-    """Finish what runs that died have begun. Where that cannot be, points
-    can be verified all the same.
+    """Finish what runs that died have begun. Where that cannot be, points can be verified all the
+    same.
     """
     try:
         entry["put_right"] = machine.put_right(deadline)
@@ -275,7 +275,9 @@ def _verify_point(machine: Machine, point: Point, known: Known, found: Entry, de
 
 
 def _note_verified(machine: Machine, point: Point, entry: Entry) -> None:
-    """Note beside a point that it is whole. Where that cannot be, such as without room, others are read all the same."""
+    """Note beside a point that it is whole. Where that cannot be, such as without room, others are
+    read all the same.
+    """
     try:
         records.note_verified(machine, point)
     except _files.FileUnwritable as error:

@@ -152,8 +152,8 @@ def _new_map(machine: Machine, path: str, disk: NewDisk, earlier: Earlier | None
 
 
 def _note_grown(machine: Machine, earlier: Earlier, image: Nbd, digests: BlockMap) -> None:
-    """Note the digest of the block in which the earlier disk ended, where there is more of
-    it now: the rest is zeros yet.
+    """Note the digest of the block in which the earlier disk ended, where there is more of it now:
+    the rest is zeros yet.
 
     :raises BackupDamaged: the earlier image is not what its digests say.
     """
@@ -183,8 +183,8 @@ class Verified:
 def verify(machine: Machine, point: Point, disk: DiskBackup, deadline: float, known: Known | None = None) -> Verified:
     """Read a disk whole, and compare it with its digests.
 
-    Clusters of its image that nothing refers to are given back. Where somebody else reads
-    the image meanwhile, they stay.
+    Clusters of its image that nothing refers to are given back. Where somebody else reads the image
+    meanwhile, they stay.
 
     :param known: what there is of the VM, where that was looked up before.
     :raises BackupDamaged: when it is something else, the chain of its images is another

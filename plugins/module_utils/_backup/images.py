@@ -441,8 +441,8 @@ class Nbd:
     def command(
         cls, arguments: t.Sequence[str], what: str, kept: t.Sequence[int] = (), go_on: t.Callable[[], None] = lambda: None
     ) -> Nbd:
-        """What a program serves that takes its socket as systemd gives
-        one, as qemu-nbd and nbdkit do.
+        """What a program serves that takes its socket as systemd gives one, as qemu-nbd and nbdkit
+        do.
 
         It ends with this connection, and with the thread that has begun it.
 
@@ -472,8 +472,8 @@ class Nbd:
         """Bytes of the disk; those behind its end are zeros."""
         there = max(0, min(length, self.size - offset))
         with self._explained():
-            # Not aio_pread, whose buffers are never freed (libnbd 1.14.2): ``break_off``
-            # ends it where nothing comes.
+            # Not aio_pread, whose buffers are never freed (libnbd 1.14.2): ``break_off`` ends it
+            # where nothing comes.
             data: bytes | bytearray = self._handle.pread(there, offset) if there else b""
         return data if there == length else bytes(data) + bytes(length - there)
 

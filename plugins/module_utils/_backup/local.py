@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done with a repository alone: listed, and restored to files. No vCenter is
-needed for it, and none is asked.
+"""What is done with a repository alone: listed, and restored to files. No vCenter is needed for it,
+and none is asked.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
     uuid = chosen(repository, options.vm)[0]
     _refuse_among_points(options.folder, repository)
     _mounts.check(options.folder, what="folder of restored images")
-    _files.check_folder(options.folder, what="restored image")
+    _files.check_folder(options.folder, what="restored image", makes=False)
     with repository.locked(uuid, deadline, show, put_right=False, writes=False) as machine:
         point = chosen_point(machine, options.point)
         wanted = chosen_disks(point, options.disks)
@@ -243,9 +243,7 @@ def _refuse_among_points(folder: str, repository: Repository) -> None:
 def _package(
     about: hardware.Machine, nvram: bytes, point: Point, entries: t.Sequence[dict[str, t.Any]], folder: str, *, check: bool
 ) -> dict[str, t.Any]:
-    """Write the descriptor and the manifest of a package whose disks
-    are there, where they are not.
-    """
+    """Write the descriptor and the manifest of a package whose disks are there, where they are not."""
     path = os.path.join(folder, _DESCRIPTOR)
     found = {
         "path": path,

@@ -53,6 +53,20 @@ class ToolNotRun(VforgeError):
     error_code = "image_tool_not_run"
 
 
+class ShortRead(VforgeError):
+    """Of a disk fewer bytes came than were asked for; nothing of them is used."""
+
+    error_code = "short_read"
+
+
+def short_read(offset: int, wanted: int, came: int) -> ShortRead:
+    """The error for one place of a disk."""
+    return ShortRead(
+        f"{wanted} bytes were asked for at byte {offset}, and {came} came.",
+        hint="Run again; if it happens again, look at the device or server that the disk is read from.",
+    )
+
+
 class BackupDamaged(VforgeError):
     """What a repository holds is not what was written."""
 

@@ -11,8 +11,8 @@ import os
 import shutil
 import typing as t
 
-from .. import _nbdkit as nbdkit
 from .._connector import certificate
+from .._programs import vddk_reason
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -22,9 +22,6 @@ if t.TYPE_CHECKING:
 _VDDK = "vddk"
 # Behind the descriptors that a program which is activated by systemd finds something at.
 _FIRST_FREE = 10
-
-# What `nbdkit vddk --dump-plugin` prints once the library was loaded (nbdkit-vddk-plugin(1)).
-_LOADED = "vddk_dll="
 
 
 def reason(server: NbdServer | None) -> str:
@@ -40,7 +37,7 @@ def reason(server: NbdServer | None) -> str:
     if program is None:
         return f"the program {server.command[0]} is missing where the module runs"
     if _VDDK in server.command[1:]:
-        return nbdkit.vddk_reason(program, server.libdir or _libdir(server.command))
+        return vddk_reason(program, server.libdir or _libdir(server.command))
     return ""
 
 
@@ -71,8 +68,7 @@ def wants_thumbprint(server: NbdServer) -> bool:
 
 @contextlib.contextmanager
 def secret(text: str) -> t.Iterator[int]:
-    """A descriptor from which a program that inherits it reads a text, as
-    often as it opens ``/dev/fd/N``.
+    """A descriptor from which a program that inherits it reads a text, as often as it opens ``/dev/fd/N``.
 
     It is memory, and has no name: nothing of it is left on a disk, however this ends.
     """

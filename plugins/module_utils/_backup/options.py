@@ -166,8 +166,8 @@ PLACEHOLDERS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScriptOptions:
-    """Scripts for the guest around its snapshot; none of the texts is in
-    ``repr``, as they may hold secrets.
+    """Scripts for the guest around its snapshot; none of the texts is in ``repr``, as they may hold
+    secrets.
 
     :ivar timeout: seconds for each.
     :ivar fails: whether one that fails ends the backup of its VM; else it is made without them.

@@ -9,7 +9,7 @@ import dataclasses
 import datetime
 import typing as t
 
-from .._errors import VforgeError
+from .._errors import CodedError
 from .._vsphere.changeid import FullRequired, Kept, judge
 from .._vsphere.transports import EXPORT, INCREMENTS, Way
 from .options import AUDIT, AUTO, FAIL, INCREMENTAL, NO, REQUIRE, TRY
@@ -28,12 +28,8 @@ _NO_POINT = FullRequired("no_earlier_backup", "There is no earlier backup of it.
 _DAMAGED = FullRequired("earlier_backup_damaged", "Its newest backup, or one that this stands on, is damaged.")
 
 
-class NotBackedUp(VforgeError):
+class NotBackedUp(CodedError):
     """A VM of which no backup can be made as it is."""
-
-    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
-        super().__init__(message, hint=hint, **details)
-        self.error_code = error_code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +55,8 @@ class Changes:
 
 @dataclasses.dataclass(frozen=True)
 class Audit(Changes):
-    """A disk that is read whole and compared with its newest backup; what changed
-    tells what tracking has missed.
+    """A disk that is read whole and compared with its newest backup; what changed tells what
+    tracking has missed.
     """
 
 
@@ -194,8 +190,8 @@ def transport(path: str, ways: t.Sequence[Way], options: BackupOptions) -> str:
 
 
 def fell_back(path: str, chosen: str, ways: t.Sequence[Way], vm: Vm, options: BackupOptions) -> str:
-    """The warning that whole disks are read although changes are tracked; empty
-    where that is as asked for.
+    """The warning that whole disks are read although changes are tracked; empty where that is as
+    asked for.
     """
     tracked = any(disk.change_id for disk in vm.disks)
     if chosen in INCREMENTS or options.transport != AUTO or not tracked:

@@ -1,16 +1,15 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: each function is one call for any
-number of VMs or snapshots.
-"""
+"""What there is, read from vCenter: each function is one call for any number of VMs or snapshots."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing as t
 
-from .._connector.find import TO_ANCESTORS, find_each, path_in, readable
+from .._connector.find import TO_ANCESTORS, find_each, path_in
 from .._connector.props import Route, Row, collect, read_all
 from .._connector.pyvmomi import vim
 from .._vsphere import snapshots
@@ -79,17 +78,14 @@ def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | No
     :returns: in the place of one of several that cannot be found, why not.
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    found = find_each(session, selectors, datacenter, option="vms")
-    refs = [reference(session, moid) for moid in found if isinstance(moid, str)]
-    rows = {row.moid: row for row in collect(session, refs, _VM, _AROUND)}
+    return find_each(session, selectors, datacenter, functools.partial(_read_vms, session))
+
+
+def _read_vms(session: Session, moids: t.Sequence[str]) -> dict[str, Vm]:
+    rows = {row.moid: row for row in collect(session, [reference(session, moid) for moid in moids], _VM, _AROUND)}
     networks = {network.backing_id: network.name for network in networks_in(rows)}
     fields = _custom_fields(session) if any(row.get("customValue") for row in rows.values()) else {}
-    known = {
-        moid: _vm(rows, row, networks, fields)
-        for moid, row in rows.items()
-        if isinstance(row.ref, vim.VirtualMachine) and is_readable(row)
-    }
-    return [known[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
+    return {moid: _vm(rows, rows[moid], networks, fields) for moid in moids if is_readable(rows.get(moid))}
 
 
 def _custom_fields(session: Session) -> dict[int, str]:
@@ -148,8 +144,7 @@ _SNAPSHOTTED: dict[type, tuple[str, ...]] = {
 
 
 def read_snapshots(session: Session, vms: t.Mapping[str, Vm]) -> dict[str, Snapshotted]:
-    """What VMs were when snapshots of them were made, by moid of the
-    snapshot; what is gone is left out.
+    """What VMs were when snapshots of them were made, by moid of the snapshot; what is gone is left out.
 
     :param vms: by the moids of the snapshots.
     """

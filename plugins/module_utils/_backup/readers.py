@@ -94,8 +94,8 @@ class NbdReader:
 
     @contextlib.contextmanager
     def watched(self) -> t.Iterator[None]:
-        """Break connections off, as long as the context lasts, when the task is to
-        end: a server may never answer.
+        """Break connections off, as long as the context lasts, when the task is to end: a server
+        may never answer.
         """
         over = threading.Event()
 

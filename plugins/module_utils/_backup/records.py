@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was done with points, noted beside them: when each was verified
-last, and when it was restored.
+"""What was done with points, noted beside them: when each was verified last, and when it was
+restored.
 
 The notes are for people, and nothing is decided by them: one that is damaged, or cannot be written
 into a repository that is only to be read, is no error of the point.

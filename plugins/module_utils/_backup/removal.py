@@ -121,7 +121,9 @@ def _heirs(machine: Machine, known: Known, point: Point, deadline: float) -> lis
 
 
 def _below(machine: Machine, name: str, deadline: float) -> set[str] | None:
-    """The points that a damaged one stands on, as its manifest or else its images say; None where they do not say it."""
+    """The points that a damaged one stands on, as its manifest or else its images say; None where
+    they do not say it.
+    """
     with contextlib.suppress(VforgeError):
         return machine.read(name).backings
     folder = machine.at(name)
@@ -150,8 +152,8 @@ def finish(machine: Machine, name: str, deadline: float) -> None:
         heirs = [_heir(machine, word) for word in words]
         point = machine.read(name)
     except NotFound as error:
-        # What was taken out of a point before may be all that its heir
-        # needed; nobody can tell here.
+        # What was taken out of a point before may be all that its heir needed; nobody can tell
+        # here.
         raise BackupDamaged(
             f"The removal of {name} cannot be finished: {error.message}",
             hint=f"Restore the folder of the VM from another copy of the repository. Where no other point has a backing "
@@ -222,7 +224,9 @@ def _check_room(machine: Machine, point: Point, heir: Point, deadline: float) ->
 
 
 def _more(own: t.Sequence[tuple[int, int]], there: t.Sequence[tuple[int, int]]) -> int:
-    """How many bytes of areas are in none of other areas; both are sorted, and apart from each other."""
+    """How many bytes of areas are in none of other areas; both are sorted, and apart from each
+    other.
+    """
     found, others = 0, collections.deque(there)
     for start, length in own:
         found += length
@@ -237,7 +241,9 @@ def _more(own: t.Sequence[tuple[int, int]], there: t.Sequence[tuple[int, int]]) 
 
 
 def _hand_over(machine: Machine, point: Point, heir: Point, deadline: float) -> Point:
-    """Give an heir the images that it stands on, with what it has itself written into them; the heir as it is then."""
+    """Give an heir the images that it stands on, with what it has itself written into them; the
+    heir as it is then.
+    """
     shared = {disk.key: below for below, disk in _shared(point, heir)}
     records.forget_verified(machine, heir)
     for disk in heir.disks:

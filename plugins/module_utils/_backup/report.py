@@ -74,7 +74,7 @@ def _entry(item: BackupItem) -> dict[str, t.Any]:
         "seconds": item.seconds,
         "warnings": [*item.warnings, *_misses(item)],
     }
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _snapshot(item: BackupItem) -> dict[str, t.Any] | None:

@@ -16,8 +16,8 @@
             .staging-<run>/                 a point that is being written
     vm-<instance UUID>.lock
 
-A point appears by one rename. What a run that died has left is removed, or finished, by
-the next one that takes the lock.
+A point appears by one rename. What a run that died has left is removed, or finished, by the next
+one that takes the lock.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class RepositoryChanged(VforgeError):
 class Repository:
     """The folder that holds the backups of all VMs.
 
-    It is held open: as long as it lives, nobody can have mounted something in its place, or taken it
-    away, without it being noticed.
+    It is held open: as long as it lives, nobody can have mounted something in its place, or taken
+    it away, without it being noticed.
 
     :param path: of a folder that is there, and that nobody else may write into.
     :raises FileMissing, FileRefused: when it is none.
@@ -179,8 +179,8 @@ class Known:
 
     @functools.cached_property
     def broken(self) -> dict[str, BackupDamaged]:
-        """Why points cannot be read, although their manifests are as they were written: one that they stand on is
-        damaged, or not there. By their IDs.
+        """Why points cannot be read, although their manifests are as they were written: one that
+        they stand on is damaged, or not there. By their IDs.
         """
         found = {}
         for point in self.points:
@@ -192,13 +192,17 @@ class Known:
 
     @property
     def lost(self) -> dict[str, Point]:
-        """The points that are not there, and are stood on: by their IDs, with the point that stands on each."""
+        """The points that are not there, and are stood on: by their IDs, with the point that stands
+        on each.
+        """
         there = self.by_id.keys() | self.damaged.keys()
         return {name: point for point in self.points for name in point.backings - there}
 
     @property
     def whole(self) -> list[Point]:
-        """The points of which nothing is known that keeps them from being restored, the oldest first."""
+        """The points of which nothing is known that keeps them from being restored, the oldest
+        first.
+        """
         return [point for point in self.points if point.id not in self.broken]
 
     def chain(self, point: Point, key: int) -> list[Point]:
@@ -225,8 +229,8 @@ class Known:
     def base(self) -> Point | None:
         """The newest point, where a new one can stand on it.
 
-        None where there is none, where it stands on one that is damaged, and where one that is damaged may be newer: two
-        points that stand on one could not be merged any more.
+        None where there is none, where it stands on one that is damaged, and where one that is
+        damaged may be newer: two points that stand on one could not be merged any more.
         """
         newest = self.points[-1] if self.points else None
         if newest is None or self._damaged_after(newest):
@@ -295,8 +299,8 @@ class Machine:
         return point
 
     def newest_name(self) -> str:
-        """The name that the VM had at its newest backup, by the times in their IDs; empty where none can be read: one
-        damaged VM must not hide the others.
+        """The name that the VM had at its newest backup, by the times in their IDs; empty where
+        none can be read: one damaged VM must not hide the others.
 
         It reads one manifest, unless that is damaged or there are several of one second: a VM is
         found by its name among thousands.
@@ -463,9 +467,7 @@ class Machine:
     # A new point
 
     def stage(self, run: str) -> str:
-        """An empty folder for a new point. Images in it find those of
-        other points at ``../<id>/``.
-        """
+        """An empty folder for a new point. Images in it find those of other points at ``../<id>/``."""
         folder = os.path.join(self.place, f"{_STAGING}{run}")
         self.still_there()
         with explained(folder):
@@ -491,8 +493,9 @@ class Machine:
             sync(os.path.dirname(self.folder))
 
     def _refuse_overtaken(self, point: Point) -> None:
-        """Refuse a point over one that has another one over it by now, or is gone. The lock keeps others from that;
-        not all file systems have locks that hold, and on NFS what a folder had a minute ago may be listed.
+        """Refuse a point over one that has another one over it by now, or is gone. The lock keeps
+        others from that; not all file systems have locks that hold, and on NFS what a folder had a
+        minute ago may be listed.
         """
         known = self.known()
         for below in sorted(point.backings):

@@ -9,7 +9,7 @@ import dataclasses
 import re
 import typing as t
 
-from .._errors import VforgeError
+from .._errors import CodedError
 from .._vsphere.flat import without_files
 from .._vsphere.folder import DatastorePath
 from .restore_options import CONTENT, REFUSE
@@ -41,12 +41,8 @@ DONE = {
 }
 
 
-class NotRestored(VforgeError):
+class NotRestored(CodedError):
     """A VM into which nothing can be restored as it is."""
-
-    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
-        super().__init__(message, hint=hint, **details)
-        self.error_code = error_code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,8 +205,8 @@ def check_verify(target: Target, options: IntoOptions, due: t.Sequence[Place]) -
 
 
 def same_disks(before: Target, now: Target) -> bool:
-    """Whether a VM has the disks that it had, at the same places; what its snapshots
-    had put on them may be gone.
+    """Whether a VM has the disks that it had, at the same places; what its snapshots had put on
+    them may be gone.
     """
     if [disk.unit for disk in before.disks] != [disk.unit for disk in now.disks]:
         return False

@@ -52,8 +52,8 @@ class Replaced:
 
 
 class Record:
-    """What runs have done to one VM and not ended yet. It is on the file
-    system before anything is begun.
+    """What runs have done to one VM and not ended yet. It is on the file system before anything is
+    begun.
 
     :param folder: with the backups of the VM that was backed up, whose lock is held.
     :param vm: instance UUID of the VM that is restored over.

@@ -30,8 +30,8 @@ from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.vm import start_power_off, start_power_on
 from . import images, records, restore_plan, restore_report, settings, targets, writers
+from .copying import first_difference
 from .local import chosen, chosen_point
-from .proving import first_difference
 from .repository import Machine, Repository
 from .restore_options import CONTENT, MANIFEST, NOTHING, SIZE, IntoOptions
 from .restore_plan import (
@@ -102,6 +102,7 @@ class RestoreTask:
     :ivar settings: what is put back besides the disks.
     :ivar writer: how disks come to their datastores; it is chosen where any is due.
     :ivar ways: what the transports that were looked at for that said of these disks.
+    :ivar is_gone: whether somebody has removed the VM meanwhile.
     """
 
     session: Session
@@ -115,6 +116,7 @@ class RestoreTask:
     settings: settings.Settings = dataclasses.field(default_factory=settings.Settings)
     writer: Writer = dataclasses.field(init=False)
     ways: list[Way] = dataclasses.field(default_factory=list)
+    is_gone: bool = False
     _homes: dict[str, homes.Home] = dataclasses.field(default_factory=dict)
     _storage: Storage | None = None
 
@@ -158,14 +160,13 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     found = targets.find(session, options.into, options.datacenter)
     images.require()
     if options.folder:
-        _files.check_folder(options.folder, what=writers.WHAT)
+        _files.check_folder(options.folder, what=writers.WHAT, makes=False)
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     # What it does with disks is noted in the repository.
     writes = options.content and not check
     with repository.locked(uuid, deadline, session.show_progress, put_right=False, writes=writes) as machine:
-        # Read after the wait: who held the lock may have exchanged the disks of this
-        # VM, or had a snapshot of it.
+        # Read after the wait: who held the lock may have exchanged the disks of this VM, or had a snapshot of it.
         target = targets.again(session, found)
         point = chosen_point(machine, options.point)
         wanted = chosen_disks(point, options.disks)
@@ -179,6 +180,8 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
                     restore_plan.check(target, options)
                     item.disks = [RestoredDisk(place) for place in restore_plan.places(target, point, wanted)]
                 _carry_out(job)
+            if item.error is not None and task.stopped is None:
+                _leave_nothing_for_one_that_is_gone(job)
         return task.finish(restore_report.result(job), advice="The next run goes on, or removes what is left.", subject=item)
 
 
@@ -303,8 +306,8 @@ def _has_it(job: RestoreTask, disk: RestoredDisk) -> bool:
 
 
 def _obstacle(job: RestoreTask, old: Disk) -> str:
-    """Why a disk of the VM cannot be read, so that nobody knows whether it has what the
-    point has; empty where it can.
+    """Why a disk of the VM cannot be read, so that nobody knows whether it has what the point has;
+    empty where it can.
     """
     if not job.target.powered_off:
         return "the VM is not powered off, and its host has locked the file"
@@ -353,8 +356,8 @@ def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
 
 
 def _remove_left(job: RestoreTask, file: str) -> bool:
-    """Remove a disk that a run has left that was killed, with the VM of its
-    import; whether it is gone.
+    """Remove a disk that a run has left that was killed, with the VM of its import; whether it is
+    gone.
     """
     made = job.record.made.get(file)
     imported = made is not None and not made.compared and not made.proxy
@@ -367,7 +370,7 @@ def _remove_carrier(job: RestoreTask, file: str) -> bool:
     """Remove the VM that was made for the import of a disk, where it is left; whether it is gone."""
     path = _path(file)
     try:
-        importing.clear(job.task, job.item, job.home(path), path)
+        importing.DiskImport(job.task, job.item, job.home(path)).clear(path)
     except (importing.Busy, NotFound, InvalidOption) as error:
         job.item.warnings.append(
             f"What an earlier run has left of {file} stays: {error} The next restore into this VM removes it."
@@ -389,8 +392,8 @@ def _forget(job: RestoreTask, forget: t.Callable[[], None]) -> None:
 
 
 def _delete(job: RestoreTask, file: str, deadline: float | None = None) -> bool:
-    """Delete a disk that belongs to no VM; whether it is gone. What cannot be
-    deleted, or of which nobody answers whether it is, stays in the record, and a warning says so.
+    """Delete a disk that belongs to no VM; whether it is gone. What cannot be deleted, or of which
+    nobody answers whether it is, stays in the record, and a warning says so.
 
     :param deadline: where it is another one than that of the task.
     """
@@ -399,7 +402,7 @@ def _delete(job: RestoreTask, file: str, deadline: float | None = None) -> bool:
         if not used:
             ref = job.datacenter()
             start = functools.partial(disk_calls.start_delete, job.session, ref, file)
-            importing.run(job.task, job.item, start, "disks deleted", repeatable=True, deadline=deadline)
+            job.task.call_one(job.item, start, "disks deleted", repeatable=True, deadline=deadline)
     except VforgeError as error:
         if not isinstance(error, Fault) or error.fault != "FileNotFound":
             job.item.warnings.append(f"{file} could not be deleted: {error} The next restore into this VM deletes it.")
@@ -418,10 +421,11 @@ def _owners(job: RestoreTask, file: str) -> list[str]:
     :raises NotFound: its datastore is not there any more.
     :raises WhoseIsUnknown: vCenter does not know which files some VMs have.
     """
-    now = targets.again(job.session, job.target)
     # Its devices are asked first: what layoutEx says of its disks may be older than an exchange.
-    if any(file in disk.files for disk in now.disks):
-        return [now.name]
+    if not job.is_gone:
+        now = targets.again(job.session, job.target)
+        if any(file in disk.files for disk in now.disks):
+            return [now.name]
     found = job.users([file])[file]
     unknown = unknown_among(found)
     if unknown:
@@ -440,8 +444,8 @@ def _bring_all_in(job: RestoreTask) -> None:
 
 
 def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
-    """Have a disk beside the old one, proved; one that a run has
-    brought in that was killed is used.
+    """Have a disk beside the old one, proved; one that a run has brought in that was killed is
+    used.
     """
     place = disk.place
     for made in _brought_in(job, place):
@@ -479,8 +483,8 @@ def _discard(job: RestoreTask, made: Made, error: BaseException) -> None:
 
 
 def _use(job: RestoreTask, disk: RestoredDisk, made: Made) -> bool:
-    """Take a disk that an earlier run has brought in; False where it is gone, is
-    not as it was, or a VM has it or may have it.
+    """Take a disk that an earlier run has brought in; False where it is gone, is not as it was, or
+    a VM has it or may have it.
     """
     file, disk.compared = made.file, made.compared
     try:
@@ -504,8 +508,8 @@ def _is_reported(job: RestoreTask, disk: RestoredDisk) -> bool:
 
 
 def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
-    """Disks of the right content that a run has brought in that was killed,
-    and that no other place takes.
+    """Disks of the right content that a run has brought in that was killed, and that no other place
+    takes.
     """
     near = restore_plan.beside(job.target, place)
     used = {disk.file for disk in job.item.disks}
@@ -563,8 +567,8 @@ def _tell_what_was_not_compared(job: RestoreTask, disk: RestoredDisk) -> None:
 
 
 def _compare(job: RestoreTask, disk: RestoredDisk, file: str, what: str) -> int | None:
-    """Compare a disk that has come with the digests of the point, where that is asked
-    for and its datastore allows it.
+    """Compare a disk that has come with the digests of the point, where that is asked for and its
+    datastore allows it.
 
     :param disk: it says what its host has reported of it, and then how it was compared.
     :returns: the byte where they differ; None where they do not.
@@ -583,6 +587,22 @@ def _compare(job: RestoreTask, disk: RestoredDisk, file: str, what: str) -> int 
         return None
     disk.compared = CONTENT
     return found
+
+
+def _leave_nothing_for_one_that_is_gone(job: RestoreTask) -> None:
+    """Delete what was brought in for a VM that somebody has removed meanwhile: no other run comes to it."""
+    files = [disk.file for disk in job.item.due_disks if disk.file]
+    try:
+        job.is_gone = bool(files) and targets.is_gone(job.session, job.target)
+    except VforgeError:
+        return  # why it failed is known
+    if not job.is_gone:
+        return
+    deadline = max(job.task.deadline, time.monotonic() + importing.SECONDS_TO_CLEAN_UP)
+    gone = [_delete(job, file, deadline) for file in files]
+    if all(gone):
+        job.item.done = [step for step in job.item.done if step != BRING_IN]
+        job.item.parts = [part for part in job.item.parts if part.step != BRING_IN]
 
 
 # They take the place of others

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scripts of the user's in a guest, before and after its snapshot: what makes a
-backup application-consistent.
+"""Scripts of the user's in a guest, before and after its snapshot: what makes a backup
+application-consistent.
 
 The script after the snapshot runs in every ending of the one before it: also where that failed,
 where there is no snapshot, after a signal, and when the time is over. Where a run is killed between
@@ -107,8 +107,8 @@ def _begin(job: BackupTask, item: BackupItem, scripts: ScriptOptions, ran: Ran) 
 
 
 def finish(job: BackupTask, item: BackupItem, *, last: bool = False) -> None:
-    """Run the script after, where it is due; it has its own time, also
-    when that of the task is over.
+    """Run the script after, where it is due; it has its own time, also when that of the task is
+    over.
 
     :param last: whether nobody else will run it, where it cannot be run.
     """

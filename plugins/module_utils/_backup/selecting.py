@@ -80,8 +80,8 @@ class PointSelector:
         )
 
     def _until(self, points: t.Sequence[Point], before: datetime.datetime, where: str) -> Point:
-        # By their times, not by their numbers: a clock that was put back
-        # must not bring a later state.
+        # By their times, not by their numbers: a clock that was put back must not bring a later
+        # state.
         fitting = [point for point in points if point.time <= before]
         if fitting:
             return max(fitting, key=lambda point: (point.time, point.number))
@@ -110,8 +110,8 @@ def _moment(text: str) -> datetime.datetime:
 
 
 def chosen_disks(point: Point, words: t.Sequence[str]) -> list[DiskBackup]:
-    """The disks of a point that are named by their labels, places,
-    keys or UUIDs; all where none is.
+    """The disks of a point that are named by their labels, places, keys or UUIDs; all where none
+    is.
 
     :raises NotFound: it has no such disk.
     """

@@ -10,7 +10,7 @@ import functools
 import typing as t
 
 from .._connector.rest import RestSession
-from .._disk_import import importing
+from .._disk_import.apply import start_delete_file
 from .._engine import Part
 from .._errors import NotFound, VforgeError
 from .._vsphere import tags
@@ -288,9 +288,9 @@ def _write(job: RestoreTask, path: DatastorePath) -> None:
 
 def _forget(job: RestoreTask, kept: DatastorePath) -> None:
     """Delete what was kept of the settings of the firmware."""
-    start = functools.partial(job.session.manager("fileManager").DeleteDatastoreFile_Task, str(kept), job.datacenter())
+    start = functools.partial(start_delete_file, job.session, job.datacenter(), str(kept))
     try:
-        importing.run(job.task, job.item, start, "files deleted", repeatable=True)
+        job.task.call_one(job.item, start, "files deleted", repeatable=True)
     except VforgeError as error:
         job.item.warnings.append(f"{kept}, with earlier settings of the firmware, could not be deleted: {error}")
 

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The transports of a task: what each says of a VM before its snapshot is made, and the
-readers that it makes after that.
+"""The transports of a task: what each says of a VM before its snapshot is made, and the readers
+that it makes after that.
 
 There is one of them for a task. It looks for the VM that the module runs in at most once, and
 has all that is attached to that.
@@ -62,8 +62,8 @@ class Sources:
     # Before anything is changed
 
     def look(self) -> None:
-        """Find the VM that the module runs in, where it may be needed, and detach
-        what dead runs have left on it.
+        """Find the VM that the module runs in, where it may be needed, and detach what dead runs
+        have left on it.
 
         :raises NotFound: the VM that is named as the proxy is not there.
         """
@@ -83,8 +83,8 @@ class Sources:
     def ways(self, vm: Vm) -> list[Way]:
         """What each transport says of a VM.
 
-        Files of datastores are looked at: that is no SOAP call, and
-        three HTTP requests for each disk.
+        Files of datastores are looked at: that is no SOAP call, and three HTTP requests for each
+        disk.
         """
         disks = plan.kept(vm.disks)
         return [

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Synthetic fulls: a point whose images get all that they have from earlier
-points, without a VM being read.
+"""Synthetic fulls: a point whose images get all that they have from earlier points, without a VM
+being read.
 
 It is what keeps chains short: each image below another one costs whoever reads it an open file. The
 order makes it safe to end at any moment:
@@ -115,8 +115,8 @@ def _as_it_is(machine: Machine, point: Point, disk: DiskBackup, deadline: float)
 
 
 def _abandon(machine: Machine, name: str) -> None:
-    """Remove what is not whole; first the file that says that it is, which may be there
-    when writing it failed late.
+    """Remove what is not whole; first the file that says that it is, which may be there when
+    writing it failed late.
     """
     folder = machine.at(name)
     with explained(folder):

@@ -100,6 +100,11 @@ def again(session: Session, target: Target) -> Target:
     return found
 
 
+def is_gone(session: Session, target: Target) -> bool:
+    """Whether the VM has been removed: one call. One that this user may not read any more is not."""
+    return not collect(session, [reference(session, target.moid)], {vm.VIRTUAL_MACHINE: ("name",)})
+
+
 def read(session: Session, ref: t.Any) -> Target | None:
     """A VM; None where it is gone, or this user may not read it."""
     rows = {row.moid: row for row in collect(session, [ref], _TARGET, _AROUND)}
@@ -193,7 +198,9 @@ def start_policies(session: Session, target: Target, policies: t.Mapping[int, st
 
 
 def _start_changes(session: Session, target: Target, changes: t.Sequence[t.Any]) -> t.Any:
-    """A VM that was changed since it was read refuses it (ConcurrentAccess), where vCenter says its version."""
+    """A VM that was changed since it was read refuses it (ConcurrentAccess), where vCenter says its
+    version.
+    """
     spec = vim.vm.ConfigSpec(changeVersion=target.version or None, deviceChange=list(changes))
     return reference(session, target.moid).ReconfigVM_Task(spec)
 

@@ -20,7 +20,6 @@ import functools
 import hashlib
 import itertools
 import os
-import secrets
 import threading
 import time
 import typing as t
@@ -62,8 +61,8 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .._vsphere.disks import Disk
     from .._vsphere.transports import Way
+    from .lanes import Turn
     from .readers import Reader
-    from .turns import Turn
 
 KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.backup ")
 
@@ -113,19 +112,9 @@ class BackupItem(SnapshotItem):
     held: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack, repr=False)
     over: bool = False
 
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self.vm.path
 
-    @property
-    def name(self) -> str:
-        """What its entry in the result calls it."""
-        return self.vm.name
-
-
-@dataclasses.dataclass
-class BackupTask:
+@dataclasses.dataclass(kw_only=True)
+class BackupTask(SnapshotTask[BackupItem]):
     """A task whose VMs were found.
 
     :ivar run: names this run in the owner marks of its snapshots, and in its points.
@@ -133,29 +122,17 @@ class BackupTask:
     :ivar lock: for what is made once for all VMs.
     """
 
-    session: Session
+    kind: Kind = KIND
     options: BackupOptions
-    task: Task[t.Any]
     repository: Repository
     around: about.Around = dataclasses.field(default_factory=about.Around)
     end: Stops = dataclasses.field(default_factory=Stops)
-    run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     @functools.cached_property
     def sources(self) -> Sources:
         """The transports."""
         return Sources(self)
-
-    @property
-    def vms(self) -> list[BackupItem]:
-        """The VMs that are there."""
-        return self.task.items
-
-    @property
-    def snapshots(self) -> SnapshotTask[BackupItem]:
-        """For the snapshots that it makes for a moment."""
-        return SnapshotTask(self.task, KIND, self.run, self.options.timeout)
 
     def go_on(self) -> None:
         """Raise why the work is to end, if it is; from any thread."""
@@ -179,7 +156,7 @@ def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t
         # The step is there before its plan, so that an early end is its failure.
         task.items = [BackupItem(vm=vm, steps=(BACK_UP,)) for _place, vm in found]
     images.require()
-    job = BackupTask(session, options, task, Repository(options.repository))
+    job = BackupTask(task=task, timeout=options.timeout, options=options, repository=Repository(options.repository))
     for doubt in job.repository.doubts:
         session.warn(doubt)
     with task.accounted():
@@ -188,7 +165,7 @@ def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t
 
 
 def _carry_out(job: BackupTask) -> None:
-    find_leftovers(job.snapshots)
+    find_leftovers(job)
     with job.task.phase("lookup"):
         job.sources.look()
     now = datetime.datetime.now(datetime.UTC)
@@ -222,7 +199,7 @@ def _carry_out(job: BackupTask) -> None:
 
 def _foresee(job: BackupTask) -> None:
     """Check mode: what a run would do, as far as that is known."""
-    remove_leftovers(job.snapshots)
+    remove_leftovers(job)
     due = [item for item in job.vms if item.due(BACK_UP)]
 
     def look(item: BackupItem) -> None:
@@ -297,7 +274,7 @@ def _begin(job: BackupTask, turn: Turn[BackupItem]) -> Machine:
     )
     item.machine = machine = item.held.enter_context(lock)
     try:
-        remove_leftovers(job.snapshots, [item])
+        remove_leftovers(job, [item])
         _read_again(job, item)
         # It may have moved to another host or datastore, where others are read already.
         turn.look_again()
@@ -320,8 +297,7 @@ def _put_right(job: BackupTask, item: BackupItem, machine: Machine) -> None:
 
 
 def _read_again(job: BackupTask, item: BackupItem) -> None:
-    """Read a VM in its turn, which may come hours after the task
-    began: it may be on by now, or off.
+    """Read a VM in its turn, which may come hours after the task began: it may be on by now, or off.
 
     Without a snapshot that a dead run had left, its disks are others, too.
 
@@ -373,7 +349,7 @@ def _made_meanwhile(job: BackupTask, item: BackupItem) -> bool:
 
 def _copy(job: BackupTask, item: BackupItem) -> None:
     with_snapshots(
-        job.snapshots,
+        job,
         [item],
         lambda ready: _copy_and_detach(job, ready),
         crash_consistent="backup" if job.options.quiesce == TRY else "",
@@ -383,8 +359,8 @@ def _copy(job: BackupTask, item: BackupItem) -> None:
 
 
 def _copy_and_detach(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
-    """Copy disks; in every ending nothing of them stays attached, so that
-    their snapshots can be removed.
+    """Copy disks; in every ending nothing of them stays attached, so that their snapshots can be
+    removed.
     """
     try:
         _copy_snapshots(job, ready)
@@ -420,9 +396,9 @@ def _wind_up(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
         return
     try:
         for item in begun:
-            undisturbed(job.snapshots, lambda item=item: scripts.finish(job, item, last=True))  # type: ignore[misc]
-        undisturbed(job.snapshots, lambda: _detach(job, begun))
-        remove_left(job.snapshots, begun)
+            undisturbed(job, lambda item=item: scripts.finish(job, item, last=True))  # type: ignore[misc]
+        undisturbed(job, lambda: _detach(job, begun))
+        remove_left(job, begun)
     finally:
         for item in begun:
             _leave(item)

@@ -122,7 +122,7 @@ class LeaseWriter:
                 timeout=job.options.timeout,
                 policies=disk.policies,
             )
-            came = importing.bring_in(job.task, job.item, job.home(new.target), new)
+            came = importing.DiskImport(job.task, job.item, job.home(new.target)).bring_in(new)
         if not came.cleared:
             job.record.note_carried(file)
         return _REPORTED[came.reported]

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Applications of Argo CD: an app of apps for all clusters, and for each cluster what
-makes it and what runs in it. Pure.
+"""The Applications of Argo CD: an app of apps for all clusters, and for each cluster what makes it
+and what runs in it. Pure.
 
 The Application of the cluster and that of its addons are beside each other, in one wave: a cluster
 without a network for its pods never becomes Healthy, and a wave after it would wait for ever where
@@ -22,8 +22,8 @@ _CASCADE = "resources-finalizer.argocd.argoproj.io"
 
 IN_CLUSTER = "https://kubernetes.default.svc"
 
-# The network first: nothing else comes up without it. Then what sets the
-# nodes' addresses, then storage.
+# The network first: nothing else comes up without it. Then what sets the nodes' addresses, then
+# storage.
 _WAVES = {"cni": "0", "cloud_provider": "1", "csi": "2"}
 
 
@@ -44,8 +44,8 @@ def cluster_application(cluster: Cluster, prefix: str) -> Document:
 
 
 def apps_application(cluster: Cluster, prefix: str) -> Document:
-    """What runs in the cluster: an app of apps, of the addons and of whatever is
-    put into its folder besides.
+    """What runs in the cluster: an app of apps, of the addons and of whatever is put into its
+    folder besides.
     """
     source = _tree(cluster.argocd, f"{prefix}app/{cluster.name}")
     to = {"server": IN_CLUSTER, "namespace": cluster.argocd.namespace}
@@ -53,8 +53,8 @@ def apps_application(cluster: Cluster, prefix: str) -> Document:
 
 
 def addon_application(cluster: Cluster, name: str, addon: Addon) -> Document:
-    """An addon in the workload cluster. It goes with the nodes, so that its own
-    removal waits for nothing there.
+    """An addon in the workload cluster. It goes with the nodes, so that its own removal waits for
+    nothing there.
     """
     source: Document = {"repoURL": addon.repo_url, "targetRevision": addon.revision}
     if addon.chart:
@@ -73,8 +73,8 @@ def addon_application(cluster: Cluster, name: str, addon: Addon) -> Document:
 
 
 def _values(cluster: Cluster, addon: str) -> Document:
-    """What a chart has to know of the cluster. The chart of the cloud provider is not
-    to make a Secret: there is one.
+    """What a chart has to know of the cluster. The chart of the cloud provider is not to make a
+    Secret: there is one.
 
     Its ``global.config`` wins over its ``config`` (templates/configmap.yaml of vsphere-cpi).
     """
@@ -126,8 +126,9 @@ def _application(
             "syncPolicy": {
                 "automated": {"prune": True, "selfHeal": True},
                 "syncOptions": options,
-                # The API server of a new cluster answers only after a while. A retry takes the newest commit: without
-                # that, one that is refused would be tried for ever, whatever commit mends it.
+                # The API server of a new cluster answers only after a while. A retry takes the
+                # newest commit: without that, one that is refused would be tried for ever, whatever
+                # commit mends it.
                 "retry": {"limit": -1, "refresh": True, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "3m"}},
             },
         },

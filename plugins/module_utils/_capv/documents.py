@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Manifests as text: YAML that every reader takes for the same, and a
-first line that says whose it is.
+"""Manifests as text: YAML that every reader takes for the same, and a first line that says whose it
+is.
 
 Kubernetes reads YAML as version 1.1 has it, where a network named ``n`` is false and 1_000 is a
 number; PyYAML leaves some of these without quotes. So every text is quoted but those that
@@ -43,8 +43,8 @@ def _yaml() -> t.Any:
 
 
 def dump(documents: t.Iterable[Document]) -> str:
-    """The documents as YAML, always the same text for the same documents,
-    in the order of their keys.
+    """The documents as YAML, always the same text for the same documents, in the order of their
+    keys.
     """
     yaml = _yaml()
     dumper = _dumper(yaml)
@@ -80,8 +80,8 @@ def _dumper(yaml: t.Any) -> t.Any:
 
 
 def plain(value: t.Any) -> t.Any:
-    """The same in plain types: Ansible's own subclasses of texts and numbers
-    are none that PyYAML writes.
+    """The same in plain types: Ansible's own subclasses of texts and numbers are none that PyYAML
+    writes.
     """
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
@@ -121,8 +121,8 @@ def objects(documents: t.Iterable[t.Any]) -> t.Iterator[Document]:
 
 
 def at(document: t.Any, *keys: str) -> t.Any:
-    """What a document of somebody else has at a path of keys; None where there is no
-    such thing, whatever its form.
+    """What a document of somebody else has at a path of keys; None where there is no such thing,
+    whatever its form.
     """
     for key in keys:
         document = document.get(key) if isinstance(document, dict) else None

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The objects of Cluster API that make a workload cluster, in the forms v1beta1 and v1beta2. Pure.
 
-They are those of CAPV's own ``clusterctl generate cluster``
-(templates/cluster-template.yaml), with two differences:
+They are those of CAPV's own ``clusterctl generate cluster`` (templates/cluster-template.yaml), with
+two differences:
 
 - A VSphereMachineTemplate is immutable (CAPV's webhook), and a change of a KubeadmConfigTemplate
   rolls nothing out. So both have a digest of their content in their names: a change is a new
@@ -73,8 +73,8 @@ def cluster_documents(cluster: Cluster) -> list[Document]:
 
 
 def credentials_name(cluster: Cluster) -> str:
-    """The Secret of the VSphereCluster's identity. CAPV adds a finalizer to it, so each
-    cluster has one of its own.
+    """The Secret of the VSphereCluster's identity. CAPV adds a finalizer to it, so each cluster has
+    one of its own.
     """
     return f"{cluster.name}-vcenter"
 
@@ -279,8 +279,8 @@ def _machine_deployment(cluster: Cluster, workers: Workers) -> Document:
 
 
 def _resource_sets(cluster: Cluster) -> list[Document]:
-    """What Cluster API itself puts into the workload cluster: the credentials
-    that the addons find there.
+    """What Cluster API itself puts into the workload cluster: the credentials that the addons find
+    there.
     """
     names = [resource_secret(cluster, addon) for addon in ("cloud_provider", "csi") if addon in cluster.addons]
     if not names:

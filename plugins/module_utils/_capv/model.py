@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a workload cluster is to be, as typed values. What cannot be right is
-refused here, by the option's name.
+"""What a workload cluster is to be, as typed values. What cannot be right is refused here, by the
+option's name.
 
 The rules are those of Cluster API's and CAPV's own webhooks and schemas (cluster-api
 1.14, cluster-api-provider-vsphere 1.14 and its v1beta2 types), so that a mistake shows
@@ -30,8 +30,8 @@ SEALED, REFERENCED = "sealed", "referenced"
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _MOST_OF_A_LABEL = 63
 
-# What Cluster API puts after the name of a pool for a Machine: the MachineSet's and the
-# Machine's own five or ten characters.
+# What Cluster API puts after the name of a pool for a Machine: the MachineSet's and the Machine's
+# own five or ten characters.
 _MACHINE_SUFFIX = len("-0123456789-01234")
 
 # What Cluster API takes for a version of Kubernetes.
@@ -43,8 +43,8 @@ HARDWARE_VERSION = re.compile(r"vmx-[1-9][0-9]?")
 # CAPV looks names up by govmomi's finder, which takes patterns (Go's path.Match).
 PATTERN = re.compile(r"[*?[\\]")
 
-# CAPV compares the SHA-1 of the vCenter's certificate, in capitals with colons between
-# (govmomi's soap.ThumbprintSHA1).
+# CAPV compares the SHA-1 of the vCenter's certificate, in capitals with colons between (govmomi's
+# soap.ThumbprintSHA1).
 _THUMBPRINT = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){19}")
 
 # CSI refuses a longer cluster-id (vsphere-csi-driver, pkg/common/config).
@@ -131,9 +131,7 @@ class Endpoint:
 
 @dataclasses.dataclass(frozen=True)
 class Addon:
-    """What Argo CD brings into the workload cluster: a Helm chart, or a
-    folder of a Git repository.
-    """
+    """What Argo CD brings into the workload cluster: a Helm chart, or a folder of a Git repository."""
 
     repo_url: str
     chart: str
@@ -171,8 +169,8 @@ class Credentials:
 
 @dataclasses.dataclass(frozen=True)
 class Registration:
-    """How Argo CD logs in to the workload cluster; PEM texts, or a token. All but ``ca``
-    and the certificate is secret.
+    """How Argo CD logs in to the workload cluster; PEM texts, or a token. All but ``ca`` and the
+    certificate is secret.
     """
 
     ca: str
@@ -336,9 +334,7 @@ def _check_cluster_id(cluster: Cluster) -> None:
 
 
 def _thumbprint(vcenter: Params) -> str:
-    """The SHA-1 that CAPV compares; empty only where the user says
-    that nothing is to be verified.
-    """
+    """The SHA-1 that CAPV compares; empty only where the user says that nothing is to be verified."""
     text = (vcenter.get("thumbprint") or "").upper()
     if text and vcenter.get("insecure"):
         raise InvalidOption("vcenter has both thumbprint and insecure.", hint="Leave insecure out.", option="vcenter")
@@ -534,8 +530,8 @@ def _addons(params: Params) -> dict[str, Addon]:
     return {name: _addon(name, given(options)) for name, options in params.items() if options}
 
 
-# Where the charts are that their makers keep. CSI has none: its manifests
-# are a folder of its repository.
+# Where the charts are that their makers keep. CSI has none: its manifests are a folder of its
+# repository.
 _WHERE_FROM: dict[str, dict[str, str]] = {
     "cni": {
         "repo_url": "https://docs.tigera.io/calico/charts",

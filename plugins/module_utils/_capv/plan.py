@@ -122,8 +122,8 @@ def present(cluster: Cluster, files: t.Mapping[str, str], prefix: str, on_edited
 
 
 def absent(namespace: str, name: str, files: t.Mapping[str, str], apps: t.Mapping[str, str], on_edited: str) -> Plan:
-    """The changes that remove a cluster. Everything goes in one commit: sync
-    waves have Argo CD keep the order.
+    """The changes that remove a cluster. Everything goes in one commit: sync waves have Argo CD
+    keep the order.
 
     :param files: by path in the tree: all of the cluster's folders.
     :param apps: files by path in which Applications may be, of all clusters.
@@ -166,8 +166,8 @@ def _check_apps_alone(name: str, owner: str, files: t.Mapping[str, str], going: 
 def uncommitted(
     owner: str, cluster: Cluster | None, files: t.Mapping[str, str], gone: t.Mapping[str, str], prefix: str
 ) -> list[str]:
-    """Of files that are not committed, those that runs have written or removed for a
-    cluster. An edited one is not theirs.
+    """Of files that are not committed, those that runs have written or removed for a cluster. An
+    edited one is not theirs.
 
     :param cluster: as it is to be; None where it is to be absent.
     :param files: that are there, by path.
@@ -184,8 +184,9 @@ def uncommitted(
 
 
 def _check_names(cluster: Cluster, owner: str, others: t.Mapping[str, str]) -> None:
-    """Make sure that no object of the cluster is another one's: the pool ``eu-md-0`` of ``prod`` makes the same
-    MachineDeployment as the pool ``md-0`` of ``prod-eu``. Argo CD would change it to and fro, and remove it with either.
+    """Make sure that no object of the cluster is another one's: the pool ``eu-md-0`` of ``prod``
+    makes the same MachineDeployment as the pool ``md-0`` of ``prod-eu``. Argo CD would change it to
+    and fro, and remove it with either.
 
     :raises InvalidOption: naming the object and the other cluster.
     """
@@ -268,8 +269,8 @@ def _is_sealed(text: str | None, owner: str, source: str) -> bool:
 
 
 def _obsolete(files: t.Mapping[str, str], owner: str, wanted: t.Collection[str]) -> list[Change]:
-    """Files that a run has written for the cluster, and that are wanted no more. What
-    others put beside them stays.
+    """Files that a run has written for the cluster, and that are wanted no more. What others put
+    beside them stays.
     """
     found = []
     for path, text in files.items():
@@ -314,8 +315,8 @@ def _management_app(cluster: Cluster, files: t.Mapping[str, str], prefix: str) -
 
 
 def _server(name: str, files: t.Mapping[str, str]) -> str:
-    """The address of the workload cluster, as its own file has it; empty where
-    that is gone or does not say.
+    """The address of the workload cluster, as its own file has it; empty where that is gone or does
+    not say.
     """
     path = manifest_of(folders(name)[0])
     for document in load(files.get(path, ""), path):

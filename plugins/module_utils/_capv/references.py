@@ -21,8 +21,8 @@ from .._errors import InvalidOption
 from .documents import at, objects
 from .model import PATTERN
 
-# What names a template: the first for machines that are to come, the
-# others for those that there are.
+# What names a template: the first for machines that are to come, the others for those that there
+# are.
 _KINDS = ("VSphereMachineTemplate", "VSphereMachine", "VSphereVM")
 
 _GROUP = "infrastructure.cluster.x-k8s.io/"
@@ -65,8 +65,8 @@ def _template(document: dict[str, t.Any]) -> str:
 def mentions(text: str, templates: t.Iterable[t.Mapping[str, t.Any]], found_in: str) -> list[Reference]:
     """The templates whose name or instance UUID a text has, in any case of letters.
 
-    A longer name is another one: ``node-1.34`` and ``my-node-1.3`` do
-    not have ``node-1.3`` in them.
+    A longer name is another one: ``node-1.34`` and ``my-node-1.3`` do not have ``node-1.3`` in
+    them.
 
     :param found_in: the file that the text is in.
     """

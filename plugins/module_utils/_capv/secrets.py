@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Secrets of a cluster: what the vCenter and Argo CD are logged in with. None of
-them is ever written as it is.
+"""The Secrets of a cluster: what the vCenter and Argo CD are logged in with. None of them is ever
+written as it is.
 
 They are sealed by a command that the user chose, such as kubeseal or sops, or left to who keeps
 them elsewhere. Pure but for that.
@@ -73,8 +73,8 @@ def _vcenter_documents(cluster: Cluster) -> list[Document]:
 
 
 def _cloud_provider_login(host: str, user: str, password: str) -> Document:
-    """The login in the form that the cloud provider reads (pkg/common/credentialmanager). No key of a Secret has
-    a colon, so there is another form for IPv6 addresses.
+    """The login in the form that the cloud provider reads (pkg/common/credentialmanager). No key of
+    a Secret has a colon, so there is another form for IPv6 addresses.
     """
     if ":" in host:
         return {"server_vcenter": host, "username_vcenter": user, "password_vcenter": password}
@@ -84,8 +84,8 @@ def _cloud_provider_login(host: str, user: str, password: str) -> Document:
 def registration_secret(cluster: Cluster, registration: Registration) -> SecretFile:
     """The cluster for Argo CD: a Secret of its own, with a login that was made for it.
 
-    A Secret with a kubeconfig, as Cluster API keeps one, is none that Argo
-    CD reads (argo-cd issue 4651).
+    A Secret with a kubeconfig, as Cluster API keeps one, is none that Argo CD reads (argo-cd issue
+    4651).
     """
     tls = {"caData": _base64(registration.ca)}
     if registration.token:
@@ -178,8 +178,8 @@ def _sealed_one(document: Document, values: t.Sequence[str], seal: t.Callable[[s
 
 
 def _in_its_wave(manifest: Document) -> Document:
-    """What stands for a Secret, where Argo CD has the Secret: kubeseal leaves the annotation of the wave
-    to the Secret that comes of it. One that is there stays as it is: sops signs it.
+    """What stands for a Secret, where Argo CD has the Secret: kubeseal leaves the annotation of the
+    wave to the Secret that comes of it. One that is there stays as it is: sops signs it.
     """
     metadata = manifest.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("annotations") or {}, dict):
@@ -188,8 +188,8 @@ def _in_its_wave(manifest: Document) -> Document:
 
 
 def _searched(manifest: Document) -> list[str]:
-    """The texts of a manifest in which a secret may be: all but its names, which
-    may look like a weak password.
+    """The texts of a manifest in which a secret may be: all but its names, which may look like a
+    weak password.
     """
     metadata = manifest.get("metadata")
     rest = (

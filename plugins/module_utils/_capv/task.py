@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From the options of a cluster to files in a Git working tree.
 
-Clusters of Cluster API Provider vSphere (CAPV), as manifests for
-Argo CD in a Git working tree.
+Clusters of Cluster API Provider vSphere (CAPV), as manifests for Argo CD in a Git working tree.
 """
 
 from __future__ import annotations
@@ -70,8 +69,8 @@ def _uncommitted(tree: Tree, params: Params, cluster: Cluster | None) -> list[st
 
 
 def _sealed(changes: t.Iterable[Change], cluster: Cluster | None, deadline: float, *, check_mode: bool) -> list[Change]:
-    """The changes with what is sealed for them. In check mode it is only made
-    sure that the command is there.
+    """The changes with what is sealed for them. In check mode it is only made sure that the command
+    is there.
     """
     found = []
     for change in changes:
@@ -100,8 +99,8 @@ def _check_command(command: t.Sequence[str]) -> None:
 
 
 class _Sealer:
-    """Runs the command that seals: secrets go in by standard input, and
-    never into a list of processes.
+    """Runs the command that seals: secrets go in by standard input, and never into a list of
+    processes.
     """
 
     def __init__(self, command: t.Sequence[str], deadline: float, values: t.Sequence[str]) -> None:

@@ -1,11 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Git working tree: what there is in it, and writing into it so that
-either all files are there or none.
+"""A Git working tree: what there is in it, and writing into it so that either all files are there
+or none.
 
-Symbolic links in the tree are refused: whoever may push to the repository
-could have them lead anywhere.
+Symbolic links in the tree are refused: whoever may push to the repository could have them lead
+anywhere.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class Tree:
         return [os.path.relpath(at, self.path) for at, _folders, _names in os.walk(top)]
 
     def uncommitted(self, paths: t.Iterable[str]) -> list[str]:
-        """The files in folders, and single files, that are not as in the last
-        commit, by their path in the tree.
+        """The files in folders, and single files, that are not as in the last commit, by their path
+        in the tree.
 
         Links, names of any form and files of others are among them.
         """
@@ -90,8 +90,8 @@ class Tree:
         return sorted(line[3:].removeprefix(self.prefix) for line in lines)
 
     def before(self, file: str) -> str:
-        """A file that is gone as the last commit has it, or as it waits for the next;
-        empty where neither has it.
+        """A file that is gone as the last commit has it, or as it waits for the next; empty where
+        neither has it.
         """
         for where in ("HEAD", ""):
             text = self._git("show", f"{where}:./{file}", fine=(0, 128))

@@ -38,7 +38,9 @@ def is_vm_already(session: Session, moid: str, error: Exception) -> bool:
 
 
 def close_template(session: Session, moid: str) -> None:
-    """``MarkAsTemplate``, done when it returns; also where an earlier call has done it, whose answer was lost."""
+    """``MarkAsTemplate``, done when it returns; also where an earlier call has done it, whose
+    answer was lost.
+    """
     try:
         reference(session, moid).MarkAsTemplate()
     except Fault as fault:
@@ -57,8 +59,8 @@ def start_upgrade(session: Session, moid: str, hardware: int) -> t.Any:
 
 
 def start_clean(session: Session, template: NodeTemplate) -> t.Any:
-    """``ReconfigVM_Task`` that removes vApp properties and pairs of guestinfo; a pair
-    without a value is removed.
+    """``ReconfigVM_Task`` that removes vApp properties and pairs of guestinfo; a pair without a
+    value is removed.
     """
     spec = vim.vm.ConfigSpec(extraConfig=option_values(dict.fromkeys(template.guest_keys, "")))
     if template.vapp:

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a template lacks for CAPV, and what has to be done; check mode, diff and
-the real run all use it. Pure.
+"""What a template lacks for CAPV, and what has to be done; check mode, diff and the real run all
+use it. Pure.
 
 The rules are those of CAPV's own code (pkg/services/govmomi/vcenter/clone.go): a linked clone is
 made of the current snapshot of the template, or of the one that is named, and where there is none a

@@ -53,7 +53,7 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
     task = Task(session, [item], "templates", deadline=deadline, parallel=1, check=check)
     with task.phase("work"), task.accounted(), task.working_on(item):
         if check:
-            item.done = list(item.steps)
+            item.foresee()
         else:
             _carry_out(task, options)
     return task.finish(_result(session, item, options, check=check))
@@ -145,8 +145,8 @@ def _spare_snapshot(task: Task[TemplateItem], options: Options) -> None:
 
 
 def _close(task: Task[TemplateItem]) -> None:
-    """What was a template is one again, whatever has ended the work; also where
-    nobody knows how far that was.
+    """What was a template is one again, whatever has ended the work; also where nobody knows how
+    far that was.
     """
 
     def note(item: TemplateItem, outcome: Outcome) -> None:
@@ -169,8 +169,8 @@ def _close(task: Task[TemplateItem]) -> None:
 def _result(session: Session, item: TemplateItem, options: Options, *, check: bool) -> dict[str, t.Any]:
     lacked = plan.lacks(item.before, options)
     done = [step for step in item.done if step in (*plan.WORK, plan.CLOSE)]
-    # A task that vCenter still works on changes the template, too. To have been a VM
-    # for a moment alone is no change.
+    # A task that vCenter still works on changes the template, too. To have been a VM for a moment
+    # alone is no change.
     started = [part for part in item.parts if part.step in plan.WORK and part.step not in done]
     worked = bool(started) or any(step in plan.WORK for step in done)
     changed = worked or (bool(done) and plan.OPEN not in item.steps)

@@ -78,7 +78,7 @@ def run(session: Session, options: AreaOptions, target: FirstClassDiskTarget, *,
     task.items = [item]
     files = options.files
     with AreaFiles(files.areas, compress=files.compress, write=files.with_areas and not check) as sink:
-        job = AreaTask(session, options, task, known, sink)
+        job = AreaTask(task=task, timeout=options.timeout, options=options, state=known, files=sink)
         with task.accounted(), task.working_on(item):
             _remove_leftovers(job, item, disk, named)
             with task.phase("query"):
@@ -150,9 +150,7 @@ def _snapshot(disk: FirstClassDisk, target: FirstClassDiskTarget, options: AreaO
 
 
 def _item(disk: FirstClassDisk) -> VmItem:
-    """The disk as the state file and the result know disks: that of a
-    holder with one disk alone.
-    """
+    """The disk as the state file and the result know disks: that of a holder with one disk alone."""
     holder = Vm(
         moid="",
         name=disk.name,
@@ -272,8 +270,7 @@ def _unreturned(job: AreaTask, disk: FirstClassDisk) -> str:
 
 
 def _remove_leftovers(job: AreaTask, item: VmItem, disk: FirstClassDisk, named: str | None) -> None:
-    """Remove the snapshots of queries that were killed, and warn of those
-    whose run may still be at work.
+    """Remove the snapshots of queries that were killed, and warn of those whose run may still be at work.
 
     :param named: the ID of the snapshot that is asked about, which stays.
     """

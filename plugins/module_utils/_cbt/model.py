@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a task about changed areas is asked to do, and VMs and their disks as
-far as tracking goes. Pure.
+"""What a task about changed areas is asked to do, and VMs and their disks as far as tracking goes.
+Pure.
 """
 
 from __future__ import annotations
@@ -331,8 +331,8 @@ def _check_numbers(params: t.Mapping[str, t.Any]) -> None:
 
 
 def _check_state(params: t.Mapping[str, t.Any]) -> None:
-    """Make sure that a question is committed as it was asked, and
-    that nothing else looks like that.
+    """Make sure that a question is committed as it was asked, and that nothing else looks like
+    that.
 
     :raises InvalidOption: naming the option.
     """

@@ -1,15 +1,13 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: each function is one call for any
-number of VMs or snapshots.
-"""
+"""What there is, read from vCenter: each function is one call for any number of VMs or snapshots."""
 
 from __future__ import annotations
 
 import typing as t
 
-from .._connector.find import TO_ANCESTORS, find_each, readable
+from .._connector.find import TO_ANCESTORS, find_each
 from .._connector.props import Row, collect, read
 from .._connector.pyvmomi import vim
 from .._vsphere import privileges, snapshots
@@ -46,16 +44,17 @@ def find(
         may not read.
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    found = find_each(session, selectors, datacenter, option="vms")
     manager = session.content.sessionManager
-    refs = [manager, *(reference(session, moid) for moid in found if isinstance(moid, str))]
-    rows = {row.moid: row for row in collect(session, refs, _VM, TO_ANCESTORS)}
-    known = {moid: _vm(rows, row) for moid, row in rows.items() if is_readable(row)}
+    rows: dict[str, Row] = {}
+
+    def read(moids: list[str]) -> dict[str, Vm]:
+        refs = [manager, *(reference(session, moid) for moid in moids)]
+        rows.update((row.moid, row) for row in collect(session, refs, _VM, TO_ANCESTORS))
+        return {moid: _vm(rows, rows[moid]) for moid in moids if is_readable(rows.get(moid))}
+
+    vms = find_each(session, selectors, datacenter, read)
     key = rows.get(manager._GetMoId())
-    return (
-        [known[each] if isinstance(each, str) else each for each in readable(found, selectors, known)],
-        key.get("currentSession.key") if key else None,
-    )
+    return vms, key.get("currentSession.key") if key else None
 
 
 def _vm(rows: t.Mapping[str, Row], row: Row) -> Vm:

@@ -130,7 +130,7 @@ def _entry(job: AreaTask, item: VmItem, at: str) -> dict[str, t.Any]:
         "excluded": [_excluded(disk, why) for disk, why in item.questions.excluded],
         "warnings": item.warnings,
     }
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _became(entry: t.Mapping[str, t.Any]) -> str:

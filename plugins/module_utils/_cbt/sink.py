@@ -1,9 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where areas go: into the result while they are few, into files of
-JSON lines when they are many.
-"""
+"""Where areas go: into the result while they are few, into files of JSON lines when they are many."""
 
 from __future__ import annotations
 
@@ -22,8 +20,8 @@ from .. import _files
 from .._errors import MissingLibrary
 from .._vsphere.areas import Area
 
-# Areas in the result of one task, of all disks together: some 70 MB, where Ansible
-# holds the result several times.
+# Areas in the result of one task, of all disks together: some 70 MB, where Ansible holds the result
+# several times.
 MOST_IN_RESULT = 100_000
 
 # Areas that are reserved in the result at a time.
@@ -70,8 +68,8 @@ class AreaFiles:
         return self._temporary is not None
 
     def take(self, count: int) -> int:
-        """Reserve room for so many areas in the result, or for as many as there is
-        room for; returns for how many.
+        """Reserve room for so many areas in the result, or for as many as there is room for;
+        returns for how many.
         """
         with self._lock:
             taken = min(count, self._room)
@@ -132,8 +130,8 @@ class AreaFiles:
 
 
 class _Temporary:
-    """A folder in the temporary one. Its lock tells that its task is at work; without the
-    lock, it is what is left of one.
+    """A folder in the temporary one. Its lock tells that its task is at work; without the lock, it
+    is what is left of one.
 
     :ivar final: the path that it has when the task is over.
     """
@@ -175,9 +173,7 @@ class _Temporary:
 
 
 def _remove_left(parent: _files.Folder, name: str) -> None:
-    """Remove the folder of a run that was killed; one that is at
-    work, or somebody else's, stays.
-    """
+    """Remove the folder of a run that was killed; one that is at work, or somebody else's, stays."""
     with contextlib.suppress(FileNotFoundError):
         status = os.stat(name, dir_fd=parent.handle, follow_symlinks=False)
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():

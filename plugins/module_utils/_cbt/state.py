@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import typing as t
 
@@ -198,8 +199,16 @@ class State:
         return {pending.question: pending.run.at for pending in record.pending} if record else {}
 
     def _in_place_of(self, vm: Vm, disk: Disk) -> Record | None:
-        there = (record for (uuid, _identity), record in self.records.items() if uuid == vm.instance_uuid)
-        return next((record for record in there if record.key == disk.key and record.confirmed), None)
+        there = self._by_place.get((vm.instance_uuid, disk.key), ())
+        return next((record for record in there if record.confirmed), None)
+
+    @functools.cached_property
+    def _by_place(self) -> dict[tuple[str, int], list[Record]]:
+        """The records of each place of a VM, by its instance UUID and the device key."""
+        found: dict[tuple[str, int], list[Record]] = {}
+        for record in self.records.values():
+            found.setdefault((record.vm_uuid, record.key), []).append(record)
+        return found
 
     def noted(self, vm: Vm, disk: Disk, run: Run, question: str) -> Record:
         """The record of a disk after a question; the state itself is not changed."""
@@ -253,14 +262,12 @@ class State:
         after = State(self.records, self.questions)
         for record in (move.after for move in moves):
             after.records[record.vm_uuid, record.identity] = record
-            for key in [key for key, known in after.records.items() if _has_given_way(known, record)]:
-                del after.records[key]
+            others = (each.identity for each in self._by_place.get((record.vm_uuid, record.key), ()))
+            for identity in (each for each in others if each != record.identity):
+                known = after.records.get((record.vm_uuid, identity))
+                if known is not None and not known.pending:
+                    del after.records[record.vm_uuid, identity]
         return after
-
-
-def _has_given_way(known: Record, to: Record) -> bool:
-    same_place = known.vm_uuid == to.vm_uuid and known.key == to.key
-    return same_place and known.identity != to.identity and not known.pending
 
 
 def check(path: str) -> None:

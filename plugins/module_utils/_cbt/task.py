@@ -28,23 +28,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import secrets
 import threading
 import time
 import typing as t
 
 from .._connector import names
+from .._connector.pyvmomi import vim
 from .._engine import Item, Missing, Part, Task, reasons
-from .._errors import (
-    Fault,
-    Interrupted,
-    InvalidOption,
-    NotAttempted,
-    NotFound,
-    PartialFailure,
-    Reason,
-    VforgeError,
-)
+from .._errors import Fault, Interrupted, InvalidOption, NotAttempted, NotFound, PartialFailure, Reason, VforgeError
 from .._temporary_snapshots import (
     UNSURE,
     Kind,
@@ -62,8 +53,8 @@ from .._vsphere import tracking
 from .._vsphere.areas import Area, Page, Tally, changed_areas
 from .._vsphere.changeid import ChangeId, FullRequired
 from .._vsphere.disks import Disk
-from .._vsphere.vm import start_power_off, start_power_on
-from . import apply, plan, read, report, sink, state
+from .._vsphere.vm import reference, start_power_off, start_power_on
+from . import plan, read, report, sink, state
 from .model import FAIL, NOT_TRACKED, QUERIED, AreaOptions, Target, Vm
 from .plan import ACTIVATE, DEACTIVATE, QUERY, SWITCH_OFF, SWITCH_ON
 from .sink import AreaFiles, AreaSink
@@ -135,19 +126,9 @@ class VmItem(SnapshotItem):
     questions: plan.Questions = dataclasses.field(default_factory=plan.Questions)
     answers: dict[int, Answer] = dataclasses.field(default_factory=dict)
 
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self.vm.path
 
-    @property
-    def name(self) -> str:
-        """What its entry in the result calls it."""
-        return self.vm.name
-
-
-@dataclasses.dataclass
-class AreaTask:
+@dataclasses.dataclass(kw_only=True)
+class AreaTask(SnapshotTask[VmItem]):
     """A task whose VMs were found.
 
     :ivar state: what the state file has; None where none is used.
@@ -159,25 +140,13 @@ class AreaTask:
         its question in the state file.
     """
 
-    session: Session
+    kind: Kind = KIND
     options: AreaOptions
-    task: Task[t.Any]
     state: state.State | None
     files: AreaFiles
     session_key: str | None = None
     unwritten: bool = False
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
-    run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
-
-    @property
-    def vms(self) -> list[VmItem]:
-        """The VMs that are there."""
-        return self.task.items
-
-    @property
-    def snapshots(self) -> SnapshotTask[VmItem]:
-        """For the snapshots that it makes for a moment."""
-        return SnapshotTask(self.task, KIND, self.run, self.options.timeout)
 
     def end(self, why: Reason) -> None:
         """Note why the task ended early, unless that is known."""
@@ -223,7 +192,7 @@ def run(session: Session, options: AreaOptions, *, check: bool) -> dict[str, t.A
     write = options.files.with_areas and not check
     folder, compress = options.files.areas, options.files.compress
     with AreaFiles(folder, compress=compress, write=write) as files:
-        job = AreaTask(session, options, task, known, files, session_key=key)
+        job = AreaTask(task=task, timeout=options.timeout, options=options, state=known, files=files, session_key=key)
         with task.accounted():
             _carry_out(job)
         _judge(job)
@@ -249,16 +218,16 @@ def _item(vm: Vm, target: Target, options: AreaOptions) -> VmItem:
 
 
 def _carry_out(job: AreaTask) -> None:
-    find_leftovers(job.snapshots)
+    find_leftovers(job)
     for item in job.vms:
         _decide(job, item)
     _check_privileges(job)
-    remove_leftovers(job.snapshots)
+    remove_leftovers(job)
     if job.options.state == QUERIED:
         _query(job)
     elif job.task.check:
         for item in job.vms:
-            item.done += item.left if item.error is None else []
+            item.foresee()
     else:
         _switch(job)
 
@@ -316,16 +285,14 @@ def _switch(job: AreaTask) -> None:
     others = [item for item in due if not plan.cycles_power(item.vm, job.options)]
     with job.task.phase("power_cycle"):
         _cycle_power(job, cycled)
-    with_snapshots(job.snapshots, others, lambda _ready: None)
+    with_snapshots(job, others, lambda _ready: None)
     with job.task.phase("proof"):
         _prove(job, [item for item in due if item.error is None])
 
 
 def _deactivate(job: AreaTask, items: t.Sequence[VmItem]) -> None:
-    """Make and remove a snapshot of VMs whose tracking was switched
-    off: only then it has stopped.
-    """
-    with_snapshots(job.snapshots, items, lambda _ready: None)
+    """Make and remove a snapshot of VMs whose tracking was switched off: only then it has stopped."""
+    with_snapshots(job, items, lambda _ready: None)
     for item in items:
         if item.error is None:
             item.done.append(DEACTIVATE)
@@ -334,8 +301,10 @@ def _deactivate(job: AreaTask, items: t.Sequence[VmItem]) -> None:
 
 
 def _reconfigure(job: AreaTask, step: str, *, on: bool) -> None:
+    """Switch tracking on or off, and nothing else."""
+
     def start(item: VmItem) -> t.Any:
-        return apply.start_tracking(job.session, item.vm.moid, on=on)
+        return reference(job.session, item.vm.moid).ReconfigVM_Task(vim.vm.ConfigSpec(changeTrackingEnabled=on))
 
     def then(item: VmItem, _outcome: Outcome) -> None:
         item.vm = dataclasses.replace(item.vm, tracking=on)
@@ -393,7 +362,7 @@ def _power_on(job: AreaTask, off: list[VmItem]) -> None:
         job.task.call(list(off), start, "VMs powered on", note, deadline=deadline, part=on_part)
 
     try:
-        undisturbed(job.snapshots, power_on)
+        undisturbed(job, power_on)
     finally:
         for item in off:
             error = errors.get(item.vm.moid) or NotAttempted(f"{item.title} was not powered on.")
@@ -418,9 +387,7 @@ def _prove(job: AreaTask, items: t.Sequence[VmItem]) -> None:
 
 
 def _going_on(item: VmItem) -> list[str]:
-    """The disks whose tracking has not begun again: the first half of
-    their changeIds is the same.
-    """
+    """The disks whose tracking has not begun again: the first half of their changeIds is the same."""
     before = {disk.key: _tracking(disk) for disk in item.before.disks}
     return [disk.label for disk in item.vm.disks if _tracking(disk) and _tracking(disk) == before.get(disk.key)]
 
@@ -466,7 +433,7 @@ def _query(job: AreaTask) -> None:
         return
     for item in new:
         item.quiesced = job.options.quiesce
-    with_snapshots(job.snapshots, new, lambda ready: _ask_new(job, ready), memory=job.options.memory)
+    with_snapshots(job, new, lambda ready: _ask_new(job, ready), memory=job.options.memory)
 
 
 def _ask_new(job: AreaTask, ready: t.Sequence[VmItem]) -> None:
@@ -613,9 +580,7 @@ def read_areas(
 
 
 def _judge(job: AreaTask) -> None:
-    """Make failures of what the options call failures, and warnings of
-    what nobody should overlook.
-    """
+    """Make failures of what the options call failures, and warnings of what nobody should overlook."""
     for item in job.vms if job.options.state == QUERIED else ():
         full = [answer for answer in item.answers.values() if answer.full is not None]
         if full and job.options.on_full_required == FAIL:
@@ -640,9 +605,7 @@ def _full_required(item: VmItem, full: t.Sequence[Answer]) -> FullRequiredError:
 
 
 def close_files(job: AreaTask) -> None:
-    """Put the files of areas where the result says; of a run that was
-    broken off nobody reads them.
-    """
+    """Put the files of areas where the result says; of a run that was broken off nobody reads them."""
     keep = not job.interrupted
     gone = job.files.temporary and not keep
     try:

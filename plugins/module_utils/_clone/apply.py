@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The calls that make, change and remove clones, and those that ask whether one could
-be made; most return a task.
+"""The calls that make, change and remove clones, and those that ask whether one could be made; most
+return a task.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from .._connector import faults, names
 from .._connector.pyvmomi import vim
 from .._errors import VforgeError
 from .._vsphere import vm as vms
-from .._vsphere.compute import Network
 from .._vsphere.disks import delta_changes
 from .._vsphere.guest import authentication
 from .model import COPIES, OF_DELTAS, OF_SNAPSHOT, Settings
@@ -44,7 +43,7 @@ def instant_spec(session: Session, plan: Create, config: t.Mapping[str, str]) ->
     place = plan.place
     location = vim.vm.RelocateSpec(
         folder=session.reference(vim.Folder, place.folder),
-        deviceChange=_cloned_nics(session, plan),
+        deviceChange=_cloned_nics(plan),
     )
     if place.pool_asked:
         location.pool = session.reference(vim.ResourcePool, place.pool.moid)
@@ -97,7 +96,7 @@ def clone_spec(
     if place.datastore:
         location.datastore = session.reference(vim.Datastore, place.datastore)
     spec = vim.vm.CloneSpec(location=location, powerOn=request.powered_on, template=False)
-    spec.config = _config_spec(config, request.settings, _cloned_nics(session, plan))
+    spec.config = _config_spec(config, request.settings, _cloned_nics(plan))
     if snapshot:
         spec.snapshot = session.reference(vim.vm.Snapshot, snapshot)
     if request.customization is not None:
@@ -107,7 +106,7 @@ def clone_spec(
     return spec
 
 
-def _cloned_nics(session: Session, plan: Create) -> list[t.Any]:
+def _cloned_nics(plan: Create) -> list[t.Any]:
     """The edits asked for, and one for each NIC whose MAC somebody has set.
 
     Two VMs must not have it.
@@ -115,7 +114,7 @@ def _cloned_nics(session: Session, plan: Create) -> list[t.Any]:
     edited = {edit.nic.key for edit in plan.place.nics}
     kept = [nic for nic in plan.parent.nics if nic.key not in edited and _has_manual_mac(nic.device)]
     edits = (*plan.place.nics, *(NicEdit(nic) for nic in kept))
-    return [_nic_change(session, edit, keep_mac=False) for edit in edits]
+    return [_nic_change(edit, keep_mac=False) for edit in edits]
 
 
 def _has_manual_mac(card: t.Any) -> bool:
@@ -174,7 +173,7 @@ def start_update(session: Session, plan: Change) -> t.Any:
         pool.MoveIntoResourcePool([vms.reference(session, moid)])
     if not plan.reconfigures:
         return None
-    changes = [_nic_change(session, edit, keep_mac=True) for edit in plan.nics]
+    changes = [_nic_change(edit, keep_mac=True) for edit in plan.nics]
     spec = _config_spec(plan.config, plan.settings, changes)
     return vms.reference(session, moid).ReconfigVM_Task(spec)
 
@@ -252,14 +251,14 @@ def _config_spec(config: t.Mapping[str, str], settings: Settings, changes: list[
     return spec
 
 
-def _nic_change(session: Session, edit: NicEdit, *, keep_mac: bool) -> t.Any:
+def _nic_change(edit: NicEdit, *, keep_mac: bool) -> t.Any:
     """An edit of one NIC: the whole card, as vSphere wants it, with the changed parts exchanged.
 
     :param keep_mac: True for a VM that stays itself; a clone must get a MAC of its own.
     """
     old: t.Any = edit.nic.device
     card = type(old)(key=old.key, controllerKey=old.controllerKey, unitNumber=old.unitNumber)
-    card.backing = _backing(session, edit.network) if edit.network is not None else _same_network(old.backing)
+    card.backing = edit.network.backing() if edit.network is not None else _same_network(old.backing)
     card.connectable = old.connectable
     if keep_mac:
         card.addressType, card.macAddress = old.addressType, old.macAddress
@@ -284,17 +283,3 @@ def _same_network(backing: t.Any) -> t.Any:
     old = backing.port
     port = vim.dvs.PortConnection(switchUuid=old.switchUuid, portgroupKey=old.portgroupKey)
     return type(backing)(port=port)
-
-
-def _backing(session: Session, wanted: Network) -> t.Any:
-    card = vim.vm.device.VirtualEthernetCard
-    if wanted.kind == "distributed":
-        port = vim.dvs.PortConnection(switchUuid=wanted.switch_uuid, portgroupKey=wanted.backing_id)
-        return card.DistributedVirtualPortBackingInfo(port=port)
-    if wanted.kind == "opaque":
-        return card.OpaqueNetworkBackingInfo(
-            opaqueNetworkId=wanted.backing_id,
-            opaqueNetworkType=wanted.opaque_type,
-        )
-    network = session.reference(vim.Network, wanted.moid)
-    return card.NetworkBackingInfo(deviceName=wanted.name, network=network)

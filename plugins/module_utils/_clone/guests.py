@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done in the guests of clones, and what is waited for from them, for
-all clones of a task at once.
+"""What is done in the guests of clones, and what is waited for from them, for all clones of a task
+at once.
 """
 
 from __future__ import annotations
@@ -130,9 +130,7 @@ def _wait_for_tools(task: Task[CloneItem], due: t.Sequence[CloneItem], timeout: 
 
 
 def _abort(task: Task[CloneItem], broken: t.Sequence[CloneItem], login: GuestCredentials) -> None:
-    """End what may still go on in guests whose customization failed, so
-    that it can be begun again.
-    """
+    """End what may still go on in guests whose customization failed, so that it can be begun again."""
 
     def note(item: CloneItem, outcome: Outcome) -> None:
         if outcome.error is not None:

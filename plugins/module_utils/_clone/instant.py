@@ -111,8 +111,8 @@ class InstantClones(task.Way[InstantOptions]):
         )
 
     def look_over(self, plans: t.Sequence[Plan]) -> tuple[Plan, ...]:
-        """Refuse the clones of a parent whose disks would get too deep,
-        and warn where that is near.
+        """Refuse the clones of a parent whose disks would get too deep, and warn where that is
+        near.
         """
         missing = [each for each in plans if isinstance(each, Create)]
         parents = {each.parent.moid: each.parent for each in missing}

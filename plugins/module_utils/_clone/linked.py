@@ -18,7 +18,7 @@ from .._connector import tasks
 from .._connector.find import find_vm
 from .._engine import Item, Part, Task, note_failure
 from .._errors import Fault, InvalidOption, NotFound, TimedOut, VforgeError
-from .._vm_stages import POWER_ON, change_power
+from .._vm_stages import POWER_ON, POWER_STATE, change_power, went_off
 from .._vsphere import snapshots
 from .._vsphere import vm as vms
 from .._vsphere.markers import CUSTOMIZED_KEY, TEMPLATE_KEY, level_mark
@@ -385,15 +385,11 @@ def _shut_down(task: Task[CloneItem], items: t.Sequence[CloneItem], timeout: int
     )
     late = task.wait_until(
         vms.VIRTUAL_MACHINE,
-        ("runtime.powerState",),
+        (POWER_STATE,),
         {item.vm_moid: item for item in running if item.error is None},
-        _is_off,
+        went_off,
         "guests are shut down",
     )
     for item in late:
         why = f"The guest of {item.title} did not shut down in {timeout} s."
         item.fail(TimedOut(why, hint="Shut it down, then run again."))
-
-
-def _is_off(_item: CloneItem, update: tasks.Update) -> bool:
-    return update.gone or str(update.values.get("runtime.powerState")) == "poweredOff"

@@ -215,8 +215,8 @@ P = t.TypeVar("P", bound=Parent)
 
 
 def made_of(existing: Existing | None, source: P, others: t.Collection[str]) -> P:
-    """The source as the version that an existing clone was made of, where
-    that is another one that will do.
+    """The source as the version that an existing clone was made of, where that is another one that
+    will do.
 
     :param others: instance UUIDs of the other versions of the source.
     """
@@ -225,8 +225,8 @@ def made_of(existing: Existing | None, source: P, others: t.Collection[str]) -> 
 
 
 def of_version(step: Plan, source: Source) -> Plan:
-    """The plan for a clone of what may be another version, as one for a clone of the
-    source, to which it is a difference.
+    """The plan for a clone of what may be another version, as one for a clone of the source, to
+    which it is a difference.
     """
     if step.parent is None or step.parent.instance_uuid == source.instance_uuid:
         return step

@@ -553,7 +553,7 @@ def no_folder(request: CloneRequest, parent: Parent | None) -> InvalidOption | N
     if request.folder or parent is None or parent.folder:
         return None
     return InvalidOption(
-        f"clone {request.name!r}: the {parent.role} is in a vApp, which is no folder.",
+        f"clone {request.name!r}: no folder of the {parent.role} is known: it is in a vApp, or this user may not see it.",
         hint="Set folder.",
         option="folder",
     )

@@ -404,7 +404,7 @@ def check_parent(parent: Parent) -> None:
         )
     if not parent.powered_on:
         raise InvalidOption(
-            f"{where} is {parent.power_state}.",
+            f"{where} is {parent.power_state or 'in an unknown state'}.",
             hint="Power it on and let its guest start: a clone goes on from where its parent is.",
             option="parent",
         )

@@ -127,8 +127,8 @@ def read_parents(
     named: t.Sequence[tuple[t.Any, str]],
     kind: type[P],
 ) -> list[P | NotFound]:
-    """What is cloned, with its host, the networks and datastores of that, the
-    pools around it and its ancestors.
+    """What is cloned, with its host, the networks and datastores of that, the pools around it and
+    its ancestors.
 
     One call for any number of them.
 
@@ -185,8 +185,8 @@ def _running(vm: Row) -> bool:
 
 
 def read_compute(session: Session, datacenter: str) -> tuple[compute.Compute, ...]:
-    """The clusters of a datacenter, and the hosts that are in none, with their hosts
-    and pools, by name: one call.
+    """The clusters of a datacenter, and the hosts that are in none, with their hosts and pools, by
+    name: one call.
     """
     root = session.reference(vim.Datacenter, datacenter)
     rows = {row.moid: row for row in collect(session, [root], _COMPUTE, _TO_COMPUTE)}

@@ -32,8 +32,8 @@ _ACTIONS = {**ACTIONS, CUSTOMIZE: "customized", PUBLISH: "published"}
 def result(items: t.Sequence[CloneItem], options: CloneOptions) -> dict[str, t.Any]:
     """``changed``, ``clones`` (one entry each), ``refusals``, ``counts`` and ``diff``.
 
-    In check mode a change that would be made is listed as if it had been,
-    as Ansible's other modules do.
+    In check mode a change that would be made is listed as if it had been, as Ansible's other
+    modules do.
     """
     clones = entries(items, options)
     return {

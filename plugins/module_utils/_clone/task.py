@@ -21,7 +21,7 @@ from .._connector.batch import vm_made
 from .._connector.session import is_gone
 from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, NotAttempted, NotFound, NotSupported, VforgeError
-from .._vm_stages import CREATE, DESTROY, UPDATE, VmItem, remove
+from .._vm_stages import CREATE, DESTROY, UPDATE, VmItem, remove, spare_theirs
 from .._vsphere import disks
 from .._vsphere import vm as vms
 from .._vsphere.addresses import warn
@@ -555,6 +555,8 @@ def _roll_back(task: Task[CloneItem]) -> None:
         parallel=task.parallel,
     )
     with removal.accounted():
+        made_as = {item.vm_moid: (_create(item).place.folder, item.name) for item in doomed}
+        spare_theirs(removal, doomed, made_as)
         remove(removal, removal.items, "clones")
     for item, gone in zip(made, doomed, strict=True):
         if gone.error is None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector.find import TO_ANCESTORS, TO_VMS, find_each, readable
-from .._connector.props import Route, Row, collect
+from .._connector.find import TO_ANCESTORS, TO_VMS, find_each
+from .._connector.props import Route, Row, collect, read_all
 from .._connector.pyvmomi import vim
 from .._vsphere import compute
 from .._vsphere.disks import disks_in
@@ -60,17 +60,27 @@ _MARK = config_path(MARK_KEY)
 _MARKED: dict[type, tuple[str, ...]] = {**ABOVE, vim.VirtualMachine: (*BASICS, _MARK)}
 
 
+def renamed(session: Session, backups: t.Sequence[Backup]) -> dict[str, str]:
+    """Those that are backups no more, by their moids: the names that somebody has given them meanwhile. No call where there are
+    none to look at.
+    """
+    refs = [reference(session, each.moid) for each in backups]
+    rows = read_all(session, refs, {vim.VirtualMachine: ("name", _MARK)}) if refs else {}
+    return {moid: name_of(row) for moid, row in rows.items() if Mark.of(config_value(row.get(_MARK)), name_of(row)) is None}
+
+
 def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | None) -> list[Vm | VforgeError]:
     """The VMs that the selectors name, in their order.
 
     :returns: in the place of one of several that cannot be found, why not.
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    found = find_each(session, selectors, datacenter, option="vms")
-    refs = [reference(session, moid) for moid in found if isinstance(moid, str)]
-    rows = {row.moid: row for row in collect(session, refs, _VM, _AROUND)}
-    known = {ref._GetMoId(): _vm(rows, rows[ref._GetMoId()]) for ref in refs if is_readable(rows.get(ref._GetMoId()))}
-    return [known[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
+
+    def read(moids: list[str]) -> dict[str, Vm]:
+        rows = {row.moid: row for row in collect(session, [reference(session, moid) for moid in moids], _VM, _AROUND)}
+        return {moid: _vm(rows, rows[moid]) for moid in moids if is_readable(rows.get(moid))}
+
+    return find_each(session, selectors, datacenter, read)
 
 
 def _vm(rows: t.Mapping[str, Row], row: Row) -> Vm:

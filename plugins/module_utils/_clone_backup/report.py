@@ -60,7 +60,7 @@ def _entry(job: BackupTask, item: BackupItem) -> dict[str, t.Any]:
         "seconds": item.seconds,
         "warnings": item.warnings,
     }
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _newest(job: BackupTask, item: BackupItem) -> dict[str, t.Any] | None:

@@ -11,20 +11,21 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-import secrets
 import typing as t
 
 from .._connector import names
 from .._connector.batch import vm_made
+from .._connector.pyvmomi import vim
 from .._copy_source import TRY, CopyItem, copy_all
 from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, VforgeError
 from .._temporary_snapshots import Kind, SnapshotTask, find_leftovers, remove_leftovers
+from .._vsphere import snapshots
 from .._vsphere.compute import read_folders
 from .._vsphere.disks import users
-from .._vsphere.vm import start_destroy
-from . import apply, plan, read, report
-from .model import Backup, BackupOptions, Mark, Vm, backup_name
+from .._vsphere.vm import option_values, reference, start_destroy
+from . import plan, read, report
+from .model import LINKED, MARK_KEY, Backup, BackupOptions, Mark, Vm, backup_name
 from .plan import CLONE, PRUNE
 
 if t.TYPE_CHECKING:
@@ -58,16 +59,6 @@ class BackupItem(CopyItem):
     made_moid: str = ""
     removed: list[Backup] = dataclasses.field(default_factory=list)
 
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self.vm.path
-
-    @property
-    def name(self) -> str:
-        """What its entry in the result calls it."""
-        return self.vm.name
-
 
 @dataclasses.dataclass(kw_only=True)
 class OldBackup(Item):
@@ -83,29 +74,16 @@ class OldBackup(Item):
         return self.backup.path
 
 
-@dataclasses.dataclass
-class BackupTask:
+@dataclasses.dataclass(kw_only=True)
+class BackupTask(SnapshotTask[BackupItem]):
     """A task whose VMs were found.
 
     :ivar now: by vCenter's clock.
-    :ivar run: names this run in the owner marks of its snapshots.
     """
 
-    session: Session
+    kind: Kind = KIND
     options: BackupOptions
-    task: Task[t.Any]
     now: datetime.datetime
-    run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
-
-    @property
-    def vms(self) -> list[BackupItem]:
-        """The VMs that are there."""
-        return self.task.items
-
-    @property
-    def snapshots(self) -> SnapshotTask[BackupItem]:
-        """For the snapshots that it makes for a moment."""
-        return SnapshotTask(self.task, KIND, self.run, self.options.timeout)
 
 
 def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t.Any]:
@@ -122,7 +100,7 @@ def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t
         found = task.found("vms", read.find(session, options.selectors, options.datacenter), options.selectors)
         task.items = [BackupItem(vm=vm, steps=(CLONE,)) for _place, vm in found]
         known = read.backups(session)
-        job = BackupTask(session, options, task, session.current_time())
+        job = BackupTask(task=task, timeout=options.timeout, options=options, now=session.current_time())
         for item in task.items:
             item.known = known.get(item.vm.instance_uuid, [])
         _find_folders(job)
@@ -145,15 +123,15 @@ def _find_folders(job: BackupTask) -> None:
 
 
 def _carry_out(job: BackupTask) -> None:
-    find_leftovers(job.snapshots)
+    find_leftovers(job)
     for item in job.vms:
         _decide(job, item)
-    remove_leftovers(job.snapshots)
+    remove_leftovers(job)
     if not job.task.check:
         _clone_all(job)
     else:
         for item in job.vms:
-            item.done += item.left if item.error is None else []
+            item.foresee()
     _prune(job)
 
 
@@ -163,7 +141,7 @@ def _decide(job: BackupTask, item: BackupItem) -> None:
         item.source, item.steps = item.decided.source, item.decided.steps
         if item.steps and not item.folder:
             raise InvalidOption(
-                f"{item.title} is in a vApp, which cannot hold its backup.",
+                f"{item.title} has no folder that could hold its backup: it is in a vApp, or this user may not see its folder.",
                 hint="Set folder.",
                 option="folder",
             )
@@ -174,7 +152,7 @@ def _decide(job: BackupTask, item: BackupItem) -> None:
 
 def _clone_all(job: BackupTask) -> None:
     copy_all(
-        job.snapshots,
+        job,
         [item for item in job.vms if item.due(CLONE)],
         lambda ready: _clone(job, ready),
         crash_consistent="backup" if job.options.quiesce == TRY else "",
@@ -193,7 +171,7 @@ def _clone(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
         name = backup_name(item.vm, job.now, only=only, number=numbers[item.vm.moid])
         mark = Mark(job.now, item.consistency, item.vm.instance_uuid, name)
         item.made = mark
-        return apply.start_clone(
+        return start_clone(
             job.session,
             item.vm,
             mark,
@@ -246,7 +224,7 @@ def _prune(job: BackupTask) -> None:
             else:
                 item.warnings.append(f"{backup.path} is an old backup of {item.title}, and stays since it is not off.")
 
-    old = _unused(job, old)
+    old = _unused(job, _not_renamed(job, old))
 
     def note(each: OldBackup, outcome: Outcome) -> None:
         gone = isinstance(outcome.error, Fault) and outcome.error.fault == "ManagedObjectNotFound"
@@ -267,6 +245,16 @@ def _prune(job: BackupTask) -> None:
             note,
             repeatable=True,
         )
+
+
+def _not_renamed(job: BackupTask, old: t.Sequence[OldBackup]) -> list[OldBackup]:
+    """Without those that somebody has renamed while VMs were cloned, which may take hours: by that they are theirs."""
+    names_now = read.renamed(job.session, [each.backup for each in old])
+    for each in old:
+        if each.backup.moid in names_now:
+            name = names_now[each.backup.moid]
+            each.of.warnings.append(f"{each.backup.path} was renamed to {name} meanwhile, and so it is not removed.")
+    return [each for each in old if each.backup.moid not in names_now]
 
 
 def _unused(job: BackupTask, old: t.Sequence[OldBackup]) -> list[OldBackup]:
@@ -294,3 +282,41 @@ def _note_removed(each: OldBackup) -> None:
     item = each.of
     item.removed.append(each.backup)
     item.done += [PRUNE] if PRUNE not in item.done else []
+
+
+# How the disks of a clone come about (API reference, VirtualMachineRelocateDiskMoveOptions).
+_COPY, _CHILD = "moveAllDiskBackingsAndDisallowSharing", "createNewChildDiskBacking"
+
+
+def start_clone(
+    session: Session,
+    vm: Vm,
+    mark: Mark,
+    *,
+    mode: str,
+    folder: str,
+    datastore: str | None,
+    snapshot: str | None,
+) -> t.Any:
+    """``CloneVM_Task``; the task's result is the backup, powered off, with its mark.
+
+    :param folder: moid.
+    :param datastore: moid; None for the source's own.
+    :param snapshot: moid; None for the VM as it is.
+    """
+    location = vim.vm.RelocateSpec(
+        diskMoveType=_CHILD if mode == LINKED else _COPY,
+        # Without a pool that of the source; with one a cluster without DRS needs a host, too (API reference, RelocateSpec).
+        pool=None if vm.in_pool else session.reference(vim.ResourcePool, vm.root_pool),
+        host=None if vm.in_pool else session.reference(vim.HostSystem, vm.host),
+        datastore=session.reference(vim.Datastore, datastore) if datastore else None,
+    )
+    spec = vim.vm.CloneSpec(
+        location=location,
+        powerOn=False,
+        template=False,
+        snapshot=snapshots.reference(session, snapshot) if snapshot else None,
+        config=vim.vm.ConfigSpec(extraConfig=option_values({MARK_KEY: str(mark)})),
+    )
+    home = session.reference(vim.Folder, folder)
+    return reference(session, vm.moid).CloneVM_Task(home, names.escape(mark.name), spec)

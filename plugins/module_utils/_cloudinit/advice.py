@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What cloud-init drops, without a word in the guest, of user data that it can read. Pure.
 
-A part that would be lost as a whole is refused, and what is lost of a part is warned
-of. What is done with parts is cloud-init's ``user_data.py``, ``handlers/`` and
-``mergers/``. No message quotes the data.
+A part that would be lost as a whole is refused, and what is lost of a part is warned of. What is
+done with parts is cloud-init's ``user_data.py``, ``handlers/`` and ``mergers/``. No message quotes
+the data.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def looked_at(text: str, where: str, metadata: t.Mapping[str, t.Any] | None) -> 
 
 
 def _check_type(part: Part, place: str) -> None:
-    """A part is taken for what it is declared to be, whatever it begins with; only of a
-    script cloud-init looks twice.
+    """A part is taken for what it is declared to be, whatever it begins with; only of a script
+    cloud-init looks twice.
     """
     begins = multipart.type_of(part.content)
     if part.kind == SHELLSCRIPT and not part.content.startswith("#!"):
@@ -162,9 +162,7 @@ def _merging(parts: t.Sequence[Part], where: str) -> list[str]:
 
 
 def _config(content: str) -> dict[str, t.Any]:
-    """cloud-config as a mapping; an empty one for what is none, which
-    the check of syntax refuses.
-    """
+    """cloud-config as a mapping; an empty one for what is none, which the check of syntax refuses."""
     try:
         found = documents.load(content, "")
     except VforgeError:

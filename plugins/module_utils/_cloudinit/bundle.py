@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Data for cloud-init as pairs of extraConfig and back, for who delivers them by other
-means than our module. Pure.
+"""Data for cloud-init as pairs of extraConfig and back, for who delivers them by other means than
+our module. Pure.
 """
 
 from __future__ import annotations

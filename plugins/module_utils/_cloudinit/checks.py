@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is looked at before data are sent: whether cloud-init can read
-them, and whether they fit. Pure.
+"""What is looked at before data are sent: whether cloud-init can read them, and whether they fit.
+Pure.
 
 No message says what is in the data.
 """

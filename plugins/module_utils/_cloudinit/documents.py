@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Texts of YAML, and cloud-config against cloud-init's own schema.
 
-PyYAML comes with ansible-core. jsonschema and the schema are needed only by who
-asks for ``validate: schema``.
+PyYAML comes with ansible-core. jsonschema and the schema are needed only by who asks for
+``validate: schema``.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def load(text: str, where: str) -> t.Any:
 
 
 def load_json_or_yaml(text: str, where: str) -> t.Any:
-    """A document as cloud-init's data source reads metadata and networks: a JSON object, or else YAML, which has no
-    tabs before a key.
+    """A document as cloud-init's data source reads metadata and networks: a JSON object, or else
+    YAML, which has no tabs before a key.
 
     :raises InvalidOption: with the line where it is neither.
     :raises MissingLibrary: without PyYAML.
@@ -70,8 +70,8 @@ def load_json_or_yaml(text: str, where: str) -> t.Any:
 
 
 def load_of_guest(text: str, where: str) -> t.Any:
-    """A YAML document that a guest may have written: a short one, in which
-    nothing is repeated by reference.
+    """A YAML document that a guest may have written: a short one, in which nothing is repeated by
+    reference.
 
     :raises InvalidOption: for any other.
     """
@@ -175,8 +175,8 @@ def _check_template(content: str, where: str) -> None:
 
 
 def _archived(content: str, where: str) -> list[str]:
-    """The cloud-config in an archive: a list of texts, and of mappings with a text. What says not what it is, is
-    cloud-config there.
+    """The cloud-config in an archive: a list of texts, and of mappings with a text. What says not
+    what it is, is cloud-config there.
 
     :raises InvalidOption: for what cloud-init would drop, silently.
     """
@@ -230,8 +230,8 @@ class Schemas:
     def check_network(self, network: t.Mapping[str, t.Any], where: str) -> None:
         """A network of version 1 or 2.
 
-        Releases of cloud-init before 23.3 and 24.1 publish no schema for
-        these, and then nothing is done.
+        Releases of cloud-init before 23.3 and 24.1 publish no schema for these, and then nothing is
+        done.
 
         :raises InvalidOption: with the path of what is wrong.
         """
@@ -264,8 +264,8 @@ class Schemas:
 
 
 def _deepest(error: t.Any) -> t.Any:
-    """What is wrong in the alternative that comes nearest: of ten that do
-    not fit, the top says nothing.
+    """What is wrong in the alternative that comes nearest: of ten that do not fit, the top says
+    nothing.
     """
     while error.context:
         error = max(error.context, key=lambda item: (len(item.absolute_path), item.validator != "type"))

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Values of guestinfo as cloud-init's VMware data source reads them. Pure.
 
-What is read how is the data source's own code (``cloudinit/sources/DataSourceVMware.py``):
-an encoding is compared letter by letter, anything unknown means plain text, and ``---`` and
-blank mean that there is nothing.
+What is read how is the data source's own code (``cloudinit/sources/DataSourceVMware.py``): an
+encoding is compared letter by letter, anything unknown means plain text, and ``---`` and blank mean
+that there is nothing.
 """
 
 from __future__ import annotations
@@ -108,9 +108,7 @@ def _unpacked(data: bytes) -> bytes:
 
 
 def same_text(left: str | None, right: str | None) -> bool:
-    """Whether cloud-init would read the same: line ends and what is
-    blank at the end are not used.
-    """
+    """Whether cloud-init would read the same: line ends and what is blank at the end are not used."""
     return (left is None) == (right is None) and _normal(left) == _normal(right)
 
 

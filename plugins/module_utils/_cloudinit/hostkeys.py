@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The SSH host keys that a guest reports: taken apart, and put together again. Pure.
 
-What comes out was made here of bytes that were looked at. No text of the guest
-reaches a file of known hosts.
+What comes out was made here of bytes that were looked at. No text of the guest reaches a file of
+known hosts.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def _decoded(text: str) -> bytes | None:
 
 
 def _fields(blob: bytes) -> list[bytes] | None:
-    """The strings that a key consists of, each behind its length (RFC 4251); None where
-    they do not fill it exactly.
+    """The strings that a key consists of, each behind its length (RFC 4251); None where they do not
+    fill it exactly.
     """
     fields, place = [], 0
     while place < len(blob):

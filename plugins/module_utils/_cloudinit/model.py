@@ -60,8 +60,8 @@ class Machine(Vm):
 
     @property
     def booted(self) -> bool:
-        """Whether its guest has booted already. That of a suspended VM has: it
-        goes on, and does not boot.
+        """Whether its guest has booted already. That of a suspended VM has: it goes on, and does
+        not boot.
         """
         return self.power_state in ("poweredOn", "suspended")
 
@@ -119,8 +119,8 @@ class CloudOptions:
 
     @property
     def needs_cards(self) -> bool:
-        """Whether a network names cards by MAC address or by label, so that those
-        of the VMs have to be known.
+        """Whether a network names cards by MAC address or by label, so that those of the VMs have
+        to be known.
         """
         return any(request.data.names_cards for request in self.requests)
 
@@ -163,8 +163,8 @@ class CloudOptions:
 
 
 def selectors(params: t.Mapping[str, t.Any]) -> list[tuple[Selector, t.Mapping[str, t.Any]]]:
-    """The VMs that a module's parameters name, ``vm`` or the list ``vms``, each
-    with the options that are its own.
+    """The VMs that a module's parameters name, ``vm`` or the list ``vms``, each with the options
+    that are its own.
 
     :raises InvalidOption: when neither is given, or both, or one names no VM.
     """

@@ -62,8 +62,8 @@ _OF_WINDOWS = re.compile(r"rem\s+cmd\s|#ps1(?:_sysnative|_x86)?\s|<(?:script|pow
 
 
 def type_of(text: str) -> str | None:
-    """The content type that cloud-init gives a text by its header, or None for
-    a text that it would ignore.
+    """The content type that cloud-init gives a text by its header, or None for a text that it would
+    ignore.
     """
     beginning = text.lstrip()[:40].lower()
     kind = next((kind for start, kind in _TYPES if beginning.startswith(start)), None)
@@ -153,8 +153,8 @@ def parts(text: str) -> list[Part]:
 
 
 def _kind_of(declared: str, content: str) -> str | None:
-    """For what cloud-init takes a part that is declared as something. A script stays one, so that it is known
-    for what it was to be.
+    """For what cloud-init takes a part that is declared as something. A script stays one, so that
+    it is known for what it was to be.
     """
     if declared not in _BY_FIRST_LINE:
         return declared

@@ -58,8 +58,8 @@ _KEYS = frozenset({
     "link", "interfaces", "parameters", "id", "networkmanager",
 })  # fmt: skip
 
-# Parameters of bonds and bridges that cloud-init's other renderers take (NET_CONFIG_TO_V2 in its network_state.py), and
-# those that netplan has besides.
+# Parameters of bonds and bridges that cloud-init's other renderers take (NET_CONFIG_TO_V2 in its
+# network_state.py), and those that netplan has besides.
 _PARAMETERS = {
     "bonds": {
         "ad-select", "all-slaves-active", "arp-all-targets", "arp-interval", "arp-validate", "down-delay",
@@ -203,11 +203,11 @@ def _without_prefix(text: t.Any) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
 
 
 def checked(network: t.Mapping[str, t.Any], where: str) -> tuple[dict[str, t.Any], list[str]]:
-    """The network as it is delivered, and warnings. One in the form of a
-    netplan file loses its outer key.
+    """The network as it is delivered, and warnings. One in the form of a netplan file loses its
+    outer key.
 
-    MAC addresses are brought to the form that cloud-init compares, and keys without a value are left out, of which
-    no guest makes a network.
+    MAC addresses are brought to the form that cloud-init compares, and keys without a value are
+    left out, of which no guest makes a network.
 
     :param network: of version 1 or 2.
     :param where: names the VM and the option, for messages.
@@ -239,7 +239,9 @@ def null_in(network: t.Any) -> str:
 
 
 def _without_nulls(value: t.Any, depth: int = 0) -> t.Any:
-    """A copy without the keys that have no value. A device without one, below its kind, stays and is refused."""
+    """A copy without the keys that have no value. A device without one, below its kind, stays and
+    is refused.
+    """
     if isinstance(value, dict):
         kept = value.items() if depth == 1 else ((key, item) for key, item in value.items() if item is not None)
         return {key: _without_nulls(item, depth + 1) for key, item in kept}
@@ -249,7 +251,9 @@ def _without_nulls(value: t.Any, depth: int = 0) -> t.Any:
 
 
 def is_disabled(network: t.Mapping[str, t.Any]) -> bool:
-    """Whether cloud-init is to leave the network alone, in whatever version (its net.is_disabled_cfg)."""
+    """Whether cloud-init is to leave the network alone, in whatever version (its
+    net.is_disabled_cfg).
+    """
     return network.get("config") == "disabled"
 
 
@@ -274,8 +278,8 @@ class Card:
 
 
 def names_macs(network: t.Any) -> bool:
-    """Whether a checked network finds a card by its MAC address, or by
-    the label that stands for it.
+    """Whether a checked network finds a card by its MAC address, or by the label that stands for
+    it.
     """
     return any(True for _place in _mac_places(network))
 
@@ -452,7 +456,9 @@ def _overrides(overrides: t.Any, where: str) -> list[str]:
 
 
 def _parameters(kind: str, device: t.Mapping[str, t.Any], where: str) -> list[str]:
-    """Of a parameter that they do not know, netplan and cloud-init's other renderers make no network at all."""
+    """Of a parameter that they do not know, netplan and cloud-init's other renderers make no
+    network at all.
+    """
     parameters = device["parameters"]
     if not isinstance(parameters, dict):
         raise _wrong(where, "is no mapping")
@@ -749,8 +755,8 @@ def _own_mac(value: t.Any, where: str) -> str:
 
 
 def _interface(text: t.Any) -> _Interface | None:
-    """An address with or without its prefix; None for what is none. A number is none,
-    whatever Python makes of it.
+    """An address with or without its prefix; None for what is none. A number is none, whatever
+    Python makes of it.
     """
     if not isinstance(text, str):
         return None

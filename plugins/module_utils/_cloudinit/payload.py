@@ -56,15 +56,13 @@ class Metadata:
 
     @property
     def instance_id(self) -> str | None:
-        """The instance-id that was given; None where it is to be
-        derived, or where there is none.
-        """
+        """The instance-id that was given; None where it is to be derived, or where there is none."""
         given = None if self.seed is not None else self.mapping.get("instance-id")
         return None if given is None else str(given)
 
     def derived_id(self, instance_uuid: str, *texts: str | None) -> str:
-        """An instance-id that is the VM's own, or that of the seed, and another one for
-        other texts or another network.
+        """An instance-id that is the VM's own, or that of the seed, and another one for other texts
+        or another network.
         """
         seed = self.seed or instance_uuid
         # The network is another one for each VM, and no secret: it takes no slow step of its own.
@@ -78,9 +76,7 @@ class Metadata:
 
     @property
     def network_given(self) -> t.Any:
-        """The network, taken out of its encoding; None where there is
-        none, or nobody can read it.
-        """
+        """The network, taken out of its encoding; None where there is none, or nobody can read it."""
         network = self.mapping.get("network")
         if not isinstance(network, str):
             return network
@@ -90,8 +86,8 @@ class Metadata:
             return None  # what cannot be read here gives no address, and cloud-init says the rest
 
     def with_cards(self, cards: t.Sequence[networks.Card], where: str) -> Metadata:
-        """The metadata for a VM that has these cards: their labels in
-        the network become MAC addresses.
+        """The metadata for a VM that has these cards: their labels in the network become MAC
+        addresses.
 
         :raises InvalidOption: for a label that no card has.
         """
@@ -144,8 +140,8 @@ class Data:
 
 
 def unsealed(given: t.Any) -> t.Any:
-    """An option as it was written. The action plugin has made JSON of it, so that
-    it is one secret and not many.
+    """An option as it was written. The action plugin has made JSON of it, so that it is one secret
+    and not many.
     """
     if not isinstance(given, str):
         return given
@@ -211,8 +207,8 @@ def _plain(value: t.Any) -> str:
 
 
 def user_text(value: t.Any, where: str, *, mend: bool = False) -> str | None:
-    """User data or vendor data as one text: of a mapping, of a list of parts, or a text
-    whose first line says what it is.
+    """User data or vendor data as one text: of a mapping, of a list of parts, or a text whose first
+    line says what it is.
 
     :raises InvalidOption: where cloud-init would ignore it.
     """

@@ -141,8 +141,8 @@ def _beside_ovf_environment(machine: Machine) -> list[str]:
 
 
 def wanted(machine: Machine, request: Request) -> tuple[dict[str, str], str | None]:
-    """The texts by their kinds, and the instance-id; one that is derived is the VM's
-    own, and another for other data.
+    """The texts by their kinds, and the instance-id; one that is derived is the VM's own, and
+    another for other data.
 
     cloud-init does what it does once an instance again when user data, vendor data or network
     change. It sets a changed host name at every boot by itself, so that is no reason for a new
@@ -166,8 +166,8 @@ def _settled(
     asked: tuple[str, str | None, bool],
     fitting: tuple[str | None, ...],
 ) -> tuple[Change | None, dict[str, str]]:
-    """What changes of one kind, and the pairs to write: value, encoding, and a
-    fingerprint of what is to be redacted.
+    """What changes of one kind, and the pairs to write: value, encoding, and a fingerprint of what
+    is to be redacted.
     """
     text, instance_id, redacting = asked
     held = machine.held(kind)
@@ -240,8 +240,8 @@ def _unreadable(machine: Machine, texts: dict[str, str]) -> list[str]:
 
 
 def _nothing_to_redact(machine: Machine, data: Data, texts: dict[str, str]) -> list[str]:
-    """A word where redact names only what the VM neither has nor is given. Naming
-    one kind too many is usual.
+    """A word where redact names only what the VM neither has nor is given. Naming one kind too many
+    is usual.
     """
     named = [kind for kind in KINDS if data.metadata is not None and kind in data.metadata.redact]
     if not named or any(kind in texts or keys.value(kind) in machine.config for kind in named):
@@ -306,7 +306,9 @@ def _customized(machine: Machine, request: Request, options: CloudOptions) -> Pl
 
 
 def _in_guestinfo(machine: Machine) -> list[str]:
-    """cloud-init asks guestinfo first, and looks no further where that has something (DataSourceVMware, _get_data)."""
+    """cloud-init asks guestinfo first, and looks no further where that has something
+    (DataSourceVMware, _get_data).
+    """
     there = [kind for kind in KINDS if not encoding.is_absent(machine.config.get(keys.value(kind)))]
     if not there:
         return []
@@ -362,8 +364,8 @@ def _with_power(plan: Plan, options: CloudOptions, warnings: list[str]) -> Plan:
 def _pending(plan: Plan, options: CloudOptions) -> bool:
     """Whether an earlier task has left data for the next boot, and nothing says that it came.
 
-    A guest that was rebooted by somebody else shows it by its report,
-    or by what it has overwritten.
+    A guest that was rebooted by somebody else shows it by its report, or by what it has
+    overwritten.
     """
     kinds, config = plan.machine.pending, plan.machine.config
     if not kinds:
@@ -376,8 +378,8 @@ def _pending(plan: Plan, options: CloudOptions) -> bool:
 def _old_reports(machine: Machine, options: CloudOptions, *, changed: bool) -> dict[str, str]:
     """What an earlier boot has reported, or a parent: it would be taken for the answer.
 
-    Our script tells at every boot; what tells by a key of the user's
-    own may do so once an instance.
+    Our script tells at every boot; what tells by a key of the user's own may do so once an
+    instance.
     """
     stale = keys.REPORTS if options.own_report or not changed else (*keys.REPORTS, options.finished_key)
     mark = {} if machine.booted else _gone(machine, keys.PENDING)
@@ -418,8 +420,8 @@ def reached(plan: Plan, options: CloudOptions, config: dict[str, str]) -> bool:
 
 
 def finished(plan: Plan, options: CloudOptions, config: dict[str, str]) -> str | None:
-    """How cloud-init ended, as the guest reports; None where it does not,
-    or tells of another instance.
+    """How cloud-init ended, as the guest reports; None where it does not, or tells of another
+    instance.
     """
     value = config.get(options.finished_key, "").strip()
     if not options.own_report:
@@ -450,8 +452,8 @@ def _taken(machine: Machine, options: CloudOptions) -> Plan:
 
 
 def _redaction(machine: Machine, kind: str, held: Held) -> dict[str, str]:
-    """Overwritten as cloud-init does it, with a fingerprint, so that a later
-    task knows what was delivered.
+    """Overwritten as cloud-init does it, with a fingerprint, so that a later task knows what was
+    delivered.
     """
     pairs = {keys.value(kind): OVERWRITTEN, keys.encoding(kind): encoding.NO_ENCODING}
     metadata = _mapping(machine.held(METADATA).text or "")
@@ -462,8 +464,8 @@ def _redaction(machine: Machine, kind: str, held: Held) -> dict[str, str]:
 
 
 def described(kind: str, text: str) -> str | None:
-    """What a text is, without what is in it: the instance-id of metadata, the
-    content type of anything else.
+    """What a text is, without what is in it: the instance-id of metadata, the content type of
+    anything else.
     """
     if kind == METADATA:
         found = _mapping(text)

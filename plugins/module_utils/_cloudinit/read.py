@@ -1,16 +1,17 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: each function costs a constant number of
-calls for any number of VMs.
+"""What there is, read from vCenter: each function costs a constant number of calls for any number
+of VMs.
 """
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from .._connector import versions
-from .._connector.find import TO_ANCESTORS, find_each, readable
+from .._connector.find import TO_ANCESTORS, find_each
 from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import VforgeError
@@ -48,8 +49,7 @@ _OVF_TRANSPORT = "config.vAppConfig.ovfEnvironmentTransport"
 
 
 def require_customization(session: Session) -> None:
-    """Make sure that this vCenter carries data for cloud-init in a
-    customization, which came with API 7.0.3.
+    """Make sure that this vCenter carries data for cloud-init in a customization, which came with API 7.0.3.
 
     :raises NotSupported: on an older one.
     """
@@ -65,17 +65,14 @@ def find_machines(
     *,
     cards: bool = False,
 ) -> list[Machine | VforgeError]:
-    """The VMs that the selectors name, in their order; in the place of one of
-    several that is not found, why not.
+    """The VMs that the selectors name, in their order; in the place of one of several that is not found, why not.
 
     :param more_keys: of extraConfig, to read besides our own.
     :param cards: whether their NICs are read, which are the largest part of an answer.
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    found = find_each(session, selectors, datacenter, option="vms")
-    moids = [each for each in found if isinstance(each, str)]
-    known = read_machines(session, moids, more_keys, cards=cards)
-    return [known[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
+    read = functools.partial(read_machines, session, more_keys=more_keys, cards=cards)
+    return find_each(session, selectors, datacenter, read)
 
 
 def read_machines(
@@ -95,8 +92,7 @@ def read_machines(
 def tools_addresses(net: t.Iterable[t.Any] | None) -> tuple[str, ...]:
     """The addresses that VMware Tools report for the VM's own cards.
 
-    vCenter finds the card by the MAC address; what has no card, such as a
-    bridge within the guest, has no key.
+    vCenter finds the card by the MAC address; what has no card, such as a bridge within the guest, has no key.
     """
     return tuple(usable(address for nic in guest_nics(net or ()) if nic.key is not None for address in nic.addresses))
 

@@ -43,8 +43,7 @@ _DONE = {
 def result(task: Task[VmItem], options: CloudOptions) -> dict[str, t.Any]:
     """``changed``, ``vms`` (one entry each), ``refusals`` and ``diff``.
 
-    In check mode a change that would be made is listed as if it had been,
-    as Ansible's other modules do.
+    In check mode a change that would be made is listed as if it had been, as Ansible's other modules do.
     """
     secret = secrets.token_bytes(16)
     all_used = vet([item.reported for item in task.items])
@@ -76,7 +75,7 @@ def _entry(item: VmItem, used: UsedAddresses, options: CloudOptions, secret: byt
         "calls": item.calls,
         "warnings": item.warnings,
     }
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _delivered(item: VmItem) -> bool:

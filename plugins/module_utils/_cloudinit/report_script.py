@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The script by which a guest reports that its cloud-init has finished. Pure.
 
-It goes with the vendor data: those a user seldom writes, and what cloud-init does with the
-user data stays the user's alone.
+It goes with the vendor data: those a user seldom writes, and what cloud-init does with the user
+data stays the user's alone.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ HOST_KEYS = "guestinfo.vforge.cloudinit.hostkeys"
 DONE, DEGRADED, ERROR = "done", "degraded", "error"
 
 # A boothook runs at every boot, also when data and instance are the same. It goes on beside
-# cloud-init, which would else wait
-# for its own end. ``cloud-init status`` ends with 2 for "with recoverable errors", from 23.4 on.
+# cloud-init, which would else wait for its own end. ``cloud-init status`` ends with 2 for "with
+# recoverable errors", from 23.4 on.
 SCRIPT = f"""#cloud-boothook
 #!/bin/sh
 # Tells vSphere when cloud-init has finished. Put here by vforge.vsphere.cloud_init_guestinfo (wait:
@@ -59,8 +59,8 @@ def added(vendordata: str | None) -> str:
 
 
 def outcome(value: str | None, instance_id: str | None) -> str | None:
-    """What a report says of this instance: done, degraded or error; None for anything else,
-    or one of another instance.
+    """What a report says of this instance: done, degraded or error; None for anything else, or one
+    of another instance.
     """
     instance, _space, how = (value or "").strip().rpartition(" ")
     if how not in (DONE, DEGRADED, ERROR) or (instance_id is not None and instance != instance_id):

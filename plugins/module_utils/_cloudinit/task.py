@@ -20,23 +20,15 @@ import dataclasses
 import time
 import typing as t
 
+from .._connector.pyvmomi import vim
 from .._engine import Item, Task
 from .._errors import GuestError, TimedOut
 from .._vsphere import vm
 from .._vsphere.addresses import ReportedAddresses, unconfirmed, warn
-from .._vsphere.guest import GONE, taken_away
-from . import apply, keys, plan, read, report, report_script
-from .model import (
-    CUSTOMIZATION,
-    FINISHED,
-    NETWORK,
-    NOTHING,
-    PRESENT,
-    READ,
-    CloudOptions,
-    Machine,
-    Request,
-)
+from .._vsphere.guest import GONE, OFF, taken_away
+from .._vsphere.vm import reference
+from . import keys, plan, read, report, report_script
+from .model import CUSTOMIZATION, FINISHED, NETWORK, NOTHING, PRESENT, READ, CloudOptions, Machine, Request
 from .networks import NOTHING_FIXED, Fixed
 from .plan import CUSTOMIZE, POWER_ON, REBOOT, SETTLE, WRITE, Plan
 
@@ -164,7 +156,7 @@ def _item(machine: Machine, request: Request, options: CloudOptions, called: str
 def _carry_out(task: Task[VmItem], options: CloudOptions) -> None:
     if task.check:
         for item in task.items:
-            item.done = list(item.steps) if item.error is None else []
+            item.foresee()
         return
     _deliver(task)
     _start(task)
@@ -175,7 +167,7 @@ def _carry_out(task: Task[VmItem], options: CloudOptions) -> None:
 def _deliver(task: Task[VmItem]) -> None:
     task.stage(
         CUSTOMIZE,
-        lambda item: apply.start_customization(task.session, item.machine.moid, *item.plan.customization),
+        lambda item: _start_customization(task.session, item.machine.moid, *item.plan.customization),
         "VMs customized",
         repeatable=True,
     )
@@ -186,6 +178,18 @@ def _deliver(task: Task[VmItem]) -> None:
         then=lambda item, _outcome: item.config.update(item.plan.config),
         repeatable=True,
     )
+
+
+def _start_customization(session: Session, moid: str, metadata: str, userdata: str) -> t.Any:
+    """``CustomizeVM_Task`` with ``CustomizationCloudinitPrep``; the network is in the metadata."""
+    spec = vim.vm.customization
+    wanted = spec.Specification(
+        options=spec.LinuxOptions(),
+        identity=spec.CloudinitPrep(metadata=metadata, userdata=userdata or None),
+        globalIPSettings=spec.GlobalIPSettings(),
+        nicSettingMap=[],
+    )
+    return reference(session, moid).CustomizeVM_Task(wanted)
 
 
 def _start(task: Task[VmItem]) -> None:
@@ -202,7 +206,8 @@ def _start(task: Task[VmItem]) -> None:
         repeatable=True,
         power_state="poweredOn",  # somebody else was faster, or this call was sent twice
     )
-    task.stage(REBOOT, lambda item: apply.reboot(task.session, item.machine.moid), "VMs asked to reboot")
+    # It asks the guest, and does not wait for it.
+    task.stage(REBOOT, lambda item: reference(task.session, item.machine.moid).RebootGuest(), "VMs asked to reboot")
     # Only now, so that a task which ended before leaves the reboot to the next one.
     task.stage(
         SETTLE,
@@ -232,6 +237,9 @@ _LOOK_AT = {
     FINISHED: "Look in the guest: cloud-init status --long. Users of the template may have switched vendor data off.",
 }
 
+# What a guest has reported may be seen after its VM went off, which a user's cloud-config may ask for.
+_LAST_WORDS_SECONDS = 10.0
+
 # VMware Tools look at the guest's network every thirty seconds, unless they are set otherwise.
 _TOOLS_SECONDS = 60.0
 
@@ -251,9 +259,17 @@ def _wait_for_guests(task: Task[VmItem], options: CloudOptions) -> None:
     def came(item: VmItem, update: Update) -> bool:
         return _note(item, update, options)
 
-    for item in task.wait_until(read.VIRTUAL_MACHINE, paths, waiting, came, _DOING[options.wait]):
+    def came_or_off(item: VmItem, update: Update) -> bool:
+        return came(item, update) or item.power_state != "poweredOn"
+
+    for item in task.wait_until(read.VIRTUAL_MACHINE, paths, waiting, came_or_off, _DOING[options.wait]):
         item.reached = False
         item.fail(_late(item, options))
+    off = {moid: item for moid, item in waiting.items() if item.error is None and not item.reached}
+    last = min(task.deadline, time.monotonic() + _LAST_WORDS_SECONDS)
+    for item in task.wait_until(read.VIRTUAL_MACHINE, paths, off, came, _DOING[options.wait], deadline=last):
+        item.reached = False
+        item.fail(taken_away(item.title, OFF))
     if options.wait in (NETWORK, FINISHED):
         _wait_for_tools(task, asked)
 

@@ -111,7 +111,9 @@ class _Ours:
         return _dial(self.host, self.port, self.clock, self.stop)
 
     def set_tunnel(self, host: str, port: int, headers: t.Mapping[str, str] | None = None, **more: t.Any) -> None:
-        """Go through a proxy, which gets the server in the header ``Host``, too; see ``tls.connected``."""
+        """Go through a proxy, which gets the server in the header ``Host``, too; see
+        ``tls.connected``.
+        """
         bare = host.strip("[]")
         server = f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
         super().set_tunnel(host, port, {"Host": server, **(headers or {})}, **more)  # type: ignore[misc]

@@ -317,9 +317,7 @@ class _Batch:
             outcome.calls += 1
 
     def _tell_sent(self, name: str) -> None:
-        """Say how far the sending is; until the first task ends there
-        is nothing else to be seen.
-        """
+        """Say how far the sending is; until the first task ends there is nothing else to be seen."""
         if not self._doing:
             return
         with self._lock:

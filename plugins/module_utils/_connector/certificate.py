@@ -81,8 +81,8 @@ def shown(options: ConnectionOptions, deadline: float) -> Shown:
 
 
 def thumbprints(options: ConnectionOptions) -> dict[str, str]:
-    """The thumbprints of the vCenter's certificate, as ``AA:BB:...``, by the name of
-    the algorithm: one HTTPS request.
+    """The thumbprints of the vCenter's certificate, as ``AA:BB:...``, by the name of the algorithm:
+    one HTTPS request.
 
     The certificate is checked as these options say, before it counts.
 

@@ -1,9 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""vSphere's faults as typed errors: a stable code, the fault's own
-words, and what the user can do.
-"""
+"""vSphere's faults as typed errors: a stable code, the fault's own words, and what the user can do."""
 
 from __future__ import annotations
 
@@ -129,6 +127,8 @@ def _words(fault: t.Any) -> str:
     if isinstance(fault, vim.fault.HttpFault):
         # What a host met that fetches a file by itself; its own message says nothing of it.
         return f"{message.rstrip('.') or 'HTTP failed'}: {fault.statusCode or ''} {fault.statusMessage or ''}".rstrip(": ")
+    if isinstance(fault, vim.fault.FileFault) and fault.file and fault.file not in message:
+        return f"{message.rstrip('.') or _NO_WORDS}: {fault.file}"
     if isinstance(fault, vmodl.fault.MethodNotFound):
         # Raised by pyVmomi itself, and then without a message, when the method is newer than the
         # server's version.

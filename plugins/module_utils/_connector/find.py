@@ -34,6 +34,8 @@ from .pyvmomi import vim
 if t.TYPE_CHECKING:
     from .session import Session
 
+X = t.TypeVar("X")
+
 _UUIDS = ("config.uuid", "config.instanceUuid")
 
 # What one call costs, in objects of which little is read: some 50 of them take the processor as
@@ -208,7 +210,8 @@ def find_some(
     scope = _scope(session, datacenter) if datacenter else _EVERYWHERE
     keys = {each: _or_error(functools.partial(_key_of, each, scope)) for each in asked}
     wanted = {key for key in keys.values() if not isinstance(key, VforgeError)}
-    by_key, lookup = _by_keys(session, scope, wanted)
+    by_key, every = _by_keys(session, scope, wanted)
+    lookup = _Sparing(every)
 
     def find(selector: Selector) -> t.Any:
         if selector.moid:
@@ -245,14 +248,17 @@ def selectors(params: t.Mapping[str, t.Any]) -> tuple[Selector, ...]:
 def find_each(
     session: Session,
     wanted: t.Sequence[Selector],
-    datacenter: str | None = None,
-    option: str = "parents",
-) -> list[str | VforgeError]:
-    """The moids of the VMs of a list, which must not name a VM twice, in the order of the list.
+    datacenter: str | None,
+    read: t.Callable[[list[str]], t.Mapping[str, X]],
+    option: str = "vms",
+) -> list[X | VforgeError]:
+    """What is read of the VMs of a list, which must not name a VM twice, in the order of the list.
 
-    In the place of what cannot be found is its error, so that the task goes on with the others. Of
-    a single VM the error is raised: there are no others.
+    In the place of one that cannot be found, or of which nothing can be read, is its error, so that
+    the task goes on with the others. Of a single VM the error is raised: there are no others.
 
+    :param read: of VMs by their moids what is known of each, by moid; one of which nothing can be
+        read is left out.
     :param option: in which the list was given.
     :raises InvalidOption: when it names a VM twice.
     :raises NotFound: the datacenter, or the only VM, is not there.
@@ -263,29 +269,20 @@ def find_each(
     for each, selector in zip(found, wanted, strict=True):
         if isinstance(each, str) and counts[each] > 1:
             raise InvalidOption(f"The list {option} names the VM with the {selector} more than once.", option=option)
-    return _others_go_on(found)
+    _check_only(found)
+    known = read([each for each in found if isinstance(each, str)])
+    whole = [
+        each if isinstance(each, VforgeError) else known[each] if each in known else unreadable(selector)
+        for each, selector in zip(found, wanted, strict=True)
+    ]
+    _check_only(whole)
+    return whole
 
 
-def readable(
-    found: t.Sequence[str | VforgeError], wanted: t.Sequence[Selector], known: t.Collection[str]
-) -> list[str | VforgeError]:
-    """The same with an error for each VM of which nothing could be read.
-
-    :param found: as ``find_each`` returned it.
-    :param known: the moids of those of which something could.
-    :raises NotFound: nothing could be read of the only VM.
-    """
-    pairs = zip(found, wanted, strict=True)
-    return _others_go_on(
-        [each if isinstance(each, VforgeError) or each in known else unreadable(selector) for each, selector in pairs]
-    )
-
-
-def _others_go_on(found: list[str | VforgeError]) -> list[str | VforgeError]:
+def _check_only(found: t.Sequence[object]) -> None:
     only = found[0] if len(found) == 1 else None
     if isinstance(only, VforgeError):
         raise only
-    return found
 
 
 def unreadable(wanted: object) -> NotFound:
@@ -325,6 +322,22 @@ class _Lookup(t.Protocol):
 
     def has_vapps(self) -> bool:
         """Whether there are vApps in scope."""
+
+
+class _Sparing:
+    """Suggests names for the first few VMs that are missing: each time all names of the inventory are looked at."""
+
+    _MOST = 10
+
+    def __init__(self, lookup: _Lookup) -> None:
+        self._lookup = lookup
+        self._left = self._MOST
+        self.paths = lookup.paths
+        self.has_vapps = lookup.has_vapps
+
+    def nearest(self, wanted: str) -> list[str]:
+        self._left -= 1
+        return self._lookup.nearest(wanted) if self._left >= 0 else []
 
 
 class _Asked:
@@ -457,10 +470,7 @@ def _read_all(session: Session, scope: _Scope, page: int, enough: t.Callable[[in
         if isinstance(row.ref, vim.VirtualMachine):
             path = names.join([*above, *names.split(path_in(rows, moid))])
             keys = [(_NAME, names.unescape(row.get("name", ""))), (_PATH, path)]
-            keys += [
-                (_UUID, (row.get(_UUIDS[0]) or "").lower()),
-                (_INSTANCE_UUID, (row.get(_UUIDS[1]) or "").lower()),
-            ]
+            keys += [(_UUID, row.get(_UUIDS[0], "")), (_INSTANCE_UUID, row.get(_UUIDS[1], ""))]
             found.path[moid] = path
             for key in keys:
                 found.by_key.setdefault(key, []).append(row.ref)

@@ -78,11 +78,12 @@ def nearest(wanted: str, known: t.Iterable[str], count: int = 3) -> list[str]:
     matcher = difflib.SequenceMatcher()
     matcher.set_seq2(wanted.casefold())
     ranked: list[tuple[bool, float, list[tuple[int, str]], str]] = []
+    own = natural(wanted)
     for name in known:
         matcher.set_seq1(name.casefold())
-        differs = natural(name) != natural(wanted)
-        if not differs or _looks_like(matcher):
-            ranked.append((differs, -matcher.ratio(), natural(name), name))
+        key = natural(name)
+        if key == own or _looks_like(matcher):
+            ranked.append((key != own, -matcher.ratio(), key, name))
     return [name for *_rank, name in heapq.nsmallest(count, ranked)]
 
 

@@ -61,23 +61,24 @@ def retrieve(stub: Stub, collector: t.Any, method: str, *args: t.Any) -> tuple[l
     :raises VforgeError: as the stub does.
     """
     info = getattr(vmodl.query.PropertyCollector, method).info
-    return parse(stub.ask_plainly(collector, info, args))
+    return parse(stub.ask_plainly(collector, info, args), method)
 
 
-def parse(document: bytes) -> tuple[list[PlainRow], str]:
+def parse(document: bytes, method: str = "RetrievePropertiesEx") -> tuple[list[PlainRow], str]:
     """A page of an answer, of its SOAP envelope.
 
-    :raises StrangeAnswer: it is no such envelope.
+    :raises StrangeAnswer: it is no such envelope, or has the answer to another call.
     """
     try:
         with _no_collecting():
             root = ElementTree.fromstring(document)
     except ElementTree.ParseError as error:
         raise StrangeAnswer(f"An answer of the PropertyCollector is no XML ({error}).", hint="Run again.") from error
-    found = next((each for each in root.iter() if _name(each) == "returnval"), None)
+    answer = next((each for each in root.iter() if _name(each) == f"{method}Response"), None)
+    if answer is None:
+        raise StrangeAnswer("An answer of the PropertyCollector is none.", hint="Run again.")
+    found = next((each for each in answer if _name(each) == "returnval"), None)
     if found is None:
-        if not any(_name(each).endswith("Response") for each in root.iter()):
-            raise StrangeAnswer("An answer of the PropertyCollector is none.", hint="Run again.")
         return [], ""
     token = next((each.text or "" for each in found if _name(each) == "token"), "")
     return [_row(each) for each in found if _name(each) == "objects"], token

@@ -25,6 +25,9 @@ PAGE_OF_LITTLE = 2_500
 # How often a read is begun whose later pages get lost.
 _MOST_READS = 3
 
+# Hexadecimal, in either case (API reference, VirtualMachineConfigInfo): marks, records and folders are named by them.
+_UUIDS = frozenset(("config.uuid", "config.instanceUuid"))
+
 _Spec = vmodl.query.PropertyCollector
 
 T = t.TypeVar("T")
@@ -195,8 +198,16 @@ def filter_spec(refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str]) -> 
 
 
 def utc(when: datetime.datetime | None) -> datetime.datetime | None:
-    """A time that was read, with its zone: vSphere's times are in UTC where they come without one."""
-    return when.replace(tzinfo=datetime.UTC) if when is not None and when.tzinfo is None else when
+    """A time that was read, in UTC, whatever zone it came in; vSphere's times are in UTC where they come without one."""
+    if when is None:
+        return None
+    return when.replace(tzinfo=datetime.UTC) if when.tzinfo is None else when.astimezone(datetime.UTC)
+
+
+def moment(when: datetime.datetime | None) -> str:
+    """A time that was read, in ISO 8601 and UTC, so that such texts sort as the times do; empty for none."""
+    known = utc(when)
+    return known.isoformat() if known is not None else ""
 
 
 def _filter_spec(
@@ -276,4 +287,7 @@ def _row(content: t.Any) -> Row:
         if isinstance(missing.fault, vim.fault.NotAuthenticated):
             raise faults.session_expired()
     # Some servers name a property that is unset, without a value.
-    return Row(content.obj, {prop.name: prop.val for prop in content.propSet if prop.val is not None})
+    values = {prop.name: prop.val for prop in content.propSet if prop.val is not None}
+    for path in _UUIDS & values.keys():
+        values[path] = str(values[path]).lower()
+    return Row(content.obj, values)

@@ -195,7 +195,9 @@ class SessionStore:
         return True
 
     def _locked(self, handle: int, seconds: float) -> int | None:
-        """The file that is locked and to be closed; None, with a warning, where it cannot be locked."""
+        """The file that is locked and to be closed; None, with a warning, where it cannot be
+        locked.
+        """
         why = ""
         try:
             if _lock(handle, seconds):
@@ -266,8 +268,8 @@ def _text(value: t.Any) -> str:
 
 
 def _lock(handle: int, seconds: float) -> bool:
-    """Lock an open file; False when another process has held it for ``seconds`` seconds: it is closed
-    then, or will be.
+    """Lock an open file; False when another process has held it for ``seconds`` seconds: it is
+    closed then, or will be.
 
     :raises OSError: the file system refuses; the handle is still open.
     """
@@ -421,8 +423,8 @@ class Session:
 
         A round on a collector brings the changes of all of its filters, so two waits on one would
         take each other's. After a signal in mid-round, or a late answer, it is destroyed, since
-        vCenter is still busy with that round; the next wait gets another. So it does after a round that
-        was cancelled, since the collector may be gone.
+        vCenter is still busy with that round; the next wait gets another. So it does after a round
+        that was cancelled, since the collector may be gone.
         """
         with self._collecting:
             free = [known for known in self._collectors if known._GetMoId() not in self._waited_on]

@@ -466,14 +466,21 @@ class _Plainly:
 
 class _Reader(SoapAdapter.SoapResponseDeserializer):  # type: ignore[misc]
     """pyVmomi's reader of answers. It takes any XML for an answer without a result, also the page
-    of a gateway; here it is noted what it was.
+    of a gateway, and the answer to another call for one to this; here it is noted what it was.
+
+    :param method: vSphere's name of what was called.
     """
 
     is_answer = is_fault = False
 
+    def __init__(self, stub: Stub, method: str) -> None:
+        super().__init__(stub)
+        # Behind its namespace.
+        self._expected = f" {method}Response"
+
     def StartElementHandler(self, tag: str, attr: t.Any) -> None:  # noqa: N802 (pyVmomi's name)
         """Begin an element outside of what is returned."""
-        self.is_answer = self.is_answer or tag.endswith("Response")
+        self.is_answer = self.is_answer or tag.endswith(self._expected)
         self.is_fault = self.is_fault or tag == self.soapFaultTag
         super().StartElementHandler(tag, attr)
 
@@ -713,7 +720,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         """
         if isinstance(info, _Plainly) and status == http.client.OK:
             return body
-        reader = _Reader(self)
+        reader = _Reader(self, info.wsdlName)
         try:
             # As a file: of bytes pyVmomi does not notice that their end is missing.
             answer = reader.Deserialize(io.BytesIO(body), info.result)
@@ -730,7 +737,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         if status != http.client.OK:
             raise self._strange(info, f"status {status} without a fault")
         if not reader.is_answer:
-            raise self._strange(info, "its XML is no answer to any call")
+            raise self._strange(info, "its XML is no answer to this call")
         if answer is None and _is_needed(info):
             raise self._strange(info, f"no {faults.kind_name(info.result)}")
         return answer

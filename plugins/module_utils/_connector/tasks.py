@@ -87,8 +87,8 @@ class Pace:
         if len(recent) == 2:
             begin = max(begin, recent[-1] + _SOON)
         elif len(recent) > 2:
-            # What the third was early by, the fourth is late by, so that the
-            # fifth waits no longer than any.
+            # What the third was early by, the fourth is late by, so that the fifth waits no longer
+            # than any.
             gap = max(1 / _ROUNDS_A_SECOND, 2 / _ROUNDS_A_SECOND - (recent[-1] - recent[-3]))
             begin = max(begin, recent[-1] + gap)
         if len(self._begun) == _ROUNDS_A_SECOND:
@@ -138,9 +138,7 @@ class Backoff:
         return min(step, left)
 
     def begin(self) -> bool:
-        """Let the time pass until the next question; False, at once,
-        when the deadline has passed.
-        """
+        """Let the time pass until the next question; False, at once, when the deadline has passed."""
         rest = self.pause(time.monotonic())
         if rest is None:
             return False
@@ -208,8 +206,9 @@ def updates(
             tries += 1
             if tries == MOST_TRIES:
                 raise
-            # A call that waits ends as cancelled where its session is closed meanwhile, or its collector is destroyed
-            # (API reference, WaitForUpdatesEx): which of these it was, the next call says.
+            # A call that waits ends as cancelled where its session is closed meanwhile, or its
+            # collector is destroyed (API reference, WaitForUpdatesEx): which of these it was, the
+            # next call says.
             if isinstance(error, SessionExpired):
                 session.renew(generation)
         except Fault as fault:

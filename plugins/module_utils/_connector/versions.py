@@ -16,8 +16,8 @@ from . import versions
 if t.TYPE_CHECKING:
     from .session import Session
 
-# What a client may speak before it knows the server; vSphere 5.5 and everything since
-# understands it.
+# What a client may speak before it knows the server; vSphere 5.5 and everything since understands
+# it.
 OLDEST = "vim25/5.5"
 
 # Of one number of a version.

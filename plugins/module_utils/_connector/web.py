@@ -590,7 +590,11 @@ def _server_of(url: str) -> tuple[str, int]:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme == "https" and parts.hostname:
             return parts.hostname, parts.port or 443
-    raise ConnectionFailed("transfer_url", "vCenter handed out no HTTPS address for the transfer.")
+    raise ConnectionFailed(
+        "transfer_url",
+        "vCenter handed out no HTTPS address for the transfer.",
+        hint="Run again; if it happens again, look in the vCenter at the state and the address of the host.",
+    )
 
 
 def _reached(options: ConnectionOptions, url: str, pin: str | None) -> ConnectionOptions:

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a guest itself sees of its processor, beside what vCenter says that it should see.
-Pure, but for the script that asks.
+"""What a guest itself sees of its processor, beside what vCenter says that it should see. Pure, but
+for the script that asks.
 
 The guest is asked for the first processor of ``/proc/cpuinfo``, and for the raw leaves where
 Debian's program ``cpuid`` is installed. Whatever it answers is a guest's word: it is taken apart,
@@ -46,9 +46,9 @@ _NUMBERS = {"cpu family": 0xF + 0xFF, "model": 0xFF, "stepping": 0xF}
 _LONGEST_NAME = 80
 _MOST_FLAGS = 1_000
 
-# Flags of Linux (arch/x86/include/asm/cpufeatures.h) by vSphere's names for the same
-# features, as VMs list them in their requirements. A feature without a flag of its own,
-# such as cpuid.intel, is not here.
+# Flags of Linux (arch/x86/include/asm/cpufeatures.h) by vSphere's names for the same features, as
+# VMs list them in their requirements. A feature without a flag of its own, such as cpuid.intel, is
+# not here.
 _SAME_NAME = (
     "3dnow abm adx aes amx_bf16 amx_int8 amx_tile avx avx2 avx512bw avx512cd avx512dq avx512f avx512ifma avx512vbmi "
     "avx512vl avx_vnni bmi1 bmi2 cldemote clflushopt clwb clzero f16c fma fma4 fsgsbase gfni hle ibpb ibrs invpcid lm "

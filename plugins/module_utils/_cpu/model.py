@@ -1,9 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a task about processors is asked, and the hosts, clusters and
-VMs that it speaks of. Pure.
-"""
+"""What a task about processors is asked, and the hosts, clusters and VMs that it speaks of. Pure."""
 
 from __future__ import annotations
 

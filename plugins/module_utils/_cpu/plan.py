@@ -31,8 +31,8 @@ ALL, SOME, NONE = "all", "some", "none"
 # Since no mask makes one vendor's processor the other's, a VM that runs never moves between them.
 _VENDOR = "vendor"
 
-# Of virtual hardware 8 and older vCenter has no feature requirements (API reference,
-# HostCpuIdInfo: masks of CPUID bits).
+# Of virtual hardware 8 and older vCenter has no feature requirements (API reference, HostCpuIdInfo:
+# masks of CPUID bits).
 _OLD = 8
 _OLD_HARDWARE = (
     "it has no feature requirements, as VMs of hardware version 8 or older; only vCenter's own check at a migration tells"
@@ -101,15 +101,15 @@ def groups_of(vms: t.Iterable[CpuVm], hosts: t.Iterable[CpuHost]) -> list[Group]
 
 
 def _basis(vm: CpuVm) -> tuple[str, str, Values]:
-    """What there is to compare of a VM: which kind of it, why there is
-    nothing, and its requirements.
+    """What there is to compare of a VM: which kind of it, why there is nothing, and its
+    requirements.
     """
     needs = vm.needs
     hardware = needs.hardware_number
     if vm.powered_off:
         values = needs.requirements or {**needs.offline, **_demanded(needs.masks)}
-        # One that is off may really require nothing. Of old hardware, or of a configuration
-        # that is not shown, nobody knows.
+        # One that is off may really require nothing. Of old hardware, or of a configuration that is
+        # not shown, nobody knows.
         if values or hardware > _OLD:
             return OFF, "", values
     elif needs.requirements:
@@ -120,8 +120,8 @@ def _basis(vm: CpuVm) -> tuple[str, str, Values]:
 def _demanded(masks: Values) -> Values:
     """What the masks of a VM's own EVC mode demand of the host where it is powered on.
 
-    A mask makes no feature that the processor does not have. The numbers of a processor
-    are shown as a mask sets them.
+    A mask makes no feature that the processor does not have. The numbers of a processor are shown
+    as a mask sets them.
     """
     demands = (Demand.parse(key, text) for key, text in masks.items())
     return {
@@ -212,8 +212,8 @@ class Expected:
 
 
 def expected_of(vm: CpuVm, host: CpuHost | None, places: Places) -> Expected | None:
-    """The processor that the guest of a VM is to see when it is powered on now;
-    None where its host does not say.
+    """The processor that the guest of a VM is to see when it is powered on now; None where its host
+    does not say.
 
     The masks of an EVC mode set family, model and stepping (``cpuid.MODEL`` = ``Val:0x3f``); what
     they do not set is the host's. The name of the model, such as "Intel(R) Core(TM) i3-7100U",
@@ -251,8 +251,8 @@ def hidden(host: CpuHost) -> Values:
 
 
 def disagreement(host: CpuHost) -> str:
-    """Where vCenter's own family, model and stepping are others than those of the
-    leaves, one sentence; else empty.
+    """Where vCenter's own family, model and stepping are others than those of the leaves, one
+    sentence; else empty.
     """
     identity, stated = host.processor.identity, host.processor.stated
     if identity is None or stated is None or stated == (identity.family, identity.model, identity.stepping):

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: hosts, clusters and EVC modes in one call, VMs
-in another, and their pages.
+"""What there is, read from vCenter: hosts, clusters and EVC modes in one call, VMs in another, and
+their pages.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dataclasses
 import typing as t
 
 from .._connector import names
-from .._connector.find import TO_ANCESTORS, TO_VMS, find_datacenter, find_each, path_in, readable
+from .._connector.find import TO_ANCESTORS, TO_VMS, find_datacenter, find_each, path_in
 from .._connector.props import Route, Row, collect, collect_plainly
 from .._connector.pyvmomi import vim
 from .._errors import VforgeError
@@ -99,18 +99,19 @@ def _cluster(rows: t.Mapping[str, Row], row: Row, hosts: t.Sequence[CpuHost]) ->
 
 
 def read_vms(session: Session, selectors: t.Sequence[Selector], datacenter: str | None) -> list[CpuVm | VforgeError]:
-    """The VMs that the selectors name, in their order: one call, and
-    those that it takes to find them.
+    """The VMs that the selectors name, in their order: one call, and those that it takes to find them.
 
     In the place of one of several that is not found, why not.
 
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    found = find_each(session, selectors, datacenter, "vms")
-    refs = [reference(session, each) for each in found if isinstance(each, str)]
-    rows = {row.moid: row for row in collect(session, refs, _NAMED, TO_ANCESTORS)} if refs else {}
-    shown = {moid for moid, row in rows.items() if is_readable(row)}
-    return [_vm(rows, rows[each]) if isinstance(each, str) else each for each in readable(found, selectors, shown)]
+
+    def read(moids: list[str]) -> dict[str, CpuVm]:
+        refs = [reference(session, moid) for moid in moids]
+        rows = {row.moid: row for row in collect(session, refs, _NAMED, TO_ANCESTORS)} if refs else {}
+        return {moid: _vm(rows, rows[moid]) for moid in moids if is_readable(rows.get(moid))}
+
+    return find_each(session, selectors, datacenter, read)
 
 
 def read_every_vm(session: Session, datacenter: str | None) -> list[CpuVm]:

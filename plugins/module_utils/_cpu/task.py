@@ -9,7 +9,7 @@ import dataclasses
 import time
 import typing as t
 
-from .._engine import Item, Task
+from .._engine import ItemOfVm, Task
 from .._errors import GuestError
 from .._vsphere.guest import Guest, GuestCredentials
 from .._vsphere.vm import reference
@@ -26,7 +26,7 @@ _GUEST_SECONDS = 60.0
 
 
 @dataclasses.dataclass(kw_only=True)
-class VmItem(Item):
+class VmItem(ItemOfVm):
     """A VM that a task names.
 
     :ivar seen: what its guest sees; None where it was not asked.
@@ -35,23 +35,12 @@ class VmItem(Item):
     vm: CpuVm
     seen: Seen | None = None
 
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self.vm.path or self.vm.moid
-
-    @property
-    def name(self) -> str:
-        """What its entry in the result calls it."""
-        return self.vm.name
-
 
 def run(session: Session, options: Options) -> dict[str, t.Any]:
-    """The module's result: ``hosts``, ``clusters``, ``vms`` and, where
-    it is asked for, ``comparison``.
+    """The module's result: ``hosts``, ``clusters``, ``vms`` and, where it is asked for, ``comparison``.
 
-    Two calls and their pages, and those that it takes to find the datacenter and the VMs
-    that are named; in guests more.
+    Two calls and their pages, and those that it takes to find the datacenter and the VMs that are
+    named; in guests more.
 
     :raises VforgeError: a host, a cluster or the only VM is not there.
     :raises PartialFailure: one of several VMs is not there, a guest does not answer, or the task
@@ -128,7 +117,7 @@ def _entry(item: VmItem, places: Places) -> dict[str, t.Any]:
     entry = report.of_vm(item.vm, host, places, expected)
     if item.seen is not None:
         entry["guest"] = report.of_guest(item.seen, guests.differences(item.seen, item.vm, host, expected))
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _host_of(vm: CpuVm, places: Places) -> CpuHost | None:

@@ -16,8 +16,8 @@ _PRINTABLE = range(0x20, 0x7F)
 
 
 def dump(data: bytes, start: int) -> list[str]:
-    """Bytes as rows of hexadecimal digits and text, sixteen in each;
-    rows that repeat are one ``*``.
+    """Bytes as rows of hexadecimal digits and text, sixteen in each; rows that repeat are one
+    ``*``.
 
     :param start: place of the first byte on the disk.
     """

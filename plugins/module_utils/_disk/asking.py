@@ -15,7 +15,6 @@ from .._vsphere.fcd import DiskSelector, selector_from
 
 INFO, DUMP, ALLOCATED, COMPARE = "info", "dump", "allocated", "compare"
 MAP, READ_BENCHMARK, METADATA = "map", "read_benchmark", "metadata"
-QUESTIONS = (INFO, DUMP, ALLOCATED, COMPARE, MAP, READ_BENCHMARK, METADATA)
 
 SEQUENTIAL, RANDOM = "sequential", "random"
 

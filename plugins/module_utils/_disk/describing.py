@@ -1,8 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The disk database of a disk on a datastore: its descriptor, a small text
-file, is read and written by its path.
+"""The disk database of a disk on a datastore: its descriptor, a small text file, is read and written by its path.
 
 There is no call for it in the API but that for the UUID. A file that is sent to a datastore is
 replaced in place, so what was there before is kept in a file beside it until the new text has been
@@ -14,6 +13,7 @@ from __future__ import annotations
 import json
 import typing as t
 
+from .._disk_import import apply
 from .._errors import InvalidOption, VforgeError
 from .._files import parsed
 from .._vsphere import fcd, vmdk
@@ -21,7 +21,7 @@ from .._vsphere.disks import unknown_among, users_of_files
 from .._vsphere.flat import without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
 from .._vsphere.vm import moid_of
-from . import apply, metadata, read
+from . import metadata, read
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -180,8 +180,8 @@ def _check_users(path: DatastorePath, users: t.Sequence[DiskUser]) -> None:
 
 
 def started_meanwhile(session: Session, place: read.Place, path: DatastorePath) -> str:
-    """The VM that was powered on with a disk while it was written;
-    empty where none was. One call, or three where the datastore holds many VMs.
+    """The VM that was powered on with a disk while it was written; empty where none was. One call,
+    or three where the datastore holds many VMs.
     """
     users = _found(session, place, path)
     running = [user.name for user in users if user.known and user.power_state != "poweredOff"]

@@ -34,9 +34,9 @@ if t.TYPE_CHECKING:
     from .._engine import Task
     from .._vsphere.disks import Disk
     from .._vsphere.folder import FileState
+    from .job import DiskItem
     from .local import Workplace
     from .model import DiskVm
-    from .task import DiskItem
 
 RAW_NAME, STREAM_NAME, _STATE_NAME = "content.raw", "stream.vmdk", "state.json"
 
@@ -184,8 +184,7 @@ def content_of(flat: Flat, wanted: t.Sequence[tuple[int, int]], tell: t.Callable
 
 
 def areas_in_use(session: Session, vm: DiskVm, disk: Disk) -> list[tuple[int, int]] | None:
-    """The areas of a disk that are in use, where changed block tracking
-    knows them, in a few calls at most.
+    """The areas of a disk that are in use, where changed block tracking knows them, in a few calls at most.
 
     What is behind the last answer counts as used.
 
@@ -239,8 +238,7 @@ class _File:
 def by_lease(
     task: Task[DiskItem], item: DiskItem, vm: DiskVm, disk: Disk, snapshot: str, place: Workplace
 ) -> receiving.Exported:
-    """Get a disk as a streamOptimized file; again by another lease,
-    where one ended with its session.
+    """Get a disk as a streamOptimized file; again by another lease, where one ended with its session.
 
     :param snapshot: moid; empty for the VM itself, which is off.
     :raises NotWhole: the lease has no such disk.

@@ -30,7 +30,6 @@ from .._programs import MissingProgram, environment, find
 from .._vsphere import vmdk
 
 RAW, VMDK, QCOW2, VHDX, VPC, VDI = "raw", "vmdk", "qcow2", "vhdx", "vpc", "vdi"
-FORMATS = (RAW, VMDK, QCOW2, VHDX, VPC, VDI)
 
 STREAM = "streamOptimized"
 SUBFORMATS = (STREAM, "monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat")
@@ -63,8 +62,6 @@ _MOST_BACKING = 64
 
 # The end of qemu-img's own words, for messages.
 _MOST_WORDS = 500
-
-_SECONDS_FOR_VERSION = 30
 
 # The unit in which parts of images are unpacked.
 _BLOCK = 2**16
@@ -189,8 +186,7 @@ class QemuImg:
         return image
 
     def _described(self, path: str) -> vmdk.Descriptor | None:
-        """The descriptor of a VMDK that is a file of its own; None
-        where it is in the file with the data.
+        """The descriptor of a VMDK that is a file of its own; None where it is in the file with the data.
 
         That one names its file as it was called when it was made.
         """

@@ -1,9 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a VMDK is: a file on this machine, one on a datastore, or a
-disk of a VM. Changes nothing.
-"""
+"""What a VMDK is: a file on this machine, one on a datastore, or a disk of a VM. Changes nothing."""
 
 from __future__ import annotations
 

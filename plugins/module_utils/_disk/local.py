@@ -76,8 +76,7 @@ class Workplace:
         self.publish([self.name], facts, kept=files_of(self.target)[:-1])
 
     def publish(self, names: t.Iterable[str], facts: t.Mapping[str, t.Any], kept: t.Iterable[str] = ()) -> None:
-        """Move files to where they are to be, the disk's own last;
-        its name then means all of it.
+        """Move files to where they are to be, the disk's own last; its name then means all of it.
 
         :param facts: what is noted of the disk; nothing where they are empty. They are noted before, so that a run
             that ends in between leaves no disk of which nobody knows what it is.
@@ -193,8 +192,8 @@ def _sync(path: str) -> None:
 
 
 def identity(path: str) -> dict[str, t.Any]:
-    """What changes when a file does, as far as it shows without reading
-    it; empty where there is none.
+    """What changes when a file does, as far as it shows without reading it; empty where there is
+    none.
     """
     try:
         status = os.stat(path)
@@ -315,8 +314,8 @@ def file_digest(path: str, progress: t.Callable[[int], None]) -> str:
 
 
 def content_digest(found: Image, tool: QemuImg, scratch: str, progress: t.Callable[[int], None]) -> str:
-    """SHA-256 of the content of a disk, from its first byte to its last
-    one: the same in every format.
+    """SHA-256 of the content of a disk, from its first byte to its last one: the same in every
+    format.
 
     :param scratch: path of a file that may be written meanwhile, for formats that only qemu-img
         reads.

@@ -21,16 +21,12 @@ from . import metadata
 
 EXPORTED, IMPORTED, COPIED, CONVERTED, ABSENT = "exported", "imported", "copied", "converted", "absent"
 DESCRIBED = "described"
-STATES = (EXPORTED, IMPORTED, COPIED, CONVERTED, DESCRIBED, ABSENT)
 
 # How a disk of a VM comes: over the path of its datastore, or by a lease.
 AUTO, DATASTORE, LEASE = "auto", "datastore", "lease"
 
 # How an imported disk is proved.
 MANIFEST, CONTENT = "manifest", "content"
-
-THIN, THICK, EAGER = "thin", "thick", "eager_zeroed_thick"
-PROVISIONINGS = (THIN, THICK, EAGER)
 
 STREAM = "streamOptimized"
 RAW, VMDK = "raw", "vmdk"

@@ -22,8 +22,8 @@ def note_of(path: DatastorePath) -> DatastorePath:
 
 
 def begun_of(path: DatastorePath) -> DatastorePath:
-    """The file beside a disk that says what is being made there: a note that is written over is lost where that
-    breaks off.
+    """The file beside a disk that says what is being made there: a note that is written over is
+    lost where that breaks off.
     """
     return path.beside(f"{path.name}{_BEGUN_ENDING}")
 

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Any part of a disk, whatever it is: an image on this machine, or a disk in
-vSphere that is not locked.
+"""Any part of a disk, whatever it is: an image on this machine, or a disk in vSphere that is not
+locked.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Reader(t.Protocol):
         """Starts and lengths of what is not zeros for certain; None where nobody says it."""
 
     def measured(self, _places: t.Sequence[t.Sequence[int]], _size: int, /) -> float:
-        """Seconds that it takes to read blocks of a size; each list of
-        places in a stream of its own.
+        """Seconds that it takes to read blocks of a size; each list of places in a stream of its
+        own.
         """
 
 
@@ -68,8 +68,8 @@ def bytes_of(reader: Reader, start: int, length: int) -> bytes:
 
 
 def parts(reader: Reader, start: int, length: int) -> t.Iterator[bytes]:
-    """The bytes from there in parts of 1 MiB, the last a shorter one;
-    behind a disk's end are zeros.
+    """The bytes from there in parts of 1 MiB, the last a shorter one; behind a disk's end are
+    zeros.
     """
     there = max(min(length, reader.capacity - start), 0)
     held = bytearray()
@@ -176,8 +176,8 @@ def of_vm(session: Session, vm: DiskVm, disk: Disk, path: DatastorePath, deadlin
 
 
 def places(capacity: int, size: int, asked: Benchmark) -> list[list[int]]:
-    """Where each stream reads: one part of the disk after the other, or
-    anywhere, the same in each run.
+    """Where each stream reads: one part of the disk after the other, or anywhere, the same in each
+    run.
     """
     whole = max(capacity // size, 1)
     if asked.order == RANDOM:

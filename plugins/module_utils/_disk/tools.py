@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Questions about a disk: what it is, what is on it, what differs, and how fast
-it is read. Changes nothing.
+"""Questions about a disk: what it is, what is on it, what differs, and how fast it is read. Changes
+nothing.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import shutil
 import time
 import typing as t
 
-from .. import _nbdkit as nbdkit
 from .._connector.find import Selector
 from .._errors import NotFound, VforgeError
+from .._programs import vddk_reason
 from .._progress import Meter
 from .._vsphere import fcd, transports, vmdk
 from .._vsphere import proxy as proxies
@@ -251,7 +251,7 @@ def _transports(session: Session, vm: DiskVm, disk: Disk) -> list[Way]:
 
 def _no_nbd() -> str:
     program = shutil.which("nbdkit")
-    return "the program nbdkit is missing where the module runs" if program is None else nbdkit.vddk_reason(program, "")
+    return "the program nbdkit is missing where the module runs" if program is None else vddk_reason(program, "")
 
 
 # The answers

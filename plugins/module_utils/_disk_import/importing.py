@@ -1,17 +1,17 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a file on this machine to a disk in vSphere: by an import lease,
-never by writing to a datastore.
+"""From a file on this machine to a disk in vSphere: by an import lease, never by writing to a datastore.
 
-vSphere imports VMs, so a VM is made for the one disk. When the disk has come, it is
-taken off that VM, moved to its place, and the VM is removed. What a run that ended
-has left is removed by the next.
+vSphere imports VMs, so a VM is made for the one disk. When the disk has come, it is taken off that
+VM, moved to its place, and the VM is removed. What a run that ended has left is removed by the
+next.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import re
@@ -152,108 +152,296 @@ class Imported:
     cleared: bool
 
 
-def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Imported:
-    """Import a file as a disk that belongs to no VM.
+@dataclasses.dataclass(frozen=True)
+class DiskImport:
+    """Brings disks in for one item of a task.
 
-    :param item: that the disk is for; it gets the warnings.
-    :raises VforgeError: it did not succeed; nothing of it is left then, as far as the server can be
-        reached.
+    :ivar item: that the disks are for; it gets the warnings.
+    :ivar home: where they are to be.
     """
-    mark = _mark(new.target)
-    name = name_of(mark)
-    source = _Source(new.path, item.title, new.digest)
-    host = next(iter(home.hosts))
-    # After its time a run may still clean up, twice.
-    seconds = new.timeout + 2 * int(SECONDS_TO_CLEAN_UP)
-    owner = OwnerMark(mark, uuid.uuid4().hex, Owner.this(), seconds)
-    marks = {MARK: mark, _OWNER: owner.as_text()}
-    spec = apply.import_spec(name, new.target.datastore, new.capacity, new.adapter, new.provisioning, marks, new.policies)
-    moid, reported = _sent(task, item, home, host, spec, owner, source)
-    try:
-        backing = _keep(task, item, home, moid, new)
-    except BaseException:
-        # The VM names the disk that was taken off it, so it stays where that one does: the next run
-        # then removes both.
-        if _leaves_no_disk(task, item, home, moid, new):
-            _destroy(task, item, moid)
-        raise
-    return Imported(backing, source.size, reported, _destroy(task, item, moid))
 
+    task: Task[t.Any]
+    item: Item
+    home: Home
 
-def _sent(
-    task: Task[t.Any], item: Item, home: Home, host: str, spec: t.Any, owner: OwnerMark, source: _Source
-) -> tuple[str, str]:
-    """Send the file by a lease, and by another one where that ended with its session.
+    def bring_in(self, new: NewDisk) -> Imported:
+        """Import a file as a disk that belongs to no VM.
 
-    :returns: the moid of the VM that has the disk then, and what the host has reported of it.
-    :raises TimedOut: no session lasted long enough.
-    """
-    session, waits = task.session, Backoff(task.deadline)
-    while True:
-        generation = session.generation
+        :raises VforgeError: it did not succeed; nothing of it is left then, as far as the server can be
+            reached.
+        """
+        mark = _mark(new.target)
+        name = name_of(mark)
+        source = _Source(new.path, self.item.title, new.digest)
+        host = next(iter(self.home.hosts))
+        # After its time a run may still clean up, twice.
+        seconds = new.timeout + 2 * int(SECONDS_TO_CLEAN_UP)
+        owner = OwnerMark(mark, uuid.uuid4().hex, Owner.this(), seconds)
+        marks = {MARK: mark, _OWNER: owner.as_text()}
+        spec = apply.import_spec(name, new.target.datastore, new.capacity, new.adapter, new.provisioning, marks, new.policies)
+        moid, reported = self._sent(host, spec, owner, source)
         try:
-            lease, ready = _begin(task, item, home, host, spec, owner)
-            return _fill(task, item, lease, ready, source)
-        except Fault as fault:
-            if fault.fault not in _LEASE_LOST or session.generation == generation:
-                raise
-            if not waits.begin():
-                raise TimedOut(
-                    f"{item.title} was not imported in the time allowed: each lease ended with its session.",
-                    hint="Raise timeout, or look at what ends the sessions of this user.",
-                ) from fault
-
-
-def _begin(
-    task: Task[t.Any], item: Item, home: Home, host: str, spec: t.Any, owner: OwnerMark
-) -> tuple[leases.Lease, leases.Ready]:
-    """A lease that is ready. A VM that a killed run has left under the name goes before.
-
-    :raises Busy: the name is taken by another run, or by something else.
-    """
-    session = task.session
-    for last in (False, True):
-        lease: leases.Lease | None = None
-        try:
-            with _signals.held_back(session.stub.connections.break_off):
-                lease = leases.Lease(session, session.retrying(lambda: apply.import_vapp(home, host, spec)))
-            return lease, lease.wait_until_ready(task.deadline)
-        except Fault as fault:
-            if fault.fault != "DuplicateName" or last:
-                raise
-            _remove_left(task, item, home, owner.vm, fault, own=owner.run)
+            backing = self._keep(moid, new)
         except BaseException:
-            if lease is not None:
-                _give_up(task, item, lease, "")
+            # The VM names the disk that was taken off it, so it stays where that one does: the next run
+            # then removes both.
+            if self._leaves_no_disk(moid, new):
+                self._destroy(moid)
             raise
-    raise AssertionError("the second attempt returns or raises")
+        return Imported(backing, source.size, reported, self._destroy(moid))
 
+    def _sent(self, host: str, spec: t.Any, owner: OwnerMark, source: _Source) -> tuple[str, str]:
+        """Send the file by a lease, and by another one where that ended with its session.
 
-def _fill(task: Task[t.Any], item: Item, lease: leases.Lease, ready: leases.Ready, source: _Source) -> tuple[str, str]:
-    """Send the file; returns the moid of the VM that has the disk then, and
-    what the host has reported of it.
-    """
-    session = task.session
-    meter = Meter(item.title, source.size, session.show_progress)
-    stop = Stop()
+        :returns: the moid of the VM that has the disk then, and what the host has reported of it.
+        :raises TimedOut: no session lasted long enough.
+        """
+        session, waits = self.task.session, Backoff(self.task.deadline)
+        while True:
+            generation = session.generation
+            try:
+                lease, ready = self._begin(host, spec, owner)
+                return self._fill(lease, ready, source)
+            except Fault as fault:
+                if fault.fault not in _LEASE_LOST or session.generation == generation:
+                    raise
+                if not waits.begin():
+                    raise TimedOut(
+                        f"{self.item.title} was not imported in the time allowed: each lease ended with its session.",
+                        hint="Raise timeout, or look at what ends the sessions of this user.",
+                    ) from fault
 
-    def note(_upload: sending.Upload, digest: str) -> None:
-        source.digest = digest or source.digest
+    def _begin(self, host: str, spec: t.Any, owner: OwnerMark) -> tuple[leases.Lease, leases.Ready]:
+        """A lease that is ready. A VM that a killed run has left under the name goes before.
 
-    sender = sending.Sender(session, 1, task.deadline, stop, progress=meter.add, check=note)
-    try:
-        device = _address(ready)
-        algorithm = "" if source.digest else vmdk.HOST_DIGEST
-        with task.phase("transfer"), lease.held(ready.timeout, meter.percent, stop):
-            sender.send([[sending.Upload(source.label, source, device, algorithm=algorithm)]])
-        # From here on a sign of life may be refused because the lease is being completed.
-        with lease.kept_alive(ready.timeout, lambda: 99, lambda _error: None):
-            reported = _compare(lease, device, source)
-            lease.complete(task.deadline)
-    except BaseException:
-        _give_up(task, item, lease, ready.entity)
-        raise
-    return ready.entity, reported
+        :raises Busy: the name is taken by another run, or by something else.
+        """
+        session = self.task.session
+        for last in (False, True):
+            lease: leases.Lease | None = None
+            try:
+                with _signals.held_back(session.stub.connections.break_off):
+                    lease = leases.Lease(session, session.retrying(lambda: apply.import_vapp(self.home, host, spec)))
+                return lease, lease.wait_until_ready(self.task.deadline)
+            except Fault as fault:
+                if fault.fault != "DuplicateName" or last:
+                    raise
+                self._remove_left(owner.vm, fault, own=owner.run)
+            except BaseException:
+                if lease is not None:
+                    self._give_up(lease, "")
+                raise
+        raise AssertionError("the second attempt returns or raises")
+
+    def _fill(self, lease: leases.Lease, ready: leases.Ready, source: _Source) -> tuple[str, str]:
+        """Send the file; returns the moid of the VM that has the disk then, and what the host has
+        reported of it.
+        """
+        session = self.task.session
+        meter = Meter(self.item.title, source.size, session.show_progress)
+        stop = Stop()
+
+        def note(_upload: sending.Upload, digest: str) -> None:
+            source.digest = digest or source.digest
+
+        sender = sending.Sender(session, 1, self.task.deadline, stop, progress=meter.add, check=note)
+        try:
+            device = _address(ready)
+            algorithm = "" if source.digest else vmdk.HOST_DIGEST
+            with self.task.phase("transfer"), lease.held(ready.timeout, meter.percent, stop):
+                sender.send([[sending.Upload(source.label, source, device, algorithm=algorithm)]])
+            # From here on a sign of life may be refused because the lease is being completed.
+            with lease.kept_alive(ready.timeout, lambda: 99, lambda _error: None):
+                reported = _compare(lease, device, source)
+                lease.complete(self.task.deadline)
+        except BaseException:
+            self._give_up(lease, ready.entity)
+            raise
+        return ready.entity, reported
+
+    def _give_up(self, lease: leases.Lease, entity: str) -> None:
+        """vCenter removes what was imported by a lease that is aborted; what is complete is removed
+        here.
+        """
+        session = self.task.session
+        if session.unreachable():
+            return
+        try:
+            if lease.abort():
+                vanishing = time.monotonic() + _SECONDS_TO_VANISH
+                if not entity or leases.wait_until_gone(session, reference(session, entity), vanishing):
+                    return
+            if entity and lease.state() != "error":
+                self._destroy(entity)
+        except VforgeError as error:
+            session.warn(f"The import was broken off, but whether all of it is gone is not known: {error}")
+
+    def _keep(self, moid: str, new: NewDisk) -> str:
+        """Take the disk off the VM that was made for it, and put it into its place; returns its
+        UUID.
+        """
+        session, target = self.task.session, new.target
+        found = places.carrier(session, reference(session, moid))
+        if found is None or not found.file:
+            raise ImportFailed("The VM that was imported has no disk.", hint="Run again.")
+        if target.folder:
+            # Before the disk belongs to no VM: from then on only this run knows of it.
+            with DatastoreFiles(session, self.home.path, self.task.deadline) as files:
+                directories.make(session, self.home.ref, target.folder, files)
+        moves = found.file != str(target)
+        marks = {_DETACHED: found.file} if moves else {}
+        self.task.call_one(self.item, lambda: apply.start_detach(session, moid, found.devices, marks), "disks detached")
+        if moves:
+            if new.replace:
+                new.check()
+            self._move(found.file, new)
+        return found.uuid
+
+    def _move(self, source: str, new: NewDisk) -> None:
+        """Move a disk to its place. A call whose answer was lost is made again, but not one that
+        replaces a disk: a second one might replace what the first has brought.
+        """
+        target = str(new.target)
+
+        def start() -> t.Any:
+            return apply.start_move(self.task.session, self.home.ref, source, target, force=new.replace)
+
+        try:
+            self.task.call_one(self.item, start, "disks moved", repeatable=not new.replace)
+        except (ConnectionLost, Fault) as error:
+            lost = isinstance(error, ConnectionLost) or error.fault in _MOVED_BEFORE
+            if not lost or not self._has_moved(source, new):
+                raise
+
+    def _has_moved(self, source: str, new: NewDisk) -> bool:
+        """Whether a disk is in its place, and was not before. One that was to be replaced may be the
+        old one.
+        """
+        if new.replace or self.task.session.unreachable():
+            return False
+        deadline = max(self.task.deadline, time.monotonic() + SECONDS_TO_CLEAN_UP)
+        with DatastoreFiles(self.task.session, self.home.path, deadline) as files:
+            return files.there(new.target) and not files.there(DatastorePath.parse(source, "path"))
+
+    def _leaves_no_disk(self, moid: str, new: NewDisk) -> bool:
+        """Delete the disk that was taken off the VM of this import, also where it is in its place
+        already.
+
+        :returns: whether the VM can go, with the disk that it may still have.
+        """
+        session = self.task.session
+        if session.unreachable():
+            return False
+        try:
+            found = places.carrier(session, reference(session, moid))
+            if found is None or found.file or not found.config.get(_DETACHED):
+                return found is not None
+            source = found.config[_DETACHED]
+            path = str(new.target) if self._has_moved(source, new) else source
+            return self._delete_detached(path)
+        except VforgeError as error:
+            self.item.warnings.append(f"Whether a disk is left of the import is not known: {error} The next run looks.")
+            return False
+
+    def _delete_detached(self, path: str) -> bool:
+        """Delete a disk that belongs to no VM any more; whether it is gone."""
+        start = functools.partial(apply.start_delete, self.task.session, self.home.ref, path)
+        return self._is_gone(start, "disks deleted", "FileNotFound", f"The disk {path} of the import", "delete")
+
+    def _destroy(self, moid: str) -> bool:
+        """Remove the VM that was made for the import; whether it is gone."""
+        start = functools.partial(start_destroy, self.task.session, moid)
+        what = f"The VM {moid} that was made for the import"
+        return self._is_gone(start, "VMs removed", "ManagedObjectNotFound", what, "remove")
+
+    def _is_gone(self, start: t.Callable[[], t.Any], doing: str, absent: str, what: str, verb: str) -> bool:
+        """Make a call that takes something away; whether it is gone, and else a warning.
+
+        :param absent: the fault that says that it was gone before.
+        """
+        deadline = max(self.task.deadline, time.monotonic() + SECONDS_TO_CLEAN_UP)
+        gone: list[bool] = []
+
+        def note(item: Item, outcome: t.Any) -> None:
+            error = outcome.error
+            gone.append(error is None or (isinstance(error, Fault) and error.fault == absent))
+            if not gone[-1]:
+                item.warnings.append(f"{what} could not be {verb}d: {error} The next run {verb}s it.")
+
+        self.task.call([self.item], lambda _item: start(), doing, note, repeatable=True, deadline=deadline)
+        return gone == [True]
+
+    def clear(self, target: DatastorePath) -> None:
+        """Remove what a run to the same place has left that was killed between the move of its disk
+        and the end of its VM.
+
+        :raises Busy: it cannot be removed, since somebody still works with it, or it is none of ours.
+        """
+        self._remove_left(_mark(target))
+
+    def _remove_left(self, mark: str, taken: Fault | None = None, *, own: str = "") -> None:
+        """Remove the VM that a run to the same place has left when it was killed, and the disk that it
+        had taken off it.
+
+        Both only when it is certain that this run is over: after its lease nothing else protects them.
+
+        :param taken: says who has the name, where that is known.
+        :param own: this run, whose lease may have ended with its session.
+        :raises Busy: it cannot be removed, since somebody still works with it, or it is none of ours.
+        """
+        session, name = self.task.session, name_of(mark)
+        held = taken is not None and taken.holder
+        left = reference(session, held) if held else places.carrier_named(session, self.home.vm_folder, name)
+        found = places.carrier(session, left) if left is not None else None
+        if found is None:
+            return
+        if found.config.get(MARK) != mark:
+            raise Busy(f"There is a VM {name} that was not made for an import.", hint="Rename it or remove it.")
+        owner = OwnerMark.from_text(found.config.get(_OWNER, ""), mark)
+        if owner is None or not (owner.run == own or owner.is_over(found.created, session.current_time())):
+            raise Busy(
+                f"Another run imports to this place, by the VM {name}, or was killed on another machine.",
+                hint="Run again when it has ended. If there is none any more, remove that VM.",
+            )
+        path = found.config.get(_DETACHED, "")
+        if path and not found.file:
+            self._delete_left(name, path)
+        try:
+            self.task.call_one(self.item, lambda: start_destroy(session, found.moid), "VMs removed")
+        except Fault as fault:
+            if fault.fault == "ManagedObjectNotFound" or self._goes_by_itself(found.moid, fault):
+                return
+            raise Busy(
+                f"The VM {name} of an earlier import to this place cannot be removed ({fault.message}).",
+                hint="Run again later; the lease of a run that was killed ends within five minutes, and its VM with it.",
+            ) from fault
+
+    def _goes_by_itself(self, moid: str, refused: Fault) -> bool:
+        """Wait until a VM is gone that only the lease of a run holds that was killed; vCenter ends
+        that lease.
+        """
+        if refused.fault not in _HELD_BY_A_LEASE:
+            return False
+        self.task.session.show_progress("waiting for the lease of a run that was killed")
+        end = min(self.task.deadline, time.monotonic() + _SECONDS_OF_A_LEASE)
+        return leases.wait_until_gone(self.task.session, reference(self.task.session, moid), end)
+
+    def _delete_left(self, name: str, path: str) -> None:
+        """Delete the disk that a killed run has taken off its VM.
+
+        Whoever may change the VM can write another path there, so only a disk in the folder that
+        vCenter has made for this VM is deleted.
+
+        :param name: of the VM.
+        :raises Busy: it is another disk, or cannot be deleted.
+        """
+        if not _is_of_import(name, path):
+            raise Busy(
+                f"The VM {name} says that {path} was left of an import, which is not in its folder.",
+                hint="Look what it is, delete it if it is nobody's, and remove that VM.",
+            )
+        if not self._delete_detached(path):
+            raise Busy(f"The disk {path} that an import has left cannot be deleted.", hint="Run again later.")
 
 
 def _address(ready: leases.Ready) -> leases.Device:
@@ -288,208 +476,6 @@ def _compare(lease: leases.Lease, device: leases.Device, source: _Source) -> str
     return SIZE if have.size else NOTHING
 
 
-def _give_up(task: Task[t.Any], item: Item, lease: leases.Lease, entity: str) -> None:
-    """vCenter removes what was imported by a lease that is aborted;
-    what is complete is removed here.
-    """
-    session = task.session
-    if session.unreachable():
-        return
-    try:
-        if lease.abort():
-            vanishing = time.monotonic() + _SECONDS_TO_VANISH
-            if not entity or leases.wait_until_gone(session, reference(session, entity), vanishing):
-                return
-        if entity and lease.state() != "error":
-            _destroy(task, item, entity)
-    except VforgeError as error:
-        session.warn(f"The import was broken off, but whether all of it is gone is not known: {error}")
-
-
-def _keep(task: Task[t.Any], item: Item, home: Home, moid: str, new: NewDisk) -> str:
-    """Take the disk off the VM that was made for it, and put it into
-    its place; returns its UUID.
-    """
-    session, target = task.session, new.target
-    found = places.carrier(session, reference(session, moid))
-    if found is None or not found.file:
-        raise ImportFailed("The VM that was imported has no disk.", hint="Run again.")
-    if target.folder:
-        # Before the disk belongs to no VM: from then on only this run knows of it.
-        with DatastoreFiles(session, home.path, task.deadline) as files:
-            directories.make(session, home.ref, target.folder, files)
-    moves = found.file != str(target)
-    marks = {_DETACHED: found.file} if moves else {}
-    run(task, item, lambda: apply.start_detach(session, moid, found.devices, marks), "disks detached")
-    if moves:
-        if new.replace:
-            new.check()
-        _move(task, item, home, found.file, new)
-    return found.uuid
-
-
-def _move(task: Task[t.Any], item: Item, home: Home, source: str, new: NewDisk) -> None:
-    """Move a disk to its place. A call whose answer was lost is made again, but not one that
-    replaces a disk: a second one might replace what the first has brought.
-    """
-    target = str(new.target)
-
-    def start() -> t.Any:
-        return apply.start_move(task.session, home.ref, source, target, force=new.replace)
-
-    try:
-        run(task, item, start, "disks moved", repeatable=not new.replace)
-    except (ConnectionLost, Fault) as error:
-        lost = isinstance(error, ConnectionLost) or error.fault in _MOVED_BEFORE
-        if not lost or not _has_moved(task, home, source, new):
-            raise
-
-
-def _has_moved(task: Task[t.Any], home: Home, source: str, new: NewDisk) -> bool:
-    """Whether a disk is in its place, and was not before. One that was to be replaced may be the
-    old one.
-    """
-    if new.replace or task.session.unreachable():
-        return False
-    deadline = max(task.deadline, time.monotonic() + SECONDS_TO_CLEAN_UP)
-    with DatastoreFiles(task.session, home.path, deadline) as files:
-        return files.there(new.target) and not files.there(DatastorePath.parse(source, "path"))
-
-
-def _leaves_no_disk(task: Task[t.Any], item: Item, home: Home, moid: str, new: NewDisk) -> bool:
-    """Delete the disk that was taken off the VM of this import, also where it is in its place
-    already.
-
-    :returns: whether the VM can go, with the disk that it may still have.
-    """
-    session = task.session
-    if session.unreachable():
-        return False
-    try:
-        found = places.carrier(session, reference(session, moid))
-        if found is None or found.file or not found.config.get(_DETACHED):
-            return found is not None
-        source = found.config[_DETACHED]
-        path = str(new.target) if _has_moved(task, home, source, new) else source
-        return _delete_detached(task, item, home, path)
-    except VforgeError as error:
-        item.warnings.append(f"Whether a disk is left of the import is not known: {error} The next run looks.")
-        return False
-
-
-def _delete_detached(task: Task[t.Any], item: Item, home: Home, path: str) -> bool:
-    """Delete a disk that belongs to no VM any more; whether it is gone."""
-    deadline = max(task.deadline, time.monotonic() + SECONDS_TO_CLEAN_UP)
-    gone: list[bool] = []
-
-    def note(item: Item, outcome: t.Any) -> None:
-        fault = outcome.error.fault if isinstance(outcome.error, Fault) else ""
-        gone.append(outcome.error is None or fault == "FileNotFound")
-        if not gone[-1]:
-            item.warnings.append(
-                f"The disk {path} of the import could not be deleted: {outcome.error} The next run deletes it."
-            )
-
-    def start(_item: Item) -> t.Any:
-        return apply.start_delete(task.session, home.ref, path)
-
-    task.call([item], start, "disks deleted", note, repeatable=True, deadline=deadline)
-    return gone == [True]
-
-
-def _destroy(task: Task[t.Any], item: Item, moid: str) -> bool:
-    """Remove the VM that was made for the import; whether it is gone."""
-    deadline = max(task.deadline, time.monotonic() + SECONDS_TO_CLEAN_UP)
-    gone: list[bool] = []
-
-    def note(item: Item, outcome: t.Any) -> None:
-        fault = outcome.error.fault if isinstance(outcome.error, Fault) else ""
-        gone.append(outcome.error is None or fault == "ManagedObjectNotFound")
-        if not gone[-1]:
-            item.warnings.append(
-                f"The VM {moid} that was made for the import could not be removed: {outcome.error} The next run removes it."
-            )
-
-    task.call([item], lambda _item: start_destroy(task.session, moid), "VMs removed", note, repeatable=True, deadline=deadline)
-    return gone == [True]
-
-
-def clear(task: Task[t.Any], item: Item, home: Home, target: DatastorePath) -> None:
-    """Remove what a run to the same place has left that was killed between the move of
-    its disk and the end of its VM.
-
-    :raises Busy: it cannot be removed, since somebody still works with it, or it is none of ours.
-    """
-    _remove_left(task, item, home, _mark(target))
-
-
-def _remove_left(task: Task[t.Any], item: Item, home: Home, mark: str, taken: Fault | None = None, *, own: str = "") -> None:
-    """Remove the VM that a run to the same place has left when it was killed, and the disk that it
-    had taken off it.
-
-    Both only when it is certain that this run is over: after its lease nothing else protects them.
-
-    :param taken: says who has the name, where that is known.
-    :param own: this run, whose lease may have ended with its session.
-    :raises Busy: it cannot be removed, since somebody still works with it, or it is none of ours.
-    """
-    session, name = task.session, name_of(mark)
-    held = taken is not None and taken.holder
-    left = reference(session, held) if held else places.carrier_named(session, home.vm_folder, name)
-    found = places.carrier(session, left) if left is not None else None
-    if found is None:
-        return
-    if found.config.get(MARK) != mark:
-        raise Busy(f"There is a VM {name} that was not made for an import.", hint="Rename it or remove it.")
-    owner = OwnerMark.from_text(found.config.get(_OWNER, ""), mark)
-    if owner is None or not (owner.run == own or owner.is_over(found.created, session.current_time())):
-        raise Busy(
-            f"Another run imports to this place, by the VM {name}, or was killed on another machine.",
-            hint="Run again when it has ended. If there is none any more, remove that VM.",
-        )
-    path = found.config.get(_DETACHED, "")
-    if path and not found.file:
-        _delete_left(task, item, home, name, path)
-    try:
-        run(task, item, lambda: start_destroy(session, found.moid), "VMs removed")
-    except Fault as fault:
-        if fault.fault == "ManagedObjectNotFound" or _goes_by_itself(task, found.moid, fault):
-            return
-        raise Busy(
-            f"The VM {name} of an earlier import to this place cannot be removed ({fault.message}).",
-            hint="Run again later; the lease of a run that was killed ends within five minutes, and its VM with it.",
-        ) from fault
-
-
-def _goes_by_itself(task: Task[t.Any], moid: str, refused: Fault) -> bool:
-    """Wait until a VM is gone that only the lease of a run holds that was
-    killed; vCenter ends that lease.
-    """
-    if refused.fault not in _HELD_BY_A_LEASE:
-        return False
-    task.session.show_progress("waiting for the lease of a run that was killed")
-    end = min(task.deadline, time.monotonic() + _SECONDS_OF_A_LEASE)
-    return leases.wait_until_gone(task.session, reference(task.session, moid), end)
-
-
-def _delete_left(task: Task[t.Any], item: Item, home: Home, name: str, path: str) -> None:
-    """Delete the disk that a killed run has taken off its VM.
-
-    Whoever may change the VM can write another path there, so only a disk in the folder that
-    vCenter has made for this VM is deleted.
-
-    :param name: of the VM.
-    :raises Busy: it is another disk, or cannot be deleted.
-    """
-    if not _is_of_import(name, path):
-        raise Busy(
-            f"The VM {name} says that {path} was left of an import, which is not in its folder.",
-            hint="Look what it is, delete it if it is nobody's, and remove that VM.",
-        )
-    if not _delete_detached(task, item, home, path):
-        raise Busy(f"The disk {path} that an import has left cannot be deleted.", hint="Run again later.")
-
-
 def _is_of_import(name: str, path: str) -> bool:
     """Whether a disk is in the folder of the VM of an import. vCenter has named that after the VM; on
     vSAN and vVols it has an ID for its name, and the disk that of the VM.
@@ -497,29 +483,3 @@ def _is_of_import(name: str, path: str) -> bool:
     own = re.escape(name)
     found = re.fullmatch(rf"\[[^\]]+\] (?:{own}(?:_\d+)?/[^/]+|([^/]+)/{own}(?:_\d+)?)\.vmdk", path)
     return found is not None and (found[1] is None or directories.is_real_name(found[1]))
-
-
-def run(
-    task: Task[t.Any],
-    item: Item,
-    start: t.Callable[[], t.Any],
-    doing: str,
-    *,
-    repeatable: bool = False,
-    deadline: float | None = None,
-) -> None:
-    """One call, and the task that it may begin.
-
-    :param repeatable: whether a call whose answer was lost may be made again.
-    :param deadline: for what has a time of its own, such as cleaning up.
-    :raises VforgeError: why it failed.
-    """
-    errors: list[VforgeError] = []
-
-    def note(_item: Item, outcome: t.Any) -> None:
-        if outcome.error is not None:
-            errors.append(outcome.error)
-
-    task.call([item], lambda _item: start(), doing, note, repeatable=repeatable, deadline=deadline)
-    if errors:
-        raise errors[0]

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is where a disk is brought in: datacenters, datastores, hosts,
-and the VM that carries it.
+"""What there is where a disk is brought in: datacenters, datastores, hosts, and the VM that carries
+it.
 """
 
 from __future__ import annotations

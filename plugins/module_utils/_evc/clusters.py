@@ -132,7 +132,7 @@ def _carry_out(task: Task[t.Any], item: ClusterItem, named: Named, options: Opti
         return
     if task.check:
         for each in task.items:
-            each.done = list(each.steps) if each.error is None else []
+            each.foresee()
         return
     try:
         _set(task, item, vms, evc, options)
@@ -144,7 +144,7 @@ def _disable(task: Task[t.Any], item: ClusterItem) -> None:
     if not item.steps:
         return
     if task.check:  # EVC may be ended at any time (API reference)
-        item.done = list(item.steps)
+        item.foresee()
         return
     evc = apply.manager(task.session, item.cluster.moid)
     task.stage(DISABLE, lambda _item: apply.start_disable(evc), "clusters without EVC", repeatable=True)
@@ -233,8 +233,8 @@ def _block(item: ClusterItem, found: t.Sequence[Obstacle]) -> None:
 
 
 def _note_left_off(item: ClusterItem, rows: t.Mapping[str, Row]) -> None:
-    """Of a cluster with which nothing is to be done, the VMs that a run left off
-    are all that is of interest.
+    """Of a cluster with which nothing is to be done, the VMs that a run left off are all that is of
+    interest.
     """
     item.interrupted = tuple(vm for vm in read.interrupted(rows) if vm.power_state == "poweredOff")
 

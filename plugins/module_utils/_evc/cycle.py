@@ -13,9 +13,9 @@ import dataclasses
 import time
 import typing as t
 
-from .._engine import Item, Part, Task
+from .._engine import ItemOfVm, Part, Task
 from .._errors import Fault, InvalidOption, NotAttempted, TimedOut, VforgeError
-from .._vm_stages import fault_of
+from .._vm_stages import POWER_STATE, fault_of, was_taken_away, went_off
 from .._vsphere import vm as vsphere
 from .._vsphere.privileges import missing_privileges
 from .._vsphere.processors import Mode
@@ -33,11 +33,11 @@ _ACTIONS = {SHUT_DOWN: "shut_down", APPLY: "mode_set", POWER_ON: "powered_on"}
 # short by the time of the task.
 _SECONDS_TO_BRING_BACK = 60.0
 
-_POWER, _TOOLS = "runtime.powerState", "guest.toolsRunningStatus"
+_TOOLS = "guest.toolsRunningStatus"
 
 
 @dataclasses.dataclass(kw_only=True)
-class VmItem(Item):
+class VmItem(ItemOfVm):
     """A VM of the task; ``vm`` is as it was found, ``now`` as it is at the end.
 
     :ivar mode: that it gets; None for no mode of its own.
@@ -53,16 +53,6 @@ class VmItem(Item):
     own: bool = True
     asked: bool = False
     settled: bool = False
-
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self.vm.path
-
-    @property
-    def name(self) -> str:
-        """Of the VM."""
-        return self.vm.name
 
     @property
     def waits_for_tools(self) -> bool:
@@ -157,7 +147,8 @@ def shut_down(task: Task[t.Any], items: t.Sequence[VmItem], options: Options) ->
     task.call(gentle, lambda item: vsphere.shut_down_guest(task.session, item.vm.moid), "guests asked to shut down", asked)
     waiting = {item.vm.moid: item for item in gentle if item.error is None and item not in deaf}
     bound = min(task.deadline, time.monotonic() + options.shutdown_timeout)
-    late = task.wait_until(vsphere.VIRTUAL_MACHINE, (_POWER,), waiting, _is_off, "guests are shut down", deadline=bound) + deaf
+    doing = "guests are shut down"
+    late = task.wait_until(vsphere.VIRTUAL_MACHINE, (POWER_STATE,), waiting, went_off, doing, deadline=bound) + deaf
     hard = [item for item in due if item.error is None and (not item.vm.tools or item in late)]
     if not options.force:
         for item in late:
@@ -256,16 +247,13 @@ def bring_back(task: Task[t.Any], items: t.Sequence[VmItem]) -> None:
     )
 
 
-def _is_off(_item: VmItem, update: tasks.Update) -> bool:
-    return update.gone or str(update.state.get(_POWER)) == "poweredOff"
-
-
 def _await_tools(task: Task[t.Any], items: t.Sequence[VmItem], options: Options) -> None:
     """Wait until Tools run in the VMs in which they ran before: then a VM is back."""
     due = [item for item in items if item.due(COME_BACK)]
     waiting = {item.vm.moid: item for item in due if item.waits_for_tools}
     bound = min(task.deadline, time.monotonic() + options.tools_timeout)
-    late = task.wait_until(vsphere.VIRTUAL_MACHINE, (_TOOLS,), waiting, _runs_tools, "VMs are back", deadline=bound)
+    paths = (_TOOLS, POWER_STATE)
+    late = task.wait_until(vsphere.VIRTUAL_MACHINE, paths, waiting, _runs_tools, "VMs are back", deadline=bound)
     option = _ended(task, bound, options, "tools_timeout")
     for item in late:
         item.fail(
@@ -279,8 +267,8 @@ def _await_tools(task: Task[t.Any], items: t.Sequence[VmItem], options: Options)
             item.done.append(COME_BACK)
 
 
-def _runs_tools(_item: VmItem, update: tasks.Update) -> bool:
-    return update.gone or update.state.get(_TOOLS) == "guestToolsRunning"
+def _runs_tools(item: VmItem, update: tasks.Update) -> bool:
+    return was_taken_away(item, update) or update.state.get(_TOOLS) == "guestToolsRunning"
 
 
 def entry(item: VmItem, release: Release) -> dict[str, t.Any]:
@@ -301,7 +289,7 @@ def entry(item: VmItem, release: Release) -> dict[str, t.Any]:
         "changed": item.changed,
         "seconds": item.seconds,
     }
-    return {**found, "error": item.error.as_result()} if item.error is not None else found
+    return item.with_error(found)
 
 
 def _actions(item: VmItem) -> list[str]:

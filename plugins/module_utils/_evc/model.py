@@ -78,8 +78,8 @@ class Release:
 
 
 def plain(label: str) -> str:
-    """A label without its marks and quotation marks, for comparing:
-    ``Intel® "Haswell" Generation``.
+    """A label without its marks and quotation marks, for comparing: ``Intel® "Haswell"
+    Generation``.
     """
     return " ".join(re.sub(r"[®™\"\u201c\u201d']", "", label).split()).casefold()
 
@@ -199,9 +199,7 @@ def mark(vm: EvcVm) -> str:
 
 
 def marked(value: str, vm_name: str) -> str:
-    """What such a value says on a VM of this name: ``tools``,
-    ``plain``, or empty where it is none.
-    """
+    """What such a value says on a VM of this name: ``tools``, ``plain``, or empty where it is none."""
     kind, _space, name = value.partition(" ")
     return kind if kind in (WITH_TOOLS, WITHOUT_TOOLS) and name == vm_name else ""
 

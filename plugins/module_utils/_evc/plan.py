@@ -47,8 +47,8 @@ class ClusterPlan:
 
 
 def is_as_asked(cluster: Cluster, options: Options) -> bool:
-    """Whether what was read of the cluster alone says that nothing is to be done, so
-    that no modes have to be read.
+    """Whether what was read of the cluster alone says that nothing is to be done, so that no modes
+    have to be read.
     """
     if options.state != PRESENT:
         return cluster.mode is None
@@ -71,9 +71,7 @@ def decide_cluster(cluster: Cluster, options: Options, release: Release, hosts: 
 
 
 def common(release: Release, hosts: t.Sequence[HostCpu]) -> Mode | None:
-    """The highest mode that every host supports, as far as the hosts
-    say; None where there is none.
-    """
+    """The highest mode that every host supports, as far as the hosts say; None where there is none."""
     best = [release.keyed(host.max_mode) for host in hosts]
     fits = [mode for mode in release.modes if best and all(top is not None and top.includes(mode) for top in best)]
     return max(fits, key=lambda mode: mode.tier, default=None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import faults, names
-from .._connector.find import TO_ANCESTORS, find_each, path_in, readable
+from .._connector.find import TO_ANCESTORS, find_each, path_in
 from .._connector.props import PAGE_OF_LITTLE, Route, Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, NotFound, VforgeError
@@ -130,8 +130,7 @@ def _no_cluster(text: str, known: list[str], several: bool) -> VforgeError:
 
 
 def read_hosts(session: Session, cluster: Cluster) -> tuple[Release, tuple[HostCpu, ...], dict[str, Row]]:
-    """The modes that the release offers, the hosts of a cluster, and what
-    ``read_in_way`` returns: one call.
+    """The modes that the release offers, the hosts of a cluster, and what ``read_in_way`` returns: one call.
 
     The VMs are in it although a mode may have to be checked first: where the cluster turns out to
     have its mode, that some were left off is all there is to say.
@@ -152,8 +151,8 @@ def _release(rows: t.Collection[Row]) -> Release:
 
 
 def read_in_way(session: Session, cluster: Cluster) -> dict[str, Row]:
-    """The hosts of a cluster and what may make their VMs stand in the way
-    of a mode, by moid: one call.
+    """The hosts of a cluster and what may make their VMs stand in the way of a mode, by moid: one
+    call.
     """
     roots = [session.reference(vim.HostSystem, moid) for moid in cluster.hosts]
     return {row.moid: row for row in collect(session, roots, _ACTIVE, _TO_VMS, page=PAGE_OF_LITTLE)}
@@ -166,12 +165,11 @@ def interrupted(rows: t.Mapping[str, Row]) -> tuple[ActiveVm, ...]:
 
 
 def are_known(rows: t.Mapping[str, Row], results: t.Iterable[t.Any]) -> bool:
-    """Whether rows that were read before a check have the VMs that the check is
-    about, so that once is enough.
+    """Whether rows that were read before a check have the VMs that the check is about, so that once is enough.
 
-    It is not where the check names a VM that was not on then, or had not come to this
-    host. Nor where it names none on a host: all are meant that are on there at the
-    check, and VMs are started meanwhile.
+    It is not where the check names a VM that was not on then, or had not come to this host. Nor
+    where it names none on a host: all are meant that are on there at the check, and VMs are started
+    meanwhile.
 
     :param rows: as ``read_in_way`` returns them.
     """
@@ -262,29 +260,23 @@ def _sorted(vms: t.Iterable[ActiveVm]) -> tuple[ActiveVm, ...]:
 def find_vms(
     session: Session, selectors: t.Sequence[Selector], datacenter: str | None
 ) -> tuple[Release, str, list[EvcVm | VforgeError]]:
-    """The modes that the release offers, the key of the session, and the VMs that the
-    selectors name, in their order.
+    """The modes that the release offers, the key of the session, which is empty where this user may not read it, and the
+    VMs that the selectors name, in their order. One call besides those that it takes to find them.
 
     In the place of one of several that is not found, why not.
 
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    found = find_each(session, selectors, datacenter, "vms")
-    release, key, known = read_vms(session, [each for each in found if isinstance(each, str)])
-    there = readable(found, selectors, known)
-    return release, key, [known[each] if isinstance(each, str) else each for each in there]
-
-
-def read_vms(session: Session, moids: t.Sequence[str]) -> tuple[Release, str, dict[str, EvcVm]]:
-    """The modes of the release, the key of the session, and what there is
-    of these VMs, by moid: one call.
-
-    The key is empty where this user may not read it.
-    """
     around = [processors.service_instance(session), session.content.sessionManager]
-    rows = _rows(session, moids, around)
+    rows: dict[str, Row] = {}
+
+    def read(moids: list[str]) -> dict[str, EvcVm]:
+        rows.update(_rows(session, moids, around))
+        return _vms(rows, moids)
+
+    vms = find_each(session, selectors, datacenter, read)
     key = next((row.get(_KEY) for row in rows.values() if isinstance(row.ref, vim.SessionManager)), None)
-    return _release(rows.values()), key or "", _vms(rows, moids)
+    return _release(rows.values()), key or "", vms
 
 
 def read_again(session: Session, moids: t.Sequence[str]) -> dict[str, EvcVm]:

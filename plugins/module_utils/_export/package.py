@@ -102,8 +102,8 @@ class Packages:
             self._folder.sweep(f"{name}.ova")
 
     def known(self, name: str) -> Record | None:
-        """What the package is of that is there; None where there is
-        none, or a part of it is missing.
+        """What the package is of that is there; None where there is none, or a part of it is
+        missing.
 
         :raises InvalidOption: something else is in its place.
         """
@@ -179,8 +179,8 @@ class Packages:
         """
         folder = self._opened()
         if self.form == OVA:
-            # What says that it is a package goes last: a death between
-            # leaves what the next run finds.
+            # What says that it is a package goes last: a death between leaves what the next run
+            # finds.
             folder.remove(f"{name}.ova")
             folder.remove(_record_name(name, self.form))
         else:
@@ -346,8 +346,8 @@ class Package:
 
 
 def _tar_format(files: t.Iterable[PackedFile]) -> int:
-    """OVF wants the ustar form, which has no room for larger files than 8 GiB, nor for
-    longer names than 100 bytes.
+    """OVF wants the ustar form, which has no room for larger files than 8 GiB, nor for longer names
+    than 100 bytes.
     """
     large = any(file.size > _MOST_USTAR or len(file.name.encode()) > _LONGEST_USTAR for file in files)
     return tarfile.GNU_FORMAT if large else tarfile.USTAR_FORMAT

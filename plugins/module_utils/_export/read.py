@@ -7,9 +7,10 @@ number of VMs or snapshots.
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
-from .._connector.find import TO_ANCESTORS, find_each, readable
+from .._connector.find import TO_ANCESTORS, find_each
 from .._connector.props import Route, Row, collect, read
 from .._connector.pyvmomi import vim
 from .._vsphere import snapshots
@@ -17,7 +18,7 @@ from .._vsphere.compute import NETWORKS, networks_in
 from .._vsphere.disks import chains_in
 from .._vsphere.hardware import Machine, machine_of
 from .._vsphere.snapshots import quiesced_in, snapshots_in
-from .._vsphere.vm import ABOVE, BASICS, basics, is_readable, reference
+from .._vsphere.vm import ABOVE, BASICS, basics, reference
 from .model import Vm
 
 if t.TYPE_CHECKING:
@@ -47,9 +48,7 @@ def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | No
     :returns: in the place of one of several that cannot be found, why not.
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    found = find_each(session, selectors, datacenter, option="vms")
-    known = read_vms(session, [moid for moid in found if isinstance(moid, str)])
-    return [known[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
+    return find_each(session, selectors, datacenter, functools.partial(read_vms, session))
 
 
 def read_vms(session: Session, moids: t.Sequence[str]) -> dict[str, Vm]:
@@ -61,7 +60,7 @@ def read_vms(session: Session, moids: t.Sequence[str]) -> dict[str, Vm]:
 
 
 def _is_whole(row: Row | None) -> t.TypeGuard[Row]:
-    return row is not None and (is_readable(row) or row.get("config") is not None)
+    return row is not None and row.get("config") is not None
 
 
 def network_names(rows: t.Mapping[str, Row]) -> dict[str, str]:
@@ -74,7 +73,7 @@ def _vm(rows: t.Mapping[str, Row], row: Row, names: t.Mapping[str, str]) -> Vm:
     known = basics(rows, row)
     clean = row.get("runtime.cleanPowerOff")
     return Vm(
-        **{**known, "instance_uuid": config.instanceUuid or "", "template": bool(config.template)},
+        **{**known, "instance_uuid": (config.instanceUuid or "").lower(), "template": bool(config.template)},
         machine=machine_of(config, known["name"], names, _stored(row)),
         networks=dict(names),
         snapshots=snapshots_in(row.get("snapshot")),

@@ -80,7 +80,9 @@ class Record:
 
     @property
     def date(self) -> str:
-        """When it was made, as people read it. The record says more: packages of one second have an order, too."""
+        """When it was made, as people read it. The record says more: packages of one second have an
+        order, too.
+        """
         return self.made.isoformat(timespec="seconds")
 
     def fits(self, found: t.Mapping[str, int]) -> bool:
@@ -114,8 +116,8 @@ _FILE = tuple(field.name for field in dataclasses.fields(PackedFile))
 
 
 def config_of(vm: Vm, source: Source, options: ExportOptions) -> str:
-    """A digest of what the descriptor of a VM is made of; of a snapshot, which does
-    not change, of the options alone.
+    """A digest of what the descriptor of a VM is made of; of a snapshot, which does not change, of
+    the options alone.
     """
     if isinstance(source, FromSnapshot):
         return digest_of(None, sorted(options.extra_config), options.property_values, options.format)

@@ -69,7 +69,7 @@ def _entry(job: ExportTask, item: ExportItem) -> dict[str, t.Any]:
         "seconds": item.seconds,
         "warnings": item.warnings,
     }
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _snapshot(item: ExportItem) -> dict[str, t.Any] | None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import secrets
 import typing as t
 
 from .. import _descriptor as descriptor
@@ -27,8 +26,9 @@ from .._errors import NotFound, VforgeError
 from .._progress import Meter
 from .._temporary_snapshots import Kind, SnapshotTask, find_leftovers, remove_leftovers
 from .._vsphere import lease as leases
-from .._vsphere import lease_devices, receiving, starts
+from .._vsphere import lease_devices, receiving
 from .._vsphere.hardware import HardDisk, Machine, exported_extra
+from .._vsphere.vm import last_start
 from . import package, plan, read, record, report
 from .model import ExportOptions, Target, Vm
 from .package import Package, Packages
@@ -67,41 +67,18 @@ class ExportItem(CopyItem):
     removed: list[tuple[str, Record]] = dataclasses.field(default_factory=list)
     received: dict[str, receiving.Exported] = dataclasses.field(default_factory=dict)
 
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self.vm.path
 
-    @property
-    def name(self) -> str:
-        """What its entry in the result calls it."""
-        return self.vm.name
-
-
-@dataclasses.dataclass
-class ExportTask:
+@dataclasses.dataclass(kw_only=True)
+class ExportTask(SnapshotTask[ExportItem]):
     """A task whose VMs were found.
 
-    :ivar run: names this run in the owner marks of its snapshots.
     :ivar now: by the clock of this machine, as packages are dated.
     """
 
-    session: Session
+    kind: Kind = KIND
     options: ExportOptions
-    task: Task[t.Any]
     packages: Packages
-    run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
     now: datetime.datetime = dataclasses.field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
-
-    @property
-    def vms(self) -> list[ExportItem]:
-        """The VMs that are there."""
-        return self.task.items
-
-    @property
-    def snapshots(self) -> SnapshotTask[ExportItem]:
-        """For the snapshots that it makes for a moment."""
-        return SnapshotTask(self.task, KIND, self.run, self.options.timeout)
 
 
 def run(session: Session, options: ExportOptions, *, check: bool) -> dict[str, t.Any]:
@@ -115,7 +92,7 @@ def run(session: Session, options: ExportOptions, *, check: bool) -> dict[str, t
     deadline = session.deadline(options.timeout)
     task: Task[ExportItem] = Task(session, [], "VMs", deadline=deadline, parallel=options.parallel, check=check)
     with package.opened(options.dest, options.format, make=not check) as packages:
-        job = ExportTask(session, options, task, packages)
+        job = ExportTask(task=task, timeout=options.timeout, options=options, packages=packages)
         with task.phase("lookup"):
             selectors = [target.selector for target in options.targets]
             found = task.found("vms", read.find(session, selectors, options.datacenter), selectors)
@@ -134,17 +111,17 @@ def _item(job: ExportTask, vm: Vm, target: Target) -> ExportItem:
 
 
 def _carry_out(job: ExportTask) -> None:
-    find_leftovers(job.snapshots)
+    find_leftovers(job)
     for item in job.vms:
         _decide(job, item)
-    remove_leftovers(job.snapshots)
+    remove_leftovers(job)
     if job.task.check:
         for item in job.vms:
-            item.done += item.left if item.error is None else []
+            item.foresee()
         return
     due = [item for item in job.vms if item.due(EXPORT)]
     copy_all(
-        job.snapshots,
+        job,
         due,
         lambda ready: _export(job, ready),
         crash_consistent="package" if job.options.quiesce == TRY else "",
@@ -163,7 +140,7 @@ def _decide(job: ExportTask, item: ExportItem) -> None:
         item.before = item.after = job.packages.known(item.package)
         source = plan.source(item.vm, item.target, job.options)
         if record.needs_last_start(item.vm, source):
-            item.last_start = starts.last_start(job.session, item.vm.moid)
+            item.last_start = last_start(job.session, item.vm.moid)
         item.decided = plan.decide(item.vm, source, job.options, item.before, item.last_start)
         item.source, item.steps = source, item.decided.steps
         if item.steps:
@@ -247,8 +224,8 @@ def _machines(job: ExportTask, wave: t.Sequence[ExportItem]) -> dict[str, Machin
 
 
 def _export_one(job: ExportTask, item: ExportItem, machine: Machine, parallel: int, end: Stops) -> None:
-    """Export one VM: a lease, its disks, the descriptor, the manifest, and
-    the package is in its place.
+    """Export one VM: a lease, its disks, the descriptor, the manifest, and the package is in its
+    place.
     """
     session, moid = job.session, item.snapshot
     made = job.packages.begin(item.package)
@@ -280,8 +257,7 @@ def _export_one(job: ExportTask, item: ExportItem, machine: Machine, parallel: i
 
 
 def _addressed(item: ExportItem, machine: Machine, ready: leases.Ready) -> list[tuple[leases.Device, HardDisk | None, str]]:
-    """Each file of the lease, with the disk that it is of, or None for
-    NVRAM, and its name in the package.
+    """Each file of the lease, with the disk that it is of, or None for NVRAM, and its name in the package.
 
     :raises ExportFailed: a disk has no address.
     """

@@ -1,9 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of first class disks, however many they are, and which
-of them nobody seems to use.
-"""
+"""What is known of first class disks, however many they are, and which of them nobody seems to use."""
 
 from __future__ import annotations
 
@@ -74,8 +72,7 @@ class Looked:
 
 
 def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
-    """The module's result: ``disks`` and ``datastores`` and, where it is asked
-    for, ``orphans``. Changes nothing.
+    """The module's result: ``disks`` and ``datastores`` and, where it is asked for, ``orphans``. Changes nothing.
 
     :raises VforgeError: a datastore, or a disk that is asked for by its ID, is not there.
     :raises PartialFailure: a signal or the loss of the server ended
@@ -226,8 +223,8 @@ def _list_files(task: Task[t.Any], looked: Looked) -> None:
 
 
 def _confirm(session: Session, looked: Looked) -> None:
-    """Ask for each disk whose file is not listed by itself: what cannot be
-    found is listed and not there.
+    """Ask for each disk whose file is not listed by itself: what cannot be found is listed and not
+    there.
     """
     for item in list(looked.items):
         if plan.VMDK_GONE not in plan.dangling(item.disk, looked.files_beside(item.disk)):
@@ -264,7 +261,7 @@ def _entry(item: DiskItem, called: t.Mapping[str, str], options: InfoOptions) ->
     }
     if options.tags:
         entry["tags"] = list(item.tags)
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _orphans(looked: Looked) -> list[dict[str, t.Any]]:

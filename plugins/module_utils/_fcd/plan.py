@@ -346,8 +346,8 @@ def same_file(disks: t.Iterable[FirstClassDisk], path: str) -> list[FirstClassDi
 
 
 def candidates(request: DiskRequest, disks: t.Sequence[FirstClassDisk]) -> list[FirstClassDisk]:
-    """The disks that a name may mean: one that has it or, where none has,
-    one that was renamed already.
+    """The disks that a name may mean: one that has it or, where none has, one that was renamed
+    already.
     """
     if isinstance(request.origin, Existing):
         return same_file(disks, request.origin.path)

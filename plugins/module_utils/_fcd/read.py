@@ -41,8 +41,8 @@ class Inventory:
         return fcd.choose_store(self.stores, text)
 
     def disks(self, store: Store) -> list[FirstClassDisk]:
-        """The disks of a datastore that can be read: two calls and one for
-        each thousand, the first time.
+        """The disks of a datastore that can be read: two calls and one for each thousand, the first
+        time.
         """
         if store.moid not in self.listed:
             ids = fcd.list_ids(self.session, store)

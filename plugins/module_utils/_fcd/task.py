@@ -160,7 +160,7 @@ def run(session: Session, options: DiskOptions, *, check: bool) -> dict[str, t.A
         with task.phase("work"), task.accounted():
             if check:
                 for item in items:
-                    item.done = list(item.steps) if item.error is None else []
+                    item.foresee()
             else:
                 _carry_out(session, task)
         if not check:
@@ -209,7 +209,7 @@ class ReconcileItem(Item):
             "removed": self.gone,
             "changed": self.changed,
         }
-        return {**found, "error": self.error.as_result()} if self.error is not None else found
+        return self.with_error(found)
 
 
 _RECONCILE = "reconcile"
@@ -594,7 +594,7 @@ def _entry(item: DiskItem, *, check: bool) -> dict[str, t.Any]:
     }
     if disk is not None:
         entry |= known_of(disk)
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def known_of(disk: FirstClassDisk) -> dict[str, t.Any]:
@@ -683,7 +683,7 @@ def run_snapshots(session: Session, options: SnapshotOptions, *, check: bool) ->
     with task.phase("work"), task.accounted():
         if check:
             for item in task.items:
-                item.done = list(item.steps) if item.error is None else []
+                item.foresee()
         else:
             _carry_out_snapshots(session, task)
     entries = [_snapshot_entry(item) for item in task.items]
@@ -819,7 +819,7 @@ def _snapshot_entry(item: SnapshotItem) -> dict[str, t.Any]:
         "changed": item.changed,
         "seconds": item.seconds,
     }
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _snapshot_lines(items: t.Sequence[SnapshotItem]) -> tuple[list[str], list[str]]:

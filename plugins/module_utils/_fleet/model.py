@@ -37,8 +37,8 @@ MOST_VMS = 45_000
 
 
 class Pattern:
-    """What the names of a fleet look like: a run of ``#`` stands for a
-    number of at least as many digits.
+    """What the names of a fleet look like: a run of ``#`` stands for a number of at least as many
+    digits.
 
     :ivar fleet: what the fleet itself is called: the pattern without its number.
     """
@@ -81,8 +81,8 @@ class Pattern:
         return len(digits) if int(digits or 0) and self.name(int(digits)) != name else 0
 
     def may_be_of_others(self, number: int, others: t.Iterable[int]) -> bool:
-        """Whether patterns with so many digits have the same name for a number: ``web-100`` is one of ``web-##``
-        and of ``web-###``.
+        """Whether patterns with so many digits have the same name for a number: ``web-100`` is one
+        of ``web-##`` and of ``web-###``.
         """
         return any(len(str(number)) >= max(self._digits, digits) for digits in others)
 
@@ -92,8 +92,8 @@ class Pattern:
 
 
 def parent_name(fleet: str, host_name: str, host: str, version: str) -> str:
-    """The name of the parent of one version on one host; the last part
-    makes it the only one of this name.
+    """The name of the parent of one version on one host; the last part makes it the only one of
+    this name.
 
     :param host: moid of the host.
     """
@@ -103,8 +103,8 @@ def parent_name(fleet: str, host_name: str, host: str, version: str) -> str:
 
 
 def addresses(given: t.Sequence[str], count: int) -> list[str]:
-    """The fixed addresses, checked: the n-th belongs to the VM with
-    number n. An empty list means DHCP.
+    """The fixed addresses, checked: the n-th belongs to the VM with number n. An empty list means
+    DHCP.
 
     :raises InvalidOption: for one that is none, one that is there twice, and for too few.
     """

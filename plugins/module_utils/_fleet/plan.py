@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a fleet needs: which parents, which clones on which of them,
-what goes, what is rolled. Pure.
+"""What a fleet needs: which parents, which clones on which of them, what goes, what is rolled.
+Pure.
 
 A clone stays where it is; only what is missing is placed, always on the host that has fewest.
 """
@@ -38,8 +38,8 @@ class NoRoom(VforgeError):
 
 @dataclasses.dataclass(frozen=True)
 class Seed:
-    """A parent that is to be there: made, or, where ``parent`` is set, one that an
-    ended run has left unready.
+    """A parent that is to be there: made, or, where ``parent`` is set, one that an ended run has
+    left unready.
     """
 
     name: str
@@ -193,8 +193,8 @@ def _current_parents(now: Situation, version: str) -> dict[str, Parent]:
 
 
 def _places(numbers: t.Sequence[int], room: Room, staying: t.Iterable[Clone]) -> dict[int, Host]:
-    """A host for each number: always the one that has fewest clones of the
-    fleet, and room for one more.
+    """A host for each number: always the one that has fewest clones of the fleet, and room for one
+    more.
     """
     load = {host.moid: 0 for host in room.usable}
     for clone in staying:

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter in a number of calls that does not depend on
-the fleet or the inventory.
+"""What there is, read from vCenter in a number of calls that does not depend on the fleet or the
+inventory.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def situation(session: Session, options: FleetOptions) -> Situation:
     golden = read_golden(session, options.golden, options) if options.golden else None
     folder, parents_folder = _folders(session, options, golden)
     hosts, clusters, datastores = _read_hosts(session, golden.datacenter, options) if golden else ((), {}, {})
-    rows = _members(session, [folder[0], parents_folder[0]], options)
+    # vCenter returns them in any order, and the plan of a fleet is to be the same each time.
+    rows = sorted(_members(session, [folder[0], parents_folder[0]], options), key=lambda row: names.natural(name_of(row)))
     inside = [row for row in rows if _is_in(row, folder)]
     known_parents = [_parent(row, options, parents_folder) for row in rows]
     parents = tuple(parent for parent in known_parents if parent is not None)
@@ -333,8 +334,8 @@ def _parent(row: Row, options: FleetOptions, folder: tuple[str, str]) -> Parent 
 
 
 def _is_ready(row: Row, kind: str) -> bool:
-    """Whether clones can be made of a parent: it is on, and frozen, or an enabled
-    and quiesced parent of VMFork.
+    """Whether clones can be made of a parent: it is on, and frozen, or an enabled and quiesced
+    parent of VMFork.
     """
     frozen = bool(row.get(_OF_KIND[kind][0]))
     on = str(row.get("runtime.powerState")) == "poweredOn"
@@ -393,8 +394,8 @@ def _renamed(row: Row, options: FleetOptions) -> Renamed | None:
 
 
 def _forked_from(row: Row, parent_name: str, parents: t.Sequence[Parent]) -> str | None:
-    """Instance UUID of the parent of a child of VMFork; empty where that is
-    gone, None for what is no child.
+    """Instance UUID of the parent of a child of VMFork; empty where that is gone, None for what is
+    no child.
 
     The fork group that vCenter keeps says it, or, where a parent was disabled since and so has
     another one, the owner mark.
@@ -408,8 +409,8 @@ def _forked_from(row: Row, parent_name: str, parents: t.Sequence[Parent]) -> str
 
 
 def _of_other_patterns(rows: t.Iterable[Row], options: FleetOptions) -> dict[str, int]:
-    """The clones of fleets that are called as this one, and have another number of digits in their names: how
-    many, by name.
+    """The clones of fleets that are called as this one, and have another number of digits in their
+    names: how many, by name.
     """
     marks = ((name_of(row), fleet_of(config_value(row.get(_FLEET_MARK)))) for row in rows)
     found = {name: options.pattern.other_digits(name) for name, mark in marks if mark and mark[0] == options.pattern.fleet}

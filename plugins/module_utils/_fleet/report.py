@@ -164,8 +164,8 @@ def _batch(
 
 
 def _removal(clone: Clone, now: Situation, options: FleetOptions) -> dict[str, t.Any]:
-    """An item of ``clones`` for ``state=absent``; with its parent, where that is
-    there, the parent is checked too.
+    """An item of ``clones`` for ``state=absent``; with its parent, where that is there, the parent
+    is checked too.
 
     Of ``children`` of VMFork, each item says itself that it is to go.
     """

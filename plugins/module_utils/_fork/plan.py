@@ -331,7 +331,7 @@ def _to_quiesced(parent: Parent, options: ForkOptions, plans: t.Sequence[ChildPl
     if not parent.powered_on:
         refusal = _refusal(
             parent,
-            f"is {parent.power_state}",
+            f"is {parent.power_state or 'in an unknown state'}",
             "Power it on and let its guest start: quiescing works in the guest.",
         )
         return Plan(parent, refusal=refusal)
@@ -484,7 +484,7 @@ def own_folder(request: ChildRequest, parent: Parent) -> str:
     """
     if not parent.folder:
         raise InvalidOption(
-            f"child {request.name!r}: the parent is in a vApp, which is no folder.",
+            f"child {request.name!r}: no folder of the parent is known: it is in a vApp, or this user may not see it.",
             hint="Set folder.",
             option="folder",
         )

@@ -15,7 +15,7 @@ import typing as t
 
 from .._connector import versions
 from .._connector.batch import Work, fill_in_results, run_batch
-from .._connector.find import TO_ANCESTORS, find_each, path_in, readable
+from .._connector.find import TO_ANCESTORS, find_each, path_in
 from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
 from .._connector.undocumented import Method, Property, add_data_type, add_methods
@@ -143,11 +143,13 @@ def find_parents(
     :returns: in the place of one of several that is not found, why not.
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    found = find_each(session, selectors, datacenter)
-    known = _read_parents(session, [each for each in found if isinstance(each, str)])
-    families = read_families(session, [each.parent for each in known.values()], deadline)
-    whole = {moid: dataclasses.replace(each, parent=families[moid]) for moid, each in known.items()}
-    return [whole[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
+
+    def read(moids: list[str]) -> dict[str, Found[Parent]]:
+        known = _read_parents(session, moids)
+        families = read_families(session, [each.parent for each in known.values()], deadline)
+        return {moid: dataclasses.replace(each, parent=families[moid]) for moid, each in known.items()}
+
+    return find_each(session, selectors, datacenter, read, "parents")
 
 
 def read_parents(session: Session, moids: t.Sequence[str], deadline: float) -> dict[str, Parent]:

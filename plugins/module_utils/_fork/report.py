@@ -67,8 +67,7 @@ def result(
 ) -> dict[str, t.Any]:
     """``changed``, ``parents`` and ``children`` (one entry each), ``counts`` and ``diff``.
 
-    In check mode a change that would be made is listed as if it had been,
-    as Ansible's other modules do.
+    In check mode a change that would be made is listed as if it had been, as Ansible's other modules do.
     """
     check = task.check
     found = [_parent_entry(item, check) for item in parents]
@@ -106,7 +105,7 @@ def _parent_entry(item: ParentItem, check: bool) -> dict[str, t.Any]:
         "seconds": item.seconds,
         "warnings": item.warnings,
     }
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _listed(child: Child) -> dict[str, t.Any]:
@@ -157,7 +156,7 @@ def _child_entry(item: ChildItem, options: ForkOptions, used: UsedAddresses) -> 
     entry["config_params"] = _parameters(wanted, vm)
     differences = wanted.differences if isinstance(wanted, Change) else ()
     entry["differences"] = [difference.as_result() for difference in differences]
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _of_vm(vm: Child, family: str, used: UsedAddresses) -> dict[str, t.Any]:

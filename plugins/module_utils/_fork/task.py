@@ -334,16 +334,13 @@ def _child(wanted: ChildPlan, home: ParentItem, state: str | None) -> ChildItem:
 
 
 def _check(job: ForkTask) -> None:
-    """Make sure that the guests take the credentials; what a real run
-    would do then counts as done.
-    """
+    """Make sure that the guests take the credentials; what a real run would do then counts as done."""
     # A quiesced one answers only after the reset that check mode leaves out.
     reachable = job.quiescing.reachable(job.parents)
     job.quiescing.check([(item, guest) for item, guest in reachable if not item.now.quiesced])
     _give_up(job)
     for item in job.task.items:
-        if item.error is None:
-            item.done = list(item.steps)
+        item.foresee()
     for child in job.children:
         if isinstance(child.wanted, Create) and CREATE in child.done:
             child.vm = plan.expected(child.wanted)
@@ -432,8 +429,7 @@ def _make(job: ForkTask) -> None:
 
     missing = [child for child in job.children if child.due(CREATE)]
     try:
-        # A name can be taken only once in a folder: a call that is sent twice cannot make two
-        # children.
+        # A name can be taken only once in a folder: a call that is sent twice cannot make two children.
         job.task.call(missing, start, "children made", note, repeatable=True, results=lambda _child: True)
     finally:
         _take_over(job, taken)

@@ -101,8 +101,8 @@ def named(variables: t.Mapping[str, t.Any], expression: t.Any) -> t.Any:
     """The text, number or truth that an expression names, where it does nothing else, as
     ``config.guestId`` does; or None.
 
-    What Jinja would look at in another way, such as ``config.items``, a method
-    of mappings, is left to Jinja.
+    What Jinja would look at in another way, such as ``config.items``, a method of mappings, is left
+    to Jinja.
     """
     if not isinstance(expression, str) or not _NAMES.fullmatch(expression):
         return None
@@ -142,8 +142,8 @@ def flat(values: t.Mapping[str, t.Any], above: str = "") -> dict[str, t.Any]:
 
 
 def origin_of(name: str, pairs: t.Mapping[str, str], parents: t.Mapping[str, str]) -> dict[str, t.Any]:
-    """What of this collection has made a VM, by the owner marks in its
-    extraConfig; empty where nothing has.
+    """What of this collection has made a VM, by the owner marks in its extraConfig; empty where
+    nothing has.
 
     :param name: of the VM: a mark of another VM, which a clone has inherited, is none of its own.
     :param pairs: its marks, by key.
@@ -189,8 +189,8 @@ def groups_of(origin: t.Mapping[str, t.Any]) -> list[tuple[str, ...]]:
 
 
 def path_groups(path: str, prefix: str) -> tuple[str, ...]:
-    """The groups of a VM by its folders, from the datacenter on:
-    ``DC0``, ``DC0_vm``, ``DC0_vm_web``.
+    """The groups of a VM by its folders, from the datacenter on: ``DC0``, ``DC0_vm``,
+    ``DC0_vm_web``.
 
     :param path: of the VM.
     """

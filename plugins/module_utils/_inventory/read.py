@@ -16,7 +16,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.find import TO_NESTED_VAPPS, find_entity, path_in
-from .._connector.props import Route, Row, collect
+from .._connector.props import Route, Row, collect, moment
 from .._connector.pyvmomi import VmomiSupport, vim
 from .._errors import Fault, InvalidOption, NotFound
 from .._vsphere import markers
@@ -284,7 +284,7 @@ def plain(value: t.Any) -> t.Any:
         known = ((info.name, getattr(value, info.name)) for info in value._GetPropertyList())
         return {name: plain(each) for name, each in known if each is not None and not _is_empty(each)}
     if isinstance(value, datetime.datetime):
-        return value.isoformat()
+        return moment(value)
     # Enumerations, long numbers and keys are classes of their own, which Ansible would not take.
     for kind in (bool, int, float):
         if isinstance(value, kind):

@@ -1,8 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bytes that can be read from any place on, wherever they are kept:
-in a file, in pieces, in an OVA.
+"""Bytes that can be read from any place on, wherever they are kept: in a file, in pieces, in an OVA.
 
 An OVA is a tar archive (POSIX.1-1988 ustar), in which the two extensions for long names and large
 files are met, too: those of POSIX.1-2001 (pax) and of GNU. The standard library reads far more than
@@ -22,8 +21,7 @@ import stat
 import time
 import typing as t
 
-from .._errors import TimedOut
-from .errors import PackageError
+from .._errors import CodedError, TimedOut
 
 # Control characters, halves of surrogate pairs, ends of lines, what turns the direction of writing,
 # and what XML cannot carry.
@@ -31,6 +29,14 @@ _ODD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069\uf
 
 # Bytes in between that are cheaper to read than a new request is to make.
 _NEAR = 256 * 2**10
+
+
+class PackageError(CodedError):
+    """Something about the package that is to be brought in; the code says what.
+
+    ``source_unreadable``, ``source_refused`` (by its server), ``unsafe_package``,
+    ``invalid_package``, ``checksum_mismatch``, ``signature_invalid``, ``source_changed``.
+    """
 
 
 class Stream(t.Protocol):
@@ -160,8 +166,7 @@ _READING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def _open_below(folder: str, name: str) -> int:
-    """Open a file by the descriptors of the folders that lead to it, so
-    that no link is followed on the way.
+    """Open a file by the descriptors of the folders that lead to it, so that no link is followed on the way.
 
     :raises OSError: as the system says; ELOOP for a link.
     """
@@ -184,8 +189,8 @@ def _open_below(folder: str, name: str) -> int:
 
 
 class _File:
-    """A file that is open; what goes wrong later, on a share for instance, is
-    an error of the source, too.
+    """A file that is open; what goes wrong later, on a share for instance, is an error of the
+    source, too.
     """
 
     def __init__(self, label: str, handle: int, offset: int, deadline: float) -> None:
@@ -326,8 +331,7 @@ class _Joined:
 
 
 class Seeker:
-    """Reads a blob here and there; a read that goes on where the last
-    one ended costs no new opening.
+    """Reads a blob here and there; a read that goes on where the last one ended costs no new opening.
 
     :param most: bytes that one read may ask for. Who reads an archive asks for what the archive
         says, however much that is.
@@ -523,8 +527,8 @@ class _Reader:
             found[name] = SliceBlob(self._blob, name, header.offset, size)
 
     def _next(self, at: int) -> tuple[dict[bytes, bytes], _Header | None]:
-        """The next member's header, behind those that extend it; None for
-        it at the end of the archive.
+        """The next member's header, behind those that extend it; None for it at the end of the
+        archive.
         """
         extended: dict[bytes, bytes] = {}
         while True:

@@ -20,10 +20,9 @@ from .._progress import Meter
 from .._vsphere import lease as leases
 from .._vsphere import sending
 from . import apply, identity, read
-from .blobs import Blob, SliceBlob
-from .errors import PackageError, TemplateError
+from .blobs import Blob, PackageError, SliceBlob
 from .manifest import Digest
-from .model import PULL, PUSH
+from .model import PULL, PUSH, TemplateError
 from .websource import RemoteBlob
 
 if t.TYPE_CHECKING:
@@ -95,8 +94,7 @@ def compare(
         sizes[device.key] = [_blob(job, item).size for item in items]
     for item, device in pairs:
         size, have = _blob(job, item).size, received.get(device.key)
-        # Of a disk with parent references the host may report its last file, or all of them
-        # together.
+        # Of a disk with parent references the host may report its last file, or all of them together.
         fitting = (sizes[device.key][-1], sum(sizes[device.key]))
         # Some releases report no size of what they were sent: 0.
         if have is not None and have.size and have.size not in fitting:
@@ -111,9 +109,7 @@ def compare(
 
 
 def _compare_fetched(job: TemplateTask, item: t.Any, have: leases.Received | None) -> None:
-    """Hold the digest that a host reports of what it has fetched
-    against what was read from here.
-    """
+    """Hold the digest that a host reports of what it has fetched against what was read from here."""
     known = {digest.algorithm: digest for digest in job.identity.read.get(item.path, ())}
     if not known:
         return  # verify: none

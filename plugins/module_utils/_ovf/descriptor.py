@@ -21,8 +21,7 @@ import xml.sax.handler
 
 from .._connector import names
 from .._errors import InvalidOption, MissingLibrary, TimedOut
-from .blobs import is_printable, printable
-from .errors import PackageError
+from .blobs import PackageError, is_printable, printable
 
 try:
     from defusedxml import DefusedXmlException
@@ -493,8 +492,7 @@ def _decode(document: bytes, name: str) -> str:
 
 
 def _read(document: str, what: str, found: _Found, deadline: float = math.inf) -> None:
-    """Go through the elements of a document from elsewhere: no document
-    type, no entities, nothing fetched.
+    """Go through the elements of a document from elsewhere: no document type, no entities, nothing fetched.
 
     :param document: as ``decoded`` gives it.
     :param what: names the document in messages.

@@ -28,8 +28,7 @@ from .._connector import names
 from .._errors import InvalidOption
 from .._files import PrivateFolder
 from . import manifest
-from .blobs import Blob, JoinedBlob, SliceBlob, printable
-from .errors import PackageError
+from .blobs import Blob, JoinedBlob, PackageError, SliceBlob, printable
 from .manifest import Digest
 from .package import Package
 
@@ -108,8 +107,8 @@ def read_again(
     digester: Digester,
     also: t.Sequence[str],
 ) -> None:
-    """Hold files against their digests, by reading them, before they are sent; what was
-    read already is not read again.
+    """Hold files against their digests, by reading them, before they are sent; what was read
+    already is not read again.
 
     :param also: as in ``identify``.
     :raises PackageError: ``checksum_mismatch``, ``source_changed``.
@@ -128,8 +127,8 @@ def _read(
     given: Digest | None,
     also: t.Sequence[str],
 ) -> dict[str, tuple[Digest, ...]]:
-    """Read files, and hold them against the manifest; with ``given`` all of
-    the source, in the same pass.
+    """Read files, and hold them against the manifest; with ``given`` all of the source, in the same
+    pass.
     """
     wants: dict[str, list[Want]] = {}
     for href in hrefs:
@@ -171,8 +170,8 @@ def wrong(
     found: Digest,
     digester: Digester,
 ) -> PackageError:
-    """The error for a file whose bytes are not what the identity says; what was
-    remembered of it is forgotten.
+    """The error for a file whose bytes are not what the identity says; what was remembered of it is
+    forgotten.
     """
     label = package.files[href].label
     if href in known.remembered and href not in known.read:
@@ -235,8 +234,8 @@ def _digest(package: Package, files: t.Mapping[str, Digest]) -> str:
 
 
 def _check_manifest(package: Package) -> None:
-    """Refuse a manifest that is of other files: what it says was meant for
-    something that is not here.
+    """Refuse a manifest that is of other files: what it says was meant for something that is not
+    here.
     """
     if package.unused:
         raise PackageError(
@@ -332,8 +331,7 @@ def _file_name(blob: Blob) -> str:
 
 
 def _remembered(text: bytes, blob: Blob) -> dict[str, str]:
-    """The digests in a file of them; none where they are of another
-    file, or of another state of it.
+    """The digests in a file of them; none where they are of another file, or of another state of it.
 
     :raises ValueError, KeyError, TypeError, AttributeError, PackageError: it is damaged.
     """
@@ -430,9 +428,7 @@ class Digester:
         total: int,
         witness: Witness | None,
     ) -> dict[Want, str]:
-        """One pass over the whole file where all of it is wanted
-        anyway, else one over each part.
-        """
+        """One pass over the whole file where all of it is wanted anyway, else one over each part."""
         if any(want.place == (0, holder.size) for want in group):
             return self._one_pass(holder, (0, holder.size), group, total, witness)
         found: dict[Want, str] = {}

@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a package to a template.
 
-The name is taken, files are sent, disks are looked at and get delta
-disks, the template is published.
+The name is taken, files are sent, disks are looked at and get delta disks, the template is published.
 
 Up to the end of the lease vCenter itself removes what goes wrong. From then on the disks are whole:
 what stops half-way is left for the next run, which finishes it without sending anything.
@@ -29,7 +28,6 @@ from .._vsphere.privileges import NotPermitted, missing_privileges
 from .._vsphere.vm import kind_of
 from . import apply, identity, placement, read, takeover, vmdk
 from .carry import addressed, carry, compare
-from .errors import TemplateError
 from .identity import BEFORE, STREAM
 from .model import (
     DISKS_KEY,
@@ -42,6 +40,7 @@ from .model import (
     Existing,
     Placement,
     Surroundings,
+    TemplateError,
 )
 from .plan import COMPLETE, IMPORT
 
@@ -243,8 +242,7 @@ def _sizes_mark(task: TemplateTask, files: t.Iterable[t.Any]) -> str:
     for item in files:
         blob = task.package.files.get(item.path)
         if blob is not None and _is_disk(item):
-            # Of a disk with parent references, each file updates what is there: at least the
-            # largest stays.
+            # Of a disk with parent references, each file updates what is there: at least the largest stays.
             address = read.address(item.deviceId)
             sizes[address] = max(sizes.get(address, 0), blob.size)
     return " ".join(f"{address}={size}" for address, size in sizes.items())
@@ -534,9 +532,9 @@ def _check_disks(
 ) -> None:
     """Make sure that every disk is there, and holds what was sent for it.
 
-    The strongest witness that there is decides.
-    That is the host's own account of what it got, which the lease has. Only where there is none are
-    the sizes of the files looked at: vCenter keeps them, and refreshes them late.
+    The strongest witness that there is decides. That is the host's own account of what it got,
+    which the lease has. Only where there is none are the sizes of the files looked at: vCenter
+    keeps them, and refreshes them late.
 
     :raises IncompleteUpload: a disk is missing or short.
     """

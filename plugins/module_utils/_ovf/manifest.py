@@ -17,8 +17,7 @@ import typing as t
 import unicodedata
 import urllib.parse
 
-from .blobs import printable
-from .errors import PackageError
+from .blobs import PackageError, printable
 
 # A line has a digest of at most 128 digits and a name, and a package at most 1000 files.
 LONGEST = 256 * 2**10

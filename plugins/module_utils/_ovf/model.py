@@ -12,11 +12,11 @@ import json
 import socket
 import typing as t
 
-from .._errors import InvalidOption
+from .._errors import CodedError, InvalidOption
 from .._vsphere.compute import Compute, Datastore, Host, Network, Pool
 from .._vsphere.vm import LOST, pairs, vm_name
 from . import identity, manifest
-from .errors import PackageError
+from .blobs import PackageError
 from .manifest import Digest
 from .websource import WebAccess
 
@@ -26,6 +26,14 @@ PUSH, PULL = "push", "pull"
 
 # What the digest adds to the name of a version that is not the one of the name: " 1a2b3c4d".
 VERSION_DIGITS = 8
+
+
+class TemplateError(CodedError):
+    """Something about the template in vCenter; the code says what.
+
+    ``name_taken``, ``digest_mismatch``, ``other_cluster``, ``busy``, ``in_use``,
+    ``descriptor_refused``, ``upload_failed``, ``incomplete_upload``.
+    """
 
 
 @dataclasses.dataclass(frozen=True)

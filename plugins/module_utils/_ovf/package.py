@@ -18,6 +18,7 @@ from .blobs import (
     Blob,
     JoinedBlob,
     LocalBlob,
+    PackageError,
     SliceBlob,
     is_archive,
     is_printable,
@@ -26,7 +27,6 @@ from .blobs import (
     whole,
 )
 from .descriptor import Descriptor
-from .errors import PackageError
 from .manifest import Digest
 from .websource import RemoteBlob, Web, WebAccess, page_instead, parse_url
 
@@ -129,9 +129,7 @@ def open_package(
 
 
 def _descriptor_of(source: Blob, members: t.Mapping[str, Blob]) -> str:
-    """The one descriptor in an OVA. It may be in a folder: its files
-    are then looked for beside it.
-    """
+    """The one descriptor in an OVA. It may be in a folder: its files are then looked for beside it."""
     found = _with_ending(members, _DESCRIPTOR)
     if len(found) != 1:
         which = f" ({names.listing(found, most=5)})" if found else ""
@@ -148,23 +146,14 @@ def _with_ending(found: t.Iterable[str], ending: str) -> list[str]:
 
 
 def _is_added(name: str) -> bool:
-    """Whether a program that packs files has added this one: macOS,
-    Synology, Solaris' and GNU's tar.
+    """Whether a program that packs files has added this one: macOS, Synology, Solaris' and GNU's
+    tar.
     """
     return any(part.startswith((".", "PaxHeader")) or part in ("__MACOSX", "@eaDir") for part in name.split("/"))
 
 
-# --- where the other files of a package are looked for ---
-
-
-class _Files(t.Protocol):
-    """The files of a package, by their names relative to the descriptor."""
-
-    def find(self, name: str, /) -> Blob | None:
-        """The file of this name; None where there is none."""
-
-    def companion(self, stem: str, ending: str, /) -> Blob | None:
-        """The manifest (``.mf``) or signature (``.cert``) of the descriptor of this name."""
+# Where the other files of a package are looked for, by their names relative to the descriptor: ``find`` looks for one,
+# ``companion`` for the manifest (``.mf``) or the signature (``.cert``) of the descriptor.
 
 
 class _Inside:
@@ -212,8 +201,8 @@ class _Folder:
             raise
 
     def companion(self, stem: str, ending: str, /) -> Blob | None:
-        """The one of the descriptor's name, in whichever case; or the only one,
-        beside the only descriptor.
+        """The one of the descriptor's name, in whichever case; or the only one, beside the only
+        descriptor.
         """
         exact = self.find(stem + ending)
         if exact is not None:
@@ -250,9 +239,7 @@ class _Site:
             raise
 
     def companion(self, stem: str, ending: str, /) -> Blob | None:
-        """The one of the descriptor's name. Object stores answer 403
-        for a file that is not there.
-        """
+        """The one of the descriptor's name. Object stores answer 403 for a file that is not there."""
         for name in (stem + ending, stem + ending.upper()):
             try:
                 found = self.find(name)
@@ -265,8 +252,8 @@ class _Site:
         return None
 
     def _address(self, name: str) -> str:
-        """Of a file beside the descriptor. The query goes along: it may be a
-        token for the whole folder.
+        """Of a file beside the descriptor. The query goes along: it may be a token for the whole
+        folder.
         """
         address = urllib.parse.urljoin(self._url, urllib.parse.quote(name))
         query = urllib.parse.urlsplit(self._url).query

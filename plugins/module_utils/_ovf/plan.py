@@ -12,7 +12,6 @@ import dataclasses
 import typing as t
 
 from .._connector import names
-from .errors import TemplateError
 from .model import (
     FAIL,
     FOREIGN,
@@ -24,6 +23,7 @@ from .model import (
     UNPUBLISHED,
     Existing,
     OvfOptions,
+    TemplateError,
     version_name,
 )
 

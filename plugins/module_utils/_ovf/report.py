@@ -99,7 +99,7 @@ def _template_entry(item: TemplateItem, digest: str) -> dict[str, t.Any]:
         "changed": _is_change(item),
         "seconds": item.seconds,
     }
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def _removed(versions: t.Sequence[VersionItem]) -> dict[str, t.Any]:

@@ -1,8 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The signature of a package: a certificate's owner vouches for the
-manifest (DMTF DSP0243, section 6.3).
+"""The signature of a package: a certificate's owner vouches for the manifest (DMTF DSP0243, section 6.3).
 
 A signature is of the manifest alone. So it says something of the package only where the manifest
 names the descriptor and every file, and where the bytes are held against the manifest; the one is
@@ -18,8 +17,7 @@ import typing as t
 from .._connector import names
 from .._errors import MissingLibrary
 from . import manifest
-from .blobs import LocalBlob, printable, whole
-from .errors import PackageError
+from .blobs import LocalBlob, PackageError, printable, whole
 from .package import Package
 
 try:
@@ -73,8 +71,8 @@ def require() -> None:
 
 
 def verify(package: Package, ca_path: str, now: datetime.datetime | None = None) -> Signer:
-    """Make sure that who signed the manifest has a certificate of a trusted authority, and
-    that the manifest is of all files.
+    """Make sure that who signed the manifest has a certificate of a trusted authority, and that the
+    manifest is of all files.
 
     :param ca_path: PEM file of the authorities to trust.
     :param now: the time for which certificates have to be valid; now by default.
@@ -164,8 +162,8 @@ def _verified_path(
 
 
 def _for_authorities() -> t.Any:
-    """What RFC 5280 asks of who issues certificates. The library asks itself that
-    it is one, and how many follow.
+    """What RFC 5280 asks of who issues certificates. The library asks itself that it is one, and
+    how many follow.
     """
 
     def may_issue(_policy: t.Any, _certificate: t.Any, usage: t.Any) -> None:

@@ -23,7 +23,6 @@ from .._errors import InvalidOption, TimedOut, VforgeError
 from .._files import PrivateFolder, parsed
 from .._vsphere import lease as leases
 from . import apply, read
-from .errors import TemplateError
 from .model import (
     IMPORTING,
     LEFT,
@@ -31,6 +30,7 @@ from .model import (
     UNKNOWN,
     UNPUBLISHED,
     Existing,
+    TemplateError,
     owner_mark,
 )
 from .plan import COMPLETE

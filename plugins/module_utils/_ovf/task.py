@@ -25,7 +25,6 @@ from .._progress import Meter
 from .._vsphere.disks import dependents
 from .._vsphere.vm import kind_of
 from . import apply, descriptor, identity, importing, plan, read, report, signature, takeover
-from .errors import TemplateError
 from .identity import DigestCache, Digester, Identity
 from .model import (
     ABSENT,
@@ -39,6 +38,7 @@ from .model import (
     UNKNOWN,
     Existing,
     OvfOptions,
+    TemplateError,
     owner_mark,
     version_name,
 )
@@ -555,7 +555,7 @@ def _refuse_used(items: t.Iterable[VersionItem], existing: Existing | None) -> N
 
 def _others(session: Session, home: Home, name: str, but: t.Collection[str]) -> list[Existing]:
     """The other finished versions of a template in its folder: one
-    call, or two in a large folder.
+    call, or two in a large folder. One that somebody has renamed is theirs, with a warning.
     """
 
     def is_version(row: Row) -> bool:
@@ -564,11 +564,13 @@ def _others(session: Session, home: Home, name: str, but: t.Collection[str]) -> 
     folder = read.folder(session, home.moid)
     found = collect_chosen(session, [folder], read.VERSIONS, read.TO_CHILDREN, read.NAMED, is_version)
     known = [read.existing_of(row.moid, row.values, kind_of(row.ref)) for row in found]
-    return [
-        dataclasses.replace(each, path=names.join([*names.split(home.path), each.name]))
-        for each in known
-        if each.moid not in but and each.state == READY and each.marks.get(NAME_KEY) == name
-    ]
+    made = [each for each in known if each.moid not in but and each.state == READY and each.marks.get(NAME_KEY) == name]
+    versions = [dataclasses.replace(each, path=names.join([*names.split(home.path), each.name])) for each in made]
+    renamed = [each.path for each in versions if each.name not in (name, version_name(name, each.digest))]
+    if renamed:
+        which = names.listing(sorted(renamed), most=5)
+        session.warn(f"Made as versions of {name}, and renamed by somebody since, so they stay: {which}.")
+    return [each for each in versions if each.path not in renamed]
 
 
 def _versions(session: Session, due: t.Sequence[Existing]) -> list[VersionItem]:

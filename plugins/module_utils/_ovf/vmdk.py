@@ -11,8 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from .._vsphere import vmdk
-from .blobs import Blob, Seeker, SliceBlob
-from .errors import PackageError
+from .blobs import Blob, PackageError, Seeker, SliceBlob
 from .package import Package
 from .websource import page_instead
 

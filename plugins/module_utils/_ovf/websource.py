@@ -1,9 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packages on web servers: files that are read in parts, and gone on
-with where a connection broke.
-"""
+"""Packages on web servers: files that are read in parts, and gone on with where a connection broke."""
 
 from __future__ import annotations
 
@@ -29,8 +27,7 @@ from .._connector.web import (
     Stop,
 )
 from .._errors import ConnectionFailed, TimedOut
-from .blobs import Stream
-from .errors import PackageError
+from .blobs import PackageError, Stream
 
 # So often is a download gone on with after its connection broke, without a byte in between.
 _ATTEMPTS = 3
@@ -46,8 +43,7 @@ _PAGES = ("text/html", "application/xhtml+xml")
 
 @dataclasses.dataclass(frozen=True)
 class WebAccess:
-    """How to ask web servers, and until when a source may be read, also one
-    that is a file of this machine.
+    """How to ask web servers, and until when a source may be read, also one that is a file of this machine.
 
     :ivar headers: sent with each request, to the server of the source alone.
     :ivar silence: seconds to wait for a byte.
@@ -164,8 +160,8 @@ class RemoteBlob:
         self._etags_vary = False
 
     def open(self, offset: int = 0) -> Stream:
-        """Begin to read; the answer to the first question serves the first
-        reader that begins at the start.
+        """Begin to read; the answer to the first question serves the first reader that begins at
+        the start.
         """
         if self._first is not None:
             first, self._first = self._first, None
@@ -233,8 +229,7 @@ class RemoteBlob:
         return _validator(answer) == self.stamp
 
     def _is_of_another_mirror(self, answer: Answer) -> bool:
-        """Whether only the ETag is another, as it is where several servers, each
-        with ETags of its own, answer.
+        """Whether only the ETag is another, as it is where several servers, each with ETags of its own, answer.
 
         Where there is no time of last change, the next answers decide: the ETag of a file that was
         exchanged is the same from then on, those of mirrors go on changing. Digests have the last

@@ -109,7 +109,7 @@ def _not_running(parent: Parent) -> VforgeError | None:
         )
     if not parent.powered_on:
         return InvalidOption(
-            f"{parent.path} is {parent.power_state}.",
+            f"{parent.path} is {parent.power_state or 'in an unknown state'}.",
             hint="Power it on first: freezing, and running, are states of a VM that is powered on.",
             option="parent",
         )

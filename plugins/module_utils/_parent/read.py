@@ -7,10 +7,11 @@ the dry run of a clone.
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from .._connector import faults
-from .._connector.find import TO_ANCESTORS, TO_VMS, find_each, readable
+from .._connector.find import TO_ANCESTORS, TO_VMS, find_each
 from .._connector.props import PAGE_OF_LITTLE, Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import VforgeError
@@ -74,9 +75,7 @@ def find_parents(
 
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    found = find_each(session, selectors, datacenter)
-    known = read_parents(session, [each for each in found if isinstance(each, str)])
-    return [known[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
+    return find_each(session, selectors, datacenter, functools.partial(read_parents, session), "parents")
 
 
 def read_parents(session: Session, moids: t.Sequence[str]) -> dict[str, Found[Parent]]:

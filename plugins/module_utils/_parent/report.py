@@ -43,7 +43,7 @@ def _entry(item: ParentItem, check: bool) -> dict[str, t.Any]:
         "seconds": item.until_last_change,
         "warnings": item.warnings,
     }
-    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+    return item.with_error(entry)
 
 
 def known_of(parent: Parent) -> dict[str, t.Any]:

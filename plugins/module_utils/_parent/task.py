@@ -17,7 +17,7 @@ from .._connector.versions import require_instant_clones
 from .._engine import Part, Task, note_failure
 from .._freeze_stage import FreezeStage
 from .._vsphere import snapshots, vm
-from . import apply, plan, read, report
+from . import plan, read, report
 from .model import METHOD, SNAPSHOT_NAME, Parent, ParentOptions
 from .plan import COLLAPSE, FREEZE, RESET
 
@@ -28,6 +28,9 @@ if t.TYPE_CHECKING:
 
 # Calls at the same time; there are few parents, at most one a host.
 PARALLEL = 8
+
+# In the description of the snapshot by which deltas are collapsed.
+_ABOUT = "Collapses the deltas of an instant clone parent; safe to remove."
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -87,15 +90,12 @@ def _item(found: Found[Parent], options: ParentOptions) -> ParentItem:
 
 
 def _check(task: Task[ParentItem], freezing: FreezeStage) -> None:
-    """Make sure that the guests take the credentials; what a real run
-    would do then counts as done.
-    """
+    """Make sure that the guests take the credentials; what a real run would do then counts as done."""
     # A frozen one answers only after the reset that check mode leaves out.
     reachable = freezing.reachable(task.items)
     freezing.check([(item, guest) for item, guest in reachable if not item.now.frozen])
     for item in task.items:
-        if item.error is None:
-            item.done = list(item.steps)
+        item.foresee()
 
 
 def _carry_out(task: Task[ParentItem], freezing: FreezeStage) -> None:
@@ -118,14 +118,13 @@ def _reset(task: Task[ParentItem], freezing: FreezeStage) -> None:
 
 
 def _collapse(task: Task[ParentItem]) -> None:
-    """Collapse deltas: a snapshot, and then its removal, which writes
-    all levels into their base.
-    """
+    """Collapse deltas: a snapshot, and then its removal, which writes all levels into their base."""
     # Where an ended run has left its snapshot, that one does.
     fresh = [item for item in task.items if item.due(COLLAPSE) and not item.now.leftover]
     task.call(
         fresh,
-        lambda item: apply.start_snapshot(task.session, item.now.moid),
+        # Without memory, and without asking the guest.
+        lambda item: snapshots.start_create(task.session, item.now.moid, SNAPSHOT_NAME, _ABOUT),
         "parents have a snapshot",
         note_failure,
         part=Part(COLLAPSE, "snapshot_created"),

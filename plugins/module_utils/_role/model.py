@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Roles of vCenter, and what a task is asked to do with one. Pure."""
+"""Roles of vCenter, what a task is asked to do with one, and what that takes. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from .._errors import InvalidOption, VforgeError
 from .needs import privileges_of
 
 PRESENT, ABSENT = "present", "absent"
+
+# What has to be done; check mode, diff and the real run all use it.
+CREATE, UPDATE, REMOVE = "create", "update", "remove"
 
 # Every role of vCenter has these; nobody adds or removes them.
 BUILT_IN = frozenset(("System.Anonymous", "System.Read", "System.View"))
@@ -83,3 +86,23 @@ class Options:
                 option="flows",
             )
         return cls(name, params["state"], frozenset(wanted), params["timeout"])
+
+
+def steps(role: Role | None, options: Options, known: t.Collection[str]) -> tuple[str, ...]:
+    """What brings a role to what is asked.
+
+    :param role: as it is; None where there is none of that name.
+    :param known: the names of all privileges of this vCenter.
+    :raises SystemRole: it may not be changed.
+    :raises UnknownPrivilege: this vCenter does not know what is asked for.
+    """
+    if role is not None and role.system:
+        raise SystemRole(f"{role.name} is a role of vCenter itself.", hint="Take another name.", role=role.name)
+    if options.state == ABSENT:
+        return () if role is None else (REMOVE,)
+    if missing := sorted(options.privileges - set(known)):
+        text = f"This vCenter has no privilege {', '.join(missing)}."
+        raise UnknownPrivilege(text, hint="Newer releases have more privileges; leave these out.", privileges=missing)
+    if role is None:
+        return (CREATE,)
+    return () if role.privileges == options.privileges else (UPDATE,)

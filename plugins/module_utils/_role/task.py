@@ -1,28 +1,35 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The task from its options to its result."""
+"""The task from its options to its result.
+
+Its calls need the privilege Authorization.ModifyRoles, and each privilege that a role gets (API reference,
+AuthorizationManager).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import typing as t
 
+from .._connector.props import collect
+from .._connector.pyvmomi import vim
 from .._engine import Item, Task, diff
-from . import apply, plan, read
-from .model import ABSENT, Options, Role, RoleTaken
+from .model import ABSENT, BUILT_IN, CREATE, REMOVE, UPDATE, Options, Role, RoleTaken, steps
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
 
-_DONE = {plan.CREATE: "created", plan.UPDATE: "updated", plan.REMOVE: "removed"}
+_DONE = {CREATE: "created", UPDATE: "updated", REMOVE: "removed"}
+
+_KNOWN: dict[type, tuple[str, ...]] = {vim.AuthorizationManager: ("roleList", "privilegeList")}
 
 
 @dataclasses.dataclass(kw_only=True)
 class RoleItem(Item):
     """The role of the task, called ``wanted``; ``role`` is as it was found.
 
-    :ivar number: its ``roleId`` afterwards; None where it is not there, or nobody knows it.
+    :ivar number: its ``roleId``; None where it is not there, or nobody knows it.
     """
 
     wanted: str
@@ -52,18 +59,11 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: the call failed; it holds the whole result.
     """
-    known = read.read(session)
-    role = known.roles.get(options.name)
-    item = RoleItem(wanted=options.name, role=role, steps=plan.steps(role, options, known.privileges))
-    item.number = role.number if role and options.state != ABSENT else None
-    task = Task(
-        session,
-        [item],
-        "roles",
-        deadline=session.deadline(options.timeout),
-        parallel=1,
-        check=check,
-    )
+    roles, privileges = _known(session)
+    role = roles.get(options.name)
+    item = RoleItem(wanted=options.name, role=role, steps=steps(role, options, privileges))
+    item.number = role.number if role else None
+    task = Task(session, [item], "roles", deadline=session.deadline(options.timeout), parallel=1, check=check)
     with task.phase("work"), task.accounted():
         _carry_out(task, item, options)
     wanted = frozenset() if options.state == ABSENT else options.privileges
@@ -71,7 +71,7 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
         {
             "changed": bool(item.done),
             "name": options.name,
-            "role_id": item.number,
+            "role_id": item.number if options.state != ABSENT else None,
             "actions": [_DONE[step] for step in item.done],
             "privileges": sorted(wanted if item.done or not item.steps else item.had),
             "added": sorted(wanted - item.had) if item.done else [],
@@ -81,39 +81,50 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
     )
 
 
+def _known(session: Session) -> tuple[dict[str, Role], frozenset[str]]:
+    """What vCenter knows: its roles by name, and the names of all its privileges. One call."""
+    (row,) = collect(session, [session.manager("authorizationManager")], _KNOWN)
+    roles = {role.name: _role(role) for role in row.get("roleList") or ()}
+    # The administrator's role has all privileges (API reference, AuthorizationManager), which helps
+    # where the list is empty.
+    held = {name for role in roles.values() for name in role.privileges}
+    return roles, frozenset({*held, *(each.privId for each in row.get("privilegeList") or ())})
+
+
+def _role(role: t.Any) -> Role:
+    return Role(role.roleId, role.name, frozenset(role.privilege or ()) - BUILT_IN, bool(role.system))
+
+
 def _carry_out(task: Task[RoleItem], item: RoleItem, options: Options) -> None:
     if task.check:
-        item.done = list(item.steps)
+        item.foresee()
         return
-    session, role = task.session, item.role
+    manager = task.session.manager("authorizationManager")
+    privileges = sorted(options.privileges)
 
     def create(item: RoleItem) -> None:
-        item.number = apply.create(session, options)
+        item.number = manager.AddAuthorizationRole(options.name, privileges)
 
-    task.stage(plan.CREATE, create, "roles made", repeatable=True, done_already="AlreadyExists")
-    if plan.CREATE in item.done and item.number is None:
-        _look_whose_it_is(session, item, options)
-    if role is not None:
-        task.stage(
-            plan.UPDATE,
-            lambda _item: apply.update(session, role, options),
-            "roles changed",
-            repeatable=True,
-        )
-        task.stage(
-            plan.REMOVE,
-            lambda _item: apply.remove(session, role),
-            "roles removed",
-            repeatable=True,
-            done_already="NotFound",
-        )
+    def update(item: RoleItem) -> None:
+        manager.UpdateAuthorizationRole(item.number, options.name, privileges)
+
+    def remove(item: RoleItem) -> None:
+        # It fails where somebody has the role.
+        manager.RemoveAuthorizationRole(item.number, True)
+
+    task.stage(CREATE, create, "roles made", repeatable=True, done_already="AlreadyExists")
+    if CREATE in item.done and item.number is None:
+        _look_whose_it_is(task.session, item, options)
+    task.stage(UPDATE, update, "roles changed", repeatable=True)
+    task.stage(REMOVE, remove, "roles removed", repeatable=True, done_already="NotFound")
 
 
 def _look_whose_it_is(session: Session, item: RoleItem, options: Options) -> None:
     """Look at a role of which vCenter says that it exists already: it may be that of a call of this
     task whose answer was lost, or somebody else's.
     """
-    made = read.read(session).roles.get(options.name)
+    roles, _privileges = _known(session)
+    made = roles.get(options.name)
     item.number = made.number if made else None
     if made is None or made.privileges != options.privileges:
         item.done = []

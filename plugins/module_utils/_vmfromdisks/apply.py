@@ -91,7 +91,7 @@ def _cards(networks: t.Iterable[Network], kind: str) -> list[t.Any]:
         _added(
             _CARDS[kind](
                 key=_CARD_KEY - number,
-                backing=_backing(network),
+                backing=network.backing(),
                 connectable=vim.vm.device.VirtualDevice.ConnectInfo(
                     startConnected=True, allowGuestControl=True, connected=True
                 ),
@@ -99,16 +99,6 @@ def _cards(networks: t.Iterable[Network], kind: str) -> list[t.Any]:
         )
         for number, network in enumerate(networks)
     ]
-
-
-def _backing(network: Network) -> t.Any:
-    card = vim.vm.device.VirtualEthernetCard
-    if network.kind == "distributed":
-        port = vim.dvs.PortConnection(portgroupKey=network.backing_id, switchUuid=network.switch_uuid)
-        return card.DistributedVirtualPortBackingInfo(port=port)
-    if network.kind == "opaque":
-        return card.OpaqueNetworkBackingInfo(opaqueNetworkId=network.backing_id, opaqueNetworkType=network.opaque_type)
-    return card.NetworkBackingInfo(deviceName=names.escape(network.name))
 
 
 def _added(device: t.Any) -> t.Any:

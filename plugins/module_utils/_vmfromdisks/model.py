@@ -15,9 +15,6 @@ from .._vsphere.folder import DatastorePath
 
 PRESENT, ABSENT = "present", "absent"
 
-CONTROLLERS = ("pvscsi", "lsilogic", "lsilogicsas", "buslogic", "sata", "nvme", "ide")
-CARDS = ("vmxnet3", "e1000e", "e1000")
-
 _MOST_DISKS = 15
 _MOST_IDE = 4
 _LEAST_MEMORY, _MOST_MEMORY = 4, 25_165_824

@@ -132,5 +132,8 @@ def absent(options: VmOptions, now: MadeVm | None) -> tuple[str, ...]:
     if now.instance_uuid.lower() != options.instance_uuid:
         raise NameTaken(f"{now.path} is another VM: its instance UUID is {now.instance_uuid}.", hint="It is left alone.")
     if not now.powered_off:
-        raise InvalidOption(f"{now.path} is {now.power_state}.", hint="Only a VM that is powered off is removed.")
+        raise InvalidOption(
+            f"{now.path} is {now.power_state or 'in an unknown state'}.",
+            hint="Only a VM that is powered off is removed.",
+        )
     return (REMOVE,)

@@ -14,8 +14,8 @@ from .._connector.batch import vm_made
 from .._connector.pyvmomi import vim
 from .._engine import UNTOUCHED, Item, Task, diff
 from .._errors import TimedOut
+from .._vm_stages import POWER_STATE, was_taken_away
 from .._vsphere import vm
-from .._vsphere.guest import GONE, OFF, taken_away
 from .._vsphere.vm import reference
 from . import apply, plan, read
 from .model import ABSENT, MadeVm, VmOptions
@@ -27,7 +27,6 @@ if t.TYPE_CHECKING:
     from .._connector.tasks import Update
 
 _TOOLS = "guest.toolsRunningStatus"
-_POWER_STATE = "runtime.powerState"
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -81,7 +80,7 @@ def run(session: Session, options: VmOptions, *, check: bool) -> dict[str, t.Any
                 plan.check_there(item.missing)
     with task.phase("work"), task.accounted(), task.working_on(item):
         if check:
-            item.done = list(item.steps)
+            item.foresee()
         else:
             _carry_out(task, item, options, home, spot)
     return task.finish(_result(item, options), subject=item)
@@ -132,20 +131,10 @@ def _made(session: Session, item: VmItem, outcome: Outcome) -> None:
 
 
 def _wait_for_tools(task: Task[VmItem], item: VmItem, options: VmOptions) -> None:
-    ended: list[str] = []
+    def runs(item: VmItem, update: Update) -> bool:
+        return was_taken_away(item, update) or str(update.state.get(_TOOLS)) == "guestToolsRunning"
 
-    def runs(_item: VmItem, update: Update) -> bool:
-        if update.gone:
-            ended.append(GONE)
-        elif str(update.state.get(_POWER_STATE, "poweredOn")) != "poweredOn":
-            ended.append(OFF)
-        return bool(ended) or str(update.state.get(_TOOLS)) == "guestToolsRunning"
-
-    paths = (_TOOLS, _POWER_STATE)
-    late = task.wait_until(vim.VirtualMachine, paths, {item.moid: item}, runs, "guests answer")
-    if ended:
-        item.fail(taken_away(item.title, ended[0]))
-    elif late:
+    if task.wait_until(vim.VirtualMachine, (_TOOLS, POWER_STATE), {item.moid: item}, runs, "guests answer"):
         item.fail(
             TimedOut(
                 f"VMware Tools in {item.title} did not run after {options.timeout} s.",

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Changed areas, from vCenter's pages to a proved, merged list. Pure; nothing
-holds more than one page of them.
+"""Changed areas, from vCenter's pages to a proved, merged list. Pure; nothing holds more than one
+page of them.
 
 vCenter answers at most about 2,000 areas a call. The next call begins where ``startOffset +
 length`` of the answer ends, and only the capacity ends the loop (API reference,
@@ -34,8 +34,8 @@ class Area(t.NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """One answer: it covers ``length`` bytes from ``start`` on; all that
-    changed there is in ``areas``.
+    """One answer: it covers ``length`` bytes from ``start`` on; all that changed there is in
+    ``areas``.
     """
 
     start: int
@@ -74,11 +74,11 @@ def _covering(ask: t.Callable[[int], Page], capacity: int) -> t.Iterator[Area]:
 
 
 def checked(page: Page, capacity: int) -> t.Iterator[Area]:
-    """The areas of a page, which must be sorted, apart from each other,
-    not empty, and inside the page.
+    """The areas of a page, which must be sorted, apart from each other, not empty, and inside the
+    page.
 
-    What an area reports beyond the end of the disk is cut off, also where the page ends there: reporting too much is
-    allowed, and tracking counts in units that need not divide a capacity.
+    What an area reports beyond the end of the disk is cut off, also where the page ends there:
+    reporting too much is allowed, and tracking counts in units that need not divide a capacity.
     """
     end, covered = page.start, page.start + page.length
     for start, length in page.areas:
@@ -109,8 +109,8 @@ def merged(areas: t.Iterable[Area], gap: int = 0) -> t.Iterator[Area]:
 
 
 class Tally:
-    """Counts areas as they pass: how many, how many bytes, and how many
-    bytes in each region of the disk.
+    """Counts areas as they pass: how many, how many bytes, and how many bytes in each region of the
+    disk.
 
     :ivar regions: changed bytes by region; regions have equal sizes, the last one may be smaller.
     """

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """changeIds, and when a changeId of the past cannot be asked with any more. Pure.
 
-A changeId is ``52 de c0 d9 b9 43 9d 10-61 d5 4c 1b e9 7b 65 63/81``: which tracking of
-the disk, and a point in it. When tracking begins again, the first half is another one,
-and what changed before is not known.
+A changeId is ``52 de c0 d9 b9 43 9d 10-61 d5 4c 1b e9 7b 65 63/81``: which tracking of the disk,
+and a point in it. When tracking begins again, the first half is another one, and what changed
+before is not known.
 """
 
 from __future__ import annotations
@@ -74,9 +74,10 @@ class FullRequired:
 
 NOT_TRACKED = FullRequired("not_tracked", "It has no changeId: tracking is off, or not active yet.")
 
-# A revert discards the delta disk that the guest wrote to. Nowhere is it promised that tracking begins again then, and
-# a changeId of the states that are gone may look like an older one of those that came after. Where there was
-# no delta disk, there was nothing to revert to that is older than what was kept.
+# A revert discards the delta disk that the guest wrote to. Nowhere is it promised that tracking
+# begins again then, and a changeId of the states that are gone may look like an older one of those
+# that came after. Where there was no delta disk, there was nothing to revert to that is older than
+# what was kept.
 DELTA_GONE = FullRequired(
     "delta_disk_gone",
     "The delta disk that its guest wrote to then is gone: it was reverted, or its snapshots were removed.",

@@ -217,6 +217,7 @@ class Network:
     :ivar kind: ``standard``, ``distributed`` or ``opaque``.
     :ivar backing_id: what a NIC's backing holds for it: the moid of a standard network, the key of
         a port group, the ID of an opaque network.
+    :ivar device_name: of a standard network: its name as vCenter keeps it, which may have escapes.
     :ivar switch_uuid: of the distributed switch.
     :ivar opaque_type: of an opaque network.
     :ivar path: inventory path, where what lies above it was read.
@@ -226,9 +227,21 @@ class Network:
     name: str
     kind: str = "standard"
     backing_id: str = ""
+    device_name: str = ""
     switch_uuid: str = ""
     opaque_type: str = ""
     path: str = ""
+
+    def backing(self) -> t.Any:
+        """What connects a NIC to it."""
+        card = vim.vm.device.VirtualEthernetCard
+        if self.kind == "distributed":
+            port = vim.dvs.PortConnection(switchUuid=self.switch_uuid, portgroupKey=self.backing_id)
+            return card.DistributedVirtualPortBackingInfo(port=port)
+        if self.kind == "opaque":
+            return card.OpaqueNetworkBackingInfo(opaqueNetworkId=self.backing_id, opaqueNetworkType=self.opaque_type)
+        # The name decides: the API reference says of "network" that configuration does not use it.
+        return card.NetworkBackingInfo(deviceName=self.device_name, network=vim.Network(self.moid))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -394,7 +407,7 @@ def network_in(rows: t.Mapping[str, Row], row: Row) -> Network | None:
         return Network(moid, name, "opaque", backing, opaque_type=kind, path=path)
     if not isinstance(ref, vim.Network):
         return None
-    return Network(moid, name, "standard", moid, path=path)
+    return Network(moid, name, "standard", moid, device_name=row.get("name") or "", path=path)
 
 
 def networks_in(rows: t.Mapping[str, Row]) -> tuple[Network, ...]:
@@ -403,9 +416,7 @@ def networks_in(rows: t.Mapping[str, Row]) -> tuple[Network, ...]:
 
 
 def networks_of(rows: t.Mapping[str, Row], host: Row) -> tuple[Network, ...]:
-    """The networks that a host sees and that VMs can be connected to,
-    in the order of their names.
-    """
+    """The networks that a host sees and that VMs can be connected to, in the order of their names."""
     return _networks(rows, _seen(rows, host, "network"))
 
 
@@ -444,8 +455,7 @@ def read_folders(session: Session, datacenter: str, wanted: t.Iterable[str]) -> 
 def find_folders(
     session: Session, datacenter: str, wanted: t.Iterable[str], top: str = ""
 ) -> dict[str, tuple[str, str] | NotFound]:
-    """As ``read_folders``, with the error of each folder that is not
-    there in the place of that folder.
+    """As ``read_folders``, with the error of each folder that is not there in the place of that folder.
 
     :param top: path of the VM folder of the datacenter, where it is known: a single folder is then
         asked for by its path, and all are read only where it is not there.
@@ -603,8 +613,8 @@ def choose_datastore(around: Surroundings, text: str | None, who: str) -> str | 
 
 
 def fitting_networks(networks: t.Iterable[Network], text: str) -> list[Network]:
-    """The networks that a text may mean: a name, a moid, or an inventory
-    path or the last parts of one.
+    """The networks that a text may mean: a name, a moid, or an inventory path or the last parts of
+    one.
     """
     parts = names.split(text) if "/" in text else []
     return [network for network in networks if _is_network(network, text, parts)]

@@ -4,8 +4,8 @@
 """Processors by what the CPUID instruction says of them. Pure.
 
 vSphere keeps the answers of the instruction as texts of 32 bits,
-``0000:0000:0000:1000:0000:0110:1110:1001``, with the highest bit first. Which bits say
-what is the architecture's matter:
+``0000:0000:0000:1000:0000:0110:1110:1001``, with the highest bit first. Which bits say what is the
+architecture's matter:
 
 * Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2A, CPUID, "Version
   Information Returned by CPUID in EAX": the extended family is added for family 15 alone, the
@@ -76,8 +76,8 @@ class Bits:
 
     @classmethod
     def parse(cls, text: str) -> Bits:
-        """The bits of a text as vSphere writes it; an empty one has none that is
-        known, as the API's default says.
+        """The bits of a text as vSphere writes it; an empty one has none that is known, as the
+        API's default says.
 
         :raises BadBits: it has not 32 bits, or other characters than those of the API.
         """
@@ -199,8 +199,8 @@ def vendor_of(letters: str) -> str:
 
 
 def hypervisor_in(leaves: Leaves) -> str:
-    """Whose hypervisor it runs on, by leaf 0x40000000; empty where there is
-    none, or none that says so.
+    """Whose hypervisor it runs on, by leaf 0x40000000; empty where there is none, or none that says
+    so.
     """
     leaf = leaves.get(HYPERVISOR)
     letters = leaf.letters("ebx", "ecx", "edx") if leaf is not None else None

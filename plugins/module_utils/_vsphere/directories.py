@@ -83,8 +83,8 @@ def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) 
 
 
 def _is_there(files: DatastoreFiles, path: str) -> bool:
-    """Whether a directory is seen, by the beginning of its listing. Whoever may not
-    look at it does not see it.
+    """Whether a directory is seen, by the beginning of its listing. Whoever may not look at it does
+    not see it.
     """
     try:
         files.read(DatastorePath.parse(path, "path"), 1)

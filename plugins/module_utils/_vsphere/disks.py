@@ -287,9 +287,10 @@ def _delta_on(backing: t.Any) -> t.Any:
 
 # Who uses whose files
 
-# Whose a file is, is known by devices: those of VMs and those of their snapshots. What a host has found in its
-# folders (layoutEx) may be older (VirtualMachineFileLayoutEx.timestamp, RefreshStorageInfo), and counts only where
-# vCenter does not say the devices. But it is short: of many VMs it says whose devices are to be read.
+# Whose a file is, is known by devices: those of VMs and those of their snapshots. What a host has
+# found in its folders (layoutEx) may be older (VirtualMachineFileLayoutEx.timestamp,
+# RefreshStorageInfo), and counts only where vCenter does not say the devices. But it is short: of
+# many VMs it says whose devices are to be read.
 _DECIDING = (DEVICES, "snapshot", "runtime.connectionState")
 _FORK = "config.forkConfigInfo"
 _STANDS_STILL = ("runtime.instantCloneFrozen", "runtime.quiescedForkParent")
@@ -315,12 +316,13 @@ _TO_SNAPSHOTS = (
 )
 _TO_VMS = (Route("datastore-vms", vim.Datastore, "vm", ("vm-snapshots",)),)
 
-# The kind of files that backings name (vSphere API, VirtualMachineFileLayoutExFileType). Other files are left
-# out: two VMs in one folder may both name one log.
+# The kind of files that backings name (vSphere API, VirtualMachineFileLayoutExFileType). Other
+# files are left out: two VMs in one folder may both name one log.
 _DESCRIPTOR = "diskDescriptor"
 
 # VMs whose configuration vCenter can read (VirtualMachineConnectionState): one that is just being
-# made has none yet, and is connected. Where this user may not read the VM, the state is missing, too.
+# made has none yet, and is connected. Where this user may not read the VM, the state is missing,
+# too.
 _READABLE = ("connected", "disconnected")
 
 
@@ -377,9 +379,9 @@ class _Holder:
     def is_asked_after(self) -> bool:
         """Whether others may have a disk of it.
 
-        Of most VMs others can have those alone that lie below the ones which they write to. But a parent that is frozen or
-        quiesced writes to none, so its clones have the topmost ones; and a disk without delta disks may be that of one that
-        was such a parent.
+        Of most VMs others can have those alone that lie below the ones which they write to. But a
+        parent that is frozen or quiesced writes to none, so its clones have the topmost ones; and a
+        disk without delta disks may be that of one that was such a parent.
         """
         tops = frozenset(files[0] for files in self.now if files)
         fork = self.row.get(_FORK)
@@ -424,8 +426,8 @@ def _holders_in(rows: t.Iterable[Row]) -> dict[str, _Holder]:
 
 
 def _holders(session: Session, where: Storage, stores: t.Sequence[t.Any], wanted: _Paths) -> dict[str, _Holder]:
-    """The VMs of datastores that may have files, with their disks, by moid: one call, or three where there are many, and
-    one more where there are VMs whose devices vCenter does not say.
+    """The VMs of datastores that may have files, with their disks, by moid: one call, or three
+    where there are many, and one more where there are VMs whose devices vCenter does not say.
 
     :param wanted: the files that are looked for.
     """
@@ -434,7 +436,9 @@ def _holders(session: Session, where: Storage, stores: t.Sequence[t.Any], wanted
 
 
 def _completed(session: Session, rows: t.Sequence[Row]) -> dict[str, _Holder]:
-    """The VMs of rows, by moid: no call, or one where there are VMs whose devices vCenter does not say."""
+    """The VMs of rows, by moid: no call, or one where there are VMs whose devices vCenter does not
+    say.
+    """
     found = _holders_in(rows)
     doubtful = [each.row.ref for each in found.values() if not each.certain]
     again = read_all(session, doubtful, _DOUBTFUL)
@@ -442,8 +446,8 @@ def _completed(session: Session, rows: t.Sequence[Row]) -> dict[str, _Holder]:
 
 
 def _candidates(session: Session, where: Storage, stores: t.Sequence[t.Any], wanted: _Paths) -> list[Row]:
-    """The rows of those among many VMs that may have files, and of their snapshots: two calls, and one more for each
-    five hundred of them.
+    """The rows of those among many VMs that may have files, and of their snapshots: two calls, and
+    one more for each five hundred of them.
     """
 
     def may_have_one(row: Row) -> bool:
@@ -460,7 +464,9 @@ def _rows_of(session: Session, vms: t.Sequence[t.Any]) -> list[Row]:
 
 
 def _is_fresh(row: Row) -> bool:
-    """Whether what vCenter lists of a VM's files is not older than its configuration. Where nobody knows it, it is not."""
+    """Whether what vCenter lists of a VM's files is not older than its configuration. Where nobody
+    knows it, it is not.
+    """
     listed, version = utc(row.get("layoutEx.timestamp")), row.get("config.changeVersion") or ""
     changed = None
     if _CHANGED.fullmatch(version):
@@ -472,8 +478,9 @@ def _is_fresh(row: Row) -> bool:
 
 
 def users(session: Session, moids: t.Sequence[str], *, likely: bool = False) -> dict[str, dict[str, str]]:
-    """The VMs that use disks which are these VMs' own, as moids and names, by moid: three calls, or five where there are
-    many VMs. VMs of other datacenters that have the same storage are among them.
+    """The VMs that use disks which are these VMs' own, as moids and names, by moid: three calls, or
+    five where there are many VMs. VMs of other datacenters that have the same storage are among
+    them.
 
     What a VM only shares, because it is a linked clone itself, is not its own.
 
@@ -538,9 +545,9 @@ class DiskUser:
 def users_of_files(
     session: Session, where: Storage, datacenter: t.Any, files: t.Mapping[str, t.Collection[str]]
 ) -> dict[str, list[DiskUser]]:
-    """The VMs that use disks, or may use them, by these: one call, or three where their datastores hold many VMs, and one
-    more where there are VMs whose devices vCenter does not say. VMs of other datacenters that have the same storage are
-    among them.
+    """The VMs that use disks, or may use them, by these: one call, or three where their datastores
+    hold many VMs, and one more where there are VMs whose devices vCenter does not say. VMs of other
+    datacenters that have the same storage are among them.
 
     :param datacenter: whose paths these are.
     :param files: all names of each disk, by the one that is its key in what is returned, as ``[datastore] web/web.vmdk``;
@@ -575,7 +582,9 @@ def _together(paths: t.Iterable[_Paths]) -> _Paths:
 
 
 def unknown_among(users: t.Iterable[DiskUser]) -> str:
-    """The names of those VMs that may use a disk since vCenter does not know their files; empty where none is."""
+    """The names of those VMs that may use a disk since vCenter does not know their files; empty
+    where none is.
+    """
     return ", ".join(user.name for user in users if not user.known)
 
 

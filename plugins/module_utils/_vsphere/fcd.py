@@ -12,12 +12,11 @@ and later).
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import typing as t
 
 from .._connector import names, versions
 from .._connector.find import path_in
-from .._connector.props import Route, collect, utc
+from .._connector.props import Route, collect, moment
 from .._connector.pyvmomi import VmomiSupport, vim, vslm
 from .._errors import Ambiguous, Fault, InvalidOption, NotFound, StrangeAnswer, Unavailable, VforgeError
 from .vm import datacenter_of, name_of
@@ -281,12 +280,6 @@ def disk_in(found: t.Any, store: Store) -> FirstClassDisk:
     )
 
 
-def moment(when: datetime.datetime | None) -> str:
-    """A time in ISO 8601; empty for none."""
-    known = utc(when)
-    return known.isoformat() if known is not None else ""
-
-
 def pairs_in(found: t.Iterable[t.Any] | None) -> dict[str, str]:
     """Metadata as a mapping, in the order of its keys."""
     return {pair.key: pair.value or "" for pair in sorted(found or (), key=lambda pair: pair.key)}
@@ -307,7 +300,7 @@ def read_snapshots(session: Session, store: Store, text: str) -> tuple[DiskSnaps
             backing_id=each.backingObjectId or "",
         )
         # The API reference promises no order.
-        for each in sorted(found.snapshots or (), key=lambda each: each.createTime)
+        for each in sorted(found.snapshots or (), key=lambda each: moment(each.createTime))
     )
 
 

@@ -30,8 +30,8 @@ def values_of(pairs: t.Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def same_values(some: Values, others: Values) -> bool:
-    """Whether two masks, or more, are the same. Releases write values in capitals
-    or not, as they do with keys.
+    """Whether two masks, or more, are the same. Releases write values in capitals or not, as they
+    do with keys.
     """
     return some.keys() == others.keys() and all(text.lower() == others[key].lower() for key, text in some.items())
 
@@ -101,8 +101,8 @@ class Obstacle:
 
 
 def obstacles(requirements: Values, capabilities: Values) -> tuple[Obstacle, ...]:
-    """The features that stand in the way of a VM with these requirements to a
-    host with these capabilities.
+    """The features that stand in the way of a VM with these requirements to a host with these
+    capabilities.
     """
     found = []
     for key, text in requirements.items():

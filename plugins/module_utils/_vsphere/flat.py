@@ -33,8 +33,8 @@ def without_files(kind: str) -> str:
 
 
 def extent(descriptor: vmdk.Descriptor, label: str) -> tuple[str, int]:
-    """The one file with the content of a disk, and its size in bytes; an empty name
-    where it is not such a disk.
+    """The one file with the content of a disk, and its size in bytes; an empty name where it is not
+    such a disk.
     """
     if len(descriptor.extents) != 1 or descriptor.parent:
         return "", 0

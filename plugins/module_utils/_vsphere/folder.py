@@ -29,8 +29,8 @@ _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
 
 class FileLocked(VforgeError):
-    """The server does not give a file: a running VM has locked it, or the
-    datastore has no such files.
+    """The server does not give a file: a running VM has locked it, or the datastore has no such
+    files.
     """
 
     error_code = "file_locked"
@@ -86,8 +86,8 @@ class DatastorePath:
         return self.path.rpartition("/")[2]
 
     def beside(self, name: str) -> DatastorePath:
-        """A file that this one names; whole paths of hosts, and such with slashes, are of
-        the same folder or not followed.
+        """A file that this one names; whole paths of hosts, and such with slashes, are of the same
+        folder or not followed.
 
         :raises InvalidOption: it leads elsewhere.
         """

@@ -23,7 +23,7 @@ import typing as t
 from .._connector import tasks
 from .._connector.props import read
 from .._connector.pyvmomi import vim
-from .._errors import GuestError, Interrupted, InvalidOption, NotFound, StillRunning, TimedOut, VforgeError
+from .._errors import CodedError, GuestError, Interrupted, InvalidOption, NotFound, StillRunning, TimedOut, VforgeError
 from .._text import printable
 from . import wake
 from .compute import host_of
@@ -437,12 +437,8 @@ def _lacks(item: Freezing, method: FreezeMethod, lacking: list[str]) -> GuestErr
     )
 
 
-class NotInTime(TimedOut):
+class NotInTime(CodedError, TimedOut):
     """A parent was not brought to rest in time; the code says in which way it was to be."""
-
-    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
-        super().__init__(message, hint=hint, **details)
-        self.error_code = error_code
 
 
 def _late(item: Freezing, method: FreezeMethod, timeout: int) -> VforgeError:

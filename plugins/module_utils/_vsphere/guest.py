@@ -288,8 +288,7 @@ class Completed:
         return self.output.decode(errors="replace")
 
 
-@dataclasses.dataclass(frozen=True)
-class Process:
+class Process(t.NamedTuple):
     """A program that runs in a guest.
 
     :ivar command: its whole command line, with its arguments.
@@ -299,8 +298,7 @@ class Process:
     command: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
+class Entry(t.NamedTuple):
     """What a folder of a guest holds.
 
     :ivar kind: ``file``, ``directory`` or ``symlink``.
@@ -364,9 +362,7 @@ def access_in(session: Session, rows: t.Mapping[str, Row], moid: str) -> Access:
 
 
 def _fingerprint(certificate: t.Any) -> str | None:
-    """SHA-256 of ``HostSystem.config.certificate``, which is PEM text
-    as an array of signed bytes.
-    """
+    """SHA-256 of ``HostSystem.config.certificate``, which is PEM text as an array of signed bytes."""
     if not certificate:
         return None
     return tls.digest_of(bytes(byte & 0xFF for byte in certificate).decode("ascii", errors="replace"))
@@ -463,9 +459,7 @@ class Guest:
         return self.access.shell
 
     def validate(self) -> None:
-        """Make sure that Tools answer and that the guest accepts the
-        credentials; changes nothing.
-        """
+        """Make sure that Tools answer and that the guest accepts the credentials; changes nothing."""
         auth = self.access.auth
         if auth is None:
             self.processes()  # which takes them, too

@@ -347,7 +347,7 @@ def machine_of(config: t.Any, name: str, networks: t.Mapping[str, str], stored: 
         properties=tuple(_property(each) for each in (vapp.property if vapp else None) or ()),
         transports=tuple((vapp.ovfEnvironmentTransport if vapp else None) or ()),
         encrypted=getattr(config, "keyId", None) is not None,
-        bios_uuid=config.uuid or "",
+        bios_uuid=(config.uuid or "").lower(),
     )
 
 

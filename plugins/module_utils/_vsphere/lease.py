@@ -30,7 +30,7 @@ from .._connector import faults, tls
 from .._connector.props import read
 from .._connector.pyvmomi import vim
 from .._connector.tasks import Backoff, Update, wait_until
-from .._errors import ConnectionLost, Fault, NotAttempted, TimedOut, VforgeError
+from .._errors import CodedError, ConnectionLost, Fault, NotAttempted, TimedOut, VforgeError
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -112,12 +112,8 @@ class UploadFailed(VforgeError):
     error_code = "upload_failed"
 
 
-class ExportFailed(VforgeError):
+class ExportFailed(CodedError):
     """What came of an export is not what the host has sent, or it did not come at all."""
-
-    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
-        super().__init__(message, hint=hint, **details)
-        self.error_code = error_code
 
 
 class Lease:
@@ -174,8 +170,8 @@ class Lease:
         return {entry.key: Received(entry.size, tuple(_sums(entry)), entry.populatedSize) for entry in entries or ()}
 
     def ask_for_sha256(self, devices: t.Iterable[Device]) -> bool:
-        """Have the manifest of an export say the SHA-256 of each file;
-        False where this release cannot.
+        """Have the manifest of an export say the SHA-256 of each file; False where this release
+        cannot.
         """
         kinds = [vim.KeyValue(key=device.key, value="sha256") for device in devices]
         try:
@@ -187,8 +183,7 @@ class Lease:
         return True
 
     def complete(self, deadline: float) -> None:
-        """All is carried: vCenter takes over what was imported. It is asked
-        again where its answer was lost.
+        """All is carried: vCenter takes over what was imported. It is asked again where its answer was lost.
 
         :param deadline: of ``time.monotonic()``, for asking again.
         :raises Fault: it does not.
@@ -212,8 +207,8 @@ class Lease:
                     raise
 
     def state(self) -> str:
-        """``initializing``, ``ready``, ``done`` or ``error``; empty where
-        vCenter does not know it any more.
+        """``initializing``, ``ready``, ``done`` or ``error``; empty where vCenter does not know it
+        any more.
         """
         return str(self._read("state") or "")
 
@@ -291,8 +286,8 @@ class Lease:
             with self.kept_alive(timeout, percent, lost):
                 yield
         except (UploadFailed, ExportFailed) as error:
-            # A host closes its connections when the lease ends, which says
-            # nothing: a datastore that is full, or a disk that it refuses.
+            # A host closes its connections when the lease ends, which says nothing: a datastore
+            # that is full, or a disk that it refuses.
             cause = errors[0] if errors else self._cause(error)
             if cause is error:
                 raise
@@ -377,8 +372,7 @@ def export_vm(session: Session, moid: str) -> Lease:
 
 
 def export_snapshot(session: Session, moid: str) -> Lease:
-    """``ExportSnapshot``: a lease for the disks as a snapshot has them,
-    whatever the VM does meanwhile.
+    """``ExportSnapshot``: a lease for the disks as a snapshot has them, whatever the VM does meanwhile.
 
     :param moid: of the snapshot.
     """

@@ -16,8 +16,8 @@ MARKER_KEY = "vforge.clone"
 # reason.
 CUSTOMIZED_KEY = "vforge.customized"
 
-# Kept in the extraConfig of a clone that its run removes again where something fails: which run that
-# is. Another one may want a clone of the same name, and its clone is not to be removed.
+# Kept in the extraConfig of a clone that its run removes again where something fails: which run
+# that is. Another one may want a clone of the same name, and its clone is not to be removed.
 RUN_KEY = "vforge.run"
 
 # Kept in the extraConfig of a fleet's parent: "<fleet> <version of the golden VM> <name of the
@@ -34,8 +34,9 @@ PACKAGE_DIGEST_KEY = "vforge.ovf.digest"
 # Kept in a linked clone that is to become a template: "<phase> <owner> <name of the clone>".
 TEMPLATE_KEY = "vforge.template"
 
-# Before the kind of data for cloud-init (``userdata``): a fingerprint of what was delivered, beside data that
-# cloud-init overwrites once it has read them. It is outside guestinfo, where no guest can write.
+# Before the kind of data for cloud-init (``userdata``): a fingerprint of what was delivered, beside
+# data that cloud-init overwrites once it has read them. It is outside guestinfo, where no guest can
+# write.
 CLOUD_DATA_MARK = "vforge.cloudinit."
 
 # What cloud-init writes over them.
@@ -54,8 +55,8 @@ def is_redacted(value: str | None) -> bool:
 def differing(asked: t.Mapping[str, str], held: t.Mapping[str, str]) -> dict[str, str]:
     """The pairs of extraConfig that a VM does not have as they are asked for.
 
-    Data that cloud-init has read and overwritten are there, where their fingerprint is that of the data asked for:
-    written again, a secret that has done its work would be back.
+    Data that cloud-init has read and overwritten are there, where their fingerprint is that of the
+    data asked for: written again, a secret that has done its work would be back.
 
     :param held: what the VM has.
     """
@@ -84,8 +85,8 @@ def parent_of(value: str, vm_name: str) -> str | None:
 
 
 def named_parent(value: str) -> str:
-    """Instance UUID of the parent that a marker names, whatever VM it is
-    on; empty where it names none.
+    """Instance UUID of the parent that a marker names, whatever VM it is on; empty where it names
+    none.
     """
     return value.partition(" ")[0]
 

@@ -37,8 +37,8 @@ VM_MIN_MODE = "runtime.minRequiredEVCModeKey"
 VM_MODE = ("config.version", VM_MIN_MODE, "runtime.featureMask")
 VM = (*VM_MODE, "runtime.featureRequirement", "runtime.offlineFeatureRequirement")
 
-# Of the ServiceInstance: the modes that this release of vCenter knows, the
-# processors' and the graphics'.
+# Of the ServiceInstance: the modes that this release of vCenter knows, the processors' and the
+# graphics'.
 MODES = "capability.supportedEVCMode"
 GRAPHICS_MODES = "capability.supportedEVCGraphicsMode"
 
@@ -69,8 +69,8 @@ class Mode:
     requirements: Values = dataclasses.field(default_factory=dict)
 
     def includes(self, other: Mode) -> bool:
-        """Whether what another mode guarantees is in this one (API
-        reference, EVCMode: tier and track).
+        """Whether what another mode guarantees is in this one (API reference, EVCMode: tier and
+        track).
         """
         return self.vendor == other.vendor and self.tier >= other.tier and self.track >= other.track
 
@@ -146,8 +146,8 @@ def service_instance(session: Session) -> t.Any:
 
 
 def modes_in(rows: t.Iterable[Row]) -> tuple[Mode, ...]:
-    """The EVC modes that this release of vCenter has, those of one vendor
-    in the order of their tiers.
+    """The EVC modes that this release of vCenter has, those of one vendor in the order of their
+    tiers.
     """
     found = [_mode(each) for row in rows for each in row.get(MODES) or ()]
     return tuple(sorted(found, key=lambda mode: (mode.vendor, mode.tier)))
@@ -175,8 +175,8 @@ def graphics_modes_in(rows: t.Iterable[Row]) -> tuple[Mode, ...]:
 
 
 def processor_in(host: Row) -> Processor:
-    """The processors of a host that was read with ``HOST`` or ``HOST_MODE``.
-    What it does not say is empty.
+    """The processors of a host that was read with ``HOST`` or ``HOST_MODE``. What it does not say
+    is empty.
     """
     packages = list(host.get("hardware.cpuPkg") or ())
     first = packages[0] if packages else None
@@ -204,8 +204,8 @@ def _stated(package: t.Any) -> tuple[int, int, int] | None:
 
 
 def leaves_of(infos: t.Iterable[t.Any] | None) -> tuple[dict[int, Leaf], tuple[str, ...]]:
-    """The leaves of ``cpuFeature`` by level, and why others could not be read:
-    one bad text costs one leaf.
+    """The leaves of ``cpuFeature`` by level, and why others could not be read: one bad text costs
+    one leaf.
     """
     leaves: dict[int, Leaf] = {}
     bad = []
@@ -250,8 +250,8 @@ class PlainNeeds:
         )
 
     def _values(self, items: Items) -> Values:
-        # Of masks and requirements alike the fields are key, name and
-        # value, none of which is optional.
+        # Of masks and requirements alike the fields are key, name and value, none of which is
+        # optional.
         if items not in self._known:
             self._known[items] = values_of((each[0], each[2]) for each in items if len(each) > 2)
         return self._known[items]

@@ -29,8 +29,8 @@ NONPERSISTENT, PERSISTENT = "independent_nonpersistent", "independent_persistent
 # What Linux knows of the machine's firmware.
 FIRMWARE = "/sys/class/dmi/id"
 
-# Below a SCSI controller are the units 0 to 15, of which one is its own
-# (vSphere's configuration maximums).
+# Below a SCSI controller are the units 0 to 15, of which one is its own (vSphere's configuration
+# maximums).
 _UNITS = range(16)
 _OWN_UNIT = 7
 
@@ -146,8 +146,8 @@ def read(session: Session, moid: str) -> Known:
 
 
 def recent_tasks(session: Session, moid: str) -> list[t.Any]:
-    """The tasks of the proxy that have not ended, or not long ago (``recentTask``
-    of ManagedEntity): one call.
+    """The tasks of the proxy that have not ended, or not long ago (``recentTask`` of
+    ManagedEntity): one call.
     """
     ref = session.reference(vim.VirtualMachine, moid)
     row = read_properties(session, [ref], vim.VirtualMachine, ["recentTask"]).get(moid)
@@ -209,8 +209,8 @@ def stores_in(rows: t.Iterable[Row]) -> dict[str, Store]:
 def start_change(
     session: Session, proxy: str, *, add: t.Sequence[t.Any] = (), remove: t.Sequence[t.Any] = (), config: t.Mapping[str, str]
 ) -> t.Any:
-    """``ReconfigVM_Task`` that attaches and detaches disks, whose files stay, and
-    sets pairs of extraConfig with it.
+    """``ReconfigVM_Task`` that attaches and detaches disks, whose files stay, and sets pairs of
+    extraConfig with it.
 
     :param add: as ``borrowed`` and ``created`` make them.
     :param remove: disks as vSphere's own objects.

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files on their way from the hosts of a lease: the disks of an export, held against what the host says of them."""
+"""Files on their way from the hosts of a lease: the disks of an export, held against what the host
+says of them.
+"""
 
 from __future__ import annotations
 
@@ -119,16 +121,16 @@ def receive(
 
 
 def _compared_by(lease: Lease, wanted: t.Sequence[Wanted]) -> tuple[str, ...]:
-    """The digests that are made of files: where the host reports a SHA-256, that is compared; otherwise a SHA-1 is
-    made besides.
+    """The digests that are made of files: where the host reports a SHA-256, that is compared;
+    otherwise a SHA-1 is made besides.
     """
     return ("sha256",) if lease.ask_for_sha256([one.device for one in wanted]) else ("sha256", "sha1")
 
 
 @contextlib.contextmanager
 def _of_hosts(session: Session) -> t.Iterator[None]:
-    """A host that cannot be reached says nothing of the vCenter: who counts lost
-    connections must not count it.
+    """A host that cannot be reached says nothing of the vCenter: who counts lost connections must
+    not count it.
     """
     try:
         yield
@@ -190,9 +192,7 @@ class _Receiver:
                 return
 
     def _receive(self) -> None:
-        """One pass over the file, in one buffer: while a part is
-        written another thread hashes it.
-        """
+        """One pass over the file, in one buffer: while a part is written another thread hashes it."""
         self._begin()
         self._wanted.sink.restart()
         device = self._wanted.device
@@ -240,7 +240,9 @@ class _Receiver:
         )
 
     def _check_disk(self) -> None:
-        """Refuse what is no whole stream of a disk, or that of another disk, as far as its two ends say so."""
+        """Refuse what is no whole stream of a disk, or that of another disk, as far as its two ends
+        say so.
+        """
         wanted = self._wanted
         if wanted.capacity is None:
             return

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import hashlib
-import itertools
 import math
+import queue
 import time
 import typing as t
 
@@ -285,12 +285,18 @@ class _Reading:
         self._hash = hashlib.new(algorithm, usedforsecurity=False) if algorithm else None
         self._left = source.size
         self._ahead = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+        # Buffers that may be filled; None ends the thread.
+        self._free: queue.SimpleQueue[memoryview | None] = queue.SimpleQueue()
         self._stream: Stream | None = None
 
     def __enter__(self) -> _Reading:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._free.get_nowait()
+        self._free.put(None)
         self._ahead.shutdown(wait=True, cancel_futures=True)
         if self._stream is not None:
             self._stream.close()
@@ -314,11 +320,24 @@ class _Reading:
             yield part
 
     def _read_ahead(self) -> t.Iterator[memoryview]:
-        ring = itertools.cycle([memoryview(bytearray(self._part)) for _number in range(_PARTS)])
-        due = collections.deque(self._ahead.submit(self._fill, next(ring)) for _number in range(_PARTS))
-        while part := due.popleft().result():
+        for _number in range(_PARTS):
+            self._free.put(memoryview(bytearray(self._part)))
+        # Each with the part of it that was filled; None is the end, whatever it was.
+        filled: queue.SimpleQueue[tuple[memoryview, memoryview] | None] = queue.SimpleQueue()
+        filling = self._ahead.submit(self._fill_ahead, filled)
+        while (ready := filled.get()) is not None:
+            buffer, part = ready
             yield part
-            due.append(self._ahead.submit(self._fill, next(ring)))
+            self._free.put(buffer)
+        filling.result()
+
+    def _fill_ahead(self, filled: queue.SimpleQueue[tuple[memoryview, memoryview] | None]) -> None:
+        """What the thread does: one task of a pool for each part would take a tenth more of the processor."""
+        try:
+            while (buffer := self._free.get()) is not None and (part := self._fill(buffer)):
+                filled.put((buffer, part))
+        finally:
+            filled.put(None)
 
     def _fill(self, buffer: memoryview) -> memoryview:
         """Read and hash the next part; an empty one is the end."""

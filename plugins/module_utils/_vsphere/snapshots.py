@@ -91,9 +91,7 @@ def path_of(parts: t.Iterable[str]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class SnapshotSelector:
-    """What names one snapshot of a VM: exactly one of ``name``,
-    ``path``, ``moid`` and ``current``.
-    """
+    """What names one snapshot of a VM: exactly one of ``name``, ``path``, ``moid`` and ``current``."""
 
     name: str | None = None
     path: str | None = None

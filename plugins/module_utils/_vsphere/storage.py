@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What datastores are on.
 
-Hosts of several datacenters may have the same storage. Each of these datacenters has a datastore of its own for
-it then, perhaps of another name (API reference, Datastore), so one file has several paths.
+Hosts of several datacenters may have the same storage. Each of these datacenters has a datastore of
+its own for it then, perhaps of another name (API reference, Datastore), so one file has several
+paths.
 """
 
 from __future__ import annotations
@@ -77,17 +78,23 @@ class Storage:
         return found
 
     def datacenter_of(self, refs: t.Iterable[t.Any] | None) -> str:
-        """Moid of the datacenter that has these datastores, those of a VM for instance; empty where nobody knows it."""
+        """Moid of the datacenter that has these datastores, those of a VM for instance; empty where
+        nobody knows it.
+        """
         known = (self._by_moid.get(moid_of(ref)) for ref in refs or ())
         return next((store.datacenter for store in known if store is not None), "")
 
     def same_as(self, stores: t.Iterable[Store]) -> list[t.Any]:
-        """The datastores that are on the storage of these, themselves among them, as vSphere's own objects."""
+        """The datastores that are on the storage of these, themselves among them, as vSphere's own
+        objects.
+        """
         found = {moid_of(each.ref): each.ref for store in stores for each in self._same(store)}
         return list(found.values())
 
     def paths_of(self, datacenter: str, files: t.Iterable[str]) -> dict[str, frozenset[str]]:
-        """The paths of files of a datacenter in each that has their storage, by the moids of the datacenters."""
+        """The paths of files of a datacenter in each that has their storage, by the moids of the
+        datacenters.
+        """
         paths: dict[str, set[str]] = {datacenter: set()}
         for file in files:
             paths[datacenter].add(file)

@@ -26,8 +26,8 @@ from .._errors import VforgeError
 
 SECTOR = 512
 
-# Hosts of all releases make this digest of a file that they are sent. It is held against damage alone: TLS keeps others
-# away.
+# Hosts of all releases make this digest of a file that they are sent. It is held against damage
+# alone: TLS keeps others away.
 HOST_DIGEST = "sha1"
 
 # The header of a sparse extent (Virtual Disk Format 5.0): magic, version, flags, capacity, sectors
@@ -257,9 +257,7 @@ class Header:
 
 
 def header_of(head: bytes) -> Header | None:
-    """The header of a sparse VMDK, of whatever kind; None where the
-    bytes begin with no such thing.
-    """
+    """The header of a sparse VMDK, of whatever kind; None where the bytes begin with no such thing."""
     if len(head) < SECTOR or not head.startswith(_MAGIC):
         return None
     fields = _HEADER.unpack_from(head)

@@ -225,9 +225,7 @@ def token_of(config: t.Mapping[str, str]) -> str:
 
 
 def report_of(config: t.Mapping[str, str]) -> WakeReport | None:
-    """What a clone reports, from pairs of its extraConfig; None where
-    it has reported nothing yet.
-    """
+    """What a clone reports, from pairs of its extraConfig; None where it has reported nothing yet."""
     token = token_of(config)
     own, _blank, rest = config.get(STATE_KEY, "").strip().partition(" ")
     found = _STATE.fullmatch(rest)
@@ -354,9 +352,7 @@ class FreezeMethod:
 
     @property
     def endings(self) -> dict[int, str]:
-        """How the script ends when something fails. In the guest
-        itself it ends at all only then.
-        """
+        """How the script ends when something fails. In the guest itself it ends at all only then."""
         return {
             SYNTAX: "a script of on_wake has a mistake in its syntax",
             BEFORE: f"the script {self.before_option} failed",

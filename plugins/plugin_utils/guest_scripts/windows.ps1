@@ -8,7 +8,7 @@
 # guestinfo.ipv4      address of the first card, as 10.0.0.5/24; without it DHCP
 # guestinfo.gateway   address of the default router
 # guestinfo.dns       addresses of name servers, with commas between them
-# guestinfo.restart   TRUE starts the clone anew where its computer name has changed
+# guestinfo.restart   TRUE starts the clone again where its computer name has changed
 
 # Lines with "vforge: needs" are looked at in the parent before it is frozen: nothing of them may be missing there.
 # vforge: needs Get-NetAdapter Enable-NetAdapter Disable-NetAdapter New-NetIPAddress Rename-Computer
@@ -17,6 +17,9 @@ $ErrorActionPreference = 'Stop'
 $rpctool = Join-Path $env:ProgramFiles 'VMware\VMware Tools\rpctool.exe'
 
 function Get-Guestinfo([string] $Key) {
+    # To Windows PowerShell any line of a program on a standard error that is redirected is an error, which would stop the script
+    # at the first key that has no value.
+    $ErrorActionPreference = 'Continue'
     # A child of VMFork has it below "fork".
     foreach ($name in "guestinfo.$Key", "guestinfo.fork.$Key") {
         $value = & $rpctool "info-get $name" 2>$null
@@ -25,7 +28,7 @@ function Get-Guestinfo([string] $Key) {
     ''
 }
 
-# Until its cards are started anew a clone answers to the addresses of its parent; then they read the clone's own MACs.
+# Until its cards are started again a clone answers to the addresses of its parent; then they read the clone's own MACs.
 $cards = @(Get-NetAdapter -Physical | Sort-Object -Property InterfaceIndex)
 $cards | Disable-NetAdapter -Confirm:$false
 
@@ -68,5 +71,5 @@ elseif ($first) {
 
 Get-Service -Name sshd -ErrorAction SilentlyContinue | Where-Object Status -eq 'Running' | Restart-Service
 
-# Five seconds later, so that the end of this script is told by then.
+# Five seconds later, so that the end of this script is reported by then.
 if ($renamed -and (Get-Guestinfo 'restart') -eq 'TRUE') { shutdown.exe /r /f /t 5 }

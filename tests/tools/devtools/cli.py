@@ -154,6 +154,12 @@ def _awx(console: Console, _arguments: list[str]) -> int:
     return awx.run(console)
 
 
+def _importer(console: Console, _arguments: list[str]) -> int:
+    from devtools import importer
+
+    return importer.run(console)
+
+
 def _pin(console: Console, _arguments: list[str]) -> int:
     from devtools import pinning
 
@@ -188,6 +194,7 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "capv": _capv,
     "gate-k8s": _gate_k8s,
     "awx": _awx,
+    "importer": _importer,
     "error-codes": _error_codes,
     "surveys": _surveys,
     "module": _module,

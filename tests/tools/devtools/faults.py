@@ -42,6 +42,10 @@ _HEAD = """# Every call can fail
 This page is written by `make faults`. Each task and each role below was run against the simulated vCenter once for each of its
 calls and each fault that such a call can have: calls of SOAP and REST, and requests for files of hosts, datastores and guests.
 {which}{missing}
+At some of the calls somebody works in the vSphere Client meanwhile: a VM that the task makes, or is about, is powered on or
+off, suspended, renamed, moved, migrated, annotated, reverted or deleted, gets a disk or a snapshot, or loses all snapshots.
+What was done so is to stand, and the next run may refuse to go on. At others the same task begins once more, as on another
+controller.
 After each run its result is looked at, and what is there by govc, by the datastores' files and by the simulator's leases; then
 the task is run again, without a fault. What real vCenters and networks do besides, the simulator cannot show.
 

@@ -11,14 +11,18 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from devtools import ansible_tests, layout, processes
+from devtools import ansible_tests, lanes, layout, processes
 from devtools.builds import Build
-from devtools.console import Console
+from devtools.console import Console, Outcome, Progress
+from devtools.lanes import Lane
 from devtools.provision import Toolbox
 from devtools.runs import Run, new_run
 
@@ -28,6 +32,8 @@ _MODULES = ("plugins/module_utils/_engine.py", "plugins/module_utils/_connector"
 
 # What is lost by these is an annotation, which nobody evaluates.
 _OF_TYPES = "core/ReplaceBinaryOperator_BitOr_"
+
+_AT_ONCE = 2 * lanes.cores()
 
 # Tests that hang count as noticing; none take so long on an idle machine.
 _SECONDS = 1200
@@ -54,8 +60,8 @@ def _environment(tools: Toolbox) -> Build:
     return Build("mutation", (_REQUIREMENTS, str(tools.tool("python"))), make)
 
 
-def choose(session: Path, count: int, seed: str) -> int:
-    """Leave so many changes to be tried, one a place, and mark the others as skipped; returns how many are left.
+def choose(session: Path, count: int, seed: str) -> list[str]:
+    """The jobs of the changes that are to be tried, one a place, in the order in which they are drawn.
 
     count: 0 for all of them, of each place too.
     """
@@ -63,21 +69,27 @@ def choose(session: Path, count: int, seed: str) -> int:
     with contextlib.closing(sqlite3.connect(session)) as database:
         found = """SELECT module_path, start_pos_row, start_pos_col, job_id, operator_name
             FROM mutation_specs ORDER BY 1, 2, 3, 5, occurrence"""
-        everything = set()
         for module, row, column, job, operator in database.execute(found):
-            everything.add(job)
             if not operator.startswith(_OF_TYPES):
                 places[module, row, column].append(job)
-        dice = random.Random(seed)  # noqa: S311
-        if count:
-            of_places = dice.sample(sorted(places, key=str), min(count, len(places)))
-            chosen = {dice.choice(places[place]) for place in of_places}
-        else:
-            chosen = {job for jobs in places.values() for job in jobs}
-        skipped = [(job,) for job in sorted(everything - chosen)]
-        database.executemany("INSERT INTO work_results (worker_outcome, job_id) VALUES ('SKIPPED', ?)", skipped)
+    if not count:
+        return [job for jobs in places.values() for job in jobs]
+    dice = random.Random(seed)  # noqa: S311
+    return [dice.choice(places[place]) for place in dice.sample(sorted(places, key=str), min(count, len(places)))]
+
+
+def leave(session: Path, jobs: Collection[str]) -> None:
+    """Mark all changes but these as skipped."""
+    with contextlib.closing(sqlite3.connect(session)) as database:
+        others = [row for row in database.execute("SELECT job_id FROM mutation_specs") if row[0] not in jobs]
+        database.executemany("INSERT INTO work_results (worker_outcome, job_id) VALUES ('SKIPPED', ?)", others)
         database.commit()
-    return len(chosen)
+
+
+def tried(session: Path) -> int:
+    """How many changes have been tried so far."""
+    with contextlib.closing(sqlite3.connect(session)) as database:
+        return int(database.execute("SELECT count(*) FROM work_results WHERE worker_outcome = 'NORMAL'").fetchone()[0])
 
 
 def out_of_time(session: Path) -> int:
@@ -87,18 +99,18 @@ def out_of_time(session: Path) -> int:
         return int(database.execute(query).fetchone()[0])
 
 
-def survivors(session: Path) -> tuple[int, list[str]]:
-    """How many changes were tried, and those that no test noticed: where, and the changed lines."""
-    query = """SELECT module_path, start_pos_row, operator_name, test_outcome, diff
-        FROM work_results JOIN mutation_specs USING (job_id) WHERE worker_outcome = 'NORMAL' ORDER BY 1, 2"""
+def survivors(session: Path) -> list[str]:
+    """The changes that no test noticed: where, and the changed lines."""
+    query = """SELECT module_path, start_pos_row, operator_name, diff
+        FROM work_results JOIN mutation_specs USING (job_id)
+        WHERE worker_outcome = 'NORMAL' AND test_outcome = 'SURVIVED' ORDER BY 1, 2"""
     with contextlib.closing(sqlite3.connect(session)) as database:
-        tried = database.execute(query).fetchall()
-    left = []
-    for module, row, operator, outcome, diff in tried:
-        if outcome == "SURVIVED":
-            lines = [line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
-            left.append("\n  ".join((f"{module}:{row}: {operator}", *lines)))
-    return len(tried), left
+        left = database.execute(query).fetchall()
+    texts = []
+    for module, row, operator, diff in left:
+        lines = [line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
+        texts.append("\n  ".join((f"{module}:{row}: {operator}", *lines)))
+    return texts
 
 
 def run(console: Console, arguments: list[str]) -> int:
@@ -110,27 +122,71 @@ def run(console: Console, arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     console.title("Changes that a test has to notice")
     tools = Toolbox(console.part).prepare()
-    environment = _environment(tools).ensure()
+    cosmic_ray = _environment(tools).ensure() / "bin" / "cosmic-ray"
     with new_run() as this:
         session = this.logs / "mutation.sqlite"
         env = _prepare(this, tools)
-        cosmic_ray = environment / "bin" / "cosmic-ray"
-        # Tests that fail without any change would notice every one.
-        processes.check([cosmic_ray, "baseline", "mutation.toml"], this.log("baseline"), cwd=this.collection, env=env)
         processes.check([cosmic_ray, "init", "mutation.toml", session], this.log("init"), cwd=this.collection, env=env)
-        chosen = choose(session, 0 if options.all else options.count, options.seed)
-        console.part("cosmic-ray", f"{chosen} changes, seed {options.seed}; {session}")
-        processes.check([cosmic_ray, "exec", "mutation.toml", session], this.log("exec"), cwd=this.collection, env=env)
-        tried, left = survivors(session)
-        late = out_of_time(session)
-    for each in left:
-        console.text(each)
-    console.text(f"{tried - len(left)} of {tried} were noticed, {late} of them by tests that ran out of time")
-    return 0 if tried and len(left) <= 0.15 * tried else 1
+        jobs = choose(session, 0 if options.all else options.count, options.seed)
+        console.part("cosmic-ray", f"{len(jobs)} changes, seed {options.seed}; {this.logs}")
+        # Their tests wait most of the time, so that more are tried at once than there are cores.
+        shares = [share for number in range(_AT_ONCE) if (share := jobs[number::_AT_ONCE])]
+        parts = [_Part(this, tools, cosmic_ray, number, share) for number, share in enumerate(shares)]
+
+        def progress() -> Progress:
+            return Progress(sum(tried(part.session) for part in parts), len(jobs))
+
+        for part in parts:
+            shutil.copy(session, part.session)
+            leave(part.session, set(part.jobs))
+        with console.watched():
+            # Tests that fail without any change would notice every one.
+            unchanged = Lane("no change", lambda: _baseline(this, cosmic_ray, env))
+            lanes.run(console, [unchanged, *(part.lane(progress) for part in parts)], capacity=_AT_ONCE + 1)
+        count = sum(tried(part.session) for part in parts)
+        left = [text for part in parts for text in survivors(part.session)]
+        late = sum(out_of_time(part.session) for part in parts)
+    for text in left:
+        console.text(text)
+    console.text(f"{count - len(left)} of {count} were noticed, {late} of them by tests that ran out of time")
+    failed = console.summary()
+    return 0 if not failed and count == len(jobs) and len(left) <= 0.15 * count else 1
+
+
+def _baseline(this: Run, cosmic_ray: Path, env: Mapping[str, str]) -> Outcome:
+    log = this.log("baseline")
+    processes.check([cosmic_ray, "baseline", "mutation.toml"], log, cwd=this.collection, env=env)
+    return Outcome(1, log=log)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of the changes, tried one after the other in a copy of the checkout that only these change."""
+
+    this: Run
+    tools: Toolbox
+    cosmic_ray: Path
+    number: int
+    jobs: list[str]
+
+    @property
+    def session(self) -> Path:
+        return self.this.logs / f"mutation-{self.number}.sqlite"
+
+    def lane(self, progress: Callable[[], Progress]) -> Lane:
+        """progress: of all parts together."""
+        return Lane(f"changes, part {self.number + 1}", self._work, progress=progress, group="changes")
+
+    def _work(self) -> Outcome:
+        run = self.this.copy(f"mutation-{self.number}")
+        env = _prepare(run, self.tools)
+        log = self.this.log(f"exec {self.number}")
+        processes.check([self.cosmic_ray, "exec", "mutation.toml", self.session], log, cwd=run.collection, env=env)
+        return Outcome(tried(self.session), log=log)
 
 
 def _prepare(this: Run, tools: Toolbox) -> dict[str, str]:
-    """Ready the copy of the checkout; returns the environment."""
+    """Ready a copy of the checkout; returns the environment."""
     ansible_tests.write_unit_settings(this, tools)
     command = f"{tools.tool('python')} tests/mutation/judge.py {tools.tool('python')}"
     text = _SETTINGS.format(modules=json.dumps(_MODULES), seconds=_SECONDS, command=json.dumps(command))

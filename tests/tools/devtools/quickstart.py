@@ -91,7 +91,7 @@ def run(console: Console, arguments: list[str]) -> int:
         (folder / _PLAYBOOK).write_text(playbook(text), encoding="utf-8")
         lines = commands(text)
         if "tarball" in arguments:
-            console.step("tarball", lambda: _build(this, tools))
+            console.step("tarball", lambda: tarball(this, tools))
             lines = [line.replace(_FROM_CHECKOUT, f"collection install {this.folder}/built/*.tar.gz ") for line in lines]
         script = folder / "quickstart.sh"
         script.write_text("\n".join(["set -eu", variables(simulator), *lines, ""]), encoding="utf-8")
@@ -104,7 +104,7 @@ def run(console: Console, arguments: list[str]) -> int:
     return console.summary()
 
 
-def _build(this: Run, tools: Toolbox) -> Outcome:
+def tarball(this: Run, tools: Toolbox) -> Outcome:
     """What is published; nothing that only developers need is in it."""
     log = this.log("tarball")
     command: list[str | Path] = [

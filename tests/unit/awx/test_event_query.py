@@ -20,7 +20,8 @@ _QUERIES = {
     for name, item in yaml.safe_load(_FILE.read_text(encoding="utf-8")).items()
 }
 
-# Modules that change no VM: they read, write files, run something in a guest, or are about disks and what is no VM.
+# Modules that change no VM: they read, write files, run something in a guest, or are about what is no VM. Of a first class disk
+# that is attached the result names the VM by its moid alone.
 _CHANGE_NO_VM = {
     "cached_ovf_template_info",
     "cloud_init_guestinfo_info",
@@ -33,7 +34,6 @@ _CHANGE_NO_VM = {
     "instant_clone_parent_info",
     "vcenter_role",
     "vm_guest_check",
-    "vmdk",
     "vmdk_info",
 }
 
@@ -82,8 +82,8 @@ def test_what_a_module_has_worked_on_is_counted_once_by_its_instance_uuid(name, 
         {"skipped": True},
         {"failed": True, "msg": "unreachable", "error_code": "unreachable"},
         {"results": [{"changed": True}]},
-        dict.fromkeys(("vms", "clones", "parents", "children", "template", "into")),
-        {key: [None, {}, {"name": "a"}, {"instance_uuid": None}] for key in ("vms", "clones", "parents", "children")},
+        dict.fromkeys(("vms", "clones", "parents", "children", "disks", "template", "into")),
+        {key: [None, {}, {"name": "a"}, {"instance_uuid": None}] for key in ("vms", "clones", "parents", "children", "disks")},
         {"template": {"name": "a", "instance_uuid": None}, "into": {"instance_uuid": ""}},
     ],
     ids=["nothing", "skipped", "failed", "loop", "nulls", "entries without", "made by nobody"],
@@ -103,6 +103,6 @@ def test_what_failed_is_counted_where_it_was_changed_and_not_where_it_was_not():
 
 def test_a_vm_is_the_same_node_whichever_module_has_worked_on_it():
     vm = {"name": "web-1", "moid": "vm-7", "instance_uuid": "50c2", "host": "esx-1"}
-    keys = {"vms": [vm], "clones": [vm], "parents": [vm], "template": vm, "into": vm}
+    keys = {"vms": [vm], "clones": [vm], "parents": [vm], "disks": [vm], "template": vm, "into": vm}
     found = {str(node["canonical_facts"]) for name in _QUERIES for node in counted(name, keys)}
     assert len(found) == 1

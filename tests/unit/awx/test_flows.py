@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,9 @@ from typing import Any
 
 import pytest
 
+import vforge_surveys as surveys
 from ansible_collections.vforge.vsphere.tests.unit.awx.jobs import Done, Job
+from ansible_collections.vforge.vsphere.tests.unit.awx.stand_in import ROOT
 from ansible_collections.vforge.vsphere.tests.unit.awx.test_jobs import no_secret_is_left
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import (
     CERTIFICATE,
@@ -161,15 +164,30 @@ def nothing_is_null(value: Any) -> bool:
     return value is not None and all(nothing_is_null(each) for each in inner)
 
 
+def documented(flow: str) -> set[str]:
+    """What the guide names of what a flow hands on."""
+    guide = (ROOT / "docs" / "docsite" / "rst" / "guide_awx.rst").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^   \* - ``{flow}``\n((?:     .*\n)+)", guide, re.MULTILINE)
+    return set(re.findall(r"``(\w+)``", row))
+
+
 def holds(done: Done, flow: str, handed: dict[str, Any]) -> None:
     """A job succeeded, and handed on what it should."""
     assert done.status == "successful", done.output
     found = done.stats[flow]
     assert {name: found[name] for name in handed} == handed
     assert nothing_is_null(found)
+    assert set(found) <= documented(flow)
 
 
-# Beside those that other tests of this folder play.
+# Those that other tests of this folder play: as slices, to two vCenters, and by credentials of each type.
+_ELSEWHERE = {"cbt_backup", "vmdk_migrate", "instant_clone_fleet"}
+
+
+def test_each_job_template_is_played_as_a_job():
+    assert sorted([*FLOWS, *_ELSEWHERE]) == sorted(each["flow"] for each in surveys.flows())
+
+
 if _WHOLE:
 
     @pytest.mark.parametrize("flow", sorted(FLOWS))
@@ -182,7 +200,7 @@ if _WHOLE:
         holds(done, flow, known.handed)
         assert done.results(known.module)
         assert "is not verified" not in done.output
-        no_secret_is_left(done, [sim.password])
+        no_secret_is_left(done, [sim.password, sim.guest_password])
         # Of credentials that come as variables: the file that AWX's injector writes has them, and nothing else.
         assert [path for path in done.holding([PASSWORD]) if not path.startswith("env/")] == []
 

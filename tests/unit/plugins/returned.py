@@ -23,6 +23,11 @@ _ANSIBLES = {"changed", "diff", "failed", "invocation", "msg", "warnings", "depr
 # What the edge between a task and Ansible adds.
 _OF_THE_EDGE = {"timing", "calls", "error_code"}
 
+# What errors have that vCenter's faults are made of.
+_OF_FAULTS = frozenset(
+    ("fault", "fault_messages", "object", "moid", "privilege", "holder", "task", "invalid_property", "existing_state")
+)
+
 _TYPES: dict[str, t.Any] = {
     "str": str,
     "bool": bool,
@@ -93,7 +98,7 @@ def check(name: str, result: dict[str, t.Any], *, whole: bool = True, details: t
     failures = result.get("failures", ())
     one_error = result.get("failed") and not failures
     # What ended the task itself, and left its things unfinished, has its own fault.
-    of_the_task = () if result.get("error_code") in {failure["error_code"] for failure in failures} else ("fault",)
+    of_the_task = () if result.get("error_code") in {failure["error_code"] for failure in failures} else _OF_FAULTS
     expected = {*known, *_ANSIBLES, *details, *of_the_task, *(key for failure in failures for key in failure)}
     found = [] if one_error else [f"{key} is not documented" for key in result.keys() - expected]
     always = {"always"} if result.get("failed") else {"always", "success"}

@@ -62,7 +62,7 @@ def test_many_at_once_build_once(tmp_path: Path) -> None:
     assert notes.read_text(encoding="utf-8") == "begun\n"
 
 
-def test_a_killed_build_is_made_anew(tmp_path: Path) -> None:
+def test_a_killed_build_is_made_again(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     assert _builder(tmp_path / "build", notes, "die").wait() == -signal.SIGKILL
     assert _builder(tmp_path / "build", notes).wait() == 0

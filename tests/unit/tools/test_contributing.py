@@ -36,6 +36,15 @@ def test_each_value_from_outside_has_a_guard_and_a_test_that_are_there():
             assert any(path.endswith(f"/{part}") for path in code), row
 
 
+def test_the_map_has_each_file_that_all_domains_share():
+    text = (_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b\w+\b", text.partition("## The map")[2].partition("\n## ")[0]))
+    utils = _ROOT / "plugins" / "module_utils"
+    files = [file.stem for folder in (utils, utils / "_connector", utils / "_vsphere") for file in folder.glob("*.py")]
+    assert len(files) > 50
+    assert sorted(set(files) - named) == []
+
+
 def test_each_integration_target_is_in_the_table():
     text = (_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     section = text.partition("## The integration targets")[2].partition("\n## ")[0]

@@ -9,16 +9,25 @@ What is run meets a simulated vCenter whose objects are called as in the guide. 
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import hashlib
+import importlib
 import os
 import re
 import subprocess
 import sys
+import tarfile
 import textwrap
 from pathlib import Path
 
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+import vforge_packages
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cpu.test_guests import cpuinfo
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.web import Server
 
 _ROOT = Path(__file__).resolve().parents[3]
 _PAGES = sorted([_ROOT / "README.md", *_ROOT.glob("roles/*/README.md"), *_ROOT.glob("docs/docsite/rst/*.rst")])
@@ -143,59 +152,138 @@ def test_examples_of_roles_have_variables_that_the_role_has(where):
     assert not result.error_messages, result.error_messages
 
 
-# What is run, page by page, in its order: the VMs that the page takes for granted.
-_GOLDEN_WEB = {"golden-web": {"folder": "templates"}}
-_ROCKY = {"rocky": {"folder": "templates", "on": False}}
-_SERVERS = {"web-1": {"on": False}, "db-1": {"folder": "databases", "on": False}}
-_RUN = {
-    "guide_quickstart": ([1], {}),
-    "guide_golden_images": ([1, 3], {}),
-    "guide_instant_clone": ([2], _GOLDEN_WEB),
-    "guide_parents": ([1, 2, 3], {f"golden-esx{number}": {} for number in (1, 2, 3)}),
-    "guide_given_up": ([1], {}),
-    "guide_fleets": ([2], _GOLDEN_WEB),
-    "guide_linked_clones": ([2], {"golden": {"on": False}}),
-    "guide_cloud_init": ([2], {"win-1": {"on": False}}),
-    "guide_moving": ([1], _ROCKY),
-    "guide_ovf_templates": ([1, 6], {}),
-    "guide_changed_areas": ([1, 3], _SERVERS),
-    "guide_first_class_disks": ([1, 2], _SERVERS),
-    "guide_exports": ([1], _SERVERS),
-    "guide_evc": ([1, 2, 3], {name: {} for name in ("web-1", "web-2", "ledger", "printing")}),
-    "guide_cpu_features": ([1, 2], {}),
+# Examples of modules, which ansible-doc shows
+
+
+def _examples_of(path):
+    """The tasks of this collection in the examples of a plugin."""
+    text = path.read_text(encoding="utf-8").partition('EXAMPLES = r"""')[2].partition('"""')[0]
+    waiting = list(yaml.safe_load(text) or ())
+    while waiting:
+        task = waiting.pop(0)
+        waiting += [each for key in ("block", "rescue", "always", "tasks") for each in task.get(key) or ()]
+        for name, given in task.items():
+            if name.startswith(_ROLE):
+                yield name.removeprefix(_ROLE), given or {}
+
+
+_OF_MODULES = {
+    f"{path.stem} {number}": (name, given)
+    for path in sorted((_ROOT / "plugins/modules").glob("[!_]*.py"))
+    for number, (name, given) in enumerate(_examples_of(path), 1)
 }
 
-# What is not run here, and why: a page means what is left of it. Plays of roles are run by integration targets.
-_IMAGES = "needs qemu-img or libnbd: the module's own tests and integration target have it"
-_ELSEWHERE = "names a vCenter, a server or files of its own; its options are held against the module's"
+
+def _is_templated(value):
+    if isinstance(value, dict):
+        return any(map(_is_templated, value.values()))
+    return any(map(_is_templated, value)) if isinstance(value, list) else "{{" in str(value)
+
+
+@pytest.mark.parametrize("where", sorted(_OF_MODULES))
+def test_examples_of_modules_have_options_that_the_module_takes(where, monkeypatch):
+    """What only a run knows may be anything."""
+    name, given = _OF_MODULES[where]
+    module = importlib.import_module(f"ansible_collections.vforge.vsphere.plugins.modules.{name}")
+    if not hasattr(module, "argument_spec"):
+        documented = yaml.safe_load(module.DOCUMENTATION)["options"]
+        assert given.keys() <= documented.keys()
+        return
+    for variable in ("VMWARE_HOST", "VMWARE_USER", "VMWARE_PASSWORD", "VFORGE_GUEST_USERNAME", "VFORGE_GUEST_PASSWORD"):
+        monkeypatch.setenv(variable, "set")
+    spec = {
+        key: {"type": "raw", "aliases": item.get("aliases", [])} if _is_templated(given.get(key)) else item
+        for key, item in module.argument_spec().items()
+    }
+    rules = module.rules() if hasattr(module, "rules") else {}
+    result = ArgumentSpecValidator(spec, **rules).validate(given)
+    assert not result.error_messages, result.error_messages
+
+
+def test_each_module_has_an_example():
+    shown = {where.rpartition(" ")[0] for where in _OF_MODULES}
+    assert {path.stem for path in (_ROOT / "plugins/modules").glob("[!_]*.py")} == shown
+
+
+# Examples that are run
+
+
+_QUICK = ("--clone-time", "10ms", "--guest-time", "30ms")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What of a page is run.
+
+    :ivar numbers: of its examples, in the order in which they are run.
+    :ivar vms: that the page takes for granted, with options of the simulator.
+    :ivar images: whether images of disks are read, for which the programs of Debian are needed.
+    :ivar flags: of the simulator.
+    """
+
+    numbers: tuple[int, ...]
+    vms: dict[str, dict] = dataclasses.field(default_factory=dict)
+    images: bool = False
+    flags: tuple[str, ...] = _QUICK
+
+
+_GOLDEN_WEB = {"golden-web": {"folder": "templates"}}
+_SERVERS = {"web-1": {"on": False}, "db-1": {"folder": "databases", "on": False}}
+_WITH_DISKS = {name: {**options, "disks": [{"bytes": 4 * 2**20}]} for name, options in _SERVERS.items()}
+_RUN = {
+    "README": _Run((1,), _GOLDEN_WEB),
+    "guide_quickstart": _Run((1,)),
+    "guide_questions": _Run((1,)),
+    "guide_golden_images": _Run((1, 3)),
+    "guide_instant_clone": _Run((2,), _GOLDEN_WEB),
+    "guide_parents": _Run((1, 2, 3), {f"golden-esx{number}": {} for number in (1, 2, 3)}),
+    "guide_given_up": _Run((1,)),
+    "guide_fleets": _Run((2,), _GOLDEN_WEB),
+    "guide_linked_clones": _Run((1, 2, 3, 4), {"golden": {"on": False}}),
+    "guide_cloud_init": _Run((2,), {"win-1": {"on": False}}),
+    "guide_moving": _Run((1,), {"rocky": {"folder": "templates", "on": False}}),
+    # The host fetches the package before the next example finds its template.
+    "guide_ovf_templates": _Run((1, 5, 2, 3, 6)),
+    "guide_changed_areas": _Run((1, 2, 3, 4), _SERVERS),
+    "guide_first_class_disks": _Run((1, 2, 3), _SERVERS),
+    "guide_exports": _Run((1, 2), _SERVERS),
+    "guide_evc": _Run((1, 2, 3), {name: {} for name in ("web-1", "web-2", "ledger", "printing")}),
+    "guide_cpu_features": _Run((1, 2, 3), {"web-1": {}}),
+    "guide_cluster_api": _Run((1,)),
+    "guide_vmfork": _Run(
+        (1, 2, 3),
+        {"golden-agent": {"folder": "templates", "on": False}},
+        flags=(*_QUICK, "--api-version", "6.5"),
+    ),
+    "guide_disks": _Run((1, 2), _WITH_DISKS, images=True),
+    "guide_disk_tools": _Run((1, 2), _WITH_DISKS, images=True),
+    # The database is off until it was restored; then it runs, and its scripts can be run.
+    "guide_backup": _Run((2, 1, 6, 7, 8, 9, 12, 14, 15, 10, 5, 13), _WITH_DISKS, images=True),
+}
+
+# What is not run here, and why. Plays of roles in their READMEs are run by integration targets.
+_LOGIN = "its second play logs in to VMs; the role's integration target has the first"
 _NOT_RUN = {
-    "guide_backup": _IMAGES,
-    "guide_changed_areas": _ELSEWHERE,
-    "guide_cpu_features": "asks a guest for its processor, which simulated guests have only in tests of that module",
-    "guide_disk_tools": _IMAGES,
-    "guide_disks": _IMAGES,
-    "guide_first_class_disks": _ELSEWHERE,
+    "guide_fleets 1": _LOGIN,
+    "guide_cloud_init 1": _LOGIN,
+    "guide_backup 16": "runs at night alone; the role's integration target has it at any time",
+    "guide_disks 3": "needs two vCenters, which a job of AWX in a test has",
+    "guide_backup 3": "needs a proxy with devices of its own, which the module's tests have",
+    "guide_backup 11": "needs a proxy with devices of its own, which the module's tests have",
     "guide_golden_images 2": "no Windows guest is simulated",
     "guide_instant_clone 1": "has no tasks",
-    "guide_linked_clones 1": "needs a template with a delta disk: the integration target of linked_clone has it",
-    "guide_linked_clones 3": _ELSEWHERE,
-    "guide_ovf_templates": _ELSEWHERE,
-    "guide_vmfork": _ELSEWHERE,
-    "README 1": _ELSEWHERE,
+    "guide_ovf_templates 4": "a package with deployment options and networks of its own, which the module's tests have",
 }
 
 
 def test_every_example_is_run_or_the_reason_is_given():
-    run = {f"{page} {number}" for page, (numbers, _vms) in _RUN.items() for number in numbers}
+    run = {f"{page} {number}" for page, known in _RUN.items() for number in known.numbers}
     assert run <= set(_EXAMPLES)
-    assert all(any(f"{where} ".startswith(f"{reason} ") for where in _EXAMPLES) for reason in _NOT_RUN)
+    assert set(_NOT_RUN) <= set(_EXAMPLES) - run
     left = {
         where
         for where, block in _EXAMPLES.items()
-        if _is_play(where, block)
-        and where not in run
-        and not {where, where.rpartition(" ")[0]} & set(_NOT_RUN)
-        and not list(_roles(_plays(block)))
+        if _is_play(where, block) and where not in run and where not in _NOT_RUN and not where.startswith("roles/")
     }
     assert left == set(), "run these, or say why not"
 
@@ -209,15 +297,6 @@ def test_a_role_that_is_shown_is_run_by_an_integration_target(name):
     assert any(re.search(rf"vforge\.vsphere\.{name}$", path.read_text(encoding="utf-8"), re.MULTILINE) for path in files)
 
 
-@pytest.fixture
-def berlin(make_sim):
-    """A simulated vCenter with the folders of the guides."""
-    sim = make_sim("--vms", "0", "--clone-time", "10ms", "--guest-time", "30ms")
-    for path in ("/DC0/vm/templates", "/DC0/vm/web", "/DC0/vm/databases"):
-        sim.govc("folder.create", path)
-    return sim
-
-
 # What the guides call things, and what the simulated vCenter does.
 _NAMES = {
     "/Berlin/": "/DC0/",
@@ -229,60 +308,154 @@ _NAMES = {
     "[production]": "[DC0_C0]",
     "datastore1": "LocalDS_0",
     "default_network: servers": "default_network: VM Network",
+    "default_network: nodes": "default_network: VM Network",
+    "default_network: isolated": "default_network: VM Network",
+    "datastore: backup-1": "datastore: LocalDS_0",
+    "production: production-2": "DC0_DVPG0: VM Network",
     "name: template-data}": "name: template-data-1}",
+    # There is no backup of then.
+    "2026-11-28T06:00:00+01:00": "2126-11-28T06:00:00+01:00",
 }
 
+_FOLDERS = (
+    "var/lib/backup",
+    "var/lib/exports",
+    "var/www/html",
+    "srv/images",
+    "srv/backups",
+    "srv/restored",
+    "srv/restored/db-1",
+)
+_IMAGE = "debian-13.qcow2"
+_ROCKY = """
+- name: The template that the page begins with
+  vforge.vsphere.cached_ovf_template:
+    name: rocky
+    folder: templates
+    source: /srv/images/debian-13.ova
+    cluster: production
+    default_network: servers
+"""
 
-def _ready(sim, page, folder, tiny_ova):
-    """What a page takes for granted, besides VMs."""
-    if page == "guide_linked_clones":
-        sim.govc("snapshot.create", "-vm", "golden", "-m=false", "base")
-        sim.govc("snapshot.create", "-vm", "golden", "-m=false", "patched")
-    if page == "guide_moving":
-        sim.govc("snapshot.create", "-vm", "rocky", "-m=false", "base")
-    if page == "guide_ovf_templates":
-        (folder / "srv/images").mkdir(parents=True)
-        (folder / "srv/images/debian-13.ova").write_bytes(tiny_ova.ova.read_bytes())
-    if page == "guide_first_class_disks":
-        sim.request("POST", "/fcds", {"datastore": "LocalDS_0", "prefix": "template-data-", "count": 1, "size_mb": 1})
 
+class _Berlin:
+    """What a page takes for granted: a vCenter with its folders and VMs, files, variables, a web server."""
 
-def _placed(block, folder):
-    """An example with the names of this datacenter, and with files below the test's folder."""
-    text = re.sub(r"(?<![\w./])/(srv|var/lib|var/www)/", rf"{folder}/\1/", block)
-    for name, here in _NAMES.items():
-        text = text.replace(name, here)
-    return text
+    def __init__(self, page, sim, folder):
+        self.page, self.sim, self._folder = page, sim, folder
+        self._server = None
+        self.variables = {
+            "golden_root_password": sim.guest_password,
+            "guest_root_password": sim.guest_password,
+            "guest_password": sim.guest_password,
+            "vcenter_password": sim.password,
+            "pipeline_id": "pipeline-7",
+            "my_vms": [{"name": "web-1"}],
+        }
+        if page == "guide_given_up":
+            # The name of a registered result on another page.
+            self.variables["fleet"] = [{"name": "given-1"}]
+
+    def close(self):
+        if self._server:
+            self._server.close()
+
+    def make(self, tiny_ova):
+        """Make it."""
+        for name in ("templates", "templates/nodes", "web", "databases", "backups", "agents"):
+            self.sim.govc("folder.create", f"/DC0/vm/{name}")
+        for name, options in _RUN[self.page].vms.items():
+            self.sim.create_vm(name, **options)
+        for name in _FOLDERS:
+            (self._folder / name).mkdir(parents=True, mode=0o700)
+        (self._folder / "srv/images/debian-13.ova").write_bytes(tiny_ova.ova.read_bytes())
+        for name in ("backup.yml", "install_app.yml"):
+            (self._folder / name).write_text("- ansible.builtin.debug: {msg: Here is your own}\n", encoding="utf-8")
+        getattr(self, f"_{self.page.removeprefix('guide_').lower()}", lambda: None)()
+
+    def _linked_clones(self):
+        for name in ("base", "patched"):
+            self.sim.govc("snapshot.create", "-vm", "golden", "-m=false", name)
+
+    def _moving(self):
+        self.sim.govc("snapshot.create", "-vm", "rocky", "-m=false", "base")
+
+    def _first_class_disks(self):
+        self.sim.request("POST", "/fcds", {"datastore": "LocalDS_0", "prefix": "template-data-", "count": 1, "size_mb": 1})
+
+    def _cpu_features(self):
+        self.sim.patch_guest("web-1", files={"/proc/cpuinfo": cpuinfo()})
+
+    def _ovf_templates(self):
+        images = self._folder / "srv/images"
+        with tarfile.open(images / "suite.ova", "w") as archive:
+            for path in sorted((vforge_packages.FOLDER / "vapp-of-two-vms").iterdir(), key=lambda path: path.suffix != ".ovf"):
+                archive.add(path, path.name)
+        self._server = Server(images, None)
+        self.variables["presigned_address"] = f"{self._server.url}/debian-13.ova?X-Amz-Signature=5026"
+
+    def _backup(self):
+        nvram = self._folder / "db-1.nvram"
+        nvram.write_bytes(b"boot order")
+        self.sim.govc("datastore.upload", "-ds", "LocalDS_0", str(nvram), "db-1/db-1.nvram")
+
+    def _cluster_api(self):
+        (self._folder / "srv/images/debian-13.ova").rename(self._folder / "srv/images/ubuntu-2404-kube-v1.34.2.ova")
+
+    def _disks(self):
+        image = self._folder / "srv/images" / _IMAGE
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "4M"], check=True)
+        self.variables["debian_13_sha256"] = hashlib.sha256(image.read_bytes()).hexdigest()
+
+    def _disk_tools(self):
+        self._disks()
+        (self._folder / "srv/images" / _IMAGE).rename(self._folder / "srv/images/golden.qcow2")
+
+    def blocks(self):
+        """The examples that are run, in their order, and what comes before them."""
+        before = {"guide_linked_clones": [_ROCKY], "guide_disk_tools": [_EXAMPLES["guide_disks 1"]]}.get(self.page, [])
+        return [self._placed(each) for each in (*before, *(_EXAMPLES[f"{self.page} {n}"] for n in _RUN[self.page].numbers))]
+
+    def _placed(self, block):
+        """An example with the names of this datacenter, and with files below the test's folder."""
+        text = re.sub(r"(?<![\w./])/(srv|var/lib|var/www)/", rf"{self._folder}/\1/", block)
+        names = {
+            **_NAMES,
+            "hostname: vcenter.example.com": f"hostname: {self.sim.host}",
+            "    host: vcenter.example.com\n": f"    host: {self.sim.host}\n    port: {self.sim.port}\n",
+            "hostname: vcenter65.example.com": f"hostname: {self.sim.host}",
+            "automation@vsphere.local": self.sim.username,
+        }
+        if self._server:
+            names["https://images.example.com"] = self._server.url
+        for name, here in names.items():
+            text = text.replace(name, here)
+        return text
 
 
 @pytest.mark.parametrize("page", sorted(_RUN))
-def test_examples_run_as_they_stand(page, berlin, tmp_path, tiny_ova):
-    numbers, vms = _RUN[page]
-    for name, options in vms.items():
-        berlin.create_vm(name, **options)
-    _ready(berlin, page, tmp_path, tiny_ova)
-    for name in ("var/lib/backup", "var/lib/exports", "var/www/html"):
-        (tmp_path / name).mkdir(parents=True, mode=0o700)
-    blocks = [_placed(_EXAMPLES[f"{page} {number}"], tmp_path) for number in numbers]
-    given = {
-        "golden_root_password": berlin.guest_password,
-        "my_vms": [{"name": "web-1"}],
-    }
-    if page == "guide_given_up":
-        # The name of a registered result on another page.
-        given["fleet"] = [{"name": "given-1"}]
-    variables = tmp_path / "variables.yml"
-    variables.write_text(yaml.safe_dump(given), encoding="utf-8")
-    done = _ansible_playbook(
-        tmp_path,
-        *("-e", f"@{variables}"),
-        *_written(tmp_path, blocks),
-        VMWARE_HOST=berlin.host,
-        VMWARE_PORT=str(berlin.port),
-        VMWARE_USER=berlin.username,
-        VMWARE_PASSWORD=berlin.password,
-        VMWARE_CA_PATH=berlin.ca,
-        VFORGE_SESSION_CACHE="false",
-    )
+def test_examples_run_as_they_stand(page, make_sim, tmp_path, tiny_ova, request):
+    if _RUN[page].images:
+        request.getfixturevalue("programs")
+    sim = make_sim("--vms", "0", *_RUN[page].flags)
+    with contextlib.closing(_Berlin(page, sim, tmp_path)) as berlin:
+        berlin.make(tiny_ova)
+        variables = tmp_path / "variables.yml"
+        variables.write_text(yaml.safe_dump(berlin.variables), encoding="utf-8")
+        inventory = tmp_path / "inventory.yml"
+        inventory.write_text("web: {hosts: {web-1: {}}}\n", encoding="utf-8")
+        done = _ansible_playbook(
+            tmp_path,
+            *("-i", str(inventory), "-e", f"@{variables}"),
+            *_written(tmp_path, berlin.blocks()),
+            VMWARE_HOST=sim.host,
+            VMWARE_PORT=str(sim.port),
+            VMWARE_USER=sim.username,
+            VMWARE_PASSWORD=sim.password,
+            VMWARE_CA_PATH=sim.ca,
+            VMWARE_SESSION_CACHE="false",
+            VFORGE_GUEST_USERNAME=sim.guest_username,
+            VFORGE_GUEST_PASSWORD=sim.guest_password,
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^localhost +: ok=[1-9]", done.stdout, re.MULTILINE), done.stdout

@@ -59,7 +59,7 @@ def test_the_exit_code_is_the_commands(tmp_path: Path, code: str, expected: int)
     assert processes.run([sys.executable, "-c", code], tmp_path / "log").code == expected
 
 
-def test_a_command_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_command_that_is_not_there_is_reported(tmp_path: Path) -> None:
     result = processes.run(["no-such-command-anywhere"], tmp_path / "log")
     assert (result.code, result.output) == (127, "no-such-command-anywhere: No such file or directory\n")
 

@@ -42,19 +42,20 @@ def _left(session: Path) -> list[str]:
         return sorted(job for (job,) in found)
 
 
-def test_one_change_of_some_places_is_tried(session: Path, tmp_path: Path) -> None:
-    again = tmp_path / "again.sqlite"
-    again.write_bytes(session.read_bytes())
-    assert mutation.choose(session, 5, "1") == 5
-    left = _left(session)
-    assert len({job.partition("-")[0] for job in left}) == 5
-    assert mutation.choose(again, 5, "1") == 5
-    assert _left(again) == left
+def test_one_change_of_some_places_is_tried(session: Path) -> None:
+    jobs = mutation.choose(session, 5, "1")
+    assert len({job.partition("-")[0] for job in jobs}) == 5
+    assert mutation.choose(session, 5, "1") == jobs
+    assert mutation.choose(session, 5, "2") != jobs
+    mutation.leave(session, set(jobs))
+    assert _left(session) == sorted(jobs)
+    assert mutation.tried(session) == 0
 
 
 def test_all_are_tried_but_those_of_annotations(session: Path) -> None:
-    assert mutation.choose(session, 0, "1") == 40
-    assert not [job for job in _left(session) if job.endswith("type")]
+    jobs = mutation.choose(session, 0, "1")
+    assert len(jobs) == 40
+    assert not [job for job in jobs if job.endswith("type")]
 
 
 def test_what_no_test_noticed_is_shown(session: Path) -> None:
@@ -67,5 +68,6 @@ def test_what_no_test_noticed_is_shown(session: Path) -> None:
         ]
         database.executemany("INSERT INTO work_results VALUES (?, ?, ?, ?, ?)", results)
         database.commit()
-    assert mutation.survivors(session) == (3, ["tasks.py:3: core/AddNot\n  -    if ready:\n  +    if not ready:"])
+    assert mutation.tried(session) == 3
+    assert mutation.survivors(session) == ["tasks.py:3: core/AddNot\n  -    if ready:\n  +    if not ready:"]
     assert mutation.out_of_time(session) == 1

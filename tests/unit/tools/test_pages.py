@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -60,6 +61,51 @@ def test_a_guide_refers_to_guides_and_pictures_that_there_are(guide):
         assert (_GUIDES / f"{name}.rst").exists(), name
     for path in re.findall(r"\.\. (?:image|figure):: (\S+)", text):
         assert (guide.parent / path).exists(), path
+
+
+def test_diagrams_name_what_there_is():
+    tree = ast.parse((_ROOT / "docs/site/diagrams.py").read_text(encoding="utf-8"))
+    (flows,) = (node.value for node in tree.body if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "FLOWS")
+    drawn = ast.literal_eval(flows)
+    assert set(drawn) == {path.stem for path in (_ROOT / "docs/images").glob("flow-*.svg")}
+    named = {name for steps in drawn.values() for _text, by in steps for name in re.findall(r"\w+_\w+", by)}
+    there = {path.stem for path in [*_ROOT.glob("plugins/modules/*.py"), *_ROOT.glob("roles/*")]}
+    assert len(named) > 10
+    assert named <= there
+
+
+_PAGES = sorted(
+    path
+    for pattern in ("*.md", "*/*.md", "roles/*/README.md", "automation/**/*.md", "tests/**/*.md", "docs/**/*.rst")
+    for path in _ROOT.glob(pattern)
+)
+
+
+def _places(path):
+    """The anchors of a page in Markdown, as repositories show it."""
+    titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda path: str(path.relative_to(_ROOT)))
+def test_a_page_links_to_what_the_repository_has(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    targets = [_ROOT / each for each in re.findall(rf"{re.escape(_ADDRESS)}([\w./-]+)", text)]
+    if page.suffix == ".md":
+        for link in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", text):
+            name, _hash, place = link.partition("#")
+            targets.append(page.parent / name if name else page)
+            assert not place or targets[-1].suffix != ".md" or place in _places(targets[-1]), link
+    assert [str(target) for target in targets if not target.exists()] == []
+
+
+def test_the_first_questions_name_each_release_that_the_code_asks_for():
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (_ROOT / "plugins/module_utils").rglob("*.py"))
+    asked = set(re.findall(r"""require\(\w*\.?session, "([\d.]+)",""", code))
+    assert {"6.7", "7.0.3", "8.0.2"} <= asked
+    page = (_GUIDES / "guide_questions.rst").read_text(encoding="utf-8")
+    named = set(re.findall(r"\d+\.\d+(?:\.\d+)?", page.partition("Which licence?")[0]))
+    assert asked <= named
 
 
 def _links(path):

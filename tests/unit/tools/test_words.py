@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).resolve().parents[3]
-_SUFFIXES = {".py", ".md", ".rst", ".yml", ".yaml", ".j2", ".sh"}
+_SUFFIXES = {".py", ".md", ".rst", ".yml", ".yaml", ".j2", ".sh", ".ps1"}
 _FILES = sorted(
     path
     for folder in ("plugins", "roles", "docs", "playbooks")

@@ -54,6 +54,7 @@ const (
 	DoDrop           = "drop"
 	DoDropAfter      = "drop-after"
 	DoStatus         = "http-status"
+	DoStatusAfter    = "status-after"
 	DoHalf           = "half"
 	DoExpire         = "expire"
 	DoLeaseTimeout   = "lease-timeout"
@@ -70,7 +71,8 @@ const (
 )
 
 var ruleActions = []string{
-	DoFault, DoTaskFault, DoTaskFaultAfter, DoDelay, DoLate, DoDrop, DoDropAfter, DoStatus, DoHalf, DoExpire, DoLeaseTimeout, DoSignal,
+	DoFault, DoTaskFault, DoTaskFaultAfter, DoDelay, DoLate, DoDrop, DoDropAfter, DoStatus, DoStatusAfter, DoHalf, DoExpire,
+	DoLeaseTimeout, DoSignal,
 	DoCut, DoStall, DoSlow,
 	DoSilence, DoFreeze, DoGone, DoRestart,
 }
@@ -118,8 +120,10 @@ func (r *Rule) Check() error {
 			err = fmt.Errorf("%s makes no task", r.Method)
 		}
 		return err
-	case DoStatus:
-		if r.Status == 0 {
+	case DoStatus, DoStatusAfter:
+		if r.Status == 0 && r.Do == DoStatusAfter {
+			r.Status = http.StatusGatewayTimeout
+		} else if r.Status == 0 {
 			r.Status = http.StatusServiceUnavailable
 		}
 		if r.Status < 200 || r.Status > 599 {
@@ -141,7 +145,7 @@ func (r *Rule) fits() bool {
 	switch r.Do {
 	case DoCut, DoStall, DoSlow:
 		return r.OfTransfers()
-	case DoDelay, DoLate, DoDrop, DoDropAfter, DoStatus, DoExpire, DoLeaseTimeout, DoSignal:
+	case DoDelay, DoLate, DoDrop, DoDropAfter, DoStatus, DoStatusAfter, DoExpire, DoLeaseTimeout, DoSignal:
 		return true
 	}
 	return !r.OfTransfers()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -95,6 +96,35 @@ func linuxCustomization(name string, addresses ...string) *types.CustomizationSp
 		}})
 	}
 	return spec
+}
+
+func TestAHostThatIsNotConnectedTakesNoClone(t *testing.T) {
+	b := start(t)
+	b.control("POST", "/hosts/DC0_C1_H0", map[string]any{"connection": "disconnected"}, nil)
+	task, err := b.cloneVM(b.client, b.parent().Reference(), "new", func(r *types.CloneVM_Task) {
+		r.Spec.Location.Pool, r.Spec.Location.Host = b.ref("/DC0/host/DC0_C1/Resources"), b.ref("/DC0/host/DC0_C1/DC0_C1_H0")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.wantFault(b.taskFault(task), &types.HostNotConnected{})
+}
+
+// What is below a delta disk is read where it is.
+func TestALinkedCloneIsMadeWhereItsLayersAreSeen(t *testing.T) {
+	b := start(t)
+	parent := b.parent().Reference()
+	snapshot := b.snapshot(parent, "base")
+	far := b.ref("/DC0/host/DC0_C1/DC0_C1_H0")
+	host, other := b.sim.reg.Get(*far).(*simulator.HostSystem), b.find("/DC0/datastore/LocalDS_1")
+	b.sim.background("").WithLock(host, func() { host.Datastore = []types.ManagedObjectReference{other} })
+	task, err := b.cloneVM(b.client, parent, "far", linked(snapshot), func(r *types.CloneVM_Task) {
+		r.Spec.Location.Pool, r.Spec.Location.Host, r.Spec.Location.Datastore = b.ref("/DC0/host/DC0_C1/Resources"), far, &other
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.wantFault(b.taskFault(task), &types.CannotAccessVmDisk{})
 }
 
 func TestPrivilegesOfFullAndLinkedClones(t *testing.T) {

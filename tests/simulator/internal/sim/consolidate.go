@@ -13,6 +13,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
@@ -163,7 +164,7 @@ func without(b *vdisk.FlatBacking, gone vdisk.LayerKey) *vdisk.FlatBacking {
 // rechain gives the disks of the VM and of its snapshots other chains.
 func (c *consolidation) rechain(change func(*vdisk.FlatBacking) *vdisk.FlatBacking) {
 	if devices, changed := rechained(c.vm.Config.Hardware.Device, change); changed {
-		c.ctx.Update(c.vm, []types.PropertyChange{{Name: "config.hardware.device", Val: devices}})
+		c.ctx.Update(c.vm, otherDevices(devices))
 	}
 	for _, snapshot := range c.s.SnapshotsOf(c.vm) {
 		if devices, changed := rechained(snapshot.Config.Hardware.Device, change); changed {
@@ -313,8 +314,16 @@ func (s *Sim) removeOrphans() {
 
 // setDevices replaces a VM's devices and tells what that makes of its files.
 func (s *Sim) setDevices(ctx *simulator.Context, vm *simulator.VirtualMachine, devices []types.BaseVirtualDevice) {
-	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: devices}})
+	ctx.Update(vm, otherDevices(devices))
 	s.tellFiles(ctx, vm)
+}
+
+// otherDevices is what changes of a VM that has other devices, or disks on other layers: its configuration is of another version.
+func otherDevices(devices []types.BaseVirtualDevice) []types.PropertyChange {
+	return []types.PropertyChange{
+		{Name: "config.hardware.device", Val: devices},
+		{Name: "config.changeVersion", Val: fmt.Sprint(time.Now().UnixNano())},
+	}
 }
 
 // tellFiles tells clients what files a VM has now.

@@ -126,6 +126,9 @@ func (s *Sim) act(w http.ResponseWriter, r *http.Request, call *wire.Call, rule 
 		s.answer(w, r, call, rule)
 	case inject.DoStatus:
 		http.Error(w, rule.Message, rule.Status)
+	case inject.DoStatusAfter:
+		s.answer(httptest.NewRecorder(), r, call, nil)
+		http.Error(w, rule.Message, rule.Status)
 	case inject.DoDropAfter:
 		s.answer(httptest.NewRecorder(), r, call, nil)
 		inject.HangUp(w)

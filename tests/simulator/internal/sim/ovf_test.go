@@ -125,6 +125,7 @@ func TestDescriptorsThatAreWrong(t *testing.T) {
 		return strings.Replace(twoDisks, old, new, 1)
 	}
 	nothing := func(*types.OvfCreateImportSpecParams) {}
+	vApp := strings.NewReplacer("<VirtualSystem ", "<VirtualSystemCollection ", "</VirtualSystem>", "</VirtualSystemCollection>")
 	for name, c := range map[string]struct {
 		text   string
 		params func(*types.OvfCreateImportSpecParams)
@@ -143,6 +144,7 @@ func TestDescriptorsThatAreWrong(t *testing.T) {
 		"no capacity":            {change(`ovf:capacity="2"`, `ovf:capacity=""`), nothing, &types.OvfMissingAttribute{}, false},
 		"odd capacity":           {change(`ovf:capacity="2"`, `ovf:capacity="much"`), nothing, &types.OvfInvalidValue{}, false},
 		"two of one name":        {change(`ovf:diskId="d2"`, `ovf:diskId="d1"`), nothing, &types.OvfDuplicateElement{}, false},
+		"a vApp":                 {vApp.Replace(twoDisks), nothing, &types.OvfUnsupportedElement{}, false},
 		"new hardware":           {change("vmx-11 vmx-13 vmx-99", "vmx-99"), nothing, &types.OvfNoSupportedHardwareFamily{}, false},
 		"odd card":               {change("VmxNet3", "Token Ring"), nothing, &types.OvfUnsupportedSubType{}, false},
 		"no memory":              {change("<rasd:ResourceType>4<", "<rasd:ResourceType>24<"), nothing, &types.OvfMissingHardware{}, false},

@@ -201,6 +201,21 @@ func TestRevertingBringsTheConfigurationBack(t *testing.T) {
 	}
 }
 
+// Whoever knows the disks by the layers on which they were cannot change them.
+func TestDisksOnOtherLayersAreAnotherVersionOfTheConfiguration(t *testing.T) {
+	d := start(t).small("one", nil)
+	version := func() string { return d.read(d.vm.Self).Config.ChangeVersion }
+	before := version()
+	ref := d.snap("first", false)
+	late := types.VirtualMachineConfigSpec{ChangeVersion: before, Annotation: "late"}
+	d.wantFault(d.taskFault(d.reconfigured(d.vm.Self, late)), &types.ConcurrentAccess{})
+	with := version()
+	d.remove(ref, false)
+	if after := version(); with == before || after == with {
+		t.Errorf("versions %s, %s, %s", before, with, after)
+	}
+}
+
 // Without consolidation the layers stay, until somebody asks for it.
 func TestConsolidationCanWait(t *testing.T) {
 	d := start(t).small("one", nil)

@@ -123,7 +123,7 @@ func (s *Sim) takeSnapshot(ctx *simulator.Context, vm *simulator.VirtualMachine,
 	s.tracks.Keep(snapshot.Self, marks)
 	node.Snapshot = snapshot.Self
 	s.plantSnapshot(ctx, vm, node)
-	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: grown}})
+	ctx.Update(vm, otherDevices(grown))
 	s.trackLayers(vm)
 	s.tellFiles(ctx, vm)
 	return snapshot.Self, nil

@@ -135,10 +135,14 @@ func (s *Sim) runTask(ctx *simulator.Context, ref types.ManagedObjectReference, 
 	return task.Self
 }
 
-// exclusiveTask is the same for a task that has its VM for itself: while it runs, no other begins that wants that too.
+// exclusiveTask is the same for a task that has its VM for itself: while it runs, no other begins that wants that too. Of two
+// calls that were let through at the same moment the second one's task fails.
 func (s *Sim) exclusiveTask(ctx *simulator.Context, vm types.ManagedObjectReference, id string, work func(*simulator.Context) (types.AnyType, types.BaseMethodFault)) types.ManagedObjectReference {
 	task := s.newTask(ctx, vm, id, false)
-	s.busy.Store(vm, task.Self)
+	if other, taken := s.busy.LoadOrStore(vm, task.Self); taken {
+		fault := &types.TaskInProgress{Task: other.(types.ManagedObjectReference)}
+		work = func(*simulator.Context) (types.AnyType, types.BaseMethodFault) { return nil, fault }
+	}
 	bg := detached(ctx)
 	go func() {
 		s.startTask(bg, task)

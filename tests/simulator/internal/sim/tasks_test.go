@@ -11,6 +11,7 @@ import (
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/property"
+	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -216,4 +217,27 @@ func TestManyClonesAreQuick(t *testing.T) {
 	if n := len(b.sim.reg.All("VirtualMachine")); n != 103 {
 		t.Errorf("%d VMs, want 103", n)
 	}
+}
+
+// Calls that come at the same moment may all find the VM free.
+func TestOfTasksThatBeginAtTheSameMomentOneHasTheVM(t *testing.T) {
+	b := start(t)
+	vm, held := b.parent().Reference(), make(chan struct{})
+	work := func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
+		<-held
+		return nil, nil
+	}
+	ctx := b.sim.background("")
+	first := b.sim.exclusiveTask(ctx, vm, "reset", work)
+	second := b.sim.exclusiveTask(ctx, vm, "reset", work)
+	fault := b.taskFault(object.NewTask(b.client, second))
+	if busy, ok := fault.(*types.TaskInProgress); !ok || busy.Task != first {
+		t.Errorf("%+v", fault)
+	}
+	if fault := b.sim.worksOn(vm, "ResetVM_Task"); fault == nil {
+		t.Error("the one that failed has set the VM free")
+	}
+	close(held)
+	b.result(object.NewTask(b.client, first))
+	b.result(object.NewTask(b.client, b.sim.exclusiveTask(ctx, vm, "reset", work)))
 }

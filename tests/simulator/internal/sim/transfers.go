@@ -50,6 +50,10 @@ func (s *Sim) actOnTransfer(w http.ResponseWriter, r *http.Request, rule *inject
 	case inject.DoStatus:
 		http.Error(w, rule.Message, rule.Status)
 		return
+	case inject.DoStatusAfter:
+		h(httptest.NewRecorder(), r)
+		http.Error(w, rule.Message, rule.Status)
+		return
 	case inject.DoDrop:
 		inject.HangUp(w)
 		return

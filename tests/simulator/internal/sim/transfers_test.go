@@ -47,13 +47,14 @@ func TestWhatRulesDoToTransfers(t *testing.T) {
 		status, length int
 		fails          bool
 	}{
-		"cut":         {map[string]any{"do": "cut", "bytes": 10}, http.StatusOK, 10, true},
-		"stall":       {map[string]any{"do": "stall", "bytes": 7, "delay_ms": 20}, http.StatusOK, 7, true},
-		"slow":        {map[string]any{"do": "slow", "rate": 10_000}, http.StatusOK, whole, false},
-		"drop":        {map[string]any{"do": "drop"}, 0, 0, true},
-		"drop-after":  {map[string]any{"do": "drop-after"}, 0, 0, true},
-		"late":        {map[string]any{"do": "late", "delay_ms": 5}, http.StatusOK, whole, false},
-		"http-status": {map[string]any{"do": "http-status"}, http.StatusServiceUnavailable, 1, false},
+		"cut":          {map[string]any{"do": "cut", "bytes": 10}, http.StatusOK, 10, true},
+		"stall":        {map[string]any{"do": "stall", "bytes": 7, "delay_ms": 20}, http.StatusOK, 7, true},
+		"slow":         {map[string]any{"do": "slow", "rate": 10_000}, http.StatusOK, whole, false},
+		"drop":         {map[string]any{"do": "drop"}, 0, 0, true},
+		"drop-after":   {map[string]any{"do": "drop-after"}, 0, 0, true},
+		"late":         {map[string]any{"do": "late", "delay_ms": 5}, http.StatusOK, whole, false},
+		"http-status":  {map[string]any{"do": "http-status"}, http.StatusServiceUnavailable, 1, false},
+		"status-after": {map[string]any{"do": "status-after"}, http.StatusGatewayTimeout, 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.rule["method"] = "GET /folder"

@@ -30,7 +30,7 @@ def test_a_host_is_the_vm_of_its_name_whatever_is_in_it(make_sim, tmp_path):
     assert "&#34;, &#34;moid" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_what_fails_fails_the_role_and_the_next_night_tells_the_change(make_sim, tmp_path):
+def test_what_fails_fails_the_role_and_the_next_night_reports_the_change(make_sim, tmp_path):
     sim = make_sim("--vms", "1")
     sim.create_vm("web-1", disks=[{"bytes": 1 << 20}], on=True)
     backup = tmp_path / "backup.yml"
@@ -71,7 +71,7 @@ def test_what_fails_fails_the_role_and_the_next_night_tells_the_change(make_sim,
     assert (left["changed_bytes"], left["uncommitted"]) == (0, [])
 
 
-def test_areas_that_nothing_in_the_role_has_used_are_told_again(make_sim, tmp_path):
+def test_areas_that_nothing_in_the_role_has_used_are_reported_again(make_sim, tmp_path):
     """As after a slip in the name of the variable for the user's backup."""
     sim = make_sim("--vms", "0")
     sim.create_vm("web-1", on=True)

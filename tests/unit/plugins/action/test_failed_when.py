@@ -43,7 +43,7 @@ def test_what_has_no_error_code_fails_too(task):
 
 
 @pytest.mark.parametrize("task", _with("failed_when"))
-def test_no_failure_is_told_by_changed_where_changed_when_has_overwritten_it(task):
+def test_no_failure_is_reported_by_changed_where_changed_when_has_overwritten_it(task):
     """Ansible looks at changed_when first, and puts what it says into the registered result."""
     told = re.search(rf"\b{task['register']}(\.changed| is changed)", str(task["failed_when"]))
     assert "changed_when" not in task or told is None

@@ -158,6 +158,6 @@ def test_a_user_that_ssh_would_take_for_an_option_is_refused_before_anything_is_
     assert not [method for method in ran.calls if method.endswith("_Task")]
 
 
-def test_a_file_of_known_hosts_that_cannot_be_written_is_told_before_anything_is_made(web, tmp_path):
+def test_a_file_of_known_hosts_that_cannot_be_written_is_reported_before_anything_is_made(web, tmp_path):
     ran = web.run(**_ASKED, known_hosts=str(tmp_path / "missing" / "known_hosts"))
     assert (ran.code, "there is no such folder" in ran.output, ran.calls) == (2, True, {})

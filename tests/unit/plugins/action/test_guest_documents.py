@@ -87,7 +87,7 @@ def test_in_advance_the_data_are_options_of_a_clone(play):
     assert made["documents"]["web-1"]["metadata"]["instance_id"] == "auto:web-1"
 
 
-def test_what_is_wrong_is_told_of_all_vms_with_template_and_line(play):
+def test_what_is_wrong_is_reported_of_all_vms_with_template_and_line(play):
     guests = [{"name": "web-1", "role": "web"}, {"name": "web-2"}, {"name": "db-1", "role": "db"}]
     userdata = _USERDATA.replace("{{ package }}", "{{ nowhere }}")
     output, made = play("-vvvv", guests=guests, userdata=userdata)

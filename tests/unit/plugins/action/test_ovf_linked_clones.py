@@ -110,7 +110,7 @@ def test_with_rollback_a_clone_that_fails_takes_the_others_along_but_not_the_tem
     assert list(web.templates()) == ["tiny"]
 
 
-def test_a_stranger_of_the_name_is_not_changed_and_the_others_are_made(web):
+def test_another_vm_of_the_name_is_not_changed_and_the_others_are_made(web):
     web.sim.create_vm("web-2", folder="/DC0/vm/DC0_F0", on=False)
     before = web.seen()["web-2"]["self"]
     ran = web.run()

@@ -55,6 +55,26 @@ def test_a_run_that_is_killed_anywhere_is_gone_on_with_and_leaves_nothing(make_s
 
 
 @pytest.mark.usefixtures("tools")
+def test_a_source_that_somebody_wrote_to_while_its_disk_was_moved_stays(make_sim, tmp_path):
+    sim = make_sim("--vms", "1")
+    sim.create_vm("old", on=False, disks=[{"bytes": 4 * _MIB}])
+    plays = Plays(sim, tmp_path, "vmdk_migrate", ("vm_result",))
+    asked = _by_a_file(tmp_path, remove_source=True)
+    held = sim.inject(method="CreateVM_Task", do="delay")
+    with plays.start(**asked) as process:
+        while not sim.called("CreateVM_Task", 1) and process.poll() is None:
+            pass  # it has waited a while
+        sim.govc("vm.power", "-on", "old")
+        sim.write_disk("old", offset=_MIB, length=300_032)
+        sim.govc("vm.power", "-off", "-force", "old")
+        sim.clear(held)
+        output, _none = process.communicate()
+    assert process.wait() == 2, output
+    assert "The source VM is left alone." in output
+    assert (list(plays.vms("old")), list(plays.vms("new"))) == (["old"], ["new"])
+
+
+@pytest.mark.usefixtures("tools")
 @pytest.mark.parametrize("written", [False, True])
 def test_a_source_that_an_earlier_run_did_not_come_to_goes_if_nobody_wrote_to_it(make_sim, tmp_path, written):
     sim = make_sim("--vms", "1")

@@ -94,7 +94,7 @@ def test_persistent_children_beside_a_host_in_maintenance(fleet):
     _assert_nothing_done(fleet.run(**asked))
 
 
-def test_a_release_without_vmfork_is_told_the_way(make_sim, tmp_path):
+def test_a_release_without_vmfork_is_pointed_to_another_way(make_sim, tmp_path):
     fleet = Fleet(make_sim("--vms", "2"), tmp_path, "vmfork_fleet")
     ran = fleet.run(count=2)
     assert ran.code == 2

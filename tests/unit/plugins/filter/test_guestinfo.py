@@ -62,7 +62,7 @@ def test_the_same_parts_are_the_same_message():
         (lambda: MULTIPART(["hunter2"]), "Part 1"),
     ],
 )
-def test_what_cannot_be_meant_is_told_without_what_is_in_it(refusing, word):
+def test_what_cannot_be_meant_is_reported_without_what_is_in_it(refusing, word):
     with pytest.raises(AnsibleFilterError, match=word) as caught:
         refusing()
     assert "hunter2" not in str(caught.value)

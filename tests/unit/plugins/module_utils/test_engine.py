@@ -170,6 +170,33 @@ def test_a_call_that_is_no_step_notes_only_what_failed(known):
     assert [(item.done, item.calls) for item in items] == [([], 2), ([], 1), ([], 1)]
 
 
+def test_one_call_for_one_item_raises_why_it_failed_and_leaves_the_item_as_it_is(known):
+    there, gone = machines(known, OFF)[:2]
+    gone.moid = "vm-none"
+    work = task(known, [there, gone])
+    work.call_one(there, lambda: power_off(known)(there), "VMs powered off")
+    with pytest.raises(Fault) as caught:
+        work.call_one(gone, lambda: power_off(known)(gone), "VMs powered off")
+    assert caught.value.fault == "ManagedObjectNotFound"
+    assert (there.calls, gone.error, there.done, gone.done) == (1, None, [], [])
+
+
+def test_check_mode_foresees_the_steps_that_are_left_of_what_has_not_failed():
+    due, failed = (Machine(moid="", called=name, steps=(OFF, ON)) for name in ("due", "failed"))
+    due.done.append(OFF)
+    failed.fail(InvalidOption("It is refused."))
+    for item in (due, failed):
+        item.foresee()
+    assert (due.done, failed.done) == ([OFF, ON], [])
+
+
+def test_an_entry_has_the_error_of_what_failed_and_otherwise_none():
+    well, failed = Machine(moid="", called="well"), named("failed", InvalidOption("It is refused.", option="name"))
+    assert well.with_error({"name": "well"}) == {"name": "well"}
+    refused = {"error_code": "invalid_option", "msg": "It is refused.", "option": "name"}
+    assert failed.with_error({"name": "failed"}) == {"name": "failed", "error": refused}
+
+
 def test_a_task_that_ends_early_leaves_no_item_that_seems_finished(known):
     items = machines(known, OFF, ON)
     work = task(known, items, deadline=time.monotonic() - 1)

@@ -92,13 +92,21 @@ class Forked:
         assert ended.lines == 1
         return ended.result
 
-    def run(self, params: dict[str, Any], *, full_disk: bool = False, rule: dict[str, Any] | None = None) -> Ended:
+    def run(
+        self,
+        params: dict[str, Any],
+        *,
+        full_disk: bool = False,
+        rule: dict[str, Any] | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> Ended:
         """Run it to its end.
 
         Args:
             params: of the module.
             full_disk: whether no file can grow.
             rule: a failure to inject; one that sends a signal sends it to the module.
+            meanwhile: called when that is injected, and the module begins.
         """
         known = {
             "hostname": self.sim.host,
@@ -111,6 +119,7 @@ class Forked:
         def begin(pid: int) -> None:
             if rule is not None:
                 self.sim.inject(**rule, **({"pid": pid} if rule["do"] == "signal" else {}))
+            meanwhile()
 
         return self._ended({**known, **params}, begin, _fill_disk if full_disk else lambda: None)
 
@@ -261,6 +270,8 @@ class Story:
         images: whether it needs qemu-img, qemu-nbd and libnbd.
         repeats: whether each run makes something new, by its nature.
         resumes: whether a run that fails leaves something that the next one goes on with, by its nature.
+        removes: whether the task removes VMs that were there before.
+        doubles: whether two runs at the same time make two of what one makes, by its nature.
     """
 
     params: Callable[[Any, int, Path], dict[str, Any]]
@@ -274,6 +285,8 @@ class Story:
     images: bool = False
     repeats: bool = False
     resumes: bool = False
+    removes: bool = False
+    doubles: bool = False
 
 
 _GOLDEN = {"name": "golden-parent"}
@@ -449,6 +462,8 @@ STORIES = {
         },
         prepare=_tracked,
         check=_no_snapshots,
+        # Neither is there when the other looks.
+        doubles=True,
     ),
     "capv_template": Story(
         lambda _sim, number, _folder: {

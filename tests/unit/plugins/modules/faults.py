@@ -12,10 +12,13 @@ is in the vCenter then is compared with what the undisturbed run has left.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import random
 import re
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,8 +40,17 @@ _RATE = 20_000
 # What a disturbed task may take on a busy machine: its own timeout is 60 seconds at most where it waits for much.
 _MOST_SECONDS = 110
 
+# How long a program may go on behind the module that has started it.
+_SECONDS_TO_END = 10.0
+
 # Calls that have no more effect when they are made twice, or not at all, than the answer that they bring.
 _PROPERTIES = re.compile(r"(Create|Destroy)PropertyCollector$|(Create|Destroy(Property)?)Filter$|WaitForUpdatesEx$|CancelWait")
+
+
+def is_of_properties(method: str) -> bool:
+    """Whether a call has no effect but the answer that it brings."""
+    return bool(_PROPERTIES.match(method))
+
 
 # The calls that a task of vCenter follows.
 _TASKS = re.compile(r"(?!Check|Retrieve).*_Task$|ImportVApp$|Export(Vm|Snapshot)$")
@@ -57,16 +69,22 @@ class Kind:
     """A kind of fault.
 
     Attributes:
-        rule: what the simulator is asked for, besides the call.
+        rules: what the simulator is asked for, besides the call; of several, one for each call, always the same one.
         calls: which calls can have it.
         late: whether an answer is late, so that the task is to wait for one no longer than a moment.
         done: whether vCenter says that something failed which it did.
     """
 
-    rule: dict[str, Any]
+    rules: dict[str, Any] | tuple[dict[str, Any], ...]
     calls: re.Pattern[str] = re.compile("")
     late: bool = False
     done: bool = False
+
+    def rule(self, call: str) -> dict[str, Any]:
+        """What a call gets."""
+        if isinstance(self.rules, dict):
+            return self.rules
+        return random.Random(call).choice(self.rules)  # noqa: S311
 
 
 # Names of SOAP calls have no space; those of requests for files begin as "GET /".
@@ -77,13 +95,46 @@ _NOT_REST = re.compile(r"(?!REST )")
 _FAIL_AFTERWARDS = re.compile(r"(?!Check|Retrieve).*_Task$")
 _LEASES = re.compile(r"HttpNfcLease|[A-Z]+ /nfc")
 
+_PAGE = "<html><body><h1>The page cannot be shown</h1></body></html>"
+
+
+def _envelope(body: str) -> str:
+    return f'<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>{body}</Body></Envelope>'
+
+
+# What a gateway says for a vCenter that it has asked nothing.
+_OF_GATEWAYS = tuple({"do": "http-status", "status": status, "message": _PAGE} for status in (302, 429, 500, 502, 503, 504))
+
+# What no vCenter of a release that is known says: the answer of another call, one without its end, a fault of a new type.
+_STRANGE = (
+    {
+        "do": "http-status",
+        "status": 200,
+        "message": _envelope(
+            '<CurrentTimeResponse xmlns="urn:vim25"><returnval>2026-01-01T00:00:00Z</returnval></CurrentTimeResponse>'
+        ),
+    },
+    {"do": "http-status", "status": 200, "message": _envelope("").removesuffix("</Envelope>")},
+    {
+        "do": "http-status",
+        "status": 500,
+        "message": _envelope(
+            "<Fault><faultcode>ServerFaultCode</faultcode><faultstring>Not today.</faultstring>"
+            '<detail><NotTodayFault xmlns="urn:vim25" xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:type="NotToday"/>'
+            "</detail></Fault>"
+        ),
+    },
+)
+
 
 KINDS = {
     "dropped before it was done": Kind({"do": "drop"}),
     "done, and the answer lost": Kind({"do": "drop-after"}),
     "done, and half of the answer": Kind({"do": "half", "delay_ms": 10}, _SOAP),
     "answered too late": Kind({"do": "late", "delay_ms": _LATE_MS}, _NOT_WAITING, late=True),
-    "HTTP 503": Kind({"do": "http-status", "status": 503}),
+    "answered by a gateway": Kind(_OF_GATEWAYS),
+    "done, and a gateway's time-out": Kind({"do": "status-after"}),
+    "strange answer": Kind(_STRANGE, _SOAP),
     "session ended": Kind({"do": "expire"}, _NOT_REST),
     "NoPermission": Kind({"do": "fault", "fault": "NoPermission"}, re.compile(rf"(?!{_PROPERTIES.pattern})\S+$")),
     "TaskInProgress": Kind({"do": "fault", "fault": "TaskInProgress"}, _TASKS),
@@ -112,12 +163,13 @@ class Case:
     @property
     def is_signal(self) -> bool:
         """Whether the process is sent a signal."""
-        return bool(KINDS[self.kind].rule["do"] == "signal")
+        return self.rule["do"] == "signal"
 
     @property
     def rule(self) -> dict[str, Any]:
         """For the simulator."""
-        return {"method": self.method, "nth": self.nth, **KINDS[self.kind].rule}
+        chosen = KINDS[self.kind].rule(f"{self.method} {self.nth}")
+        return {"method": self.method, "nth": self.nth, **chosen}
 
 
 # What may be wrong about a case, by the columns of the table.
@@ -146,15 +198,25 @@ class Tally:
     wrong: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
+# How many disks a VM has.
+ATTACHED = "summary.config.numVirtualDisks"
+
+
 @dataclasses.dataclass(frozen=True)
 class Census:
-    """What is in a vCenter: numbers, so that attempts with other names can be compared."""
+    """What is in a vCenter: numbers, so that attempts with other names can be compared.
 
-    vms: int
-    snapshots: int
-    disks: int
-    files: int
-    leases: int
+    Attributes:
+        attached: disks that VMs have.
+        disks: first class disks.
+    """
+
+    vms: int = 0
+    attached: int = 0
+    snapshots: int = 0
+    disks: int = 0
+    files: int = 0
+    leases: int = 0
 
     @classmethod
     def of(cls, sim: Any) -> Census:
@@ -166,6 +228,7 @@ class Census:
             vms = known.result()
             return cls(
                 vms=len(vms),
+                attached=sum(vm.get(ATTACHED) or 0 for vm in vms),
                 snapshots=sum(_count(vm.get("snapshot")) for vm in vms),
                 disks=len(disks.result()["objects"] or ()),
                 files=len(files.result()),
@@ -184,11 +247,11 @@ class Census:
 
 
 def _vms(sim: Any) -> list[dict[str, Any]]:
-    """Names and snapshots of all VMs: not by vm.info, which brings all that is known of each VM of all attempts."""
+    """A few properties of all VMs: not by vm.info, which brings all that is known of each VM of all attempts."""
     if not sim.govc("find", "/", "-type", "m"):
         # Then collect would wait for the first one.
         return []
-    text = sim.govc("collect", "-type", "m", "/", "name", "snapshot")
+    text = sim.govc("collect", "-type", "m", "/", "name", "snapshot", ATTACHED)
     if not isinstance(text, str):
         return [_properties(text)]
     # One JSON document after the other.
@@ -282,9 +345,12 @@ class Sweep:
         return Census.of(self._sim)
 
     def _run(self, case: Case | None = None) -> Ended:
-        params = self._story.params(self._sim, self._number, self._folder)
         seconds = _SHORT_SECONDS if case and KINDS[case.kind].late else _AMPLE_SECONDS
-        return self._module.run({"connection_timeout": seconds, **params}, rule=case.rule if case else None)
+        return self._module.run(self._params(seconds), rule=case.rule if case else None)
+
+    def _params(self, seconds: int = _AMPLE_SECONDS) -> dict[str, Any]:
+        """Of this attempt; seconds: that one call may take."""
+        return {"connection_timeout": seconds, **self._story.params(self._sim, self._number, self._folder)}
 
     def _about(self, ended: Ended, case: Case) -> Iterator[tuple[str, str]]:
         """What is wrong about how a disturbed task has ended."""
@@ -292,16 +358,23 @@ class Sweep:
             yield UNCLEAR, f"it took {ended.seconds:.0f} s"
         if ended.code < 0 and case.kind != "SIGKILL":
             yield UNCLEAR, f"it was ended by signal {-ended.code}"
-        if ended.code > 0:
-            code = ended.result.get("error_code", "")
-            if code in _NO_ERROR_CODES:
-                yield UNCLEAR, f"error_code is {code!r}: {ended.result.get('msg')} {ended.result.get('trace')}"
-            if case.kind == "SIGTERM" and code != "interrupted":
-                yield LIE, f"after SIGTERM, error_code is {code}: {ended.result.get('msg')} {ended.result.get('failures')}"
+        yield from self._unclear(ended)
+        code = ended.result.get("error_code", "")
+        if ended.code > 0 and case.kind == "SIGTERM" and code != "interrupted":
+            yield LIE, f"after SIGTERM, error_code is {code}: {ended.result.get('msg')} {ended.result.get('failures')}"
         for each in self._untrue(ended, KINDS[case.kind]):
             yield LIE, each
         if ended.code >= 0 and (left := list(self._module.temporary.iterdir())):
             yield LEFTOVER, f"temporary files are left: {left}"
+        if programs := still_running(self._module.temporary):
+            yield LEFTOVER, f"programs go on: {programs}"
+
+    @staticmethod
+    def _unclear(ended: Ended) -> Iterator[tuple[str, str]]:
+        """An error with which no user can do anything."""
+        code = ended.result.get("error_code", "")
+        if ended.code > 0 and code in _NO_ERROR_CODES:
+            yield UNCLEAR, f"error_code is {code!r}: {ended.result.get('msg')} {ended.result.get('trace')}"
 
     def _untrue(self, ended: Ended, kind: Kind) -> Iterator[str]:
         """What is reported as done and is not there, and the other way round."""
@@ -343,6 +416,27 @@ class Sweep:
             yield LEFTOVER, f"after the next run there is {left}, where an undisturbed run leaves {self._left}"
         if files := list(self._module.temporary.iterdir()):
             yield LEFTOVER, f"temporary files are left after the next run: {files}"
+
+
+def still_running(temporary: Path) -> list[str]:
+    """The programs that a module has started, and that have not ended a while after it: they inherit the place of its temporary
+    files.
+    """
+    until = time.monotonic() + _SECONDS_TO_END
+    pause = threading.Event()
+    while (found := _running(f"TMPDIR={temporary}")) and time.monotonic() < until:
+        pause.wait(0.05)
+    return found
+
+
+def _running(variable: str) -> list[str]:
+    """The command lines of the processes that have a variable in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+            if variable.encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip())
+    return found
 
 
 def some(count: int, most: int, seed: str) -> list[int]:

@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,19 @@ class RoleRun:
         self.temporary = folder / "tmp"
         self.temporary.mkdir(exist_ok=True)
 
-    def run(self, params: dict[str, Any], *, rule: dict[str, Any] | None = None) -> Ended:
+    def run(
+        self,
+        params: dict[str, Any],
+        *,
+        rule: dict[str, Any] | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> Ended:
         """Play it to its end.
 
         Args:
             params: the role's variables without its prefix, and ``connection_timeout`` of its modules.
             rule: a failure to inject.
+            meanwhile: called when that is injected, and the play begins.
         """
         self._write(dict(params))
         # Of the run before, however it ended, nobody is left.
@@ -59,6 +67,7 @@ class RoleRun:
         begun = time.monotonic()
         if rule is not None:
             self._sim.inject(**rule)
+        meanwhile()
         done = subprocess.run(
             [*PLAYBOOK, "play.json"],
             cwd=self._folder,

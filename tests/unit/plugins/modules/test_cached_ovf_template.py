@@ -76,7 +76,7 @@ def test_a_killed_run_is_cleared_away_by_vcenter_itself(module):
     assert module.sim.orphans() == []
 
 
-def test_no_secret_is_told(module):
+def test_no_secret_is_reported(module):
     text = uuid.uuid4().hex
     headers, properties = json.dumps({"X-Token": text}), json.dumps({"greeting": text})
     told = module.run(properties=properties, source_headers=headers, source_username="me", source_password=text)

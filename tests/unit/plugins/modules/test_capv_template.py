@@ -262,7 +262,7 @@ def test_a_template_that_another_run_works_on_is_waited_for(shared_sim, node):
     assert (_seen(shared_sim, node)["template"], _seen(shared_sim, node)["snapshots"]) == (True, ["capv"])
 
 
-def test_a_template_that_another_run_does_not_finish_is_told_and_left_to_it(shared_sim, node):
+def test_a_template_that_another_run_does_not_finish_is_reported_and_left_to_it(shared_sim, node):
     tasks = _Tasks(shared_sim)
     given = {"template": {"name": node}, "timeout": 2}
     ran = tasks.meanwhile("MarkAsVirtualMachine", 1, lambda: _opened(shared_sim, node), **given)

@@ -300,3 +300,8 @@ def test_an_environment_variable_that_is_empty_is_not_set(run, monkeypatch, name
     assert {option: found.validated_parameters.get(option) for option in unset} == unset
     result = run(name, **LEAST[name])
     assert (result["error_code"], result["option"]) == ("invalid_option", "hostname")
+
+
+def test_the_action_group_has_every_module_that_connects_and_no_other():
+    groups = yaml.safe_load((_FOLDER.parents[1] / "meta" / "runtime.yml").read_text(encoding="utf-8"))["action_groups"]
+    assert groups == {"all": _NAMES}

@@ -52,7 +52,7 @@ def _returns(module, which, **params):
     return done
 
 
-def test_clones_are_told_as_documented(module, shared_sim):
+def test_clones_are_reported_as_documented(module, shared_sim):
     guest = {"guest_username": shared_sim.guest_username, "guest_password": shared_sim.guest_password}
     parent, name = {"name": "golden-parent"}, f"told-{uuid.uuid4().hex[:8]}"
     clones = [{"name": f"{name}-a", "guestinfo": '{"role": "web"}'}, {"name": f"{name}-b", "customize": {"hostname": "b"}}]
@@ -63,7 +63,7 @@ def test_clones_are_told_as_documented(module, shared_sim):
     assert _returns(module, "instant_clone", state="absent", parent=parent, clones=clones)["changed"]
 
 
-def test_linked_clones_changed_blocks_and_cloud_init_are_told_as_documented(module, tmp_path):
+def test_linked_clones_changed_blocks_and_cloud_init_are_reported_as_documented(module, tmp_path):
     name = f"told-{uuid.uuid4().hex[:8]}"
     source, vm = {"source": {"name": "server-00001"}, "name": name}, {"name": name}
     assert _returns(module, "linked_clone", **source, disk_mode="full", powered_on=False)["changed"]
@@ -81,14 +81,14 @@ def test_linked_clones_changed_blocks_and_cloud_init_are_told_as_documented(modu
     assert _returns(module, "linked_clone", **source, state="absent")["changed"]
 
 
-def test_exports_and_backups_are_told_as_documented(module, shared_sim, tmp_path):
+def test_exports_and_backups_are_reported_as_documented(module, shared_sim, tmp_path):
     name = f"told-{uuid.uuid4().hex[:8]}"
     shared_sim.create_vm(name, on=False)
     assert _returns(module, "backup_clone", vm={"name": name}, fresh_hours=1, keep_last=2)["changed"]
     assert _returns(module, "vm_export", vm={"name": name}, dest=str(tmp_path / "exports"), format="ova")["changed"]
 
 
-def test_templates_are_told_as_documented(module, tiny_ova):
+def test_templates_are_reported_as_documented(module, tiny_ova):
     template = {"name": f"told-{uuid.uuid4().hex[:8]}", "datacenter": "DC0"}
     place = {"cluster": "DC0_C0", "default_network": "VM Network"}
     assert _returns(module, "cached_ovf_template", **template, **place, source=str(tiny_ova.ova))["changed"]
@@ -97,7 +97,7 @@ def test_templates_are_told_as_documented(module, tiny_ova):
     assert _returns(module, "cached_ovf_template", **template, state="absent")["changed"]
 
 
-def test_parents_and_plans_are_told_as_documented(make_sim, tmp_path):
+def test_parents_and_plans_are_reported_as_documented(make_sim, tmp_path):
     sim = make_sim("--vms", "0")
     guest = {"guest_username": sim.guest_username, "guest_password": sim.guest_password}
     parent = {"parent": {"name": "golden-parent"}}
@@ -112,7 +112,7 @@ def test_parents_and_plans_are_told_as_documented(make_sim, tmp_path):
     assert _returns(own, "instant_clone_parent", **parent, state="running", allow_reset=True)["changed"]
 
 
-def test_forks_are_told_as_documented(make_sim, tmp_path):
+def test_forks_are_reported_as_documented(make_sim, tmp_path):
     sim = make_sim("--vms", "0", "--api-version", "6.5")
     guest = {"guest_username": sim.guest_username, "guest_password": sim.guest_password}
     children = [{"name": "child-1", "config_params": '{"hostname": "child-1"}'}]

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Each call of each module can fail: two cases of each task here, all of them, and those of the roles, by ``make faults``.
+"""Each call of each module can fail, and before each somebody can do something in the vSphere Client: two cases and one moment
+of each task here, all cases, more moments, and the roles by ``make faults``.
 
 VFORGE_FAULTS names the folder for what came of each task; then all cases are tried.
 """
@@ -21,8 +22,9 @@ import pytest
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules import endings
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Forked
-from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.faults import KINDS, Sweep, Tally, some
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.faults import KINDS, Tally, some
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.roles import ROLES, WITHOUT_CALLS, RoleRun
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.somebody import TWICE, Meanwhile
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.ways import WAYS
 from vforge_ova import write_package
 
@@ -34,8 +36,14 @@ _STORIES = {**endings.STORIES, **WAYS}
 # Cases of a task without VFORGE_FAULTS.
 _FEW = 2
 
-# Cases of a role in a sweep, which takes ten times as long as a module.
+# In how many moments of a part of a task somebody does something in a sweep; without VFORGE_FAULTS it is one. Where there was
+# nothing to be done so often, no other moment is looked for.
+_MOMENTS = 6 if _FOLDER else 1
+_MISSED = 40 if _FOLDER else 3
+
+# Cases and moments of a role in a sweep, which takes ten times as long as a module.
 _FEW_OF_ROLES = 12
+_MOMENTS_OF_ROLES = 3
 
 # A sweep by hand of some faults, or of some calls.
 _ONLY = os.environ.get("VFORGE_FAULTS_ONLY", "")
@@ -54,6 +62,12 @@ def _chosen(sweep, which, part):
     return mixed[part::_PARTS] if _FOLDER else mixed[:_FEW]
 
 
+def _moments(sweep, which, part):
+    moments = [moment for moment in sweep.moments() if _ONLY in str(moment)]
+    mixed = random.Random(which).sample(moments, len(moments))  # noqa: S311
+    return mixed[part::_PARTS]
+
+
 # The first part of all tasks comes first.
 @pytest.mark.parametrize("which", sorted(_STORIES))
 @pytest.mark.parametrize("part", range(_PARTS))
@@ -61,9 +75,9 @@ def test_each_call_can_fail(make_sim, tmp_path, request, part, which):
     story = _STORIES[which]
     _ready(request, story, tmp_path)
     sim = make_sim(*story.flags)
-    sweep = Sweep(sim, story, Forked(sim, which.partition(",")[0], tmp_path), tmp_path)
+    sweep = Meanwhile(sim, story, Forked(sim, which.partition(",")[0], tmp_path), tmp_path)
     sweep.measure()
-    _try(sweep, _chosen(sweep, which, part), f"{which}-{part}", which)
+    _try(sweep, _chosen(sweep, which, part), f"{which}-{part}", which, _moments(sweep, which, part))
 
 
 # In a sweep alone.
@@ -74,11 +88,14 @@ if _FOLDER:
         story = ROLES[which]
         _ready(request, story, tmp_path, "programs")
         sim = make_sim(*story.flags)
-        sweep = Sweep(sim, story, RoleRun(sim, which, tmp_path), tmp_path)
+        sweep = Meanwhile(sim, story, RoleRun(sim, which, tmp_path), tmp_path)
         sweep.measure()
         cases = [case for case in sweep.cases() if _ONLY in str(case) and not case.is_signal]
         chosen = random.Random(which).sample(cases, min(_FEW_OF_ROLES, len(cases)))  # noqa: S311
-        _try(sweep, chosen, f"role-{which}", f"role {which}")
+        # Two controllers with one role have tests of their own.
+        moments = [moment for moment in sweep.moments() if _ONLY in str(moment) and moment.act != TWICE]
+        mixed = random.Random(which).sample(moments, len(moments))  # noqa: S311
+        _try(sweep, chosen, f"role-{which}", f"role {which}", mixed, _MOMENTS_OF_ROLES)
 
 
 def test_every_role_is_in_the_sweep():
@@ -92,12 +109,17 @@ def _ready(request, story, folder, programs="libnbd"):
     write_package(folder / "ova")
 
 
-def _try(sweep, cases, file, task):
-    """Try these cases, and write down what came of them."""
+def _try(sweep, cases, file, task, moments, most=_MOMENTS):
+    """Try these cases and some of these moments, and write down what came of them."""
     tallies = defaultdict(Tally)
     begun = time.monotonic()
     for case in cases:
         sweep.try_case(case, tallies[case.kind])
+    beside = tallies["somebody beside it"] if moments else Tally()
+    for moment in moments:
+        sweep.try_moment(moment, beside)
+        if beside.runs >= most or beside.missed >= _MISSED:
+            break
     seconds = time.monotonic() - begun
     if _FOLDER:
         told = {kind: dataclasses.asdict(tally) for kind, tally in tallies.items()}

@@ -148,7 +148,7 @@ def test_a_run_that_is_interrupted_and_rolls_back_leaves_nothing(module):
     assert module.clones() == []
 
 
-def test_a_signal_while_addresses_are_waited_for_still_tells_what_was_made(module):
+def test_a_signal_while_addresses_are_waited_for_still_reports_what_was_made(module):
     module.sim.patch_vm("golden-parent", guest={"hang": True})
     process = module.start(clones=_TWELVE[:3], wait_for_ip_address=True)
     module.until_called(process, "CreateFilter", 2)

@@ -131,7 +131,7 @@ _VMS_ALONE = {"/DC0/vm": ["*"]}
 
 
 @pytest.mark.parametrize("name", _NAMES)
-def test_who_sees_nothing_but_vms_is_told_so(make_sim, tmp_path, name):
+def test_who_sees_nothing_but_vms_learns_that(make_sim, tmp_path, name):
     """Not by a traceback, which a module never shows, and by an error that has a code where it fails."""
     write_package(tmp_path / "ova")
     sim = make_sim(*STORIES[name].flags)

@@ -15,8 +15,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins import modules
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure
-from ansible_collections.vforge.vsphere.plugins.module_utils._guest_check import task
-from ansible_collections.vforge.vsphere.plugins.module_utils._guest_check.model import CheckOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._guest_check import CheckOptions, run
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import guest as guests
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import ForkedOrStarted
@@ -42,7 +41,7 @@ def guest(shared_sim, tmp_path):
     return process
 
 
-def test_a_command_tells_its_output_and_nothing_is_changed(guest):
+def test_a_command_reports_its_output_and_nothing_is_changed(guest):
     said = guest.run(command=["/bin/sh", "-c", "echo the shop is open"])
     assert (said["changed"], said["vm"]["tools_answer"], said["vm"]["exit_code"]) == (False, True, 0)
     assert said["vm"]["output"] == "the shop is open\n"
@@ -54,7 +53,7 @@ def test_an_exit_code_that_is_not_expected_is_a_failure_with_the_output(guest):
     assert not guest.run(command=["/bin/sh", "-c", "exit 3"], exit_codes=[0, 3]).get("failed")
 
 
-def test_a_guest_that_starts_late_is_waited_for_and_one_that_does_not_is_told(guest, shared_sim):
+def test_a_guest_that_starts_late_is_waited_for_and_one_that_does_not_is_reported(guest, shared_sim):
     shared_sim.patch_vm(guest.name, tools="notRunning")
     late = guest.run(timeout=5)
     assert (late["error_code"], late["vm"]["tools_answer"]) == ("timeout", False)
@@ -101,7 +100,7 @@ def test_a_wait_that_ends_before_the_deadline_is_late_all_the_same(guest, shared
     monkeypatch.setattr(guests, "wait_until", lambda _session, refs, *_args, **_more: {ref._GetMoId() for ref in refs})
     options = CheckOptions.from_params({"vm": {"name": guest.name}, "exit_codes": [0], "timeout": 600})
     with session(shared_sim) as opened, pytest.raises(PartialFailure) as caught:
-        task.run(opened, options, check=False)
+        run(opened, options, check=False)
     assert caught.value.error_code == "timeout"
 
 

@@ -148,6 +148,7 @@ WAYS = {
             "clones": [{"name": f"vm-{number}-a"}, {"name": f"vm-{number}-b"}],
         },
         prepare=_running_clones,
+        removes=True,
     ),
     "instant_clone, customize": Story(
         lambda sim, number, _folder: {
@@ -185,6 +186,7 @@ WAYS = {
         },
         flags=STORIES["fork_parent"].flags,
         prepare=_children,
+        removes=True,
     ),
     "cached_ovf_template, replace": Story(
         lambda _sim, number, folder: _template(f"tpl-{number}", folder, on_mismatch="replace", remove_old_versions=True),
@@ -192,5 +194,6 @@ WAYS = {
         prepare=_older_version,
         # The new version stays, and the old one is removed by the next run.
         resumes=True,
+        removes=True,
     ),
 }

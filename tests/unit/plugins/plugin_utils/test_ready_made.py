@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -29,6 +30,15 @@ def test_a_script_is_one_that_this_machines_own_shell_takes(name):
 def test_a_script_is_documented_and_one_in_the_eyes_of_the_module(name):
     assert f"V({name})" in instant_clone_parent.DOCUMENTATION
     assert options(on_wake=ready_made.resolved([name])).scripts.wake == (ready_made.script(name),)
+
+
+def test_a_key_without_a_value_does_not_stop_the_script_for_windows():
+    """Windows PowerShell makes an error of what a program writes to a standard error that is redirected, which ends it."""
+    functions = re.split(r"^(?=function )|(?<=^}\n)", ready_made.script("windows"), flags=re.MULTILINE)
+    redirecting = [each for each in functions if re.search(r"^ *[^#\n]*2>", each, re.MULTILINE)]
+    assert len(redirecting) == 1
+    before, _redirected = redirecting[0].split("2>")
+    assert "$ErrorActionPreference = 'Continue'" in before
 
 
 def test_the_module_knows_the_names_that_the_action_plugin_knows():

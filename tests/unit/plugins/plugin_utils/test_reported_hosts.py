@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import host_names
-from ansible_collections.vforge.vsphere.plugins.plugin_utils.reported_hosts import Options, judge
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.reported_hosts import Options, difference, judge
 
 _NOBODY = Options({}, False)
 
@@ -27,6 +28,15 @@ class Inventory:
     def holders(self, address):
         """As the action plugin tells them."""
         return [name for name, known in self.hosts.items() if known == address]
+
+
+class _Nobody:
+    """An inventory without hosts."""
+
+    groups = ()
+
+    def holders(self, _address):
+        return []
 
 
 def judged(*vms, addresses=None, hosts=None):
@@ -123,3 +133,26 @@ def test_a_key_that_is_none_is_refused_though_no_module_would_hand_it_in():
     assert [entry["error_code"] for entry in found.refused] == ["host_key_refused"]
     assert found.write_down("", _NOBODY) == ""
     assert found.as_result() == []
+
+
+def test_a_difference_has_the_lines_that_went_and_those_that_came():
+    found = difference("known_hosts", "a\nb\nb\nc\n", "a\nb\nd\nc")
+    assert found == {"before_header": "known_hosts", "after_header": "known_hosts", "before": "b\n", "after": "d\n"}
+    assert difference("known_hosts", "a\n", "a\n")["after"] == ""
+
+
+def test_a_thousand_hosts_with_other_keys_are_quickly_judged_and_shown():
+    """All of them were made again. Whatever compares each with each takes minutes for that."""
+    count = 3_000
+    vms = [{"name": f"web-{n}", "ip": f"10.0.{n // 250}.{n % 250 + 1}"} for n in range(count)]
+    given = {f"db-{n}": f"10.1.{n // 250}.{n % 250 + 1}" for n in range(count)}
+    before = [f"{vm['ip']} ssh-ed25519 old{n}" for n, vm in enumerate(vms)]
+    after = [f"{vm['ip']} ssh-ed25519 new{n}" for n, vm in enumerate(vms)]
+    begun = time.process_time()
+    hosts = judge(vms, Options(given, False), _Nobody()).guests
+    found = difference("known_hosts", "\n".join(before), "\n".join(after))
+    took = time.process_time() - begun
+    assert len(hosts) == count
+    assert found["before"].splitlines() == before
+    assert found["after"].splitlines() == after
+    assert took < 2

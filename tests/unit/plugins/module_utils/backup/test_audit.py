@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.audit import Missed, Tracked, differing
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import BackupDamaged
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import BackupDamaged, ShortRead
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import Backups, Guest
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import Backups, Guest, Memory
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -164,6 +164,18 @@ def test_the_last_block_of_a_disk_that_grew_is_compared_before_more_stands_on_it
     guest.grow(MIB)
     with pytest.raises(BackupDamaged, match="its block of 1 MiB at byte 0 differs"):
         made.take(guest, audit=audit)
+
+
+@pytest.mark.parametrize("audit", [False, True])
+def test_a_disk_of_which_less_comes_than_was_asked_for_makes_no_point(tmp_path, monkeypatch, audit):
+    made, guest = Backups(tmp_path / "repository"), Guest(2 * MIB)
+    made.take(guest)
+    monkeypatch.setattr(Memory, "read", lambda _self, _offset, length: bytes(length - 512))
+    with pytest.raises(ShortRead, match=r"bytes were asked for at byte \d+, and \d+ came\. Run again") as caught:
+        made.take(guest, full=not audit, audit=audit)
+    assert caught.value.error_code == "short_read"
+    with made.locked() as machine:
+        assert len(machine.points) == 1
 
 
 @pytest.mark.parametrize("place", [0, 96 * KIB, MIB - 4 * KIB])

@@ -439,7 +439,7 @@ def test_a_removal_that_cannot_be_finished_keeps_no_new_point_from_being_made(ba
     assert backups.restored(0) == backups.content()
 
 
-def test_an_export_of_which_the_host_says_nothing_is_told_of(backups, monkeypatch):
+def test_an_export_of_which_the_host_says_nothing_is_reported(backups, monkeypatch):
     monkeypatch.setattr(leases.Lease, "received", lambda _lease: {})
     ran = backups.run(transport="export")
     (warning,) = ran.one["warnings"]

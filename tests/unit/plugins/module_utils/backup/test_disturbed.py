@@ -154,7 +154,7 @@ def test_disks_that_become_others_before_the_snapshot_are_seen(backups, monkeypa
     assert [each["kind"] for each in ran.vms[0]["disks"]] == ([] if change is _detach else ["excluded"])
 
 
-def test_a_vcenter_that_restarts_keeps_nothing_from_being_whole_or_being_told(backups, meanwhile):
+def test_a_vcenter_that_restarts_keeps_nothing_from_being_whole_or_being_reported(backups, meanwhile):
     meanwhile(lambda: backups.sim.inject(method="*", do="restart", delay_ms=1500))
     ran = both(backups)
     backups.sim.clear()
@@ -193,7 +193,7 @@ def test_a_repository_that_is_none_is_refused_before_anything_is_made(backups, t
     assert (str(tmp_path / place) in str(ran.error), ran.called("CreateSnapshot_Task")) == (True, 0)
 
 
-def test_a_repository_that_cannot_be_written_is_told_for_each_vm_before_its_snapshot(backups, monkeypatch):
+def test_a_repository_that_cannot_be_written_is_reported_for_each_vm_before_its_snapshot(backups, monkeypatch):
     real = os.open
 
     def read_only(path, flags, *args, **kwargs):

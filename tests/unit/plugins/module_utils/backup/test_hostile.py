@@ -199,7 +199,7 @@ def test_a_repository_whose_file_system_should_be_mounted_is_refused(place, tmp_
             ask()
 
 
-def test_a_repository_without_any_backup_is_told_of(place):
+def test_a_repository_without_any_backup_is_reported(place):
     said = f"{place} has no backup of any VM. If it should have some, look whether its file system is mounted."
     # What is left where the first backup of a VM has failed.
     (place / f"vm-{UUID}" / "points").mkdir(mode=0o700, parents=True)
@@ -332,7 +332,7 @@ def test_digests_that_cannot_be_read_or_written_say_why(digests, monkeypatch):
                     do()
 
 
-def test_digests_that_never_came_to_the_disk_are_told_when_they_are_closed(digests, monkeypatch):
+def test_digests_that_never_came_to_the_disk_are_reported_when_they_are_closed(digests, monkeypatch):
     found = BlockMap(digests, 3 * MIB, write=True)
     monkeypatch.setattr(blockmap.os, "fsync", failing(errno.EDQUOT))
     with pytest.raises(FileUnwritable, match=os.strerror(errno.EDQUOT)):

@@ -370,7 +370,7 @@ def unknown(disk):
     return dataclasses.replace(disk, files=("[LocalDS_0] other/other.vmdk",), uuid="")
 
 
-def test_a_disk_of_which_nobody_can_tell_whose_it_is_stays_with_its_mark(hot, shown):
+def test_a_disk_of_which_nobody_knows_whose_it_is_stays_with_its_mark(hot, shown):
     file = left_by_a_dead_run(hot)
     shown(unknown)
     ran = hot.attempt(check=True, transport="hotadd", nbd=None, hotadd=hot.asked["hotadd"])
@@ -384,7 +384,7 @@ def test_a_disk_of_which_nobody_can_tell_whose_it_is_stays_with_its_mark(hot, sh
     assert attached(hot) == ([], [])
 
 
-def test_a_disk_of_our_own_that_cannot_be_told_keeps_its_snapshot(hot, shown):
+def test_a_disk_of_our_own_that_cannot_be_recognized_keeps_its_snapshot(hot, shown):
     shown(unknown)
     ran = hot.attempt(**hot.asked)
     assert (ran.error is not None, ran.called("RemoveSnapshot_Task")) == (True, 0)

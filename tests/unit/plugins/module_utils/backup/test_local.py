@@ -28,6 +28,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     PartialFailure,
     VforgeError,
 )
+from ansible_collections.vforge.vsphere.plugins.module_utils._files import FileMissing
 from ansible_collections.vforge.vsphere.plugins.modules import backup_repository, vm_restore
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup import guide
@@ -186,6 +187,15 @@ def test_restored_once_and_then_left_alone(backups, tmp_path):
     assert [[each["to"] for each in point["restored"]] for point in noted] == [[], [], [str(folder)]]
     older = restore(backups, folder, point=ids(backups)[0])
     assert (folder / "disk-2000.raw").read_bytes() == backups.kept[older["point"]]
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["check mode", "for real"])
+def test_a_folder_that_is_not_there_is_named_in_check_mode_too(backups, tmp_path, check):
+    with pytest.raises(
+        FileMissing, match=r"There is no folder .*/db-1 for the restored image\. Make it, or choose another one\."
+    ):
+        restore(backups, tmp_path / "db-1", check=check)
+    assert not (tmp_path / "db-1").exists()
 
 
 def test_nothing_is_restored_among_the_points(backups, tmp_path):

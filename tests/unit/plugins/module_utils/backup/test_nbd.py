@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils import _nbdkit
+from ansible_collections.vforge.vsphere.plugins.module_utils import _programs
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import nbd
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import NbdServer
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, PartialFailure
@@ -83,7 +83,7 @@ def served(make_sim, tmp_path, monkeypatch, tools):
         yield known
 
 
-def test_a_command_is_told_all_and_the_password_stands_in_no_command_line(served, tmp_path):
+def test_a_command_is_given_all_and_the_password_is_in_no_command_line(served, tmp_path):
     served.sim.write_disk("web-1", offset=MIB, length=MIB, seed=1)
     ran = served.run(transport="auto", **served.asked)
     assert ran.one["transport"] == "nbd"
@@ -124,7 +124,7 @@ def test_a_program_that_is_not_there_is_said_before_any_snapshot(served):
 
 @pytest.mark.usefixtures("tools")
 def test_nbdkit_of_debian_has_no_plugin():
-    assert nbd.reason(NbdServer(command=("nbdkit", "vddk"))) == _nbdkit.NO_PLUGIN
+    assert nbd.reason(NbdServer(command=("nbdkit", "vddk"))) == _programs.NO_PLUGIN
     assert nbd.reason(NbdServer(command=("nbdkit", "memory", "1M"))) == ""
 
 

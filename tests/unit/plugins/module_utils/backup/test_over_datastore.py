@@ -68,7 +68,7 @@ def test_a_vm_that_runs_or_has_a_snapshot_is_refused_before_another_one(off):
     assert "its host has locked the file" in str(ran.error)
 
 
-def test_a_user_who_may_not_have_files_is_told_before_any_snapshot(off):
+def test_a_user_who_may_not_have_files_learns_it_before_any_snapshot(off):
     off.log_in_with(["VirtualMachine.State.CreateSnapshot", "VirtualMachine.State.RemoveSnapshot"])
     ran = off.attempt(**ASKED)
     assert (ran.code, ran.called("CreateSnapshot_Task")) == ("no_transport", 0)

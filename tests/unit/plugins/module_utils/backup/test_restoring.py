@@ -141,7 +141,7 @@ def test_the_replaced_disk_stays_where_that_is_asked_for(web):
     assert any(file.endswith(old.rpartition("/")[2]) for file in web.orphans())
 
 
-def test_what_a_linked_clone_stands_on_stays(web):
+def test_what_a_linked_clone_builds_on_stays(web):
     web.off()
     web.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "base")
     where = ("-ds", "LocalDS_0", "-pool", "/DC0/host/DC0_C0/Resources")
@@ -349,7 +349,7 @@ def test_a_restored_vm_is_powered_on_though_an_answer_is_lost(db, do):
     assert (ran.result["into"]["actions"][-1], db.state()) == ("powered_on", "poweredOn")
 
 
-def test_a_vm_that_cannot_be_started_again_is_told(db):
+def test_a_vm_that_cannot_be_started_again_is_reported(db):
     db.on()
     db.sim.inject(method="ReconfigVM_Task", nth=2, do="fault", fault="InvalidArgument")
     db.sim.inject(method="PowerOnVM_Task", do="task-fault", fault="InsufficientResourcesFault")
@@ -614,6 +614,25 @@ def test_a_disk_that_is_put_there_while_snapshots_go_is_left_alone(web, monkeypa
     assert (device.unitNumber, web.content(key=device.key) == bytes(MIB)) == (0, True)
 
 
+@pytest.mark.parametrize("before", ["_prove", "_exchange"])
+def test_nothing_is_left_for_a_vm_that_somebody_removes_while_its_disks_come(db, monkeypatch, before):
+    """When the first disk has come, and when all have."""
+    real, removed = getattr(restoring, before), []
+
+    def remove_first(*args):
+        if not removed:
+            removed.append(db.sim.govc("vm.destroy", "web-1"))
+        return real(*args)
+
+    monkeypatch.setattr(restoring, before, remove_first)
+    failed = db.try_restore()
+    assert (failed.error.error_code, "is not there any more" in str(failed.error)) == ("not_found", True)
+    assert (failed.result["changed"], failed.result["into"]["actions"]) == (False, [])
+    assert not db.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert [file for file in db.orphans() if file.endswith(".vmdk")] == []
+    assert db.sim.open_leases() == 0
+
+
 # What an earlier run has brought in
 
 
@@ -846,15 +865,15 @@ def test_a_restored_disk_has_the_storage_policy_of_the_one_that_it_replaces(db):
 
 def made_with(monkeypatch, opened):
     """The storage policies of disks when they have come, before they are taken to their places."""
-    seen, keep = [], importing._keep
+    seen, keep = [], importing.DiskImport._keep
 
-    def look(task, item, home, moid, new):
+    def look(self, moid, new):
         found = places.carrier(opened, reference(opened, moid))
         (disk,) = found.devices
         seen.append(policies_of(opened, moid, [disk.key])[disk.key])
-        return keep(task, item, home, moid, new)
+        return keep(self, moid, new)
 
-    monkeypatch.setattr(importing, "_keep", look)
+    monkeypatch.setattr(importing.DiskImport, "_keep", look)
     return seen
 
 

@@ -135,7 +135,7 @@ def _late(backups, code, **scripts):
         return backups.attempt(**given)
 
 
-def test_a_script_after_that_fails_is_told_and_the_next_run_begins_with_it(backups):
+def test_a_script_after_that_fails_is_reported_and_the_next_run_begins_with_it(backups):
     failing = f"echo after >> {_LOG}\nexit 1\n"
     ran = backups.attempt(**asked(backups.sim, after=failing))
     assert (ran.code, ran.one["scripts"]["after"]) == ("script_failed", "failed")

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import task
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.lanes import Turn, Turns
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import BackupOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup.turns import Turn, Turns
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.modules.vm_backup import argument_spec

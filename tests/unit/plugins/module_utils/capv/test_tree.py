@@ -487,7 +487,7 @@ def _commit(tree):
 
 
 @pytest.mark.parametrize("folder", [".", "k8s"])
-def test_what_no_commit_has_is_told_until_one_has_it(tree, folder):
+def test_what_no_commit_has_is_reported_until_one_has_it(tree, folder):
     at = tree / folder
     at.mkdir(exist_ok=True)
     assert _run(at, check_mode=True)["uncommitted"] == []

@@ -31,7 +31,7 @@ def test_tracking_is_switched_on_counts_and_is_left_alone_then(plain):
     assert not {"ReconfigVM_Task", "CreateSnapshot_Task", "CreateFilter"} & again.calls.keys()
 
 
-def test_check_mode_tells_and_changes_nothing(plain):
+def test_check_mode_reports_and_changes_nothing(plain):
     checked = plain.run(check=True, state="enabled")
     assert checked.one["actions"] == ["switched_on", "activated"]
     assert not {"ReconfigVM_Task", "CreateSnapshot_Task"} & checked.calls.keys()
@@ -65,7 +65,7 @@ def test_a_vm_that_is_off_is_left_off(start):
     assert all(known.change_ids("web-1"))
 
 
-def test_a_vm_that_could_not_be_powered_off_is_told_and_keeps_running(plain):
+def test_a_vm_that_could_not_be_powered_off_is_reported_and_keeps_running(plain):
     plain.sim.inject(method="PowerOffVM_Task", do="task-fault", fault="SystemError", message="no")
     ran = plain.attempt(state="enabled", activation="power_cycle")
     assert (ran.code, ran.one["actions"]) == ("system_error", ["switched_on"])

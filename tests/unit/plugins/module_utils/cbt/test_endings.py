@@ -68,7 +68,7 @@ def test_one_in_five_fails_and_no_snapshot_stays(ten, method, how):
         assert ("error" in entry) == (len(known) < 2)
 
 
-def test_a_snapshot_that_cannot_be_removed_is_told_and_goes_with_the_next_run(areas):
+def test_a_snapshot_that_cannot_be_removed_is_reported_and_goes_with_the_next_run(areas):
     areas.sim.inject(method="RemoveSnapshot_Task", times=0, do="task-fault", fault="SystemError", message="no")
     ran = areas.attempt()
     assert "Snapshots were left on /DC0/vm/web-1" in str(ran.error)
@@ -92,7 +92,7 @@ def _gone():
     return Owner(this.place, this.pid, "1")
 
 
-def test_the_left_over_of_a_killed_run_is_removed_and_told(areas):
+def test_the_left_over_of_a_killed_run_is_removed_and_reported(areas):
     areas.snapshot("web-1", "mine")
     _leave(areas, _gone())
     assert areas.run(check=True).one["actions"] == ["leftover_removed"]

@@ -30,7 +30,7 @@ _CHANGES = {"CreateSnapshot_Task", "RemoveSnapshot_Task", "ReconfigVM_Task", "Po
         ),
     ],
 )
-def test_each_privilege_that_is_missing_is_told_and_nothing_is_done(areas, asked, needs, check):
+def test_each_privilege_that_is_missing_is_reported_and_nothing_is_done(areas, asked, needs, check):
     areas.make("web-2", tracked=False)
     areas.snapshot("web-1", "mine")
     for missing in needs:
@@ -68,7 +68,7 @@ def test_one_call_is_enough_for_many_vms_and_the_others_go_on(areas):
     assert ran.calls["HasPrivilegeOnEntities"] == 1
 
 
-def test_a_left_over_that_may_not_be_removed_is_told(areas):
+def test_a_left_over_that_may_not_be_removed_is_reported(areas):
     gone = Owner(Owner.this().place, Owner.this().pid, "1")
     text = OwnerMark(areas.vm("web-1").config.instanceUuid, "run", gone, 60).description(KIND)
     areas.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "-d", text, KIND.name)

@@ -49,7 +49,7 @@ def test_every_night_since_the_last_one(areas, state):
     assert areas.snapshots("web-1") == []
 
 
-def test_without_a_state_file_all_areas_in_use_are_told(areas):
+def test_without_a_state_file_all_areas_in_use_are_reported(areas):
     areas.sim.datastore_type("LocalDS_0", "VMFS")
     areas.sim.write_disk("web-1", offset=MIB, length=MIB, seed=1)
     ran = areas.run()
@@ -243,7 +243,7 @@ def test_check_mode_makes_no_snapshot_and_writes_nothing(areas, state, tmp_path)
     assert not list(tmp_path.glob("*.*"))
 
 
-def test_disks_that_cannot_be_told_are_listed_with_their_reasons(start):
+def test_disks_that_cannot_be_reported_are_listed_with_their_reasons(start):
     areas = start()
     disks = [
         {"bytes": MIB},
@@ -288,7 +288,7 @@ def test_what_a_disk_of_two_tebibytes_with_100000_areas_costs(start, tmp_path):
     assert ran.total <= 51 + 14
 
 
-def test_a_damaged_state_file_is_told_before_anything_is_done(areas, state):
+def test_a_damaged_state_file_is_reported_before_anything_is_done(areas, state):
     with open(state, "w", encoding="utf-8") as file:
         file.write("{")
     ran = areas.attempt(state_file=state)

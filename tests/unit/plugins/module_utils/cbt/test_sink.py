@@ -188,7 +188,7 @@ def test_where_nothing_may_be_written_nothing_is(tmp_path, sink):
     assert (made.areas, made.path, os.listdir(tmp_path)) == (None, None, [])
 
 
-def test_a_folder_that_cannot_be_is_told_at_the_begin_and_at_the_end(tmp_path, sink):
+def test_a_folder_that_cannot_be_is_reported_at_the_beginning_and_at_the_end(tmp_path, sink):
     (tmp_path / "file").write_text("")
     for act in (lambda path: fill(sink(path)), lambda path: sinks.check(str(path), compress=False)):
         with pytest.raises(InvalidOption, match="The file of areas"):

@@ -92,14 +92,14 @@ def known(start):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_byte_that_differs_is_told_and_no_sector_that_was_not_written(known, seed):
+def test_every_byte_that_differs_is_reported_and_no_sector_that_was_not_written(known, seed):
     story = Story(known, seed)
     for _chapter in range(3):
         story.run(12)
     assert len(story.points) == 6
 
 
-def test_where_the_server_tells_too_much_nothing_is_missing(known):
+def test_where_the_server_reports_too_much_nothing_is_missing(known):
     known.sim.cbt_granule(65536)
     story = Story(known, 99)
     story.run(25, exact=False)

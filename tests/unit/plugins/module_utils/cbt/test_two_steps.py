@@ -84,7 +84,7 @@ def _with(monkeypatch, steps, act):
         return act()
 
 
-def test_whichever_step_of_a_question_fails_the_next_one_tells_the_change(changed, files, asked, monkeypatch):
+def test_whichever_step_of_a_question_fails_the_next_one_reports_the_change(changed, files, asked, monkeypatch):
     asked = {**asked, "areas_limit": 2}
     count = steps_of(monkeypatch, lambda: changed.run(**asked))
     assert count > 15
@@ -102,7 +102,7 @@ def test_whichever_step_of_a_question_fails_the_next_one_tells_the_change(change
     assert told(ran) == _WRITTEN
 
 
-def test_a_kill_at_whichever_step_of_a_question_and_the_next_one_tells_the_change(changed, files, asked, monkeypatch):
+def test_a_kill_at_whichever_step_of_a_question_and_the_next_one_reports_the_change(changed, files, asked, monkeypatch):
     asked = {**asked, "areas_limit": 2}
     before, number, ended = point(files), 0, signal.SIGKILL
     while ended == signal.SIGKILL:
@@ -167,7 +167,7 @@ def test_until_a_question_is_committed_the_next_one_asks_from_the_same_point_and
     assert (third.result["uncommitted"], told(third)) == ([], [])
 
 
-def test_committing_changes_once_tells_its_diff_and_nothing_in_check_mode(changed, files, asked):
+def test_committing_changes_once_reports_its_diff_and_nothing_in_check_mode(changed, files, asked):
     path = files["state_file"]
     before, ran = point(files), changed.run(**asked)
     checked = changed.commit(ran, path, check=True)
@@ -222,7 +222,7 @@ def test_a_part_of_a_question_may_be_committed(changed, files):
         ({"areas_limit": sink.MOST_IN_RESULT + 1}, "areas_limit"),
     ],
 )
-def test_what_does_not_go_together_is_told(given, option):
+def test_what_does_not_go_together_is_reported(given, option):
     with pytest.raises(InvalidOption) as caught:
         options(**given)
     assert caught.value.details["option"] == option
@@ -242,7 +242,7 @@ def test_of_what_fails_nothing_can_be_committed_and_of_the_others_all(start, fil
     assert (ran.result["state_saved"], ran.result["question"]) == (False, None)
 
 
-def test_a_pipe_in_place_of_a_file_is_told_before_anything_is_done(changed, files, asked):
+def test_a_pipe_in_place_of_a_file_is_reported_before_anything_is_done(changed, files, asked):
     os.unlink(files["state_file"])
     os.mkfifo(files["state_file"])
     ran = changed.attempt(**asked)

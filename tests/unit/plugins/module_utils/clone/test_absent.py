@@ -75,7 +75,7 @@ def test_a_connection_that_breaks_once_costs_nothing(start, method, do):
     assert not [name for name in tasks.names() if name.startswith("web-")]
 
 
-def test_a_stranger_stays_unless_it_is_forced(start):
+def test_a_vm_of_somebody_else_stays_unless_it_is_forced(start):
     tasks = start()
     tasks.run(name="web-1")
     tasks.sim.create_vm("web-2", folder="/DC0/vm")

@@ -71,7 +71,7 @@ def test_what_exists_is_not_asked_about(start):
     assert again.called("CheckInstantClone_Task") == 0
 
 
-def test_a_change_is_told_and_not_made(start):
+def test_a_change_is_reported_and_not_made(start):
     tasks = start()
     tasks.run(**_ASKED)
     ran = tasks.run(check=True, **{**_ASKED, "resource_pool": "DC0_C0_RP2"})
@@ -81,7 +81,7 @@ def test_a_change_is_told_and_not_made(start):
     assert not tasks.sim.vm("web-1")["pool"].endswith("DC0_C0_RP2")
 
 
-def test_removing_is_told_and_not_made(start):
+def test_removing_is_reported_and_not_made(start):
     tasks = start()
     tasks.run(**_ASKED)
     ran = tasks.run(check=True, state="absent", **_ASKED)

@@ -56,7 +56,7 @@ def test_a_second_run_customizes_nothing(tasks):
     assert again.result["diff"]["before"] == again.result["diff"]["after"] == ""
 
 
-def test_a_failure_is_aborted_and_told_of_its_clone_alone_and_the_next_run_makes_it_good(tasks):
+def test_a_failure_is_aborted_and_reported_of_its_clone_alone_and_the_next_run_makes_it_good(tasks):
     tasks.sim.inject(method="CustomizeGuest_Task", name="web-2", do="task-fault", fault="CustomizationFault", message="no room")
     asked = _asked(tasks)
     ran = tasks.attempt(**asked)
@@ -115,7 +115,7 @@ def test_what_stands_in_the_way_has_a_code_of_its_own(tasks, spoil, code):
     assert tasks.sim.guest_password not in told
 
 
-def test_a_clone_without_tools_is_told_and_kept(start):
+def test_a_clone_without_tools_is_reported_and_kept(start):
     tasks = start("--vms", "2")
     tasks.sim.patch_vm("golden-parent", tools="notRunning")
     ran = tasks.late("WaitForUpdatesEx", since=("CreateFilter", 2), **_asked(tasks, 2))
@@ -127,7 +127,7 @@ def test_a_clone_without_tools_is_told_and_kept(start):
 @pytest.mark.parametrize(
     ("words", "code"), [(["vm.destroy"], "not_found"), (["vm.power", "-off", "-force"], "guest_powered_off")]
 )
-def test_a_clone_that_is_taken_away_while_its_tools_are_waited_for_is_told_at_once(start, words, code):
+def test_a_clone_that_is_taken_away_while_its_tools_are_waited_for_is_reported_at_once(start, words, code):
     tasks = start("--vms", "2")
     tasks.sim.patch_vm("golden-parent", tools="notRunning")
     asked = _asked(tasks, 1, timeout=600)
@@ -143,7 +143,7 @@ def test_rollback_removes_what_could_not_be_customized(tasks):
     assert "rolled_back" in ran.actions.values()
 
 
-def test_check_mode_tells_of_it_and_touches_no_guest(tasks):
+def test_check_mode_reports_it_and_touches_no_guest(tasks):
     asked = _asked(tasks)
     ran = tasks.run(check=True, **asked)
     assert "customization: done" in ran.result["diff"]["after"]

@@ -126,7 +126,7 @@ def test_checks_whose_results_cannot_be_read_are_warned_of_once_a_task(start, mo
         "DisallowedMigrationDeviceAttached",
     ],
 )
-def test_a_fault_of_the_call_or_of_its_task_is_told_by_its_name(start, do, where, fault):
+def test_a_fault_of_the_call_or_of_its_task_is_reported_by_its_name(start, do, where, fault):
     tasks = start()
     tasks.sim.inject(method="InstantClone_Task", name="web-2", do=do, fault=fault)
     ran = tasks.attempt(clones=_TEN[:4])
@@ -190,7 +190,7 @@ def test_two_runs_at_once_make_each_clone_once(start):
     assert unchanged["changed"] is False
 
 
-def test_a_name_that_a_stranger_takes_meanwhile_is_a_failure(start):
+def test_a_name_that_a_vm_of_somebody_else_takes_meanwhile_is_a_failure(start):
     """The lookup finds the name free; when the clone is made it is not."""
     tasks = start()
     tasks.sim.create_vm("web-1", folder="/DC0/vm/DC0_F0")

@@ -78,6 +78,43 @@ def test_a_clone_that_is_renamed_or_moved_is_made_and_the_next_run_makes_one_in_
     assert tasks.sim.vm(moid)["moid"] == moid
 
 
+@pytest.mark.parametrize(("do", "why"), [(_renamed, "renamed to web-two"), (_moved, "moved to another folder")])
+def test_rollback_leaves_a_clone_that_somebody_has_made_their_own(start, do, why):
+    tasks = start("--guest-time", "1ms")
+    tasks.sim.patch_vm("golden-parent", guest={"hang": True})
+    moids = []
+
+    def meanwhile():
+        moids.extend(tasks.sim.vm(name)["moid"] for name in ("web-2", "web-3"))
+        do(tasks.sim)
+        tasks.sim.govc("vm.power", "-off", "-force", "/DC0/vm/web-1")
+        for moid in moids:
+            tasks.sim.patch_vm(moid, guest={"hang": False})
+
+    asked = {"clones": _THREE, "wait_for_ip_address": True, "timeout": 600, "on_error": "rollback"}
+    ran = tasks.meanwhile("CreateFilter", 2, meanwhile, **asked)
+    assert ran.actions == {"web-1": "rolled_back", "web-2": "created", "web-3": "rolled_back"}
+    assert tasks.sim.vm(moids[0])["moid"] == moids[0]
+    assert f"web-2 could not be rolled back: web-2 was {why} meanwhile, and so it stays." in ran.clones["web-2"]["warnings"][0]
+    assert "could be removed again: web-2." in str(ran.error)
+    left = [name for folder in ("/DC0/vm", _PLACE) for name in tasks.names(folder) if name.startswith("web-")]
+    assert left == (["web-two"] if do is _renamed else ["web-2"])
+
+
+@pytest.mark.parametrize("do", [_renamed, _moved])
+def test_a_clone_that_somebody_renames_or_moves_while_others_are_powered_off_is_not_removed(start, do):
+    tasks = start()
+    tasks.run(clones=_THREE)
+    moid = tasks.sim.vm("web-2")["moid"]
+    asked = {"clones": _THREE, "state": "absent"}
+    ran = tasks.meanwhile("PowerOffVM_Task", 3, lambda: do(tasks.sim), about="web-3", **asked)
+    assert ran.actions == {"web-1": "removed", "web-2": "failed", "web-3": "removed"}
+    assert ran.clones["web-2"]["actions"] == ["powered_off"]
+    assert "meanwhile, and so it stays" in ran.clones["web-2"]["error"]["msg"]
+    assert tasks.sim.vm(moid)["power"] == "poweredOff"
+    assert tasks.run(**asked).actions == dict.fromkeys(("web-1", "web-2", "web-3"), "absent")
+
+
 @pytest.mark.parametrize("state", ["created", "updated"])
 def test_a_clone_that_is_gone_before_it_is_read_again_is_no_success(start, monkeypatch, state):
     tasks = start()

@@ -55,7 +55,7 @@ def test_a_clone_without_a_parent_of_its_own_has_that_of_the_task(tasks):
     }
 
 
-def test_a_clone_of_another_parent_is_a_stranger(tasks):
+def test_a_clone_of_another_parent_is_a_vm_of_somebody_else(tasks):
     tasks.run(parent=None, clones=_spread(3))
     moved = [{"name": "web-0", "parent": {"name": "golden-parent-2"}}, {"name": "web-1", "parent": {"name": "golden-parent-2"}}]
     ran = tasks.attempt(parent=None, clones=moved)

@@ -87,7 +87,9 @@ def test_by_default_a_clone_goes_where_its_parent_is():
 
 def test_a_parent_in_a_vapp_has_no_folder_for_clones():
     known = parent(folder="", folder_path="/", place=Place(pool="resgroup-v9"))
-    assert "the parent is in a vApp, which is no folder. Set folder." in str(no_folder(request(), known))
+    assert "no folder of the parent is known: it is in a vApp, or this user may not see it. Set folder." in str(
+        no_folder(request(), known)
+    )
     assert no_folder(request(folder="web"), known) is None
     placement = plan.place(request(folder="web"), known, {"web": ("group-v2", "/DC0/vm/web")})
     assert placement.folder == "group-v2"

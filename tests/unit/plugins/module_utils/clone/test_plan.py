@@ -159,7 +159,7 @@ _STRANGERS = [
 
 
 @pytest.mark.parametrize(("found", "why"), _STRANGERS)
-def test_a_stranger_of_the_name_is_a_conflict(found, why):
+def test_a_vm_of_somebody_else_of_the_name_is_a_conflict(found, why):
     step = _present(request(config={"guestinfo.a": "1"}), found)
     assert isinstance(step, plan.Refuse)
     assert why in step.error.message
@@ -193,7 +193,7 @@ def test_what_is_not_there_needs_nothing():
 
 
 @pytest.mark.parametrize(("found", "why"), _STRANGERS[:5])
-def test_a_stranger_is_removed_only_by_force(found, why):
+def test_a_vm_of_somebody_else_is_removed_only_by_force(found, why):
     step = plan.absent(request(), found, parent(), force=False)
     assert isinstance(step, plan.Refuse)
     assert why in step.error.message

@@ -208,7 +208,7 @@ def test_the_mac_of_a_clone_that_is_off_is_changed(start):
     assert again.clones["web-1"]["power_state"] == "poweredOff"
 
 
-def test_a_stranger_of_the_name_is_a_conflict_and_the_others_are_made(start):
+def test_a_vm_of_somebody_else_of_the_name_is_a_conflict_and_the_others_are_made(start):
     tasks = start()
     tasks.sim.create_vm("web-1", folder="/DC0/vm")
     stranger = tasks.sim.vm("web-1")
@@ -233,7 +233,7 @@ def test_the_parents_own_name_is_a_conflict(start):
     assert ran.called("InstantClone_Task") == 0
 
 
-def test_a_vm_that_inherited_the_mark_of_another_is_a_stranger(start):
+def test_a_vm_that_inherited_the_mark_of_another_is_a_vm_of_somebody_else(start):
     tasks = start()
     tasks.run(name="web-1", guestinfo={"a": "1"})
     mark = tasks.sim.vm("web-1")["extra_config"]["vforge.clone"]

@@ -194,7 +194,7 @@ def test_objects_are_named_in_one_call_however_many_clones_were_denied(start):
     assert reads[0] == reads[1]
 
 
-def test_a_denial_that_names_no_object_is_told_all_the_same(start):
+def test_a_denial_that_names_no_object_is_reported_all_the_same(start):
     tasks = start()
     tasks.sim.inject(method="InstantClone_Task", do="fault", fault="NoPermission")
     ran = tasks.attempt(name="web-1")
@@ -272,7 +272,7 @@ def test_a_frozen_parent_with_too_many_deltas_can_have_no_clone(start):
     assert ran.called("InstantClone_Task") == 0
 
 
-def test_a_chain_that_gets_too_deep_meanwhile_is_told_with_its_cure(start):
+def test_a_chain_that_gets_too_deep_meanwhile_is_reported_with_its_cure(start):
     tasks = start()
     tasks.sim.patch_vm("golden-parent", delta_levels=254)
     deepen = functools.partial(tasks.sim.patch_vm, "golden-parent", delta_levels=255)

@@ -44,7 +44,7 @@ def _with_guest(*nics):
     return existing(guest=tuple(GuestNic(key, mac, tuple(found)) for key, mac, found in nics))
 
 
-def test_an_entry_tells_all_of_a_clone():
+def test_an_entry_reports_all_of_a_clone():
     vm = existing(
         guest=(
             GuestNic(4000, "00:50:56:00:00:01", ("fe80::1", "10.0.0.5", "2001:db8::5")),
@@ -163,7 +163,7 @@ def test_the_diff_shows_what_is_made_changed_and_removed():
     )
 
 
-def test_the_names_of_the_guestinfo_keys_are_told_of_what_is_there():
+def test_the_names_of_the_guestinfo_keys_are_reported_of_what_is_there():
     found = existing(extra_config={"guestinfo.old": "x", "other": "y"})
     kept = _entry(_item(_step(request(config={"guestinfo.new": "z"}), found), found), _ASKED)
     assert kept["guestinfo"] == ["guestinfo.new", "guestinfo.old"]

@@ -284,6 +284,19 @@ def test_old_backups_go_by_number_and_age_and_strangers_stay(backups):
     assert [backups.there(each) for each in (*old, stranger, other)] == [True, True, False, False, True, True]
 
 
+def test_an_old_backup_that_somebody_renames_while_vms_are_cloned_stays(backups):
+    name = backups.vm()
+    kept, gone = backups.old(name, 40), backups.old(name, 50)
+
+    def rename():
+        backups.sim.govc("object.rename", f"/DC0/vm/{kept}", f"{kept}-ours")
+
+    entry = backups.meanwhile("CloneVM_Task", 1, rename, vm=name, keep_last=1).vms[0]
+    assert [each["name"] for each in entry["removed"]] == [gone]
+    assert any(f"was renamed to {kept}-ours meanwhile" in warning for warning in entry["warnings"])
+    assert [backups.there(each) for each in (f"{kept}-ours", gone)] == [True, False]
+
+
 def test_one_of_each_month_stays_where_that_is_asked_for(backups, monkeypatch):
     name = backups.vm()
     # Sixty days apart, no two are of one month.

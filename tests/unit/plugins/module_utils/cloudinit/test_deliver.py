@@ -299,6 +299,24 @@ def test_a_vm_that_is_removed_while_it_is_waited_for_is_not_called_late(cloud, v
     assert (ran.one["error"]["error_code"], ran.one["reached"]) == ("not_found", False)
 
 
+@pytest.mark.parametrize("last_words", [False, True])
+def test_a_vm_that_somebody_powers_off_is_waited_for_no_longer_than_its_last_words(cloud, vm, monkeypatch, last_words):
+    monkeypatch.setattr(task, "_LAST_WORDS_SECONDS", 0.5)
+    name = vm()
+    cloud.sim.patch_guest(name, missing=["cloud-init"])
+
+    def off():
+        if last_words:
+            cloud.sim.govc("vm.change", "-vm", name, "-e", "guestinfo.local-ipv4=192.0.2.7")
+        cloud.sim.govc("vm.power", "-off", "-force", name)
+
+    # One filter for each step, and one for the wait.
+    asked = {"vm": {"name": name}, "power_on": True, "wait": "network", "timeout": 6000, **GIVEN}
+    ran = cloud.meanwhile("CreateFilter", 3, off, **asked)
+    assert (ran.one["reached"], ran.one["power_state"]) == (last_words, "poweredOff")
+    assert last_words or ran.one["error"]["error_code"] == "guest_powered_off"
+
+
 @pytest.mark.parametrize("running", [False, True])
 def test_a_report_that_was_overwritten_is_delivered_again_for_another_boot(cloud, vm, running):
     name = vm()

@@ -71,7 +71,7 @@ def test_only_what_was_overwritten_reads_as_redacted():
         (base64.b64encode(gzip.compress(b"\0" * (17 * 1024 * 1024), mtime=0)).decode(), "gz+b64"),
     ],
 )
-def test_what_is_not_what_it_says_is_told(value, name):
+def test_what_is_not_what_it_says_is_reported(value, name):
     with pytest.raises(encoding.Undecodable):
         encoding.decode(value, name)
 

@@ -107,7 +107,7 @@ def test_host_keys_that_are_none_are_refused_whole_and_the_address_stays(cloud, 
     assert len(told[honest]["ssh_host_keys"]) == 3
 
 
-def test_an_end_that_is_told_in_other_words_is_none(cloud, vm):
+def test_an_end_that_is_reported_in_other_words_is_none(cloud, vm):
     name = vm()
     asked = {"vm": {"name": name}, "wait": "finished", "metadata": {"instance_id": "i-1"}, "userdata": GIVEN["userdata"]}
     ran = cloud.run(**asked, power_on=True)
@@ -117,7 +117,7 @@ def test_an_end_that_is_told_in_other_words_is_none(cloud, vm):
     assert late.one["error"]["error_code"] == "cloud_init_timeout"
 
 
-def test_a_key_of_ones_own_is_told_on_one_line_and_cut(cloud, vm):
+def test_a_key_of_ones_own_is_reported_on_one_line_and_cut(cloud, vm):
     name = vm()
     script = "#!/bin/sh\nvmware-rpctool 'info-set guestinfo.ready yes'\n"
     asked = {"metadata": {}, "userdata": script, "wait": "finished", "finished_key": "guestinfo.ready"}

@@ -198,7 +198,7 @@ def test_a_mapping_is_cloud_config_that_any_yaml_parser_reads():
 
 
 @pytest.mark.parametrize("before", ["---\n", "\ufeff", "\n---\n", "---\n\n"])
-def test_a_late_header_is_told_and_mended_on_request(before):
+def test_a_late_header_is_reported_and_mended_on_request(before):
     text = f"{before}#cloud-config\npackages: [nginx]\n"
     error = refused(userdata=text)
     assert "ignore" in error.message

@@ -159,7 +159,7 @@ def test_no_more_calls_are_made_at_once_than_is_asked(shared_sim):
 # Some fail
 
 
-def test_what_fails_is_told_and_what_does_not_is_made(make_sim):
+def test_what_fails_is_reported_and_what_does_not_is_made(make_sim):
     sim = make_sim(*EMPTY)
     with session(sim) as known:
         sim.inject(method="InstantClone_Task", do="task-fault", fault="NoDiskSpace", name="b")
@@ -236,7 +236,7 @@ def test_an_object_that_another_task_works_on_is_waited_for(make_sim):
     assert sim.vm("a")["power"] == "poweredOn"
 
 
-def test_who_is_refused_again_and_again_is_told_why_at_the_deadline(make_sim):
+def test_who_is_refused_again_and_again_learns_why_at_the_deadline(make_sim):
     sim = make_sim("--vms", "1", "--clone-time", "1h")
     with session(sim) as known, concurrent.futures.ThreadPoolExecutor(1) as pool:
         making = pool.submit(linked_clone, sim, "a")
@@ -373,7 +373,7 @@ def test_after_the_deadline_nothing_is_begun(make_sim):
 
 
 @pytest.mark.usefixtures("short_grace")
-def test_at_the_deadline_what_waits_is_cancelled_and_what_runs_is_told(make_sim):
+def test_at_the_deadline_what_waits_is_cancelled_and_what_runs_is_reported(make_sim):
     sim = make_sim(*EMPTY, "--clone-time", "1h")
     with session(sim) as known, time_over("WaitForUpdatesEx", saying="running"):
         result = run_batch(known, clones(known, "abc"), 1, in_a_minute())
@@ -383,7 +383,7 @@ def test_at_the_deadline_what_waits_is_cancelled_and_what_runs_is_told(make_sim)
     assert "task-" in str(result.outcomes["a"].error)
 
 
-def test_what_ends_within_the_grace_is_told_as_it_ended(make_sim):
+def test_what_ends_within_the_grace_is_reported_as_it_ended(make_sim):
     sim = make_sim(*EMPTY, "--clone-time", "3s")
     with session(sim) as known, time_over("WaitForUpdatesEx", saying="running"):
         result = run_batch(known, clones(known, "ab"), 1, in_a_minute())
@@ -513,7 +513,7 @@ def test_an_interrupt_between_two_ends_falsifies_neither(make_sim, interruptible
     assert len(made) >= 1
 
 
-def test_progress_is_told_from_the_first_call_that_is_sent(make_sim):
+def test_progress_is_reported_from_the_first_call_that_is_sent(make_sim):
     told: list[str] = []
     with Session(options(make_sim(*EMPTY)), pytest.fail, told.append) as known:
         run_batch(known, clones(known, "abc"), 1, in_a_minute(), "clones made")

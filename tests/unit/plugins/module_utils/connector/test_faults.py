@@ -76,6 +76,13 @@ def test_a_refused_argument_is_named():
     assert error.as_result()["invalid_property"] == "spec.pool"
 
 
+def test_a_file_that_the_words_do_not_name_is_named():
+    file = "[ds] web-1/web-1.vmdk"
+    error = faults.translate(vim.fault.FileNotFound(file=file, msg="It was not found."))
+    assert error.message == f"It was not found: {file} (FileNotFound)."
+    assert faults.translate(vim.fault.FileLocked(file=file, msg=f"{file} is locked.")).message.count(file) == 1
+
+
 def test_a_method_that_the_vcenter_does_not_have_is_named():
     error = faults.translate(vmodl.fault.MethodNotFound(method="InstantClone_Task"))
     assert "does not offer InstantClone_Task" in error.message
@@ -111,3 +118,17 @@ def test_a_vapp_that_is_worked_on_is_waited_for_as_any_other_object():
     task = vim.Task("task-7", None)
     error = faults.translate(vim.fault.VAppTaskInProgress(task=task))
     assert (error.fault, error.details["task"]) == ("TaskInProgress", "task-7")
+
+
+def test_a_fault_of_a_newer_release_has_the_name_of_its_type_whatever_else_its_element_has():
+    kind = 'lang="en" xsi:type="vim:QuotaOfTomorrow" z="1"'
+    fault = f'<f:QuotaFault xmlns:f="urn:vim25" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" {kind}/>'
+    document = f"<Fault><faultstring> Too many. </faultstring><detail>{fault}</detail></Fault>".encode()
+    known = faults.unknown_fault(document)
+    assert (known.fault, known.error_code, known.message) == (
+        "QuotaOfTomorrow",
+        "quota_of_tomorrow",
+        "Too many (QuotaOfTomorrow).",
+    )
+    untyped = faults.unknown_fault(document.replace(kind.encode(), b""))
+    assert (untyped.fault, untyped.error_code) == ("Quota", "quota")

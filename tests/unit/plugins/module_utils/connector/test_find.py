@@ -118,6 +118,38 @@ def test_every_name_is_found(known, shared_sim, name):
     assert find.paths_of(known, [ref]) == {moid: f"/DC0/vm/{kept}"}
 
 
+def test_what_is_read_of_a_list_has_errors_in_the_places_of_what_cannot_be_found_or_read(known):
+    asked = [Selector(name="golden-parent"), Selector(name="nobody"), Selector(moid="vm-none")]
+    moid = find_vm(known, asked[0])._GetMoId()
+
+    def read_them(moids):
+        assert moids == [moid, "vm-none"]
+        return {moid: "it"}
+
+    there, missing, unread = find.find_each(known, asked, None, read_them)
+    assert there == "it"
+    assert (missing.error_code, unread.error_code) == ("not_found", "not_found")
+    assert "No readable VM with the moid vm-none exists." in str(unread)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "said"),
+    [
+        ([Selector(name="nobody")], NotFound, "nobody"),
+        ([Selector(moid="vm-none")], NotFound, "No readable VM with the moid vm-none exists."),
+        (
+            [Selector(name="golden-parent"), Selector(path="/DC0/vm/golden-parent")],
+            InvalidOption,
+            "The list parents names the VM with the path",
+        ),
+    ],
+)
+def test_the_error_of_the_only_one_of_a_list_is_raised_and_so_is_one_that_is_named_twice(known, asked, kind, said):
+    with pytest.raises(kind) as caught:
+        find.find_each(known, asked, None, lambda _moids: {}, "parents")
+    assert said in str(caught.value)
+
+
 def test_a_name_may_be_written_as_a_person_reads_it(known, shared_sim):
     moid = shared_sim.create_vm("read/this 100%", folder="/DC0/vm")["moid"]
     for spelling in ("read/this 100%", "read%2Fthis 100%", "read%2fthis 100%25"):
@@ -264,6 +296,20 @@ def test_names_are_asked_for_one_by_one_where_to_read_on_would_cost_more(read, c
 def test_the_first_page_is_just_large_enough_to_decide(calls, objects):
     assert find.page_for(calls) == objects
     assert objects == find.PAGE_OF_LITTLE or find.is_dearer(objects, calls)
+
+
+def test_names_are_suggested_for_the_first_few_of_many_that_are_missing(known, monkeypatch):
+    """Each suggestion takes a look at all names of the inventory: for a thousand of 10,000 these are minutes."""
+    looked = []
+    nearest = names.nearest
+    monkeypatch.setattr(names, "nearest", lambda wanted, every: looked.append(wanted) or nearest(wanted, every))
+    wanted = [Selector(name=f"golden-parent-{number}") for number in range(50)]
+    errors = find.find_some(known, wanted)
+    assert len(looked) == 10
+    assert all(isinstance(error, NotFound) for error in errors)
+    assert "Nearest names: /DC0/vm/golden-parent" in errors[0].hint
+    assert errors[49].hint == "Check the spelling, and that this user may see the VM."
+    assert "golden-parent-49" in errors[49].message
 
 
 @pytest.mark.parametrize("vms", [10, 10_000])

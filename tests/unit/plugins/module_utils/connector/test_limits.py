@@ -149,7 +149,7 @@ def test_a_wait_whose_answer_is_late_goes_on(make_sim, do):
     assert calls(sim)["CreatePropertyCollector"] == calls(sim)["DestroyPropertyCollector"] + 1
 
 
-def test_what_is_late_at_the_deadline_is_told(make_sim):
+def test_what_is_late_at_the_deadline_is_reported(make_sim):
     sim = make_sim(*EMPTY)
     with task(sim, 60) as known:
         sim.inject(method="RetrievePropertiesEx", do="delay", times=0)
@@ -315,7 +315,7 @@ def test_one_that_does_not_come_up_is_unavailable_wherever_it_is_noticed(make_si
     assert str(status) in str(caught.value)
 
 
-def test_a_call_that_may_not_be_repeated_is_told_as_unavailable(make_sim):
+def test_a_call_that_may_not_be_repeated_is_reported_as_unavailable(make_sim):
     sim = make_sim("--vms", "0")
     with task(sim, 60) as known:
         parent = known.content.searchIndex.FindByInventoryPath("DC0/vm/golden-parent")

@@ -94,7 +94,7 @@ def test_nothing_is_near_a_name_unlike_all():
     assert names.nearest("zzzz", ["golden-parent", "web-1"]) == []
 
 
-def test_all_names_are_told_the_nearest_before_the_others():
+def test_all_names_are_reported_the_nearest_before_the_others():
     assert names.nearest_first("VM Netwrok", ["DVPG0", "VM Network"]) == ["VM Network", "DVPG0"]
 
 

@@ -47,6 +47,8 @@ def test_a_round_waits_half_a_second_at_the_most(arrivals):
 def test_two_rounds_follow_each_other_at_once_after_a_quiet_second_and_a_third_soon():
     """A clock of our own: rounds of no length, each asked for as soon as the one before is over."""
     assert _begins([0] * 9, 0) == pytest.approx([0, 0, 0.1, 0.5, 1, 1.25, 1.5, 1.75, 2])
+    # "Soon" counts from the one before.
+    assert _begins([0, 0.05, 0], 0) == pytest.approx([0, 0.05, 0.15])
     # A quiet second later it is so again.
     assert _begins([0, 0, 1, 0, 0], 7) == pytest.approx([7, 7, 8, 8, 8.1])
 

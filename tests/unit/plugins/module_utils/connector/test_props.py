@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import props
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect, collect_chosen, read, utc
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect, collect_chosen, moment, read, utc
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim, vmodl
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, Unavailable
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
@@ -161,8 +161,23 @@ def test_a_property_that_comes_without_a_value_is_unset():
     assert (row.values, row.get("snapshot", "none")) == ({"name": "web-1"}, "none")
 
 
-def test_a_time_without_a_zone_is_in_utc():
+def test_a_time_is_in_utc_whatever_zone_it_came_in():
     noon = datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC)
     east = noon.astimezone(datetime.timezone(datetime.timedelta(hours=2)))
-    assert utc(noon.replace(tzinfo=None)) == utc(noon) == utc(east) == noon
+    for when in (noon.replace(tzinfo=None), noon, east):
+        assert utc(when) == noon
+        assert moment(when) == "2026-11-30T12:00:00+00:00"
     assert utc(None) is None
+    assert moment(None) == ""
+
+
+def test_uuids_are_in_small_letters_whatever_they_came_in():
+    uuid = "502AA5E1-9B3F-4C5D-8E7F-0123456789AB"
+    known = {"name": uuid, "config.uuid": uuid, "config.instanceUuid": uuid}
+    row = props._row(
+        ObjectContent(
+            obj=vim.VirtualMachine("vm-1"),
+            propSet=[DynamicProperty(name=name, val=value) for name, value in known.items()],
+        )
+    )
+    assert row.values == {"name": uuid, "config.uuid": uuid.lower(), "config.instanceUuid": uuid.lower()}

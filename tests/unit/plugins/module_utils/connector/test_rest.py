@@ -147,13 +147,13 @@ def test_a_server_that_has_rest_is_asked_there_without_a_call_more(serve):
     ]
 
 
-def test_a_server_that_has_neither_is_told(serve):
+def test_a_server_that_has_neither_is_reported(serve):
     with pytest.raises(Fault, match="knows nothing of /api/session"), RestSession(serve({}).options, pytest.fail):
         pytest.fail("It has no session.")
 
 
 @pytest.mark.parametrize(("answers", "login"), [(REST, next(iter(REST))), (API, next(iter(API)))])
-def test_wrong_credentials_are_told_as_such(serve, answers, login):
+def test_wrong_credentials_are_reported_as_such(serve, answers, login):
     server = serve(answers)
     server.refuses[login] = 401
     with pytest.raises(ConnectionFailed) as caught, RestSession(server.options, pytest.fail):

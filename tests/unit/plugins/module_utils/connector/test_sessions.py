@@ -286,6 +286,19 @@ def test_what_another_process_has_opened_meanwhile_is_taken(make_sim):
     assert calls(sim)["Login"] == 2
 
 
+def test_a_session_that_ends_with_the_file_that_keeps_it_is_opened_anew(make_sim, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    sim = make_sim("--vms", "0", "--parents", "0")
+    with kept(sim) as known:
+        sim.expire_sessions()
+        (file,) = tmp_path.rglob("*.json")
+        file.unlink()
+        assert look(known) is not None
+    with kept(sim) as again:
+        assert look(again) is not None
+    assert calls(sim)["Login"] == 2
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_sessions_that_end_every_few_calls_are_replaced_unnoticed(make_sim, keep):
     sim = make_sim("--vms", "1", "--parents", "0")

@@ -245,9 +245,13 @@ def test_nothing_is_found_where_the_answer_says_so():
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (response(HTML, kind="text/html"), "no answer to any call"),
-        (response(b"<html/>", kind="text/html"), "no answer to any call"),
-        (soap(""), "no answer to any call"),
+        (response(HTML, kind="text/html"), "no answer to this call"),
+        (response(b"<html/>", kind="text/html"), "no answer to this call"),
+        (soap(""), "no answer to this call"),
+        (
+            soap('<FindChildResponse xmlns="urn:vim25"><returnval type="Folder">group-v3</returnval></FindChildResponse>'),
+            "no answer to",
+        ),
         (response(b""), "no element found"),
         (response(b"{}"), "not well-formed"),
         (response(FOUND[: FOUND.index(b"</returnval>")]), "no element found"),
@@ -277,7 +281,7 @@ def test_an_answer_that_is_cut_off_is_lost_with_its_connection():
 @pytest.mark.parametrize(
     ("call", "answer", "said"),
     [
-        (lambda stub: vim.HttpNfcLease("lease-1", stub).HttpNfcLeaseComplete(), HTML, "no answer to any call"),
+        (lambda stub: vim.HttpNfcLease("lease-1", stub).HttpNfcLeaseComplete(), HTML, "no answer to this call"),
         (
             lambda stub: vmodl.query.PropertyCollector("propertyCollector", stub).CreatePropertyCollector(),
             ENVELOPE.format('<CreatePropertyCollectorResponse xmlns="urn:vim25"/>').encode(),

@@ -175,7 +175,7 @@ def _wait_until_running(known, task):
     pytest.fail("the task did not begin")
 
 
-def test_an_object_that_is_removed_is_told_of(make_sim):
+def test_an_object_that_is_removed_is_reported(make_sim):
     sim = make_sim("--vms", "0", "--parents", "0")
     moids = [sim.create_vm(name, on=False)["moid"] for name in ("kept", "doomed")]
     with session(sim) as known:
@@ -357,7 +357,7 @@ def test_without_objects_nothing_is_waited_for(shared_sim):
 
 
 @pytest.mark.parametrize("op", ["remove", "indirectRemove", "assign"])
-def test_what_became_unset_is_told_as_unset_however_vcenter_says_it(op):
+def test_what_became_unset_is_reported_as_unset_however_vcenter_says_it(op):
     change = vmodl.query.PropertyCollector.Change(name="guest.net", op=op, val=None)
     vm = vmodl.query.PropertyCollector.ObjectUpdate(kind="modify", obj=vim.VirtualMachine("vm-1", None), changeSet=[change])
     (update,) = tasks._updates(vmodl.query.PropertyCollector.FilterUpdate(objectSet=[vm]))

@@ -11,7 +11,7 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cpu.test
 MIXED = ("--clusters", "1", "--hosts", "4", "--processors", "xeon-haswell,xeon-broadwell,xeon-skylake,epyc-rome", "--vms", "8")
 
 
-def test_what_is_told_is_what_vcenter_does(start):
+def test_what_is_reported_is_what_vcenter_does(start):
     """Each running VM to each host: those that are said to fit are taken, the others refused."""
     lab = start(*MIXED)
     hosts = [host["name"] for host in lab.run().result["hosts"]]

@@ -80,7 +80,7 @@ def test_what_a_guest_sees_is_taken_apart():
     assert seen.flags == set(FLAGS.split())
 
 
-def test_lscpu_tells_the_hypervisor_where_cpuid_does_not():
+def test_lscpu_reports_the_hypervisor_where_cpuid_does_not():
     seen = seen_in(output(cpuinfo(), lscpu="Hypervisor vendor:   VMware\n"))
     assert (seen.hypervisor, seen.leaf_identity) == ("VMware", None)
 

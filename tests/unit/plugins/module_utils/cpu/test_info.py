@@ -74,7 +74,7 @@ def test_the_mode_of_a_cluster_shows_in_masks_and_in_what_guests_are_to_see(star
     assert all(host["masked"][key] == "0" for key in lost)
 
 
-def test_a_vm_tells_what_it_requires_and_its_own_mode(start):
+def test_a_vm_reports_what_it_requires_and_its_own_mode(start):
     lab = start(*THREE)
     running = lab.run(vms=[{"name": "server-00001"}]).one
     assert running["power_state"] == "poweredOn"
@@ -91,14 +91,14 @@ def test_a_vm_tells_what_it_requires_and_its_own_mode(start):
     assert ran.total == 7
 
 
-def test_before_8_0_names_are_spelt_otherwise_and_are_told_alike(start):
+def test_before_8_0_names_are_spelt_otherwise_and_are_reported_alike(start):
     old = start(*THREE, "--api-version", "7.0.3.2").run(compare=True, vms=[{"name": "server-00001"}])
     assert old.one["feature_requirements"]["cpuid.avx2"] == "Bool:Min:1"
     assert old.result["hosts"][0]["feature_capabilities"]["cpuid.avx2"] == "1"
     assert old.result["comparison"]["groups"][0]["hosts"]
 
 
-def test_only_what_is_named_is_told(start):
+def test_only_what_is_named_is_reported(start):
     lab = start("--vms", "2")
     ran = lab.run(hosts=["DC0_C0_H1"], clusters=["/DC0/host/DC0_C1"])
     assert [host["name"] for host in ran.result["hosts"]] == ["DC0_C0_H1", "DC0_C1_H0", "DC0_C1_H1", "DC0_C1_H2"]
@@ -133,7 +133,7 @@ def test_a_name_that_two_clusters_have_wants_a_path(start):
     assert {host["path"] for host in only["hosts"]} == {f"/DC1/host/DC1_C0/DC1_C0_H{n}" for n in range(3)}
 
 
-def test_one_vm_of_several_that_is_not_there_fails_and_the_others_are_told(start):
+def test_one_vm_of_several_that_is_not_there_fails_and_the_others_are_reported(start):
     ran = start("--vms", "2").attempt(vms=[{"name": "server-00001"}, {"name": "nobody"}])
     assert isinstance(ran.error, PartialFailure)
     found, missing = ran.vms

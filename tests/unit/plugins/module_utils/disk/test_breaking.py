@@ -99,7 +99,7 @@ def late(disks):
 
 
 @pytest.mark.parametrize("trouble", [silent, late])
-def test_a_lease_that_vcenter_ends_is_told_and_leaves_nothing(disks, asked, tmp_path, trouble):
+def test_a_lease_that_vcenter_ends_is_reported_and_leaves_nothing(disks, asked, tmp_path, trouble):
     trouble(disks)
     failed = disks.attempt(**asked)
     assert failed.error.error_code not in ("internal_error", "")

@@ -18,8 +18,10 @@ import pytest
 
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, tasks
-from ansible_collections.vforge.vsphere.plugins.module_utils._disk import converting, exporting, local, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk import converting, exporting, exports, local, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk.job import OnDatastore
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing, places
+from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Task
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     ConnectionLost,
     Fault,
@@ -319,7 +321,7 @@ def test_a_disk_that_a_vm_gets_during_its_proof_is_not_deleted(disks, tmp_path, 
         around(disks, path)
         return "another digest"
 
-    monkeypatch.setattr(task, "_read_back", read_back)
+    monkeypatch.setattr(OnDatastore, "read_back", read_back)
     failed = disks.attempt(state="imported", path=str(raw), datastore_path=path, verify="content")
     assert "and was left, since it is not free" in str(failed.error)
     assert (failed.error.error_code, failed.called("DeleteVirtualDisk_Task")) == ("incomplete_upload", 0)
@@ -543,7 +545,7 @@ def test_an_import_that_ended_before_its_proof_leaves_no_proof_of_what_it_replac
         raise TimedOut("The disk was not read back in the time allowed.")
 
     with monkeypatch.context() as slow:
-        slow.setattr(task, "_read_back", late)
+        slow.setattr(OnDatastore, "read_back", late)
         assert disks.attempt(**asked, path=str(other), force=True).error.error_code == "timeout"
     # The disk there is not the first one any more, whatever was noted of it.
     assert disks.attempt(**asked, path=str(raw)).error.error_code == "exists"
@@ -839,7 +841,7 @@ def test_after_a_move_whose_answer_is_lost_nothing_is_left_that_nobody_knows_of(
     asked = {"state": "imported", "path": str(raw), "datastore_path": path}
     if there:
         disks.run(**asked)
-    real = importing.run
+    real = Task.call_one
 
     def lost(*asked, repeatable=False):
         real(*asked, repeatable=repeatable)
@@ -847,7 +849,7 @@ def test_after_a_move_whose_answer_is_lost_nothing_is_left_that_nobody_knows_of(
             raise Interrupted("A signal.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(importing, "run", lost)
+        patch.setattr(Task, "call_one", lost)
         assert disks.attempt(**asked, force=True).error.error_code == "interrupted"
     assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
     assert orphans(disks) == []
@@ -867,7 +869,7 @@ def _left(disks, tmp_path, monkeypatch):
     disks.sim.inject(method="MoveVirtualDisk_Task", do="task-fault", fault="FileFault")
     with monkeypatch.context() as killed:
         # What a run that is killed does not come to.
-        killed.setattr(importing, "_leaves_no_disk", lambda *_args: False)
+        killed.setattr(importing.DiskImport, "_leaves_no_disk", lambda *_args: False)
         disks.attempt(**asked)
     disks.sim.clear()
     [vm] = disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
@@ -974,14 +976,14 @@ def test_of_a_disk_that_was_replaced_nothing_is_noted_again(disks, tmp_path, mon
     other.write_bytes(bytes(raw.stat().st_size))
     asked = {"state": "imported", "datastore_path": "[LocalDS_0] flt-kept/a.vmdk"}
     disks.run(**asked, path=str(raw))
-    real = importing._move
+    real = importing.DiskImport._move
 
     def move(*given):
         real(*given)
         raise Fault("FileFault", "file_fault", "It failed.")
 
     with monkeypatch.context() as failing:
-        failing.setattr(importing, "_move", move)
+        failing.setattr(importing.DiskImport, "_move", move)
         assert disks.attempt(**asked, path=str(other), force=True).error
     assert disks.attempt(**asked, path=str(raw)).error
 
@@ -1146,7 +1148,7 @@ def test_a_disk_that_is_off_and_comes_by_a_lease_comes_once(disks, vm, tmp_path)
 
 
 def test_what_is_to_come_over_the_datastore_does_not_come_otherwise(disks, vm, tmp_path, monkeypatch):
-    monkeypatch.setattr(task, "_flat", lambda _files, _disk: None)
+    monkeypatch.setattr(exports, "_flat", lambda _files, _disk: None)
     asked = {"state": "exported", "vm": vm, "disk": "scsi0:0", "path": str(tmp_path / "out.vmdk")}
     refused = disks.attempt(**asked, transport="datastore")
     assert (refused.error.error_code, refused.error.details["option"]) == ("invalid_option", "transport")
@@ -1164,13 +1166,13 @@ def test_a_download_is_not_gone_on_with_where_nobody_says_when_the_file_was_chan
 
 
 def test_a_disk_that_was_not_read_back_is_where_that_is_asked_for(disks, tmp_path, monkeypatch):
-    raw, read_back, times = image(tmp_path), task._read_back, []
+    raw, read_back, times = image(tmp_path), OnDatastore.read_back, []
 
     def counted(*asked):
         times.append(1)
         return read_back(*asked)
 
-    monkeypatch.setattr(task, "_read_back", counted)
+    monkeypatch.setattr(OnDatastore, "read_back", counted)
     asked = {"state": "imported", "path": str(raw), "datastore_path": "[LocalDS_0] images/a.vmdk"}
     disks.run(**asked)
     for count in (1, 1):

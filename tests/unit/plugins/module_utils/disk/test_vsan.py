@@ -104,7 +104,7 @@ def test_a_disk_outside_of_folders_is_refused_before_anything_is_sent(vsan):
     assert "no files outside of folders" in str(refused.error)
 
 
-def test_who_may_not_make_the_folder_is_told_which_privilege_is_missing(vsan):
+def test_who_may_not_make_the_folder_learns_which_privilege_is_missing(vsan):
     vsan.sim.inject(method="CreateDirectory", do="fault", fault="NoPermission")
     failed = vsan.attempt(**vsan.asked, datastore_path=TARGET)
     assert failed.error.error_code == "no_permission"

@@ -207,7 +207,7 @@ def test_an_old_release_has_fewer_modes_and_no_graphics_modes(start):
     assert evc.cluster("highest").result["cluster"]["mode"] == "intel-broadwell"
 
 
-def test_who_may_not_edit_the_cluster_is_told_which_privilege_is_missing(start):
+def test_who_may_not_edit_the_cluster_learns_which_privilege_is_missing(start):
     evc = start("xeon-haswell")
     evc.sim.inject(method="ConfigureEvcMode_Task", do="fault", fault="NoPermission")
     refused = evc.cluster("intel-haswell")
@@ -242,7 +242,7 @@ def test_a_mode_that_vcenter_still_sets_at_the_end_of_the_task_is_a_change(start
 
 
 @pytest.mark.parametrize("mode", ["intel-haswell", "highest"])
-def test_vms_that_a_run_left_off_are_told_of_where_the_cluster_has_its_mode(start, mode):
+def test_vms_that_a_run_left_off_are_reported_where_the_cluster_has_its_mode(start, mode):
     evc = start("xeon-haswell")
     assert evc.cluster("intel-haswell").result["changed"]
     evc.make("evc-left", on=False, extra_config={"vforge.evc": "tools evc-left"})

@@ -176,7 +176,7 @@ def test_a_vm_without_a_mode_of_its_own_says_why():
     assert "hardware version is" not in str(refused)
 
 
-def test_a_vcenter_that_shows_no_modes_is_told_of():
+def test_a_vcenter_that_shows_no_modes_is_reported():
     with pytest.raises(InvalidOption, match="It offers none, or does not show them"):
         Release(()).mode("intel-haswell")
 

@@ -192,6 +192,49 @@ def test_a_guest_that_does_not_shut_down_is_left_running_and_only_force_ends_it(
     assert forced.one["actions"] == ["shut_down", "mode_set", "powered_on"]
 
 
+@pytest.mark.parametrize(
+    ("do", "code"),
+    [(("vm.power", "-suspend"), "guest_powered_off"), (("vm.destroy",), "not_found")],
+    ids=["suspended", "removed"],
+)
+def test_one_that_somebody_takes_away_while_it_shuts_down_is_told_at_once(start, do, code):
+    evc = start("xeon-broadwell", flags=("--guest-time", "60s"))
+    evc.make("evc-taken")
+    asked = {
+        "mode": "intel-haswell",
+        "vms": [{"name": "evc-taken"}],
+        "power_cycle": True,
+        "shutdown_timeout": 3000,
+        "timeout": 6000,
+    }
+    # The first filter is that of the mark.
+    ran = evc.meanwhile("CreateFilter", 2, lambda: evc.sim.govc(*do, "evc-taken"), **asked)
+    assert (ran.code, ran.one["actions"]) == (code, [])
+    assert ran.called("PowerOnVM_Task") == 0
+
+
+def test_one_that_somebody_powers_off_while_its_tools_are_waited_for_is_told_at_once_and_started_by_the_next(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-taken")
+    asked = {
+        "mode": "intel-haswell",
+        "vms": [{"name": "evc-taken"}],
+        "power_cycle": True,
+        "tools_timeout": 3000,
+        "timeout": 6000,
+    }
+
+    def off():
+        evc.sim.govc("vm.power", "-off", "-force", "evc-taken")
+
+    # Of the mark, the guest's end, the mode, and the start.
+    ran = evc.meanwhile("CreateFilter", 5, off, **asked)
+    assert (ran.code, ran.one["actions"]) == ("guest_powered_off", ["shut_down", "mode_set", "powered_on"])
+    assert has_mark(evc, "evc-taken")
+    assert evc.vms("intel-haswell", "evc-taken", power_cycle=True).one["actions"] == ["powered_on"]
+    assert not has_mark(evc, "evc-taken")
+
+
 def test_a_guest_that_goes_off_after_the_run_is_started_by_the_next(start):
     evc = start("xeon-broadwell")
     evc.make("evc-late")

@@ -104,7 +104,7 @@ def test_a_disk_without_a_byte_is_refused():
 # Which file is which disk
 
 
-def test_disks_are_told_by_their_places_whatever_the_order_of_the_lease():
+def test_disks_are_recognized_by_their_places_whatever_the_order_of_the_lease():
     offered = [_device(f"/vm-9/{disk.place}") for disk in reversed(MACHINE.disks)]
     pairs = task._pairs(MACHINE.disks, offered)
     assert [(disk.label, device.key) for disk, device in pairs] == [
@@ -152,7 +152,7 @@ def test_nothing_is_guessed_of_disks_of_one_capacity(targets, found):
     assert _found(_numbered(*targets), (("one", 1), ("two", 1))) == found
 
 
-def test_disks_whose_files_have_one_name_are_not_told_by_it():
+def test_disks_whose_files_have_one_name_are_not_recognized_by_it():
     assert _found(_numbered("web.vmdk", "web.vmdk"), (("web", 1), ("web", 1))) == [None, None]
 
 
@@ -211,5 +211,5 @@ def test_a_disk_without_an_address_is_seen():
         (_device("/vm-9/VirtualIDEController1:0", disk=False, url="https://host/nfc/1/a.iso"), False),
     ],
 )
-def test_nvram_is_told_from_other_files(device, is_one):
+def test_nvram_is_distinguished_from_other_files(device, is_one):
     assert task.is_nvram(device) is is_one

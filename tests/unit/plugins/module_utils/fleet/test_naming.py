@@ -102,7 +102,7 @@ def test_the_mark_of_a_parent_is_read_as_it_was_written(fleet, version, name):
 
 
 @pytest.mark.parametrize("value", ["", "web", "web 1"])
-def test_what_is_no_mark_tells_nothing(value):
+def test_what_is_no_mark_reports_nothing(value):
     assert fleet_of(value) is None
 
 

@@ -117,7 +117,7 @@ def test_clones_on_hosts_that_take_none_stay():
     assert _on_hosts(made) == {"esx1": 2, "esx2": 3, "esx3": 2}
 
 
-def test_people_are_told_of_each_host_and_why_it_is_left_out():
+def test_people_read_of_each_host_and_why_it_is_left_out():
     hosts = (host(1, maintenance=True), host(2), host(3), host(4, connection="disconnected"))
     asked, now = options(count=7), _standing(hosts=hosts)
     assert summary(asked, now, plan(asked, now)) == [
@@ -211,14 +211,14 @@ def test_linked_parents_take_no_disk_of_their_own():
     assert len(plan(options(disk_mode="linked"), situation(datastores=room)).clones) == 6
 
 
-def test_no_host_at_all_is_told_with_every_reason():
+def test_no_host_at_all_is_reported_with_every_reason():
     hosts = (host(1, maintenance=True), host(2, connection="disconnected"))
     with pytest.raises(NoRoom, match=r"room for 0\. esx1: it is in maintenance mode; esx2: it is disconnected") as caught:
         plan(options(), situation(hosts=hosts))
     assert caught.value.details["skipped_hosts"] == {"esx1": "it is in maintenance mode", "esx2": "it is disconnected"}
 
 
-def test_a_name_that_a_stranger_holds_stops_it_only_where_it_is_needed():
+def test_a_name_that_a_vm_of_somebody_else_holds_stops_it_only_where_it_is_needed():
     taken = {"web-05": "a folder holds the name"}
     with pytest.raises(InvalidOption, match="web-05 cannot be made in /DC0/vm: a folder holds the name"):
         plan(options(), situation(taken=taken))
@@ -287,7 +287,7 @@ def _addressed(count=3):
     )
 
 
-def test_a_clone_keeps_its_address_and_it_is_told_that_the_list_has_another():
+def test_a_clone_keeps_its_address_and_it_is_reported_that_the_list_has_another():
     now, asked = _addressed(), options(count=4, addresses=[_LIST[0], *_LIST[4:7]])
     made = plan(asked, now)
     told = [entry["guestinfo"]["ipv4"] for entry in result(asked, now, made)["clones"]]
@@ -297,7 +297,7 @@ def test_a_clone_keeps_its_address_and_it_is_told_that_the_list_has_another():
     assert warnings(unchanged, now, plan(unchanged, now)) == []
 
 
-def test_a_clone_that_asked_dhcp_is_told_of_when_a_list_comes_later():
+def test_a_clone_that_asked_dhcp_is_reported_when_a_list_comes_later():
     asked = options(count=1, addresses=_LIST)
     now = _standing(1)
     made = plan(asked, now)

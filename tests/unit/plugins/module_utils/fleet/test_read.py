@@ -58,3 +58,17 @@ def test_a_clone_that_may_be_of_another_pattern_of_names_is_nobodys(make_sim):
     sim.govc("vm.destroy", "/DC0/vm/web-001")
     with session(sim) as known:
         assert [clone.name for clone in read.situation(known, asked).clones] == ["web-01", "web-100"]
+
+
+def test_clones_and_names_that_are_taken_are_in_their_order_whatever_vcenters_is(make_sim):
+    sim = make_sim("--vms", "4")
+    mark = {"vforge.fleet": fleet_mark("web", "1", "web-parent")}
+    for name in ("web-10", "web-02", "web-09"):
+        sim.create_vm(name, folder="/DC0/vm", extra_config={**mark, "vforge.clone": marker("uuid-of-its-parent", name)})
+    for name in ("web-12", "web-11"):
+        sim.create_vm(name, folder="/DC0/vm", connection="inaccessible")
+    asked = options(name="web-##", state="absent", golden=None, clusters=None, folder="/DC0/vm")
+    with session(sim) as known:
+        now = read.situation(known, asked)
+    assert [clone.name for clone in now.clones] == ["web-02", "web-09", "web-10"]
+    assert list(now.taken) == list(now.unknown) == ["web-11", "web-12"]

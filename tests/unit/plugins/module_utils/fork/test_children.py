@@ -155,7 +155,7 @@ def test_a_child_is_powered_off_and_on_and_is_a_new_fork_then(forks):
     assert on.result["diff"]["after"] == "web-1:\n  power_state: poweredOn\n"
 
 
-def test_a_parameter_that_changed_is_written_and_no_value_is_told(forks):
+def test_a_parameter_that_changed_is_written_and_no_value_is_reported(forks):
     forks.run(children=named("web-1"))
     asked = [{"name": "web-1", "config_params": {"hostname": "web-1", "role": "hidden"}}]
     would = forks.run(check=True, children=asked)
@@ -174,7 +174,7 @@ def test_made_and_left_off(forks):
     assert forks.run(children=named("web-1"), powered_on=False).result["changed"] is False
 
 
-def test_a_stranger_of_the_name_is_left_alone(forks):
+def test_a_vm_of_somebody_else_of_the_name_is_left_alone(forks):
     forks.sim.create_vm("web-1")
     before = forks.vm("web-1")["config"]["changeVersion"]
     ran = forks.attempt(children=named("web-1", "web-2"))
@@ -185,7 +185,7 @@ def test_a_stranger_of_the_name_is_left_alone(forks):
     assert forks.vm("web-1")["config"]["changeVersion"] == before
 
 
-def test_a_child_of_another_parent_is_a_stranger(start):
+def test_a_child_of_another_parent_is_a_vm_of_somebody_else(start):
     forks = start("--parents", "2")
     forks.run(children=named("web-1"))
     ran = forks.attempt(parent={"name": "golden-parent-2"}, children=_absent("web-1"))
@@ -224,7 +224,7 @@ def test_a_persistent_child_of_a_parent_that_is_quiesced_already(forks):
     assert (on.actions, on.children["db-1"]["child_type"]) == ({"db-1": "updated"}, "none")
 
 
-def test_a_child_of_the_other_kind_is_told_and_left(forks):
+def test_a_child_of_the_other_kind_is_reported_and_left(forks):
     forks.run(children=named("web-1"))
     ran = forks.run(children=named("web-1"), persistent=True)
     (difference,) = ran.children["web-1"]["differences"]
@@ -274,7 +274,7 @@ def test_one_child_in_four_fails_and_the_next_run_makes_those(forks):
     assert again.calls["CreateForkChild_Task"] == 2
 
 
-def test_a_child_that_was_made_and_not_powered_on_is_told_so_and_finished_by_the_next_run(forks):
+def test_a_child_that_was_made_and_not_powered_on_is_reported_and_finished_by_the_next_run(forks):
     forks.sim.inject(method="PowerOnVM_Task", name="web-2", do="task-fault", fault="InsufficientResourcesFault")
     ran = forks.attempt(children=named("web-1", "web-2"))
     child = ran.children["web-2"]
@@ -389,7 +389,7 @@ def test_an_interrupt_leaves_an_exact_account(forks, doing):
     assert {name for name, action in again.actions.items() if action == "created"} == set(names) - made
 
 
-def test_a_guest_that_reports_no_address_of_its_own_is_told(start):
+def test_a_guest_that_reports_no_address_of_its_own_is_reported(start):
     forks = start()
     asked = {"children": named("web-1"), "on_wake": ["echo woken\n"], "wait_for_ip_address": True, "timeout": 600}
 

@@ -145,7 +145,7 @@ def test_a_parent_is_not_disabled_while_a_child_lives_on_its_memory(start):
         ({"quiesce_command": "true", "on_wake": []}, 0, ["exit code 0"]),
     ],
 )
-def test_a_script_that_fails_tells_why_and_leaves_nothing(start, asked, code, words):
+def test_a_script_that_fails_reports_why_and_leaves_nothing(start, asked, code, words):
     forks = start()
     ran = forks.attempt(children=named("web-1"), **asked)
     assert (ran.code, ran.one["error"]["exit_code"]) == ("quiesce_failed", code)
@@ -178,7 +178,7 @@ def test_a_command_that_never_ends_and_never_quiesces_is_ended(start):
         (lambda sim: sim.inject(method="EnableForkParent_Task", do="fault", fault="NoPermission"), "no_permission"),
     ],
 )
-def test_what_stands_in_the_way_is_told(start, spoil, code):
+def test_what_stands_in_the_way_is_reported(start, spoil, code):
     forks = start()
     spoil(forks.sim)
     ran = forks.late("WaitForUpdatesEx") if code == "guest_tools_not_running" else forks.attempt()
@@ -188,7 +188,7 @@ def test_what_stands_in_the_way_is_told(start, spoil, code):
     assert forks.left_in_guest() == []
 
 
-def test_a_child_tells_its_own_parent(start):
+def test_a_child_reports_its_own_parent(start):
     forks = start()
     forks.run(children=named("web-1"))
     ran = forks.attempt(parent={"name": "web-1"}, state="disabled")
@@ -251,7 +251,7 @@ def test_a_parent_is_not_reset_for_its_scripts_while_children_live_on_its_memory
     assert forks.quiesced()
 
 
-def test_what_scripts_need_and_the_guest_lacks_is_told_before_it_is_quiesced(start):
+def test_what_scripts_need_and_the_guest_lacks_is_reported_before_it_is_quiesced(start):
     forks = start()
     forks.sim.patch_guest("golden-parent", missing=["netplan"])
     ran = forks.attempt(on_wake=["# vforge: needs netplan\necho awake\n"])

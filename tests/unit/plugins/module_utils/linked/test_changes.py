@@ -33,7 +33,7 @@ def test_a_snapshot_is_named_in_any_way(start, snapshot):
     assert tasks.sim.vm("a")["disks"][0]["files"][1:] == tasks.sim.vm("b")["disks"][0]["files"][1:]
 
 
-def test_of_two_snapshots_of_one_name_the_path_tells_which(start):
+def test_of_two_snapshots_of_one_name_the_path_says_which(start):
     tasks = start()
     tasks.sim.govc("snapshot.create", "-vm", "/DC0/vm/golden", "-m=false", "base")
     tasks.sim.govc("snapshot.create", "-vm", "/DC0/vm/golden", "-m=false", "patched")
@@ -89,7 +89,7 @@ def test_a_raw_device_gets_no_delta_disk_and_is_named_before_anything_is_changed
         assert refused.called("ReconfigVM_Task") == refused.called("CloneVM_Task") == 0
 
 
-def test_a_source_that_is_removed_while_it_is_looked_at_is_told_as_such(start, monkeypatch):
+def test_a_source_that_is_removed_while_it_is_looked_at_is_reported_as_such(start, monkeypatch):
     tasks = start()
     tasks.sim.create_vm("plain", on=False)
     monkeypatch.setattr(read, "read_disks", lambda *_args: {})
@@ -148,7 +148,7 @@ def test_each_clone_has_the_power_state_that_is_asked_for(start):
     assert tasks.run(**asked).actions == {"on": "unchanged", "off": "unchanged"}
 
 
-def test_hardware_is_changed_where_that_takes_no_restart_and_else_told(start):
+def test_hardware_is_changed_where_that_takes_no_restart_and_else_reported(start):
     tasks = start()
     tasks.run(name="off", powered_on=False)
     asked = {"cpu": {"cores": 4}, "memory": {"size_mb": 4096}, "annotation": "new"}
@@ -167,7 +167,7 @@ def test_hardware_is_changed_where_that_takes_no_restart_and_else_told(start):
     assert len(again.clones["on"]["differences"]) == 2
 
 
-def test_a_stranger_is_a_conflict_and_stays(start):
+def test_a_vm_of_somebody_else_is_a_conflict_and_stays(start):
     tasks = start()
     tasks.sim.create_vm("a")
     ran = tasks.attempt(clones=[{"name": "a"}, {"name": "b"}])

@@ -10,6 +10,7 @@ import concurrent.futures
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import vm
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.running import Tasks as Instant
 
 _LEVEL = {"name": "level", "as_template": True}
@@ -122,6 +123,16 @@ def test_a_guest_that_does_not_shut_down_is_not_switched_off(start):
     assert ran.actions == {"level": "failed"}
     assert ran.clones["level"]["error"]["fault"] == "ToolsUnavailable"
     assert tasks.sim.vm("level")["power"] == "poweredOn"
+
+
+def test_a_guest_that_somebody_suspends_while_it_shuts_down_is_told_at_once(start, monkeypatch):
+    tasks = start()
+    tasks.run(**_RUNNING_LEVEL)
+    monkeypatch.setattr(vm, "shut_down_guest", lambda _session, _moid: None)
+    asked = {"state": "published", "name": "level", "snapshot": None, "timeout": 6000}
+    ran = tasks.meanwhile("CreateFilter", 1, lambda: tasks.sim.govc("vm.power", "-suspend", "level"), **asked)
+    assert ran.clones["level"]["error"]["error_code"] == "guest_powered_off"
+    assert (tasks.sim.vm("level")["power"], tasks.sim.vm("level")["template"]) == ("suspended", False)
 
 
 def test_a_name_that_is_no_level_is_a_conflict(start):

@@ -69,7 +69,7 @@ def test_a_template_needs_no_place_either(start):
     assert tasks.sim.vm("a")["pool"].endswith("Resources")
 
 
-def test_a_cluster_that_leaves_hosts_to_its_users_is_told_one(start):
+def test_a_cluster_that_leaves_hosts_to_its_users_is_given_one(start):
     tasks = start()
     for drs in ("off", "manual"):
         tasks.sim.cluster_drs("DC0_C1", drs)
@@ -162,7 +162,7 @@ def test_a_host_in_maintenance_is_refused_where_it_was_named_and_passed_over_whe
     assert tasks.sim.vm("a")["host"] not in (own, "/DC0/host/DC0_C0/DC0_C0_H1")
 
 
-def test_a_cluster_whose_pools_cannot_be_read_is_told_with_what_to_do(start, monkeypatch):
+def test_a_cluster_whose_pools_cannot_be_read_is_reported_with_what_to_do(start, monkeypatch):
     monkeypatch.setattr(compute, "pools_in", lambda _rows: iter(()))
     ran = start().attempt(name="a")
     assert "the root resource pool of DC0_C0 cannot be read" in str(ran.error)

@@ -84,7 +84,7 @@ def test_a_vm_that_vcenter_does_not_reach_is_no_clone_and_nobody_waits_for_it(st
     assert gone.called("Destroy_Task") == 0
 
 
-def test_a_vm_that_somebody_makes_for_too_long_is_told_as_such(start):
+def test_a_vm_that_somebody_makes_for_too_long_is_reported_as_such(start):
     tasks = start("--clone-time", "1h")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         place = ("-pool", "/DC0/host/DC0_C0/Resources", "-ds", "LocalDS_0", "-folder", "/DC0/vm")

@@ -22,8 +22,13 @@ from hypothesis import strategies as st
 import vforge_packages
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import descriptor, manifest
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, is_archive, read_archive, whole
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import (
+    LocalBlob,
+    PackageError,
+    is_archive,
+    read_archive,
+    whole,
+)
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import open_package
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.websource import WebAccess
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import descriptor, manifest
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import PackageError
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made
 
 _BOMB = b"""<?xml version="1.0"?>

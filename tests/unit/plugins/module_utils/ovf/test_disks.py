@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import vmdk
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, PackageError
 
 MIB = 2**20
 _DIRECTORY_AT, _GRAIN_AT, _ENTRIES_AT, _CAPACITY_AT = 56, 20, 44, 12

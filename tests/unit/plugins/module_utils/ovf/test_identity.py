@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._files import PrivateFolder
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import identity
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, SliceBlob
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, PackageError, SliceBlob
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.identity import DigestCache, Digester, Want, Witness
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.manifest import Digest
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import open_package
@@ -118,7 +117,7 @@ _NESTED = "[" * 5000 + "]" * 5000
     ],
     ids=range(11),
 )
-def test_a_damaged_memory_is_told_and_does_no_harm(tmp_path, digester, warnings, change):
+def test_a_damaged_memory_is_reported_and_does_no_harm(tmp_path, digester, warnings, change):
     path = Made(manifest=None).ova(tmp_path)
     first = identify(path, digester())
     (file,) = (tmp_path / f"vforge-vsphere-{os.geteuid()}").glob("ovf-*.json")

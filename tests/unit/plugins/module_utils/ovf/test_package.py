@@ -11,8 +11,7 @@ import tarfile
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import descriptor
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, Seeker, whole
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, PackageError, Seeker, whole
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import check_name, open_package
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.websource import WebAccess
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, archive, content

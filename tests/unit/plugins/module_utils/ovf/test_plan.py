@@ -12,11 +12,11 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import model, placement, plan
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import TemplateError
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.model import (
     Existing,
     Place,
     Surroundings,
+    TemplateError,
     version_name,
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.compute import Compute, Datastore, Host, Network, Pool
@@ -168,7 +168,7 @@ def test_the_best_place(how, expected):
         ),
     ],
 )
-def test_no_place_is_told_with_its_reasons(how, error, message):
+def test_no_place_is_reported_with_its_reasons(how, error, message):
     with pytest.raises(error) as raised:
         placed(**how)
     assert message in str(raised.value)

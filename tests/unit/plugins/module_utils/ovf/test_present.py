@@ -239,6 +239,20 @@ def test_a_new_version_takes_the_name_and_the_old_one_goes_when_nothing_depends_
     assert templates.nothing_left()
 
 
+def test_a_version_that_somebody_has_renamed_is_not_removed(templates, source):
+    first = templates.run(source)
+    templates.run(newer(source), on_mismatch="replace")
+    templates.sim.govc("object.rename", f"/DC0/vm/{version_name('web', first.result['digest'])}", "ours")
+    asked = {"on_mismatch": "replace", "remove_old_versions": True}
+    for check in (True, False):
+        ran = templates.run(newer(source), check=check, **asked)
+        assert (ran.result["changed"], ran.result["removed_versions"]) == (False, [])
+    assert "renamed by somebody since, so they stay: /DC0/vm/ours." in templates.warnings[-1]
+    gone = templates.run(None, state="absent", remove_old_versions=True)
+    assert gone.result["changed"]
+    assert (templates.vms(), templates.vms("our*")) == ([], ["/DC0/vm/ours"])
+
+
 def test_a_template_that_is_ready_stays_so_when_the_time_is_over_before_old_versions_are_gone(templates, source):
     templates.run(source)
     templates.sim.inject(method="Destroy_Task", do="delay", times=0)

@@ -15,8 +15,7 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.web import NotConnected
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import identity, websource
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import whole
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import PackageError, whole
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.identity import DigestCache, Digester
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import open_package
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.websource import Web, WebAccess, parse_url
@@ -79,7 +78,7 @@ def test_a_server_whose_certificate_nobody_vouches_for_gets_no_request(folder, s
     ("code", "words", "advice"),
     [(20, "unable to get local issuer certificate", "source_ca_path"), (10, "certificate has expired", "put right")],
 )
-def test_a_certificate_that_is_refused_is_told_with_what_would_help(code, words, advice):
+def test_a_certificate_that_is_refused_is_reported_with_what_would_help(code, words, advice):
     cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
     cause.verify_code, cause.verify_message = code, words
     error = websource._unreachable("https://images.example/web.ova", NotConnected("refused", cause))
@@ -89,7 +88,7 @@ def test_a_certificate_that_is_refused_is_told_with_what_would_help(code, words,
 
 
 @pytest.mark.parametrize(("status", "advice"), [(401, "source_username"), (403, "source_headers"), (407, "http_proxy")])
-def test_who_wants_a_login_is_told(status, advice):
+def test_where_a_server_wants_a_login_the_hint_says_how(status, advice):
     error = websource._refused("http://images.example/web.ova", status, "No")
     assert (error.error_code, error.details["status"]) == ("source_refused", status)
     assert advice in error.hint

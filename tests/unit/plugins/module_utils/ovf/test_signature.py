@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import MissingLibrary
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import signature
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import PackageError
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import open_package
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.websource import WebAccess
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
@@ -216,7 +216,7 @@ def test_a_file_of_signatures_of_many_lines_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["x509", "verification"])
-def test_without_the_library_or_with_an_old_one_its_name_and_version_are_told(tmp_path, ca, monkeypatch, missing):
+def test_without_the_library_or_with_an_old_one_its_name_and_version_are_reported(tmp_path, ca, monkeypatch, missing):
     # Before 45 there were no rules for extensions.
     monkeypatch.setattr(signature, missing, None if missing == "x509" else object())
     with pytest.raises(MissingLibrary, match="cryptography 45 or later"):

@@ -157,7 +157,7 @@ def test_another_byte_behind_the_last_look_is_found_on_its_way(
 
 
 @pytest.mark.parametrize("how", [{}, {"verify": "none", "checksum": _CHECKSUM}, {"verify": "before"}])
-def test_another_byte_that_a_host_fetches_is_found_by_what_the_host_tells(shared, folder, serve, monkeypatch, how):
+def test_another_byte_that_a_host_fetches_is_found_by_what_the_host_reports(shared, folder, serve, monkeypatch, how):
     path = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(folder)
     server = serve(folder)
     server.behaviour.same_etag = True
@@ -168,7 +168,7 @@ def test_another_byte_that_a_host_fetches_is_found_by_what_the_host_tells(shared
     assert nothing_made(shared)
 
 
-def test_a_host_that_tells_no_digest_of_what_it_fetched_is_not_believed(shared, folder, serve, monkeypatch):
+def test_a_host_that_reports_no_digest_of_what_it_fetched_is_not_believed(shared, folder, serve, monkeypatch):
     Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(folder)
     url = f"{serve(folder).url}/web.ova"
     real = lease.Lease.received
@@ -183,7 +183,7 @@ def test_a_host_that_tells_no_digest_of_what_it_fetched_is_not_believed(shared, 
     assert shared.run(url, verify="none", **options).result["changed"]
 
 
-def test_a_host_may_tell_newer_digests():
+def test_a_host_may_report_newer_digests():
     entry = vim.HttpNfcLease.ManifestEntry(key="k", sha1="", size=1, disk=True, checksum="AB", checksumType="SHA-256")
     assert list(lease._sums(entry)) == [("sha256", "ab")]
 

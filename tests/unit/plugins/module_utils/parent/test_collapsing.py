@@ -46,7 +46,7 @@ def test_the_clones_keep_their_disks(parents):
     assert Tasks(parents.sim).run(name="web-9").actions == {"web-9": "created"}
 
 
-def test_check_mode_tells_and_changes_nothing(parents):
+def test_check_mode_reports_and_changes_nothing(parents):
     ran = parents.run(check=True, **_COLLAPSE)
     assert (ran.one["actions"], ran.one["delta_levels"]) == (["collapsed"], 0)
     assert parents.sim.vm("golden-parent")["disks"][0]["deltas"] == 3

@@ -34,7 +34,7 @@ def test_hardware_of_the_host_refuses_and_is_named(device, code):
     assert found.reason.startswith("The device: ")
 
 
-def test_a_virtual_gpu_is_told_by_its_profile():
+def test_a_virtual_gpu_is_named_by_its_profile():
     (found,) = read.obstacles([_PCI(key=13000, backing=_PCI.VmiopBackingInfo(vgpu="grid_v100-8q"))])
     assert "grid_v100-8q" in found.reason
     assert found.device == "device 13000"

@@ -109,7 +109,7 @@ def test_the_script_before_runs_in_the_parent_and_the_others_in_each_clone(start
         ({"freeze_command": "true"}, 0, ["exit code 0"]),
     ],
 )
-def test_a_script_that_fails_tells_why_and_leaves_nothing(start, asked, code, words):
+def test_a_script_that_fails_reports_why_and_leaves_nothing(start, asked, code, words):
     parents = start()
     ran = parents.attempt(**asked)
     assert (ran.code, ran.one["error"]["exit_code"]) == ("freeze_failed", code)
@@ -139,7 +139,7 @@ def test_a_script_that_never_ends_is_ended(start):
         (lambda sim: sim.inject(method="CreateTemporaryDirectoryInGuest", do="fault", fault="NoPermission"), "no_permission"),
     ],
 )
-def test_what_stands_in_the_way_is_told_and_nothing_is_changed(start, spoil, code):
+def test_what_stands_in_the_way_is_reported_and_nothing_is_changed(start, spoil, code):
     parents = start()
     spoil(parents.sim)
     # Only Tools that do not run are waited for.
@@ -231,7 +231,7 @@ def test_one_vm_named_twice_is_refused(start):
 
 
 @pytest.mark.parametrize(("selector", "words"), [({"name": "golden-paren"}, "golden-parent"), ({"moid": "vm-0"}, "moid vm-0")])
-def test_a_vm_that_is_not_there_is_told(start, selector, words):
+def test_a_vm_that_is_not_there_is_reported(start, selector, words):
     ran = start().attempt(parent=selector)
     assert ran.error is not None
     assert ran.error.error_code == "not_found"
@@ -303,7 +303,7 @@ def test_a_vcenter_that_knows_no_instant_clones_says_so(start):
     assert "6.5" in str(ran.error)
 
 
-def test_neither_password_nor_scripts_are_told(start):
+def test_neither_password_nor_scripts_are_reported(start):
     parents = start()
     ran = parents.attempt(before_freeze="true hidden-in-script\nexit 1\n")
     told = json.dumps(ran.result) + str(ran.error) + json.dumps(parents.sim.vm("golden-parent"))
@@ -314,7 +314,7 @@ def test_neither_password_nor_scripts_are_told(start):
 # What a parent is frozen with
 
 
-def test_what_scripts_need_and_the_guest_lacks_is_told_before_it_is_frozen(start):
+def test_what_scripts_need_and_the_guest_lacks_is_reported_before_it_is_frozen(start):
     parents = start()
     parents.sim.patch_guest("golden-parent", missing=["nmcli", "ssh-keygen"])
     ran = parents.attempt(on_wake=[ready_made.script("networkmanager")])
@@ -405,7 +405,7 @@ def test_what_a_killed_run_has_left_is_ended_and_removed_first(start):
     assert parents.warnings == []
 
 
-def test_a_script_of_a_killed_run_that_froze_the_parent_after_all_tells_whose_it_was(start):
+def test_a_script_of_a_killed_run_that_froze_the_parent_after_all_reports_whose_it_was(start):
     parents = start()
     _leave_behind(parents, "sleep 5\n", on_wake=["echo old > /root/woke\n"])
     _until(parents.frozen)

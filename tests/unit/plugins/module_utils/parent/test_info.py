@@ -41,7 +41,7 @@ def test_a_dry_run_without_a_result_is_no_yes(start, monkeypatch):
 
 
 @pytest.mark.parametrize("lacking", ["vmProvisioningChecker", "guestOperationsManager"])
-def test_a_server_that_lacks_a_manager_is_told_of_all_the_same(start, monkeypatch, lacking):
+def test_a_server_that_lacks_a_manager_is_reported_all_the_same(start, monkeypatch, lacking):
     real = Session._adopt
 
     def adopt(self, kept):
@@ -104,7 +104,7 @@ def test_deltas_of_a_running_parent_are_counted(start):
         (lambda sim: sim.patch_vm("golden-parent", delta_levels=255), ["delta_levels"]),
     ],
 )
-def test_what_would_refuse_a_clone_is_told_with_its_reason(start, spoil, codes):
+def test_what_would_refuse_a_clone_is_reported_with_its_reason(start, spoil, codes):
     parents = start()
     spoil(parents.sim)
     told = parents.info().one
@@ -122,7 +122,7 @@ def test_a_host_in_maintenance_refuses(start):
 # Where vCenter cannot be asked
 
 
-def test_what_vcenter_refuses_to_tell_is_not_known(start):
+def test_what_vcenter_refuses_to_say_is_not_known(start):
     parents = start()
     parents.sim.inject(method="CheckInstantClone_Task", do="fault", fault="NoPermission")
     ran = parents.info()
@@ -131,7 +131,7 @@ def test_what_vcenter_refuses_to_tell_is_not_known(start):
     assert "could not be asked" in parents.warnings[0]
 
 
-def test_what_would_refuse_a_clone_anyway_is_told_without_vcenter(start):
+def test_what_would_refuse_a_clone_anyway_is_reported_without_vcenter(start):
     parents = start()
     parents.sim.patch_vm("golden-parent", delta_levels=255)
     parents.sim.inject(method="CheckInstantClone_Task", do="fault", fault="NoPermission")

@@ -65,7 +65,7 @@ def test_what_is_refused_is_refused_as_a_whole(known, asked, option, words):
     assert words in str(plan.refusal)
 
 
-def test_a_frozen_parent_is_not_collapsed_but_told_of():
+def test_a_frozen_parent_is_not_collapsed_but_reported():
     plan = decide(parent(7, **FROZEN), options(collapse_deltas=True))
     assert plan.steps == ()
     assert "7 delta levels" in plan.warnings[0]

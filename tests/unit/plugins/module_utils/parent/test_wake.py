@@ -62,7 +62,7 @@ def test_a_clone_shows_its_own_mac(fleet, name):
     assert nic["mac"] == told["nics"][0]["mac"] != sim.vm("golden-parent")["nics"][0]["mac"]
 
 
-def test_a_clone_that_is_told_nothing_keeps_the_name_and_asks_dhcp(fleet):
+def test_a_clone_that_is_given_nothing_keeps_the_name_and_asks_dhcp(fleet):
     sim, clones = fleet(ready_made.script("networkmanager"), {"web-1": {}})
     assert clones["web-1"]["ip"]
     assert sim.vm("web-1")["host_name"] == "golden-parent"
@@ -130,7 +130,7 @@ def test_a_guest_without_what_a_script_asks_for_at_last_fails_without_the_keys_o
     assert not set(of_parent) & set(of_clone)
 
 
-def test_keys_that_no_script_has_made_anew_are_told(frozen):
+def test_keys_that_no_script_has_made_again_are_reported(frozen):
     _parents, tasks = frozen("echo awake\n")
     ran = tasks.run(name="web-1")
     assert ran.clones["web-1"]["wake"] == "ok"
@@ -164,7 +164,7 @@ def test_a_parent_without_scripts_is_not_waited_for(frozen):
     assert not [key for key in ran.clones["web-1"]["guestinfo"] if "vforge" in key]
 
 
-def test_a_clone_of_a_clone_does_not_tell_what_its_parent_told(frozen):
+def test_a_clone_of_a_clone_does_not_report_what_its_parent_reported(frozen):
     parents, tasks = frozen("echo awake\n")
     tasks.run(name="middle", timeout=60)
     parents.run(parent={"name": "middle"}, on_wake=["sleep 3600\n"])
@@ -173,7 +173,7 @@ def test_a_clone_of_a_clone_does_not_tell_what_its_parent_told(frozen):
 
 
 @pytest.mark.parametrize("key", ["vforge.token", "guestinfo.vforge.wake", "guestinfo.VForge.frozen"])
-def test_what_the_scripts_tell_is_not_for_users_to_set(start, key):
+def test_what_the_scripts_report_is_not_for_users_to_set(start, key):
     with pytest.raises(InvalidOption, match="collection's own"):
         Tasks(start().sim).run(name="web-1", guestinfo=json.dumps({key: "x"}))
 

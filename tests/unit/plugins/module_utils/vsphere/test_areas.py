@@ -71,7 +71,7 @@ def test_an_answer_that_cannot_be_trusted_is_refused(pages, why):
 
 
 @pytest.mark.parametrize("covered", [1024, CAPACITY])
-def test_what_is_told_beyond_the_end_of_the_disk_is_cut_off(covered):
+def test_what_is_reported_beyond_the_end_of_the_disk_is_cut_off(covered):
     assert areas_of(Page(0, covered, [(990, 20), (1010, 14)])) == [Area(990, 10)]
 
 
@@ -120,7 +120,7 @@ def told(changed, lengths, capacity):
 
 
 @given(disks())
-def test_every_changed_byte_is_told_and_no_other(known):
+def test_every_changed_byte_is_reported_and_no_other(known):
     capacity, changed, lengths = known
     found = list(changed_areas(told(changed, lengths, capacity), capacity))
     assert {byte for area in found for byte in range(area.start, area.end)} == changed

@@ -59,7 +59,7 @@ def _world():
         (VAPP, {"name": "app", "owner": CLUSTER, "parent": ROOT}),
         (FAST, {"name": "fast", "summary.accessible": True, "summary.freeSpace": 7}),
         (SLOW, {"name": "slow", "summary.accessible": False}),
-        (PLAIN, {"name": "VM Network"}),
+        (PLAIN, {"name": "VM%2f1"}),
         (GROUP, {"name": "a%2fb", "key": "dvportgroup-1", "config.distributedVirtualSwitch": SWITCH}),
         (UPLINK, {"name": "uplinks", "key": "dvportgroup-2", "config.uplink": True}),
         (SWITCH, {"uuid": "50 2e"}),
@@ -95,10 +95,17 @@ def test_surroundings_are_what_the_host_of_a_vm_offers():
     assert around.datastores == {"fast": "datastore-1"}
     # Nothing above the networks was read here.
     assert around.networks == (
-        Network("network-1", "VM Network", "standard", "network-1", path="/"),
+        Network("network-1", "VM/1", "standard", "network-1", device_name="VM%2f1", path="/"),
         Network("dvportgroup-1", "a/b", "distributed", "dvportgroup-1", switch_uuid="50 2e", path="/"),
         Network("network-o1", "nsx", "opaque", "o-1", opaque_type="nsx.LogicalSwitch", path="/"),
     )
+
+
+def test_a_nic_is_connected_to_a_network_by_what_the_server_calls_it():
+    plain, group, opaque = (network.backing() for network in compute.surroundings_in(_world(), _world()["vm-1"]).networks)
+    assert (plain.deviceName, plain.network._moId) == ("VM%2f1", "network-1")
+    assert (group.port.portgroupKey, group.port.switchUuid) == ("dvportgroup-1", "50 2e")
+    assert (opaque.opaqueNetworkId, opaque.opaqueNetworkType) == ("o-1", "nsx.LogicalSwitch")
 
 
 def test_surroundings_of_a_vm_whose_host_cannot_be_read_are_empty():

@@ -81,7 +81,7 @@ def _refused(inside, do):
     return refused.value
 
 
-def test_a_program_tells_its_output_and_its_exit_code_and_leaves_nothing(inside):
+def test_a_program_reports_its_output_and_its_exit_code_and_leaves_nothing(inside):
     done = inside.guest.run("/bin/sh", ["-c", "echo out; echo err >&2; exit 3"], deadline=soon())
     assert (done.exit_code, done.text) == (3, "out\nerr\n")
     assert inside.left_files() == []
@@ -210,7 +210,7 @@ def test_what_stands_in_the_way_has_a_code_of_its_own(inside, do, spoil, code):
         ("CannotAccessFile", "guest_permission_denied", "may not use this program"),
     ],
 )
-def test_what_the_tools_cannot_or_may_not_is_told(inside, fault, code, said):
+def test_what_the_tools_cannot_or_may_not_is_reported(inside, fault, code, said):
     inside.sim.inject(method="StartProgramInGuest", do="fault", fault=fault)
     error = _refused(inside, lambda guest: guest.run("/bin/true", deadline=soon()))
     assert (error.error_code, error.hint != "") == (code, True)
@@ -234,7 +234,7 @@ def test_a_missing_program_and_a_missing_file_are_told_apart(inside):
     assert inside.left_files() == []
 
 
-def test_a_user_who_is_no_administrator_is_told_so(inside):
+def test_a_user_who_is_no_administrator_learns_that(inside):
     inside.sim.patch_guest(VM, users={"alice": "secret-of-alice"})
     alice = Guest(inside.session, inside.vm, GuestCredentials("alice", "secret-of-alice"))
     assert alice.run("/bin/true", deadline=soon()).exit_code == 0
@@ -245,7 +245,7 @@ def test_a_user_who_is_no_administrator_is_told_so(inside):
     assert "secret-of-alice" not in str(refused.value)
 
 
-def test_a_guest_that_is_booted_anew_has_lost_its_programs(inside):
+def test_a_guest_that_is_booted_again_has_lost_its_programs(inside):
     pid = inside.guest.start("/bin/sleep", ["3600"], output="/dev/null")
     assert inside.guest.exit_code(pid, "sleep") is None
     inside.sim.govc("vm.power", "-reset", VM)
@@ -267,7 +267,7 @@ def test_a_transfer_goes_to_the_host_and_nowhere_else(inside):
     assert "/root/secret" not in inside.sim.vm(VM)["guest"]["files"]
 
 
-def test_a_host_that_cannot_be_reached_is_told_as_that(inside, monkeypatch):
+def test_a_host_that_cannot_be_reached_is_reported_as_that(inside, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         nowhere = f"https://127.0.0.1:{listener.getsockname()[1]}/file"
     real = web.put

@@ -291,7 +291,7 @@ def test_what_the_check_says_ends_the_others():
     assert caught.value is FAILURE
 
 
-def test_the_first_error_is_told_and_not_what_came_of_it():
+def test_the_first_error_is_reported_and_not_what_came_of_it():
     failing = Content(MIB, fails_at=0, error=FAILURE)
     with Host("wait", "take") as host, soon():
         carrying = Sending(host)

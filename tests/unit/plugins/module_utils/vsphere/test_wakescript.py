@@ -127,13 +127,13 @@ def test_of_the_output_of_the_script_before_no_more_than_its_end_is_there_to_be_
     assert output.endswith(b"0123456789\nwhy\n")
 
 
-def test_a_guest_that_cannot_tell_who_freezes_it_is_not_frozen(guest):
+def test_a_guest_that_cannot_say_who_freezes_it_is_not_frozen(guest):
     (guest.bin / "vmware-rpctool").write_text("#!/bin/sh\nexit 1\n")
     assert guest.run(freeze='touch "$HERE/frozen"') == 75
     assert guest.left == {}
 
 
-def test_what_is_missing_is_told_by_its_name_before_the_freeze(guest):
+def test_what_is_missing_is_reported_by_its_name_before_the_freeze(guest):
     needed = (
         "# vforge: needs cat no-such-1\n# vforge: needs no-such-2 where /etc/passwd*\n# vforge: needs no-such-3 where /no/*\n"
     )
@@ -150,7 +150,7 @@ def test_needs_are_read_from_their_own_lines_and_nothing_but_plain_words():
     assert missing_in("missing: a\nmissing: x b\n", declared([text])) == ["b"]
 
 
-def test_a_script_that_fails_in_a_clone_is_told_with_the_end_of_its_output(guest):
+def test_a_script_that_fails_in_a_clone_is_reported_with_the_end_of_its_output(guest):
     long = "yes 0123456789 | head -n 1000\nprintf 'the \\033[31mreason\\n' >&2\nexit 9"
     assert guest.run(wake=["true", long, 'touch "$HERE/third"']) == 73
     report = guest.report
@@ -160,7 +160,7 @@ def test_a_script_that_fails_in_a_clone_is_told_with_the_end_of_its_output(guest
     assert "third" not in guest.left
 
 
-def test_where_output_is_not_to_be_told_it_is_not(guest):
+def test_where_output_is_not_to_be_reported_it_is_not(guest):
     guest.run(wake=["echo hidden-word; exit 4"], tell_output=False)
     assert (guest.report.script, guest.report.exit_code, guest.report.log) == (1, 4, "")
     assert wake.LOG_KEY not in guest.told
@@ -173,7 +173,7 @@ def test_of_a_script_that_failed_only_output_stays_in_the_clone(guest):
 
 
 @pytest.mark.parametrize("token", ["", "not hexadecimal", "$(touch x)", "0123456789ABCDEF"])
-def test_a_clone_without_a_token_of_ours_tells_nothing(guest, token):
+def test_a_clone_without_a_token_of_ours_reports_nothing(guest, token):
     (guest.info / wake.TOKEN_KEY).write_text(token)
     assert guest.run(wake=['touch "$HERE/woken"']) == 0
     assert wake.STATE_KEY not in guest.told
@@ -202,7 +202,7 @@ def test_what_a_guest_writes_is_read_only_where_it_has_the_form(text):
 
 
 @given(st.binary(max_size=wake.LOG_BYTES))
-def test_output_that_a_clone_tells_is_fit_to_be_shown(data):
+def test_output_that_a_clone_reports_is_fit_to_be_shown(data):
     config = {
         wake.TOKEN_KEY: TOKEN,
         wake.STATE_KEY: f"{TOKEN} failed 1 2 none",
@@ -213,7 +213,7 @@ def test_output_that_a_clone_tells_is_fit_to_be_shown(data):
     assert len(report.log) <= wake.LOG_BYTES
 
 
-def test_the_digest_tells_other_scripts_and_nothing_of_them():
+def test_the_digest_distinguishes_other_scripts_and_reveals_nothing_of_them():
     digests = {
         Scripts(*texts).digest("salt")
         for texts in [("a", None, ("b",)), ("a", "b", ()), (None, None, ("a", "b")), (None, None, ("b", "a")), ()]

@@ -1,39 +1,93 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wait for a guest and ask it, from the options to the result."""
+"""Wait for a guest and ask it, from the options to the result: a domain so small that it is one file."""
 
 from __future__ import annotations
 
 import dataclasses
 import typing as t
 
-from .._connector.find import TO_ANCESTORS, find_vm, unreadable
-from .._connector.props import collect
-from .._connector.pyvmomi import vim
-from .._engine import Item, Task
-from .._errors import GuestError, TimedOut
-from .._vsphere.guest import (
+from ._connector.find import TO_ANCESTORS, Selector, find_vm, unreadable
+from ._connector.props import collect
+from ._connector.pyvmomi import vim
+from ._engine import ItemOfVm, Task
+from ._errors import GuestError, InvalidOption, TimedOut
+from ._vsphere.guest import (
     GONE,
     OFF,
     READY,
     Completed,
     Guest,
+    GuestCredentials,
     taken_away,
     tools_ready,
     wait_for_tools,
 )
-from .._vsphere.vm import ABOVE, BASICS, Vm, basics, is_readable, moid_of
+from ._vsphere.vm import ABOVE, BASICS, Vm, basics, is_readable, moid_of
 
 if t.TYPE_CHECKING:
-    from .._connector.session import Session
-    from .model import CheckOptions
+    from ._connector.session import Session
 
 _WANTED: dict[type, tuple[str, ...]] = {**ABOVE, vim.VirtualMachine: (*BASICS, *READY)}
 
 
+def _is_path(text: str) -> bool:
+    """Whether a text may be the path of a program, of Linux or of Windows; vSphere wants a whole one
+    (API reference, GuestProgramSpec).
+    """
+    return text.startswith("/") or "\\" in text or text[1:3] == ":/"
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckOptions:
+    """What a guest is asked.
+
+    :ivar command: a program and its arguments; empty to wait for Tools alone.
+    :ivar exit_codes: of a command that succeeded.
+    :ivar timeout: seconds for all of it.
+    """
+
+    selector: Selector
+    datacenter: str | None
+    credentials: GuestCredentials | None
+    command: tuple[str, ...]
+    exit_codes: tuple[int, ...]
+    timeout: int
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> CheckOptions:
+        """Take the options out of a module's parameters.
+
+        :raises InvalidOption: naming the option.
+        """
+        command = tuple(params.get("command") or ())
+        credentials = GuestCredentials.from_params(params)
+        if command and not _is_path(command[0]):
+            raise InvalidOption(
+                f"command begins with {command[0]!r}, which is no path of a program in the guest.",
+                hint="Write it as a list: the path of the program, then each of its arguments, as in "
+                "[/usr/bin/systemctl, is-active, postgresql]. For a shell's line, [/bin/sh, -c, LINE].",
+                option="command",
+            )
+        if command and credentials is None:
+            raise InvalidOption(
+                "command is set, and nobody who runs it in the guest.",
+                hint="Set guest_username and guest_password.",
+                option="guest_username",
+            )
+        return cls(
+            selector=Selector.from_params(params["vm"], "vm"),
+            datacenter=params.get("datacenter"),
+            credentials=credentials if command else None,
+            command=command,
+            exit_codes=tuple(params["exit_codes"]),
+            timeout=params["timeout"],
+        )
+
+
 @dataclasses.dataclass(kw_only=True)
-class GuestItem(Item):
+class GuestItem(ItemOfVm):
     """A VM whose guest is asked.
 
     :ivar answers: whether its Tools take guest operations.
@@ -43,16 +97,6 @@ class GuestItem(Item):
     vm: Vm
     answers: bool
     completed: Completed | None = None
-
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self.vm.path
-
-    @property
-    def name(self) -> str:
-        """Of the VM."""
-        return self.vm.name
 
 
 def run(session: Session, options: CheckOptions, *, check: bool) -> dict[str, t.Any]:
