@@ -430,7 +430,7 @@ def _note_made(item: I, outcome: Outcome) -> None:
         return
     if isinstance(error, StillRunning):
         item.own = MaybeMade(error.details.get("task"))
-    elif not isinstance(error, UNSURE) and outcome.seconds is None:
+    elif not isinstance(error, UNSURE) and outcome.task is None:
         # A call that was refused. A task that ended in error may have made it all the same.
         item.own = NotMade()
     item.fail(error)

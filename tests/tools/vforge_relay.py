@@ -25,7 +25,6 @@ import ssl
 import sys
 import threading
 import traceback
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -52,6 +51,7 @@ OF_ANSWERS = (
     "repeated",
     "steps",
     "late",
+    "timeless",
     "moids",
     "capitals",
 )
@@ -93,6 +93,8 @@ _UNORDERED_ANSWERS = frozenset(
 
 # How often something is left out.
 _OFTEN = 0.08
+
+_TIMES_OF_TASKS = ("info.queueTime", "info.completeTime")
 
 _ENDS = ("success", "error")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT)(\d\d)(:\d\d:\d\d)(\.\d+)?Z")
@@ -259,6 +261,7 @@ class Relay:
         self.kinds, self.seed = frozenset(kinds), seed
         assert self.kinds <= {*KINDS, *OF_GAPS}, kinds
         self.taken: collections.Counter[str] = collections.Counter()
+        self._asked_for: collections.Counter[str] = collections.Counter()
         self._behind = port
         self._trusted = ssl.create_default_context(cafile=trusted)
         self._lock = threading.Lock()
@@ -288,9 +291,12 @@ class Relay:
         """A connection to the other server."""
         return http.client.HTTPSConnection("127.0.0.1", self._behind, context=self._trusted)
 
-    def chance(self, *about: str) -> random.Random:
-        """What decides; the same of the same answer."""
-        return random.Random(f"{self.seed}:{about}")  # noqa: S311 (nothing is kept secret by it)
+    def chance(self, about: str) -> random.Random:
+        """What decides, the same in each run for the same call of the same name."""
+        with self._lock:
+            self._asked_for[about] += 1
+            number = self._asked_for[about]
+        return random.Random(f"{self.seed}:{about}:{number}")  # noqa: S311 (nothing is kept secret by it)
 
     def takes(self, kind: str, count: int = 1) -> bool:
         """Whether a liberty is taken, which is counted."""
@@ -310,7 +316,7 @@ class Relay:
         asked = parse(request)
         body = next(node for node in asked.children if node.name == "Body")
         call = body.children[0]
-        chance = self.chance(call.name, str(zlib.crc32(request)))
+        chance = self.chance(call.name)
         kept = self._kept(call, chance)
         if kept is not None:
             self._forwards(kept)
@@ -410,6 +416,10 @@ class Relay:
                     self._leave_out(update, "changeSet", chance)
                 if update.said("kind") == "enter":
                     self._properties(update, "changeSet", asked)
+                if "timeless" in self.kinds:
+                    kept = [each for each in update.children if each.said("name") not in _TIMES_OF_TASKS]
+                    self.takes("timeless", len(update.children) - len(kept))
+                    update.children = kept
                 self._values(update, chance)
                 if self.takes("order"):
                     _shuffle(update.children, "changeSet", chance)
@@ -864,7 +874,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return key.lower() not in _HOP or (self.command == "HEAD" and key.lower() == "content-length")
 
     def _say(self, status: int, headers: list[tuple[str, str]], document: bytes) -> None:
-        chance = self.relay.chance(self.path, str(zlib.crc32(document)))
+        chance = self.relay.chance(self.path)
         free = self.relay.takes("http")
         spelt: Callable[[str], str] = chance.choice((str.lower, str.upper, str.title)) if free else str
         may_be_packed = free and self.command == "POST"

@@ -39,7 +39,7 @@ from . import names
 from .props import read
 from .pyvmomi import vim
 from .soap import StartingWait
-from .tasks import Backoff, TaskEnd, cancel, wait_for_tasks
+from .tasks import TIMES, Backoff, TaskEnd, cancel, duration, wait_for_tasks
 
 if t.TYPE_CHECKING:
     from .session import Session
@@ -169,13 +169,15 @@ def fill_in_results(session: Session, outcomes: t.Iterable[Outcome]) -> None:
     if not lacking:
         return
     try:
-        rows = read(session, [item.task for item in lacking.values()], vim.Task, ["info.result"])
+        rows = read(session, [item.task for item in lacking.values()], vim.Task, ["info.result", *TIMES])
     except VforgeError as error:
         which = names.listing([item.name for item in lacking.values()], most=5)
         session.warn(f"The results of the tasks for {which} could not be read: {error}")
         return
     for moid, row in rows.items():
-        lacking[moid].result = row.get("info.result")
+        item = lacking[moid]
+        item.result = row.get("info.result")
+        item.seconds = duration(row.values) if item.seconds is None else item.seconds
 
 
 def vm_made(session: Session, outcome: Outcome) -> str:

@@ -51,7 +51,8 @@ _SOON = 0.1
 # Well below the 60 seconds after which proxies tend to cut silent connections.
 _LONGEST_ROUND = 20
 
-_TASK_PATHS = ("info.state", "info.result", "info.error", "info.queueTime", "info.completeTime")
+TIMES = ("info.queueTime", "info.completeTime")
+_TASK_PATHS = ("info.state", "info.result", "info.error", *TIMES)
 
 
 class Pace:
@@ -490,10 +491,10 @@ def _task_end(moid: str, info: t.Mapping[str, t.Any], gone: bool) -> TaskEnd | N
     """How the task ended, or None when it has not."""
     state = info.get("info.state")
     if state == "success":
-        return TaskEnd(result=info.get("info.result"), seconds=_duration(info))
+        return TaskEnd(result=info.get("info.result"), seconds=duration(info))
     if state == "error":
         fault = info.get("info.error") or vmodl.fault.SystemError(msg="the task failed without saying why")
-        return TaskEnd(error=faults.translate(fault), seconds=_duration(info))
+        return TaskEnd(error=faults.translate(fault), seconds=duration(info))
     if gone:
         return TaskEnd(
             error=TaskGone(
@@ -515,7 +516,8 @@ def _fault_of(session: Session, update: Update) -> dict[str, t.Any]:
     return dict(rows[update.moid].values) if update.moid in rows else {}
 
 
-def _duration(info: t.Mapping[str, t.Any]) -> float | None:
+def duration(info: t.Mapping[str, t.Any]) -> float | None:
+    """Seconds from a task being queued to its end; None where it says nothing of these."""
     begun, ended = info.get("info.queueTime"), info.get("info.completeTime")
     if isinstance(begun, datetime.datetime) and isinstance(ended, datetime.datetime):
         return round((ended - begun).total_seconds(), 3)

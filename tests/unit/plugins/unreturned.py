@@ -27,3 +27,13 @@ def no_results(patch: pytest.MonkeyPatch) -> None:
     """Have the results never come."""
     late_results(patch)
     patch.setattr(batch, "read", lambda *_args: {})
+
+
+def no_times(patch: pytest.MonkeyPatch) -> None:
+    """Have no task say when it ended, which is optional, too."""
+    real = tasks._task_end
+
+    def without(moid: str, info: t.Mapping[str, t.Any], gone: bool) -> tasks.TaskEnd | None:
+        return real(moid, {**info, "info.completeTime": None}, gone)
+
+    patch.setattr(tasks, "_task_end", without)

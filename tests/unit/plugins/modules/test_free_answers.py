@@ -6,7 +6,8 @@
 
 Every module does its task twice, with a relay before the simulator that answers as the API allows (`vforge_relay.py`), and
 its results have to be those without a relay. By default all liberties are taken at once, by one seed;
-VFORGE_SEEDS=1-20 tries each of them alone and all together with each of these seeds, VFORGE_KINDS=order,pages some of them.
+VFORGE_SEEDS=1-20 tries each of them alone and all together with each of these seeds, VFORGE_KINDS=order,pages some of them;
+besides, it has answers lack what is optional, and what a user may not read.
 """
 
 from __future__ import annotations
@@ -93,10 +94,12 @@ def test_an_answer_may_come_in_any_way_that_the_api_allows(scene):
     assert not different
 
 
-def test_what_an_answer_lacks_ends_no_task_in_a_surprise(scene):
-    for seed in _SEEDS:
-        result = scene.attempt(OF_GAPS, seed)
-        assert result.get("error_code") != "internal_error", (seed, result["trace"], result["msg"])
+if "VFORGE_SEEDS" in os.environ:
+
+    def test_what_an_answer_lacks_ends_no_task_in_a_surprise(scene):
+        for seed in _SEEDS:
+            result = scene.attempt(OF_GAPS, seed)
+            assert result.get("error_code") != "internal_error", (seed, result["trace"], result["msg"])
 
 
 # What is another in each run: how far guests are, chance, and how long something took.

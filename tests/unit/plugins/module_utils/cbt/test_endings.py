@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.task import KIND
 from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner, OwnerMark
+from ansible_collections.vforge.vsphere.tests.unit.plugins.unreturned import no_times
 
 _NAMES = [f"web-{number:02}" for number in range(1, 11)]
 
@@ -66,6 +67,13 @@ def test_one_in_five_fails_and_no_snapshot_stays(ten, method, how):
     for entry in ran.vms:
         known = [disk for disk in entry["disks"] if "error" not in disk]
         assert ("error" in entry) == (len(known) < 2)
+
+
+def test_a_snapshot_goes_whose_task_has_failed_and_does_not_say_when(areas, monkeypatch):
+    no_times(monkeypatch)
+    areas.sim.inject(method="CreateSnapshot_Task", do="task-fault-after", fault="SystemError")
+    assert areas.attempt().one["error"]["error_code"] == "system_error"
+    assert areas.snapshots("web-1") == []
 
 
 def test_a_snapshot_that_cannot_be_removed_is_reported_and_goes_with_the_next_run(areas):

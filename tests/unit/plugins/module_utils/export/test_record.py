@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._copy_source import (
     NO,
     REQUIRE,
@@ -24,7 +26,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._copy_source import
     consistency,
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
-from ansible_collections.vforge.vsphere.plugins.module_utils._export import plan, record
+from ansible_collections.vforge.vsphere.plugins.module_utils._export import plan, read, record
 from ansible_collections.vforge.vsphere.plugins.module_utils._export.model import (
     ALWAYS,
     CHANGED,
@@ -246,3 +248,10 @@ def test_a_package_that_is_no_plain_name_is_refused(package):
     params = {"vm": {"name": "web-1"}, "package": package, "dest": "/exports", "format": "ovf", "quiesce": "try"}
     with pytest.raises(InvalidOption, match="plain name"):
         ExportOptions.from_params({**params, "refresh": "changed", "timeout": 60, "parallel": 8})
+
+
+def test_a_vm_whose_configuration_may_not_be_read_is_none_that_can_be_exported():
+    known = {"name": "web", "config.instanceUuid": "502aa5e1-9b3f-4c5d-8e7f-0123456789ab"}
+    row = Row(vim.VirtualMachine("vm-1"), known)
+    assert not read._is_whole(row)
+    assert read._is_whole(Row(row.ref, {**known, "config": vim.vm.ConfigInfo()}))
