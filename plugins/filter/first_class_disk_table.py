@@ -49,9 +49,7 @@ _TITLES = ("WHAT", "ID", "NAME", "DATASTORE", "SIZE", "WHY", "KUBERNETES")
 
 
 def claim(cns: t.Mapping[str, str]) -> str:
-    """What CNS says of a disk in a few words: its claim and that one's
-    namespace, where it says so.
-    """
+    """What CNS says of a disk in a few words: its claim and that one's namespace, where it says so."""
     name = cns.get("cns.k8s.pvc.name", "")
     space = cns.get("cns.k8s.pvc.namespace", "")
     return f"{space}/{name}".strip("/") or (f"{len(cns)} keys" if cns else "")

@@ -165,7 +165,7 @@ def hotadd() -> Spec:
 
 
 def guest() -> Spec:
-    """Who to be in a guest: options of the fragment ``guest``."""
+    """Guest OS credentials: options of the fragment ``guest``."""
     return {
         "guest_username": {"type": "str", "fallback": _env("VFORGE_GUEST_USERNAME")},
         "guest_password": {

@@ -121,7 +121,8 @@ class Item:
     def foresee(self) -> None:
         """Note, in check mode, that a real run would carry out the steps that it has left."""
         if self.error is None:
-            self.done += self.left
+            # Not what else is left, such as a wait: that is no change.
+            self.done += [step for step in self.steps if step not in self.done]
 
     def with_error(self, entry: dict[str, t.Any]) -> dict[str, t.Any]:
         """Its entry in the result, with its error where it failed."""

@@ -165,8 +165,8 @@ def locked(
             yield
         finally:
             with explained(path, what):
-                # Programs that others of this process have started hold it,
-                # too, and may go on for hours.
+                # Programs that others of this process have started hold it, too, and may go on for
+                # hours.
                 fcntl.flock(handle, fcntl.LOCK_UN)
                 os.close(handle)
 
@@ -486,9 +486,7 @@ class Folder:
             os.close(handle)
 
     def made(self, name: str, flags: int) -> int:
-        """As ``open``, of a file that is made, empty and for this user
-        alone, where there is none.
-        """
+        """As ``open``, of a file that is made, empty and for this user alone, where there is none."""
         making = flags | os.O_CREAT | os.O_EXCL | _QUIET
         with explained(self.path_of(name), self._what), contextlib.suppress(FileExistsError):
             return os.open(name, making, 0o600, dir_fd=self.handle)
@@ -686,8 +684,8 @@ class DraftFolder:
 
     @contextlib.contextmanager
     def _set_aside(self, old: str) -> t.Iterator[None]:
-        """Give the folder that is there, if one is, another name; its own
-        again where the block fails.
+        """Give the folder that is there, if one is, another name; its own again where the block
+        fails.
         """
         handle = self._parent.handle
         try:
@@ -781,8 +779,8 @@ def parsed(data: bytes) -> t.Any:
         found = json.loads(data.decode(), parse_float=_no_number, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
-    # How deep Python itself goes differs with its release, and what is done with
-    # the values later, such as to compare them, may go less deep.
+    # How deep Python itself goes differs with its release, and what is done with the values later,
+    # such as to compare them, may go less deep.
     level = [found]
     for _depth in range(_DEEPEST):
         level = [item for each in level for item in _inside(each)]

@@ -271,8 +271,8 @@ _DOING = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GuestWait(t.Generic[V]):
-    """Waits for guests, with one filter for all: for addresses, and for
-    the ends of scripts for waking.
+    """Waits for guests, with one filter for all: for addresses, and for the ends of scripts for
+    waking.
 
     What has not come at the deadline is the failure of its VM, which stays.
 

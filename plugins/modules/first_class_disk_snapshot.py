@@ -224,7 +224,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
 from ansible_collections.vforge.vsphere.plugins.module_utils._fcd.model import SnapshotOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._fcd.task import run_snapshots
+from ansible_collections.vforge.vsphere.plugins.module_utils._fcd.snapshots import run as run_snapshots
 
 
 def argument_spec():

@@ -47,8 +47,8 @@ options:
         Required with O(state=present).
       - The files of the VM are made beside the first.
       - A disk that another VM has, that is a first class disk, or that is not there, is refused. In
-        check mode one that is not there is only named, in RV(vms[].missing_disks) and in the diff: an
-        earlier task may be to make it.
+        check mode one that is not there is only named, in RV(vms[].missing_disks) and in the diff,
+        since an earlier task may be to make it.
     type: list
     elements: str
   cpus:

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page of changed areas for people: one HTML file that needs no network, made of
-the result of cbt_changed_areas.
+"""The page of changed areas for people: one HTML file that needs no network, made of the result of
+cbt_changed_areas.
 
 Jinja2 does the writing; here is what it writes of. All names in a result come from tenants and
 administrators: the template escapes whatever it is given, and the page allows no scripts.
@@ -35,8 +35,8 @@ _LEVELS = (0.0, 0.01, 0.05, 0.2, 0.6)
 
 @dataclasses.dataclass(frozen=True)
 class Strip:
-    """One run of one disk; ``paths`` is the heat map, as the level and the
-    shape of all cells that have it.
+    """One run of one disk; ``paths`` is the heat map, as the level and the shape of all cells that
+    have it.
     """
 
     at: str
@@ -78,8 +78,8 @@ class DiskView:
 
 @dataclasses.dataclass(frozen=True)
 class RunView:
-    """One run of all disks together; ``share`` is what changed, of the run in
-    which most did, in percent.
+    """One run of all disks together; ``share`` is what changed, of the run in which most did, in
+    percent.
     """
 
     at: str
@@ -92,8 +92,8 @@ class RunView:
 
 @dataclasses.dataclass(frozen=True)
 class VmView:
-    """One VM; ``share`` and ``full_share`` are what changed and what
-    has to be read whole, in percent.
+    """One VM; ``share`` and ``full_share`` are what changed and what has to be read whole, in
+    percent.
 
     Of what there is to read of the VM that has most.
     """
@@ -211,8 +211,8 @@ class _Sums:
 
 
 def _runs(entries: t.Sequence[Entry]) -> tuple[RunView, ...]:
-    """The runs of all disks together, the newest first; empty where there is only
-    one, which the totals have.
+    """The runs of all disks together, the newest first; empty where there is only one, which the
+    totals have.
     """
     sums: dict[str, _Sums] = {}
     for disk in (disk for entry in entries for disk in entry["disks"]):
@@ -299,8 +299,8 @@ def _strip(run: Entry, capacity: int) -> Strip:
 
 
 def cells(regions: t.Sequence[int], region_size: int) -> t.Iterator[tuple[int, int, int]]:
-    """Neighbours of one level as one cell: (first region, how many, level); regions
-    without changes are left out.
+    """Neighbours of one level as one cell: (first region, how many, level); regions without changes
+    are left out.
     """
     first, last = 0, 0
     for place, changed in enumerate([*regions, 0]):
@@ -314,8 +314,8 @@ def cells(regions: t.Sequence[int], region_size: int) -> t.Iterator[tuple[int, i
 
 
 def _paths(regions: t.Sequence[int], region_size: int) -> t.Iterator[tuple[int, str]]:
-    """One shape a level: a page has a hundred thousand cells, and an
-    element for each would be heavy.
+    """One shape a level: a page has a hundred thousand cells, and an element for each would be
+    heavy.
     """
     shapes: dict[int, str] = {}
     for first, count, level in cells(regions, region_size):

@@ -71,11 +71,11 @@ class Found:
         return [{"name": guest.name, "address": guest.address} for guest in self.guests]
 
     def write_down(self, text: str, options: Options) -> str:
-        """The text of the file with their keys; those whose address
-        it holds for others are refused.
+        """The text of the file with their keys; those whose address it holds for others are
+        refused.
 
-        A VM whose keys were refused is none of the hosts any more, since nobody could know
-        that it is the one that answers.
+        A VM whose keys were refused is none of the hosts any more, since nobody could know that it
+        is the one that answers.
         """
         bad = {entry["name"] for entry in self.refused if entry["error_code"] == HOST_KEY_REFUSED}
         self.guests = [guest for guest in self.guests if guest.name not in bad]
@@ -93,8 +93,8 @@ class Found:
 
 
 class _Claims:
-    """What the VMs of a task claim, all of them, before any is believed: so
-    their order decides nothing.
+    """What the VMs of a task claim, all of them, before any is believed: so their order decides
+    nothing.
     """
 
     def __init__(self) -> None:
@@ -219,8 +219,8 @@ def _objection(guest: known_hosts.Guest, given: _Given, claims: _Claims, invento
 
 
 def _is_host_of(host: str, name: str) -> bool:
-    """Whether a host of the inventory is this VM, by its name; inventories
-    add a domain or a UUID to it.
+    """Whether a host of the inventory is this VM, by its name; inventories add a domain or a UUID
+    to it.
     """
     host, name = host.casefold(), name.casefold()
     if host == name or host.startswith(f"{name}."):

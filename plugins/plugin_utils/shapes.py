@@ -15,8 +15,8 @@ shape than the argument spec wants is refused here, or read as what it plainly m
 
 An option that there is not is refused here too, with the one that was meant.
 
-Pure. Types of single values, such as "five" for a number, are left to
-Ansible, which names the option there; but not true for a number, which it takes.
+Pure. Types of single values, such as "five" for a number, are left to Ansible, which names the
+option there; but not true for a number, which it takes.
 """
 
 from __future__ import annotations
@@ -70,13 +70,15 @@ _WANTED = {
     "raw": "a text, a mapping or a list",
 }
 
+_QUOTES = "YAML takes yes, no, on and off for true and false: put such a text in quotes."
+
 _MOST_CHARACTERS = 40
 
 # How much of two names of options is to be the same, from 0 to 1, for one to be meant by the other.
 _ALIKE = 0.7
 
-# What needs no quotes in YAML, wherever it stands. A number, or a word
-# that means true or false, does.
+# What needs no quotes in YAML, wherever it stands. A number, or a word that means true or false,
+# does.
 _PLAIN = re.compile(r"(?!(?:true|false|yes|no|on|off|null)$)[A-Za-z/][A-Za-z0-9 ./_-]*", re.IGNORECASE)
 
 
@@ -147,6 +149,7 @@ class _Option:
 
     def fit(self, value: t.Any) -> t.Any:
         """A value that is set, in the shape that the option wants."""
+        value = _decrypted(value)
         kind = self._accepted.get("type", "str")
         if kind == "list":
             return self._as_list(value)
@@ -162,12 +165,12 @@ class _Option:
         if kind in ("int", "float") and isinstance(value, bool):
             # To Ansible and pyVmomi true is a number, and vCenter would get the word.
             return self._refuse(value)
+        if isinstance(value, bool) and self._is_text:
+            return self._refuse(value)
         return self._as_secret(value) if self._is_secret else value
 
     def _as_secret(self, value: t.Any) -> t.Any:
-        """A secret text. Ansible would make one of a number later,
-        when it is too late to seal it.
-        """
+        """A secret text. Ansible would make one of a number later, when it is too late to seal it."""
         if isinstance(value, bool):
             return self._refuse(value)
         return str(value) if isinstance(value, (int, float)) else value
@@ -179,8 +182,8 @@ class _Option:
         items = value if isinstance(value, (list, tuple)) else ()
         if isinstance(value, dict) or any(isinstance(item, dict) for item in items):
             return self._refuse(value)
-        if None in items and self._accepted.get("elements") != "raw":
-            self._refuse_null(items.index(None) + 1)
+        for number, item in enumerate(items, 1):
+            self._check_item(number, item)
         if not self._is_secret:
             return value
         # Ansible splits a text at its commas, and a script may have some.
@@ -237,14 +240,23 @@ class _Option:
     def _has_name(self) -> bool:
         return self._inner.get("name", {}).get("type") == "str"
 
-    def _refuse_null(self, number: int) -> t.NoReturn:
-        """Refuse a null among values, of which Ansible would make an empty text."""
+    @property
+    def _is_text(self) -> bool:
+        """Whether it is, or its items are, any text: Ansible would make the word True or False of a truth value."""
+        kind = self._accepted.get("elements") or self._accepted.get("type", "str")
+        return kind in ("str", "path") and not self._accepted.get("choices")
+
+    def _check_item(self, number: int, item: t.Any) -> None:
+        """Refuse a null among values, of which Ansible would make an empty text, and a truth value among texts."""
+        if item is None and self._accepted.get("elements") != "raw":
+            what, hint = "null", "Give it a value, or take it out; a variable may be empty."
+        elif isinstance(item, bool) and self._is_text:
+            what, hint = f"{_described(item)}, where a text is wanted", _QUOTES
+        else:
+            return
         inside = f" of {self._where}" if self._where else ""
-        raise InvalidOption(
-            f"Item {number} of the option {self._name}{inside} is null.",
-            hint="Give it a value, or take it out; a variable may be empty.",
-            option=self._name,
-        )
+        message = f"Item {number} of the option {self._name}{inside} is {what}."
+        raise InvalidOption(message, hint=hint, option=self._name)
 
     def _refuse(self, value: t.Any, *, item: str = "") -> t.NoReturn:
         is_list = self._accepted.get("type") == "list"
@@ -256,8 +268,10 @@ class _Option:
             what = f"In {item}, there is {given}, where a mapping is wanted."
         else:
             what = f"The option {self._name}{' of ' if self._where else ''}{self._where} is {given}, where {wanted} is wanted."
-        example = example_of(self._name, self._accepted, value)
-        raise InvalidOption(what, hint=f"Write it as {self._name}: {in_yaml(example)}.", option=self._name)
+        hint = f"Write it as {self._name}: {in_yaml(example_of(self._name, self._accepted, value))}."
+        if isinstance(value, bool) and self._is_text:
+            hint = f"{hint} {_QUOTES}"
+        raise InvalidOption(what, hint=hint, option=self._name)
 
 
 def example_of(name: str, accepted: Spec, given: t.Any = None) -> t.Any:
@@ -285,10 +299,17 @@ def example_of(name: str, accepted: Spec, given: t.Any = None) -> t.Any:
     return given if kind == "int" and _is_count(given) else _SAMPLE_OF_TYPE.get(kind, "TEXT")
 
 
-def _has_options(accepted: Spec, sample: t.Any) -> bool:
-    """Whether an option has the suboptions of a sample: two modules
-    may have one of the same name.
+def _decrypted(value: t.Any) -> t.Any:
+    """A value that the playbook has encrypted, and each in a list, as the text that it is. Until ansible-core 2.18 such a
+    value of a task is of a class of its own.
     """
+    if isinstance(value, (list, tuple)):
+        return [_decrypted(item) for item in value]
+    return str(value) if getattr(value, "__ENCRYPTED__", False) else value
+
+
+def _has_options(accepted: Spec, sample: t.Any) -> bool:
+    """Whether an option has the suboptions of a sample: two modules may have one of the same name."""
     known = accepted.get("options")
     parts = sample if isinstance(sample, list) else [sample]
     return known is None or all(set(part) <= set(known) for part in parts)

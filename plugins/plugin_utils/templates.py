@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One template for many items, each with a variable of its own.
 
-The lookup ``template`` copies all variables of the play at each call, so that its cost
-grows with the square of the items. Here a file is read once, and an item is one small layer
-over variables that are shared.
+The lookup ``template`` copies all variables of the play at each call, so that its cost grows with
+the square of the items. Here a file is read once, and an item is one small layer over variables
+that are shared.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def _chain(error: BaseException) -> t.Iterator[BaseException]:
 def _line_of(error: BaseException) -> int | None:
     """The line of the template that an error was raised in, or None.
 
-    Where Jinja has not put the template's own lines into the traceback, the
-    template knows them of its code.
+    Where Jinja has not put the template's own lines into the traceback, the template knows them of
+    its code.
     """
     line = getattr(error, "lineno", None)
     step = error.__traceback__

@@ -99,8 +99,8 @@ def differing(data: bytes | bytearray, earlier: bytes | bytearray, size: int) ->
 
 @dataclasses.dataclass
 class Auditing:
-    """Reads all of a disk, and writes what differs from the image below.
-    Takes the place of ``Copying``.
+    """Reads all of a disk, and writes what differs from the image below. Takes the place of
+    ``Copying``.
 
     :ivar tracked: the changes since the image below, as tracking reports them.
     :ivar open_stream, streams, go_on, report: as of ``Copying``.

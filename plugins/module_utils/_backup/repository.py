@@ -96,7 +96,14 @@ class Repository:
         """The instance UUIDs of the VMs that have backups."""
         found = [name.removeprefix(_VM) for name in names(self.path) if name.startswith(_VM)]
         self.still_there()
-        return [name for name in found if is_instance_uuid(name)]
+        return [name for name in found if is_instance_uuid(name) and self._has_any(name)]
+
+    def _has_any(self, instance_uuid: str) -> bool:
+        """Whether there is anything of a VM. Of one whose first backup has failed there is an empty folder."""
+        try:
+            return bool(names(os.path.join(self.folder(instance_uuid), _POINTS)))
+        except _files.FileUnreadable:
+            return True
 
     @property
     def doubts(self) -> list[str]:

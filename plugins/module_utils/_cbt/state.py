@@ -118,8 +118,8 @@ class Record:
     runs: tuple[Run, ...] = ()
 
     def committed(self, question: str) -> Record:
-        """The record after a question was committed; the same one
-        where there is nothing to move on.
+        """The record after a question was committed; the same one where there is nothing to move
+        on.
 
         A question that was asked later asked from no later point, and may still be committed. One
         that was asked earlier would only lead back.
@@ -166,8 +166,8 @@ class State:
         self.questions = dict(questions or {})
 
     def kept(self, vm: Vm, disk: Disk) -> Kept | None:
-        """What to compare a disk with. Where another disk was in its place, that one's:
-        it is then seen as replaced.
+        """What to compare a disk with. Where another disk was in its place, that one's: it is then
+        seen as replaced.
         """
         record = self.records.get((vm.instance_uuid, disk.identity))
         if record is None or record.confirmed is None:
@@ -178,9 +178,7 @@ class State:
         return Kept(point.change_id, record.identity, point.capacity, point.delta)
 
     def runs(self, vm: Vm, disk: Disk) -> tuple[Run, ...]:
-        """The earlier runs of a disk, the oldest first; the last
-        question counts, committed or not.
-        """
+        """The earlier runs of a disk, the oldest first; the last question counts, committed or not."""
         record = self.records.get((vm.instance_uuid, disk.identity))
         if record is None:
             return ()
@@ -192,9 +190,7 @@ class State:
         return record.runs if record is not None else ()
 
     def uncommitted(self, vm: Vm, disk: Disk) -> dict[str, str]:
-        """The questions about a disk that were never committed: when
-        they were asked, by their ID.
-        """
+        """The questions about a disk that were never committed: when they were asked, by their ID."""
         record = self.records.get((vm.instance_uuid, disk.identity))
         return {pending.question: pending.run.at for pending in record.pending} if record else {}
 
@@ -239,8 +235,8 @@ class State:
         return after
 
     def moves(self, question: str, chosen: t.Callable[[Record], bool] = lambda _record: True, *, path: str = "") -> list[Move]:
-        """What committing a question would do; nothing where it was
-        committed before, or a later one was.
+        """What committing a question would do; nothing where it was committed before, or a later
+        one was.
 
         :param chosen: which of its disks are meant.
         :param path: of the state file, for messages.
@@ -256,8 +252,8 @@ class State:
         return [move for move in pairs if move.after is not move.before]
 
     def moved(self, moves: t.Sequence[Move]) -> State:
-        """The state after these moves. A disk in the place of another one takes
-        over its place in the file too.
+        """The state after these moves. A disk in the place of another one takes over its place in
+        the file too.
         """
         after = State(self.records, self.questions)
         for record in (move.after for move in moves):
@@ -309,8 +305,8 @@ def locked(path: str, deadline: float, show: t.Callable[[str], None]) -> t.Itera
 
 
 def save(path: str, state: State) -> None:
-    """Write a file, under the lock of ``locked``. Where it would be too large,
-    the oldest runs of each disk go.
+    """Write a file, under the lock of ``locked``. Where it would be too large, the oldest runs of
+    each disk go.
 
     :raises InvalidOption: when it cannot be written; it is then as it was.
     """

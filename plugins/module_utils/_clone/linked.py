@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Linked and full clones of a VM, a snapshot or a template, and those of them
-that become templates themselves.
+"""Linked and full clones of a VM, a snapshot or a template, and those of them that become templates
+themselves.
 
 A clone becomes a template in two phases. One run wins the name, fills the VM, and publishes it; the
 others wait until it is a template. One that is not published is never changed by anybody else's

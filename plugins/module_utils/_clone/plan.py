@@ -519,8 +519,8 @@ def _labels(nics: t.Iterable[Nic]) -> str:
 
 
 def _needed(edit: NicEdit, existing: Existing) -> tuple[NicEdit, list[Difference]]:
-    """Of an edit, what an existing clone still needs and may get in its power
-    state, and every difference.
+    """Of an edit, what an existing clone still needs and may get in its power state, and every
+    difference.
     """
     nic, found = edit.nic, []
     needed = NicEdit(nic)
@@ -553,8 +553,8 @@ def _other_datastore(
 
 
 def _settings(wanted: Settings, existing: Existing) -> tuple[Settings, list[Difference]]:
-    """Of the values asked for, those that the VM still needs and may get in its power
-    state, and every difference.
+    """Of the values asked for, those that the VM still needs and may get in its power state, and
+    every difference.
     """
     changes, found = {}, []
     for setting in SETTINGS:

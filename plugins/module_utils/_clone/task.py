@@ -505,8 +505,8 @@ def _take_over(
     task: Task[CloneItem],
     taken: t.Mapping[str, tuple[CloneItem, Outcome]],
 ) -> None:
-    """A name that was taken meanwhile is success where what has it is
-    this parent's clone of that name.
+    """A name that was taken meanwhile is success where what has it is this parent's clone of that
+    name.
 
     Its maker is another run, or this one: a call whose answer was lost is sent again, and then
     finds the name taken by what the first one made.

@@ -105,8 +105,8 @@ def _vm(rows: t.Mapping[str, Row], row: Row) -> Vm:
 
 
 def backups(session: Session) -> dict[str, list[Backup]]:
-    """All backups of the inventory, by the instance UUIDs of their sources: one traversal
-    that reads one mark of each VM.
+    """All backups of the inventory, by the instance UUIDs of their sources: one traversal that
+    reads one mark of each VM.
     """
     rows = {row.moid: row for row in collect(session, [session.content.rootFolder], _MARKED, TO_VMS)}
     found: dict[str, list[Backup]] = {}

@@ -1,16 +1,16 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A task that delivers data for cloud-init, from its options to its result: the steps of
-its VMs, then what guests report.
+"""A task that delivers data for cloud-init, from its options to its result: the steps of its VMs,
+then what guests report.
 
 Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
 
 What VMs are given for cloud-init's VMware data source, brought to what is asked and read back.
 
-``encoding``, ``multipart``, ``payload``, ``networks``, ``documents`` and
-``report_script`` make and judge the data, and know nothing of vSphere; the filters use
-them too. ``task`` and ``info`` are the tasks.
+``encoding``, ``multipart``, ``payload``, ``networks``, ``documents`` and ``report_script`` make and
+judge the data, and know nothing of vSphere; the filters use them too. ``task`` and ``info`` are the
+tasks.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ def _planned(task: Task[VmItem], options: CloudOptions) -> list[VmItem]:
 
 
 def _titles(found: t.Sequence[Machine]) -> dict[str, str]:
-    """What messages call each VM, by moid. A path alone may be cut: of
-    folders that the user may not see.
+    """What messages call each VM, by moid. A path alone may be cut: of folders that the user may
+    not see.
     """
     counts = collections.Counter(machine.name for machine in found)
     return {

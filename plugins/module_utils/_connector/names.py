@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names and paths of the inventory: escaping, splitting, the nearest names. Pure.
 
-vCenter keeps ``/``, ``\\`` and ``%`` in entity names as ``%2f``, ``%5c`` and ``%25``
-(API reference, ``ManagedEntity.name``). Users write either form; these functions make both one.
+vCenter keeps ``/``, ``\\`` and ``%`` in entity names as ``%2f``, ``%5c`` and ``%25`` (API
+reference, ``ManagedEntity.name``). Users write either form; these functions make both one.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
 pyVmomi makes an object of each element of an answer, by functions of Python: some 20 microseconds
 for each pair of a name and a value. The feature requirements of 10,000 VMs are half a million of
 these, which is ten seconds; the standard library's own parser, in C, takes less than a tenth of
-that. So a read of long lists of pairs may ask for texts instead. Everything else is as of
-any call: how it is written, sent, bounded, repeated and counted, and what faults become.
+that. So a read of long lists of pairs may ask for texts instead. Everything else is as of any call:
+how it is written, sent, bounded, repeated and counted, and what faults become.
 """
 
 from __future__ import annotations

@@ -132,8 +132,8 @@ def collect_plainly(
     routes: t.Sequence[Route],
     shape: t.Callable[[PlainRow], T],
 ) -> list[T]:
-    """As ``collect``, for long lists of pairs of thousands of objects,
-    which come as texts (``plain``).
+    """As ``collect``, for long lists of pairs of thousands of objects, which come as texts
+    (``plain``).
 
     :param shape: is called with each row as its page comes; what it returns is kept in its place.
     """
@@ -235,8 +235,8 @@ def _step(route: Route, named: t.Mapping[str, t.Any]) -> t.Any:
     )
 
 
-# Asks for a page: the session, the method, its arguments -> what is kept of the rows,
-# and the token of the next page.
+# Asks for a page: the session, the method, its arguments -> what is kept of the rows, and the token
+# of the next page.
 _Ask: t.TypeAlias = "t.Callable[..., tuple[list[T], str]]"
 
 

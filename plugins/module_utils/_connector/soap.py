@@ -673,9 +673,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
                     raise
 
     def ask_plainly(self, mo: t.Any, info: t.Any, args: t.Any) -> bytes:
-        """The answer to a call as it came, for who reads it himself;
-        otherwise as ``InvokeMethod``.
-        """
+        """The answer to a call as it came, for who reads it himself; otherwise as ``InvokeMethod``."""
         return t.cast(bytes, self.InvokeMethod(mo, _Plainly(info), args))
 
     def _exchange(self, request: bytes) -> tuple[int, str, bytes]:

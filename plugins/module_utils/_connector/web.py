@@ -235,9 +235,7 @@ class Answer:
         return data
 
     def close(self) -> None:
-        """Read no more; a body that was read to its end leaves its
-        connection for the next request.
-        """
+        """Read no more; a body that was read to its end leaves its connection for the next request."""
         self._response.close()
 
 

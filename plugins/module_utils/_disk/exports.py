@@ -28,8 +28,6 @@ if t.TYPE_CHECKING:
     from .._vsphere.disks import Disk
     from .local import Workplace
 
-Tell: t.TypeAlias = t.Callable[[str], None]
-
 # How the snapshots of running VMs are known that are made for exports.
 KIND = Kind("vforge-vmdk", "Made for the export of a disk, and removed with it.", "vforge.vmdk ")
 
@@ -168,7 +166,7 @@ def _fetch(
     item.fetched, item.resumed = came
 
 
-def _made_of_raw(tool: QemuImg, options: DiskOptions, place: Workplace, tell: Tell) -> converting.Made:
+def _made_of_raw(tool: QemuImg, options: DiskOptions, place: Workplace, tell: t.Callable[[str], None]) -> converting.Made:
     raw = tool.look(place.of(RAW_NAME), image.RAW)
     content = local.content_digest(raw, tool, place.of("scratch"), lambda _count: None)
     if options.output.format == image.RAW:

@@ -29,8 +29,8 @@ if t.TYPE_CHECKING:
 
 _ACTIONS = {SHUT_DOWN: "shut_down", APPLY: "mode_set", POWER_ON: "powered_on"}
 
-# To start VMs again that are off in the middle of the work is not cut
-# short by the time of the task.
+# To start VMs again that are off in the middle of the work is not cut short by the time of the
+# task.
 _SECONDS_TO_BRING_BACK = 60.0
 
 _TOOLS = "guest.toolsRunningStatus"

@@ -67,8 +67,8 @@ def start_clone(
     source: FirstClassDisk,
     profile: str | None,
 ) -> t.Any:
-    """``CloneVStorageObject_Task``: all of it is done or nothing, metadata included;
-    the task's result is the disk.
+    """``CloneVStorageObject_Task``: all of it is done or nothing, metadata included; the task's
+    result is the disk.
     """
     spec = vim.vslm.CloneSpec(
         name=request.new_name or request.disk.name,

@@ -12,7 +12,7 @@ import dataclasses
 import typing as t
 
 from .._connector import names
-from .._engine import Difference
+from .._engine import Difference, Item
 from .._errors import Ambiguous, InvalidOption, NotFound
 from .._vsphere.fcd import DiskSnapshot, FirstClassDisk, Store
 from .model import (
@@ -36,6 +36,17 @@ ATTACH_TAGS, DETACH_TAGS, ATTACH = "attach_tags", "detach_tags", "attach"
 
 # Steps of a snapshot.
 SNAPSHOT, REMOVE, REVERT, NEW_DISK = "create_snapshot", "remove_snapshot", "revert", "new_disk"
+
+# Of a task that has not done all of it.
+ADVICE = "What succeeded stays and is listed; run again to do only what is missing."
+
+
+def counts(items: t.Sequence[Item]) -> dict[str, int]:
+    """How many disks or snapshots were changed, were as asked, and failed."""
+    failed = sum(item.error is not None for item in items)
+    changed = sum(bool(item.done) for item in items)
+    unchanged = sum(not item.done and item.error is None for item in items)
+    return {"changed": changed, "unchanged": unchanged, "failed": failed}
 
 
 @dataclasses.dataclass(frozen=True)

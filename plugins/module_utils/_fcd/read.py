@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .._connector import versions
 from .._connector.find import find_some
 from .._connector.props import read
 from .._connector.pyvmomi import vim
@@ -19,6 +20,15 @@ from .._vsphere.vm import name_of, reference
 if t.TYPE_CHECKING:
     from .._connector.find import Selector
     from .._connector.session import Session
+
+
+def require(session: Session) -> None:
+    """Make sure that this vCenter has what is done with first class disks here.
+
+    :raises NotSupported: it is older.
+    """
+    hint = "It needs vCenter 6.7 or later."
+    versions.require(session, "6.7", "cannot do with first class disks what is asked", hint=hint)
 
 
 @dataclasses.dataclass

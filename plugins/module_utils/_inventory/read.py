@@ -271,8 +271,8 @@ def _machine(
 
 
 def plain(value: t.Any) -> t.Any:
-    """A value of vSphere as JSON has it: objects as mappings without what is unset, times
-    as text, references as moids.
+    """A value of vSphere as JSON has it: objects as mappings without what is unset, times as text,
+    references as moids.
     """
     if value is None or type(value) in (str, int, float, bool):
         return value
@@ -298,8 +298,8 @@ def _is_empty(value: t.Any) -> bool:
 
 
 def _check_property(path: str) -> None:
-    """Refuse what VMs do not have, with the nearest names; what pyVmomi knows
-    nothing of is left to the vCenter.
+    """Refuse what VMs do not have, with the nearest names; what pyVmomi knows nothing of is left to
+    the vCenter.
 
     :raises InvalidOption: naming the property.
     """

@@ -121,8 +121,8 @@ class Account:
 class TemplateTask(Task[Item]):
     """A task whose package is known.
 
-    ``template`` is its first item, the versions that go are the others.
-    ``owner`` names this run in the owner mark of what it makes.
+    ``template`` is its first item, the versions that go are the others. ``owner`` names this run in
+    the owner mark of what it makes.
     """
 
     def __init__(
@@ -554,8 +554,8 @@ def _refuse_used(items: t.Iterable[VersionItem], existing: Existing | None) -> N
 
 
 def _others(session: Session, home: Home, name: str, but: t.Collection[str]) -> list[Existing]:
-    """The other finished versions of a template in its folder: one
-    call, or two in a large folder. One that somebody has renamed is theirs, with a warning.
+    """The other finished versions of a template in its folder: one call, or two in a large folder.
+    One that somebody has renamed is theirs, with a warning.
     """
 
     def is_version(row: Row) -> bool:

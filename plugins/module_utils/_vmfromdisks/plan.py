@@ -107,8 +107,8 @@ def differences(options: VmOptions, now: MadeVm) -> list[Difference]:
 
 
 def _as_made(now: MadeVm, asked: tuple[str, ...]) -> tuple[str, ...]:
-    """The disks of a VM, each by the file that was asked for where its
-    snapshots have put delta disks over it.
+    """The disks of a VM, each by the file that was asked for where its snapshots have put delta
+    disks over it.
 
     Without snapshots a VM over that file is a linked clone, which is another VM.
     """

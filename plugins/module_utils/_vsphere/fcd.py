@@ -30,8 +30,7 @@ BATCH = 1000
 _PATH = "/vslm/sdk"
 
 # The versions of the catalogue's API with something in them that is read here, the newest first,
-# and
-# the API of the vCenter that has them.
+# and the API of the vCenter that has them.
 _CATALOGUE_VERSIONS = (
     ("vslm/7.0.2.0", "7.0.2"),
     ("vslm/7.0.1.0", "7.0.1"),
@@ -240,8 +239,8 @@ def read_disk(session: Session, store: Store, text: str) -> FirstClassDisk:
 
 
 def _is_unknown_id(fault: Fault) -> bool:
-    """Whether a fault says that an ID is nobody's: some releases call that an
-    argument that is not correct.
+    """Whether a fault says that an ID is nobody's: some releases call that an argument that is not
+    correct.
     """
     return fault.fault == "InvalidArgument" and fault.details.get("invalid_property") in (
         None,
@@ -474,9 +473,7 @@ class Catalogue:
         return cls(session, content.vStorageObjectManager._GetMoId(), named)
 
     def retrieve(self, ids: t.Sequence[str]) -> list[t.Any]:
-        """``VslmRetrieveVStorageObjects``: what the catalogue has of
-        these disks, perhaps of fewer.
-        """
+        """``VslmRetrieveVStorageObjects``: what the catalogue has of these disks, perhaps of fewer."""
         asked = [disk_id(text) for text in ids]
         kind = vslm.vso.VStorageObjectManager
         return list(
@@ -505,9 +502,7 @@ def _asking(session: Session, version: str, ask: t.Callable[[t.Any], t.Any]) -> 
 
 @dataclasses.dataclass(frozen=True)
 class DiskSelector:
-    """What names one first class disk of a datastore: its ID or,
-    where no other has it, its name.
-    """
+    """What names one first class disk of a datastore: its ID or, where no other has it, its name."""
 
     id: str | None = None
     name: str | None = None

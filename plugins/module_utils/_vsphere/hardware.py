@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a VM is made of, as far as an OVF package or a backup says it: types, and how they
-are read of a configuration.
+"""What a VM is made of, as far as an OVF package or a backup says it: types, and how they are read
+of a configuration.
 """
 
 from __future__ import annotations

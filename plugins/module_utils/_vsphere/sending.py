@@ -28,10 +28,10 @@ if t.TYPE_CHECKING:
 # A host answers when it has written the last byte.
 _SECONDS_FOR_THE_ANSWER = 300
 
-# What is read, hashed and sent at once where one file is carried alone. Larger parts are no faster,
-# and take the module's process beyond 60 MiB. Files that are sent at the same time share the
-# memory; parts of less than the smallest cost more to hand over than to hash.
-PART = 2**19
+# What is read, hashed and sent at once. More than two files at the same time share the memory of two,
+# which keeps the module's process below 60 MiB; parts of less than the smallest cost more to hand
+# over than to hash.
+PART = 2**20
 _SMALLEST_PART = 2**16
 
 # So many parts of a file may be read and hashed before they are sent.
@@ -225,7 +225,8 @@ class Sender:
             several of one disk: each updates what the one before has left.
         :raises VforgeError: the first thing that went wrong; the others are broken off.
         """
-        part = max(PART // max(1, min(self._parallel, len(chains))), _SMALLEST_PART)
+        files = max(1, min(self._parallel, len(chains)))
+        part = max(min(PART, 2 * PART // files), _SMALLEST_PART)
         works = [functools.partial(self._send_chain, chain, part) for chain in chains]
         at_once(works, self._parallel, self._stop)
 

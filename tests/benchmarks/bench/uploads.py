@@ -41,7 +41,7 @@ away. Both sides take turns, and each turn gives one ratio.
 - *curl and openssl*: as many `curl -T`, each with a `openssl dgst -sha256` of the same file beside it: the
   same work by other means.
 - *ours*: what `cached_ovf_template` does with `verify: stream`, every byte read once, hashed and
-  sent.
+  sent. The start of Python and its libraries, once a task, is left out.
 
 On {cores} cores one disk has a core for the hashing while it is sent. With several disks, and the
 sink on the same cores, all cores are busy, and whoever hashes takes longer than who does not:

@@ -6,7 +6,7 @@
 
 The job comes as JSON on standard input: port and pin of the sink, the file, its SHA-256, and how many times at once it is
 sent. Its figures go as JSON to the file named in the job: the seconds and the processor seconds of the upload itself, without
-the start of Python, and the largest resident set of the process.
+the start of Python and its libraries, and the largest resident set of the process.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import time
 import types
 from pathlib import Path
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import adapter
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.web import Stop
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob
@@ -27,6 +28,8 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lea
 def main() -> None:
     """Do the job."""
     job = json.load(sys.stdin)
+    # With it comes requests, which takes as long as a hundred MiB: once a task, however much is sent.
+    adapter.require()
     options = ConnectionOptions("vcenter.invalid", "nobody", job["pin"])
     blob, digests = LocalBlob(job["file"]), []
     chains = [[upload(job, blob, f"disk-{number}")] for number in range(job["at_once"])]

@@ -110,12 +110,12 @@ def read(folder: Path) -> dict[str, Entry]:
     for code, (happened, hint) in [*_OTHERS.items(), *_of_faults(trees), *_of_guests(trees)]:
         found.setdefault(code, Entry()).add(happened, hint)
     chosen, others = _chosen(trees), dict[str, list[str]]()
-    for code, happened, hint, way in _raised(trees, classes, fixed):
+    for code, happened, advice, way in _raised(trees, classes, fixed):
         found.setdefault(code, Entry()).add(happened, "")
         if code in _OTHERS:
             continue
-        found[code].add("", _text(hint, way))
-        others.setdefault(code, []).extend(_text(each, way) for each in _choices(hint, chosen))
+        found[code].add("", _text(advice, way))
+        others.setdefault(code, []).extend(_text(each, way) for each in _choices(advice, chosen))
     # What is chosen from several is made for one case of many, so that it counts where there is nothing else.
     for code in others.keys() & {code for code, entry in found.items() if not entry.hints}:
         for text in others[code]:

@@ -56,7 +56,7 @@ class GoTests:
             # It is C's.
             env["CGO_ENABLED"] = "1"
         # What `go test` vets is a part of what `go vet` does. Tests whose package has not changed since they passed are cached.
-        command: list[str | Path] = [self.tools.go.tool("go"), "test", "-vet=off", "-json", *race, "./..."]
+        command: list[str | Path] = [self.tools.go.tool("go"), "test", "-vet=off", "-json", "-timeout=30m", *race, "./..."]
         log = self.run.log("go test")
         result = processes.run(command, self._json, cwd=layout.SIMULATOR, env=env)
         passed, failed = _digest(result.output, log)

@@ -34,7 +34,11 @@ _OLDEST_PYVMOMI = ("2.17", "8.0.3.0.1")
 _WHOLE = ("units", "sanity", "integration")
 _PARTS = (*_WHOLE, "sample")
 _TARGETS = layout.ROOT / "tests" / "integration" / "targets"
-_TEST_PACKAGES = (
+# What modules import, and what the tests do.
+_PACKAGES = (
+    "requests",
+    "defusedxml",
+    "zstandard",
     "pytest",
     "pytest-xdist",
     "hypothesis",
@@ -57,7 +61,7 @@ def _pyvmomi(core: str) -> str:
 def _environment(core: str, python: Python) -> Build:
     pins = _pins()
     packages = [f"ansible-core=={_CORES[core]}", f"pyvmomi=={_pyvmomi(core)}"]
-    packages += [f"{name}=={pins[name]}" for name in _TEST_PACKAGES]
+    packages += [f"{name}=={pins[name]}" for name in _PACKAGES]
 
     def make(folder: Path) -> None:
         log = layout.LOGS / f"matrix-venv-{core}.log"

@@ -125,3 +125,27 @@ func SHA1Thumbprint(der []byte) string {
 	}
 	return strings.Join(parts, ":")
 }
+
+// Mismatch is a certificate that is another than the one that was named.
+type Mismatch struct{ Thumbprint string }
+
+func (e *Mismatch) Error() string { return "the certificate has the thumbprint " + e.Thumbprint }
+
+// Pinned trusts the certificate with a SHA-1 thumbprint, and without one those that the system trusts.
+func Pinned(thumbprint string) *tls.Config {
+	if thumbprint == "" {
+		return &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: true, // the thumbprint is compared below
+		VerifyConnection: func(state tls.ConnectionState) error {
+			if got := SHA1Thumbprint(state.PeerCertificates[0].Raw); !strings.EqualFold(plain(got), plain(thumbprint)) {
+				return &Mismatch{got}
+			}
+			return nil
+		},
+	}
+}
+
+func plain(thumbprint string) string { return strings.ReplaceAll(thumbprint, ":", "") }

@@ -99,3 +99,9 @@ func Extent(descriptor string, delta bool) string {
 	}
 	return strings.TrimSuffix(descriptor, ".vmdk") + kind
 }
+
+// Exists tells if there is a file or folder.
+func Exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

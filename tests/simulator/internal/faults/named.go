@@ -54,3 +54,13 @@ func fillRequired(fault reflect.Value) {
 		}
 	}
 }
+
+// FileLocked is how a host refuses to remove a file that another VM uses.
+func FileLocked(file string) types.BaseMethodFault {
+	fault := &types.FileLocked{}
+	fault.File = file
+	fault.FaultMessage = []types.LocalizableMessage{{
+		Key: "vforge.layerInUse", Message: fmt.Sprintf("Unable to access file %s since it is locked", file),
+	}}
+	return fault
+}

@@ -92,8 +92,8 @@ func (h *hub) drop(id collectorID) {
 	}
 }
 
-// CloseSession drops all collectors of a session that has ended.
-func (h *hub) CloseSession(key string) {
+// closeSession drops all collectors of a session that has ended.
+func (h *hub) closeSession(key string) {
 	h.mu.Lock()
 	var ids []collectorID
 	for id := range h.collectors {

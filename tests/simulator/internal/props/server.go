@@ -15,7 +15,6 @@ import (
 
 	"vforge.vsphere/simulator/internal/apiversion"
 	"vforge.vsphere/simulator/internal/faults"
-	"vforge.vsphere/simulator/internal/ids"
 	"vforge.vsphere/simulator/internal/shim"
 )
 
@@ -66,56 +65,22 @@ func New(reg *simulator.Registry, version string, sessions LoginState, sight Sig
 	return &Server{reg: reg, version: version, sessions: sessions, sight: sight, Hub: newHub()}
 }
 
-// pages keeps the rest of answers that were cut into pages, by token.
-type pages struct {
-	mu   sync.Mutex
-	rest map[string]page
-}
-
-type page struct {
-	session string
-	size    int
-	objects []types.ObjectContent
-	// more are the objects that were selected and are read when their page is asked for.
-	more []types.ManagedObjectReference
-	set  []types.PropertySpec
-}
-
-// first returns the first page of objects, and the token of the rest.
-func (p *pages) first(session string, objects []types.ObjectContent, size int) ([]types.ObjectContent, string) {
-	if size <= 0 || len(objects) <= size {
-		return objects, ""
-	}
-	return objects[:size], p.keep(page{session: session, size: size, objects: objects[size:]})
-}
-
-// take removes what a token stands for.
-func (p *pages) take(session, token string) (page, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	rest, ok := p.rest[token]
-	if !ok || rest.session != session {
-		return page{}, false
-	}
-	delete(p.rest, token)
-	return rest, true
-}
-
-func sessionKey(ctx *simulator.Context) string {
+// collectorOf names the collector of a call. It may have no session: then nothing is answered that could be read on.
+func collectorOf(ctx *simulator.Context, ref types.ManagedObjectReference) collectorID {
 	if ctx.Session == nil {
-		return ""
+		return collectorID{ref: ref}
 	}
-	return ctx.Session.Key
+	return collectorID{ctx.Session.Key, ref}
 }
 
 // begin selects the objects of one filter spec and reads those of the first page; the rest is read page by page, since a
 // client may have seen enough.
-func (p *Server) begin(ctx *simulator.Context, spec *types.PropertyFilterSpec, size int) (*types.RetrieveResult, types.BaseMethodFault) {
+func (p *Server) begin(ctx *simulator.Context, of collectorID, spec *types.PropertyFilterSpec, size int) (*types.RetrieveResult, types.BaseMethodFault) {
 	sel, fault := p.selectObjects(ctx, spec, func(types.ManagedObjectReference) {})
 	if fault != nil {
 		return nil, fault
 	}
-	return p.next(ctx, page{session: sessionKey(ctx), size: size, more: sel.order, set: spec.PropSet})
+	return p.next(ctx, page{of: of, size: size, more: sel.order, set: spec.PropSet})
 }
 
 // next reads one more object than fit into a page, so that there is a token only where something follows.
@@ -142,22 +107,10 @@ func (p *Server) next(ctx *simulator.Context, rest page) (*types.RetrieveResult,
 	return &types.RetrieveResult{Objects: objects, Token: p.pages.keep(rest)}, nil
 }
 
-// keep gives a token for the rest of an answer.
-func (p *pages) keep(rest page) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.rest == nil {
-		p.rest = make(map[string]page)
-	}
-	token := ids.NewToken()
-	p.rest[token] = rest
-	return token
-}
-
 // RetrievePropertiesEx reads the properties of all objects of the filter specs.
 func (sh *pcShim) RetrievePropertiesEx(ctx *simulator.Context, req *types.RetrievePropertiesEx) soap.HasFault {
 	if size := int(req.Options.MaxObjects); len(req.SpecSet) == 1 && size > 0 {
-		first, fault := sh.p.begin(ctx, &req.SpecSet[0], size)
+		first, fault := sh.p.begin(ctx, collectorOf(ctx, req.This), &req.SpecSet[0], size)
 		if fault != nil {
 			return &methods.RetrievePropertiesExBody{Fault_: faults.SOAP(fault)}
 		}
@@ -169,7 +122,7 @@ func (sh *pcShim) RetrievePropertiesEx(ctx *simulator.Context, req *types.Retrie
 	}
 	body := &methods.RetrievePropertiesExBody{Res: &types.RetrievePropertiesExResponse{}}
 	if len(objects) > 0 {
-		first, token := sh.p.pages.first(sessionKey(ctx), objects, int(req.Options.MaxObjects))
+		first, token := sh.p.pages.first(collectorOf(ctx, req.This), objects, int(req.Options.MaxObjects))
 		body.Res.Returnval = &types.RetrieveResult{Objects: first, Token: token}
 	}
 	return body
@@ -186,9 +139,9 @@ func (sh *pcShim) RetrieveProperties(ctx *simulator.Context, req *types.Retrieve
 
 // ContinueRetrievePropertiesEx returns the next page.
 func (sh *pcShim) ContinueRetrievePropertiesEx(ctx *simulator.Context, req *types.ContinueRetrievePropertiesEx) soap.HasFault {
-	rest, ok := sh.p.pages.take(sessionKey(ctx), req.Token)
+	rest, ok := sh.p.pages.take(collectorOf(ctx, req.This), req.Token)
 	if !ok {
-		return &methods.ContinueRetrievePropertiesExBody{Fault_: faults.SOAP(&types.InvalidProperty{Name: "token"})}
+		return &methods.ContinueRetrievePropertiesExBody{Fault_: faults.SOAP(faults.Invalid("token"))}
 	}
 	if len(rest.more) > 0 {
 		answer, fault := sh.p.next(ctx, rest)
@@ -197,7 +150,7 @@ func (sh *pcShim) ContinueRetrievePropertiesEx(ctx *simulator.Context, req *type
 		}
 		return &methods.ContinueRetrievePropertiesExBody{Res: &types.ContinueRetrievePropertiesExResponse{Returnval: *answer}}
 	}
-	objects, token := sh.p.pages.first(rest.session, rest.objects, rest.size)
+	objects, token := sh.p.pages.first(rest.of, rest.objects, rest.size)
 	return &methods.ContinueRetrievePropertiesExBody{Res: &types.ContinueRetrievePropertiesExResponse{
 		Returnval: types.RetrieveResult{Objects: objects, Token: token},
 	}}
@@ -205,8 +158,8 @@ func (sh *pcShim) ContinueRetrievePropertiesEx(ctx *simulator.Context, req *type
 
 // CancelRetrievePropertiesEx throws the remaining pages away.
 func (sh *pcShim) CancelRetrievePropertiesEx(ctx *simulator.Context, req *types.CancelRetrievePropertiesEx) soap.HasFault {
-	if _, ok := sh.p.pages.take(sessionKey(ctx), req.Token); !ok {
-		return &methods.CancelRetrievePropertiesExBody{Fault_: faults.SOAP(&types.InvalidProperty{Name: "token"})}
+	if _, ok := sh.p.pages.take(collectorOf(ctx, req.This), req.Token); !ok {
+		return &methods.CancelRetrievePropertiesExBody{Fault_: faults.SOAP(faults.Invalid("token"))}
 	}
 	return &methods.CancelRetrievePropertiesExBody{Res: &types.CancelRetrievePropertiesExResponse{}}
 }

@@ -63,7 +63,9 @@ func (sh *pcShim) DestroyPropertyCollector(ctx *simulator.Context, req *types.De
 	if sh.collector(ctx, req.This) == nil {
 		return &methods.DestroyPropertyCollectorBody{Fault_: faults.NotFound(req.This)}
 	}
-	sh.p.Hub.drop(collectorID{ctx.Session.Key, req.This})
+	id := collectorOf(ctx, req.This)
+	sh.p.Hub.drop(id)
+	sh.p.pages.drop(func(of collectorID) bool { return of == id })
 	return &methods.DestroyPropertyCollectorBody{Res: &types.DestroyPropertyCollectorResponse{}}
 }
 

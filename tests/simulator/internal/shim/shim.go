@@ -54,3 +54,12 @@ func HasMethod(obj any, name string) bool {
 	_, ok := reflect.TypeOf(obj).MethodByName(name)
 	return ok
 }
+
+// Of is the base of the shims of a part of the simulator.
+type Of[T any] struct {
+	Base
+	S T
+}
+
+// For makes the base of a part's shim for a kind of object.
+func For[T any](kind string, part T) Of[T] { return Of[T]{NewBase(kind), part} }

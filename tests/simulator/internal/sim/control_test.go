@@ -21,6 +21,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/core"
 	"vforge.vsphere/simulator/internal/inject"
 )
 
@@ -171,7 +172,7 @@ func TestInjectedTaskFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.wantFault(b.taskFault(task), &types.GenericVmConfigFault{})
-	if vm := b.read(b.parent().Reference()); vm.Runtime.PowerState != poweredOn {
+	if vm := b.read(b.parent().Reference()); vm.Runtime.PowerState != core.PoweredOn {
 		t.Error("the call was carried out all the same")
 	}
 	b.clone("x")
@@ -180,7 +181,7 @@ func TestInjectedTaskFaults(t *testing.T) {
 func TestDroppedConnections(t *testing.T) {
 	b := start(t)
 	req := &types.InstantClone_Task{This: b.parent().Reference()}
-	tasks := func() int { return len(b.sim.reg.AllReference("Task")) }
+	tasks := func() int { return len(b.sim.Reg.AllReference("Task")) }
 	for do, made := range map[string]int{"drop": 0, "drop-after": 1} {
 		t.Run(do, func(t *testing.T) {
 			before := tasks()
@@ -244,7 +245,7 @@ func TestCallsOfAClientThatIsGoneAreWaitedFor(t *testing.T) {
 		t.Error("it was answered")
 	}
 	b.control("GET", "/calls?settled", nil, nil)
-	if under := b.sim.underway.Load(); under != 0 {
+	if under := b.sim.Underway.Load(); under != 0 {
 		t.Errorf("%d calls are under way", under)
 	}
 }

@@ -11,55 +11,91 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/clones"
+	"vforge.vsphere/simulator/internal/clusters"
+	"vforge.vsphere/simulator/internal/disks"
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/front"
+	"vforge.vsphere/simulator/internal/guests"
+	"vforge.vsphere/simulator/internal/leases"
 	"vforge.vsphere/simulator/internal/shim"
+	"vforge.vsphere/simulator/internal/snapshots"
+	"vforge.vsphere/simulator/internal/vms"
 )
 
-// shimBase is the base of the shims that need all of the simulator.
-type shimBase struct {
+// The calls on one kind of objects that several parts answer together.
+type (
+	diskCalls      = disks.VMCalls
+	evcCalls       = clusters.VMCalls
+	guestCalls     = guests.VMCalls
+	cloneCalls     = clones.VMCalls
+	vmCalls        = vms.VMCalls
+	snapshotsOfVMs = snapshots.VMCalls
+	exportCalls    = leases.VMCalls
+
+	snapshotCalls       = snapshots.SnapshotCalls
+	snapshotExportCalls = leases.SnapshotCalls
+
+	poolCalls   = vms.PoolCalls
+	importCalls = leases.PoolCalls
+)
+
+type vmShim struct {
 	shim.Base
-	s *Sim
+	diskCalls
+	evcCalls
+	guestCalls
+	cloneCalls
+	vmCalls
+	snapshotsOfVMs
+	exportCalls
 }
 
-func (s *Sim) shimFor(kind string) shimBase { return shimBase{shim.NewBase(kind), s} }
+type snapshotShim struct {
+	shim.Base
+	snapshotCalls
+	snapshotExportCalls
+}
+
+type poolShim struct {
+	shim.Base
+	poolCalls
+	importCalls
+}
+
+func (s *Sim) poolShim(kind string) shim.Shim {
+	return &poolShim{shim.NewBase(kind), poolCalls{S: s.VMs}, importCalls{S: s.Leases}}
+}
 
 // installShims registers the shims and hooks them into vcsim's dispatch.
 func (s *Sim) installShims() {
-	s.shims = map[string]shim.Shim{
-		"VirtualMachine":               &vmShim{s.shimFor("VirtualMachine")},
-		"Folder":                       &folderShim{s.shimFor("Folder")},
-		"ResourcePool":                 &poolShim{s.shimFor("ResourcePool")},
-		"VirtualApp":                   &poolShim{s.shimFor("VirtualApp")},
-		"SessionManager":               &sessionShim{s.shimFor("SessionManager")},
-		"Task":                         &taskShim{s.shimFor("Task")},
-		"ViewManager":                  &viewShim{s.shimFor("ViewManager")},
-		"SearchIndex":                  &searchShim{s.shimFor("SearchIndex")},
-		"PropertyCollector":            s.props.CollectorShim(),
-		"PropertyFilter":               s.props.FilterShim(),
-		"VcenterVStorageObjectManager": &fcdShim{s.shimFor("VcenterVStorageObjectManager")},
-		"VirtualMachineSnapshot":       &snapshotShim{s.shimFor("VirtualMachineSnapshot")},
+	all := []shim.Shim{
+		&vmShim{
+			shim.NewBase("VirtualMachine"), diskCalls{S: s.Disks}, evcCalls{S: s.Clusters}, guestCalls{S: s.Guests},
+			cloneCalls{S: s.Clones}, vmCalls{S: s.VMs}, snapshotsOfVMs{S: s.Snapshots}, exportCalls{S: s.Leases},
+		},
+		&snapshotShim{shim.NewBase("VirtualMachineSnapshot"), snapshotCalls{S: s.Snapshots}, snapshotExportCalls{S: s.Leases}},
+		s.poolShim("ResourcePool"), s.poolShim("VirtualApp"),
+		&taskShim{shim.For("Task", s)},
+		s.Props.CollectorShim(), s.Props.FilterShim(),
 	}
-	s.shims["FileManager"] = &fileShim{s.shimFor("FileManager")}
-	s.shims["DatastoreNamespaceManager"] = &namespaceShim{s.shimFor("DatastoreNamespaceManager")}
-	s.shims["Datastore"] = &datastoreShim{s.shimFor("Datastore")}
-	s.shims["HostDatastoreBrowser"] = &browserShim{s.shimFor("HostDatastoreBrowser")}
-	s.shims["VirtualDiskManager"] = &diskShim{s.shimFor("VirtualDiskManager")}
-	s.shims["HttpNfcLease"] = &leaseShim{s.shimFor("HttpNfcLease")}
-	s.shims["AuthorizationManager"] = &authorizationShim{s.shimFor("AuthorizationManager")}
-	s.shims["OvfManager"] = &ovfShim{s.shimFor("OvfManager")}
-	s.shims["VirtualMachineProvisioningChecker"] = &checkerShim{s.shimFor("VirtualMachineProvisioningChecker")}
-	s.installGuestOperations()
-	s.installGuestCustomization()
-	for _, sh := range s.shims {
-		s.reg.Put(sh)
+	for _, part := range []interface{ Shims() []shim.Shim }{
+		s.Access, s.Datastores, s.Disks, s.Clusters, s.Guests, s.VStorage, s.Clones, s.VMs, s.OvfManager, s.Leases,
+	} {
+		all = append(all, part.Shims()...)
 	}
-	if apiversion.Less(s.cfg.APIVersion, apiversion.FirstClassDisksSince) {
-		s.reg.Get(vim25.ServiceInstance).(*simulator.ServiceInstance).Content.VStorageObjectManager = nil
+	s.shims = make(map[string]shim.Shim)
+	for _, sh := range all {
+		s.shims[sh.Reference().Value] = sh
+		s.Reg.Put(sh)
 	}
-	s.reg.Handler = s.route
-	s.reg.AddHandler(s.props.Hub)
-	s.reg.AddHandler(s.index)
-	s.reg.AddHandler(newCompleter())
+	if apiversion.Less(s.Cfg.APIVersion, apiversion.FirstClassDisksSince) {
+		s.Reg.Get(vim25.ServiceInstance).(*simulator.ServiceInstance).Content.VStorageObjectManager = nil
+	}
+	s.Reg.Handler = s.route
+	s.Reg.AddHandler(s.Props.Hub)
+	s.Reg.AddHandler(s.Index)
+	s.Reg.AddHandler(newCompleter())
 }
 
 // ownObjects are the kinds of objects that only their shim knows.
@@ -71,13 +107,13 @@ func (s *Sim) route(ctx *simulator.Context, method *simulator.Method) (mo.Refere
 	if !ok || !shim.HasMethod(sh, method.Name) {
 		return nil, nil
 	}
-	if !ownObjects[method.This.Type] && s.reg.Get(method.This) == nil {
+	if !ownObjects[method.This.Type] && s.Reg.Get(method.This) == nil {
 		return nil, nil // vcsim answers ManagedObjectNotFound
 	}
-	if s.coming(method.This) != nil {
+	if s.Coming(method.This) != nil {
 		return nil, nil // it has no methods yet
 	}
-	if ctx.Session == nil && !openMethods[method.Name] {
+	if ctx.Session == nil && !front.OpenMethods[method.Name] {
 		// The session has ended since the front let the call through. vcsim's own fault would
 		// name the shim, whose type no client knows.
 		return nil, faults.NotAuthenticated(method.This)

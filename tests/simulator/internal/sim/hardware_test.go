@@ -15,13 +15,15 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/deepcopy"
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/inventory"
 	"vforge.vsphere/simulator/internal/vdisk"
 	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // local is where a file of the first datastore lies.
 func (b *bench) local(file string) string {
-	return filepath.Join(datastoreDir(b.sim.cfg.StateDir), "DC0", "LocalDS_0", file)
+	return filepath.Join(inventory.DatastoreDir(b.sim.Cfg.StateDir), "DC0", "LocalDS_0", file)
 }
 
 func diskEdit(vm mo.VirtualMachine, capacity int64) []types.BaseVirtualDeviceConfigSpec {
@@ -67,7 +69,7 @@ func TestDisksComeGrowAndGo(t *testing.T) {
 			Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: disks[2],
 			FileOperation: types.VirtualDeviceConfigSpecFileOperationDestroy,
 		})
-	if !exists(b.local("store/store_1.vmdk")) || exists(b.local("store/own.vmdk")) || exists(b.local("store/own-flat.vmdk")) {
+	if !dsfiles.Exists(b.local("store/store_1.vmdk")) || dsfiles.Exists(b.local("store/own.vmdk")) || dsfiles.Exists(b.local("store/own-flat.vmdk")) {
 		t.Error("files go only when that is asked for, and then they do")
 	}
 	again := newDiskSpec("[LocalDS_0] store/store_1.vmdk", 0, 1)
@@ -103,7 +105,7 @@ func TestDeviceChangesThatAreRefused(t *testing.T) {
 		}), &types.InvalidDeviceSpec{}},
 		"sparse on a host":        {ref, edit(newDiskSpec("", 1<<20, 1), func(d *types.VirtualDisk) { d.Backing = &types.VirtualDiskSparseVer2BackingInfo{} }), &types.DeviceUnsupportedForVmPlatform{}},
 		"smaller":                 {ref, diskEdit(b.read(ref), 1<<20)[0], &types.InvalidDeviceOperation{}},
-		"larger, on a parent":     {layered, diskEdit(b.read(layered), 11*gib)[0], &types.InvalidDeviceOperation{}},
+		"larger, on a parent":     {layered, diskEdit(b.read(layered), 11<<30)[0], &types.InvalidDeviceOperation{}},
 		"removal of what is not":  {ref, &types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: &types.VirtualDisk{VirtualDevice: types.VirtualDevice{Key: 2099}}}, &types.InvalidDeviceSpec{}},
 		"controller that is used": {ref, &types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: &types.ParaVirtualSCSIController{VirtualSCSIController: types.VirtualSCSIController{SharedBus: "noSharing", VirtualController: types.VirtualController{VirtualDevice: types.VirtualDevice{Key: vhardware.KeySCSI}}}}}, &types.InvalidDeviceOperation{}},
 	} {
@@ -114,7 +116,7 @@ func TestDeviceChangesThatAreRefused(t *testing.T) {
 			b.wantFault(b.taskFault(b.reconfigured(c.vm, types.VirtualMachineConfigSpec{
 				DeviceChange: []types.BaseVirtualDeviceConfigSpec{first, c.spec},
 			})), c.want)
-			if exists(b.local("store/first.vmdk")) || exists(b.local("layered/first.vmdk")) || b.read(c.vm).Config.ChangeVersion != before {
+			if dsfiles.Exists(b.local("store/first.vmdk")) || dsfiles.Exists(b.local("layered/first.vmdk")) || b.read(c.vm).Config.ChangeVersion != before {
 				t.Error("a change that fails is not undone")
 			}
 		})
@@ -142,7 +144,7 @@ func TestLayersThatOthersBuildOnStay(t *testing.T) {
 		b.wantFault(b.taskFault(b.deleteFile("[LocalDS_0] "+name)), &types.FileLocked{})
 	}
 	b.wantFault(b.taskFault(b.deleteFile("[LocalDS_0] golden-parent")), &types.FileLocked{}) // it runs
-	if !exists(b.local("mould/mould-flat.vmdk")) {
+	if !dsfiles.Exists(b.local("mould/mould-flat.vmdk")) {
 		t.Error("the layer has gone")
 	}
 	destroy := func(ref types.ManagedObjectReference) {
@@ -154,7 +156,7 @@ func TestLayersThatOthersBuildOnStay(t *testing.T) {
 		b.result(task)
 	}
 	destroy(mould)
-	if !exists(b.local("mould/mould-flat.vmdk")) || exists(b.local("mould/mould-000001.vmdk")) {
+	if !dsfiles.Exists(b.local("mould/mould-flat.vmdk")) || dsfiles.Exists(b.local("mould/mould-000001.vmdk")) {
 		t.Error("the shared layer stays, and the other goes")
 	}
 	b.power("child", "on")
@@ -174,7 +176,7 @@ func TestADiskThatWasDetachedOutlivesItsVM(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.result(task)
-	if !exists(b.local("owner/owner.vmdk")) || !exists(b.local("owner/owner-flat.vmdk")) || exists(b.local("owner/owner.vmx")) {
+	if !dsfiles.Exists(b.local("owner/owner.vmdk")) || !dsfiles.Exists(b.local("owner/owner-flat.vmdk")) || dsfiles.Exists(b.local("owner/owner.vmx")) {
 		t.Error("the disk stays, and all else goes")
 	}
 }

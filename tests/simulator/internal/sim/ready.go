@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"vforge.vsphere/simulator/internal/guests"
 )
 
 // readyFile is what ready.json holds.
@@ -30,18 +32,18 @@ type readyFile struct {
 // writeState writes the state files. ready.json comes last and by rename, so that
 // whoever sees it sees all.
 func (s *Sim) writeState() error {
-	path := func(name string) string { return filepath.Join(s.cfg.StateDir, name) }
+	path := func(name string) string { return filepath.Join(s.Cfg.StateDir, name) }
 	ready := readyFile{
 		URL:               s.URL().String(),
-		Host:              s.sdkAddr.IP.String(),
-		Port:              s.sdkAddr.Port,
-		Username:          s.cfg.Username,
+		Host:              s.SDKAddress.IP.String(),
+		Port:              s.SDKAddress.Port,
+		Username:          s.Cfg.Username,
 		CA:                path("ca.pem"),
-		Thumbprint:        s.id.Thumbprint,
+		Thumbprint:        s.Identity.Thumbprint,
 		Control:           s.ControlURL(),
 		PID:               os.Getpid(),
 		PasswordFile:      path("password"),
-		GuestUsername:     guestAdmin,
+		GuestUsername:     guests.Admin,
 		GuestPasswordFile: path("guest-password"),
 	}
 	text, err := json.MarshalIndent(ready, "", "  ")
@@ -53,12 +55,12 @@ func (s *Sim) writeState() error {
 		data []byte
 		mode os.FileMode
 	}{
-		{"ca.pem", s.id.CAPEM, 0o644},
+		{"ca.pem", s.Identity.CAPEM, 0o644},
 		{"url", []byte(ready.URL + "\n"), 0o644},
 		{"control-url", []byte(ready.Control + "\n"), 0o644},
 		{"thumbprint", []byte(ready.Thumbprint + "\n"), 0o644},
-		{"password", []byte(s.cfg.Password), 0o600},
-		{"guest-password", []byte(s.cfg.GuestPassword), 0o600},
+		{"password", []byte(s.Cfg.Password), 0o600},
+		{"guest-password", []byte(s.Cfg.GuestPassword), 0o600},
 		{"ready.json", append(text, '\n'), 0o644},
 	} {
 		if err := writeAtomic(path(f.name), f.data, f.mode); err != nil {

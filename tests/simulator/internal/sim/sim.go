@@ -2,8 +2,6 @@
 // GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package sim is a vCenter for tests: govmomi's vcsim with the parts that instant
-// clones need, made to refuse what vCenter refuses.
 package sim
 
 import (
@@ -18,89 +16,61 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/vmware/govmomi/simulator"
-
-	"vforge.vsphere/simulator/internal/accounts"
+	"vforge.vsphere/simulator/internal/access"
 	"vforge.vsphere/simulator/internal/certs"
-	"vforge.vsphere/simulator/internal/fcd"
-	"vforge.vsphere/simulator/internal/ids"
+	"vforge.vsphere/simulator/internal/clones"
+	"vforge.vsphere/simulator/internal/clusters"
+	"vforge.vsphere/simulator/internal/control"
+	"vforge.vsphere/simulator/internal/core"
+	"vforge.vsphere/simulator/internal/datastores"
+	"vforge.vsphere/simulator/internal/disks"
+	"vforge.vsphere/simulator/internal/front"
+	"vforge.vsphere/simulator/internal/guests"
+	"vforge.vsphere/simulator/internal/guestwrites"
+	"vforge.vsphere/simulator/internal/hardware"
+	"vforge.vsphere/simulator/internal/hosts"
 	"vforge.vsphere/simulator/internal/inject"
-	"vforge.vsphere/simulator/internal/lookup"
-	"vforge.vsphere/simulator/internal/naming"
-	"vforge.vsphere/simulator/internal/props"
+	"vforge.vsphere/simulator/internal/inventory"
+	"vforge.vsphere/simulator/internal/leases"
+	"vforge.vsphere/simulator/internal/ovfmanager"
+	"vforge.vsphere/simulator/internal/policies"
 	"vforge.vsphere/simulator/internal/settings"
 	"vforge.vsphere/simulator/internal/shim"
-	"vforge.vsphere/simulator/internal/snaptree"
-	"vforge.vsphere/simulator/internal/taskqueue"
-	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/snapshots"
+	"vforge.vsphere/simulator/internal/tasks"
+	"vforge.vsphere/simulator/internal/vms"
+	"vforge.vsphere/simulator/internal/vstorage"
 )
 
 // Sim is one running simulator.
 type Sim struct {
-	lookup.Finder
-	cfg   settings.Config
-	id    *certs.Identity
-	svc   *simulator.Service
-	reg   *simulator.Registry
-	base  *simulator.Context
-	shims map[string]shim.Shim
-	calls inject.Calls
-	// busy has the tasks that have a VM for themselves, by the VM.
-	busy sync.Map
-	// underway is how many calls are not answered yet.
-	underway atomic.Int64
-	// filesMoved counts the requests for files, such as "PUT /nfc".
-	filesMoved inject.Calls
-	inject     inject.Rules
-	latency    inject.Latencies
-	auth       *accounts.Authority
-	sessions   accounts.Sessions
-	props      *props.Server
-	index      *naming.Index
-	layers     vdisk.Users
-	borrowed   borrowed
-	// diskLayers are the disks' bytes.
-	diskLayers *vdisk.Layers
-	// tracks are what is known of changed blocks.
-	tracks     *vdisk.Tracks
-	snapshots  snaptree.Table
-	workloads  workloads
-	cbtGranule atomic.Int64 // areas are widened to multiples of it
-	vms        *vmTable
-	guests     guestTable
-	forks      forkTable
-	hosts      hostServers
-	// transfers are the files on their way to and from guests.
-	transfers transfers
-	leases    leaseTable
-	uploads   uploadTable
-	policies  policyTable
-	evc       evcTable
-	// fcds are the first class disks.
-	fcds       fcd.Catalogue
-	vslm       vslmState
-	sent       sentFiles
-	namespaces namespaces
-	space      spaceTable
-	// imports are the files that descriptors have asked for, by the names of the VMs.
-	imports importTable
-	queues  taskqueue.Queues
-	macs    *ids.MACPool
-	// layoutSites are the datacenters as they were built.
-	layoutSites []*site
-	dhcp        ids.DHCP
-	creating    sync.Mutex // held while a VM is made, from the check of its name on
-	closed      bool       // guarded by creating: nothing is made any more
-	sdk         *http.Server
-	control     *http.Server
-	gate        *inject.Gate // in front of sdk
-	sdkAddr     *net.TCPAddr
-	ctrlAddr    *net.TCPAddr
-	serving     sync.WaitGroup
+	*core.Core
+	Tasks      *tasks.Tasks
+	Access     *access.Access
+	Hosts      *hosts.Hosts
+	Datastores *datastores.Datastores
+	Disks      *disks.Disks
+	Clusters   *clusters.Clusters
+	Guests     *guests.Guests
+	Policies   *policies.Policies
+	Hardware   *hardware.Hardware
+	VStorage   *vstorage.VStorage
+	Inventory  *inventory.Inventory
+	Writes     *guestwrites.Writes
+	Clones     *clones.Clones
+	VMs        *vms.VMs
+	Snapshots  *snapshots.Snapshots
+	OvfManager *ovfmanager.OvfManager
+	Leases     *leases.Leases
+	Front      *front.Front
+	Control    *control.Control
+
+	shims    map[string]shim.Shim
+	sdk      *http.Server
+	ctrl     *http.Server
+	ctrlAddr *net.TCPAddr
 }
 
 // New builds the inventory. Nothing listens until Start.
@@ -134,104 +104,106 @@ func New(cfg settings.Config) (*Sim, error) {
 	if err != nil {
 		return nil, err
 	}
-	svc, err := newService(cfg)
+	svc, err := inventory.NewService(cfg)
 	if err != nil {
 		return nil, err
 	}
-	s := &Sim{
-		Finder: lookup.NewFinder(svc.Context.Map), diskLayers: vdisk.NewLayers(svc.Context.Map),
-		cfg: cfg, id: id, svc: svc, reg: svc.Context.Map, base: svc.Context,
-		index: naming.NewIndex(svc.Context.Map), vms: newVMTable(), tracks: vdisk.NewTracks(), macs: ids.NewMACPool(),
-	}
-	s.auth = accounts.NewAuthority(cfg.Username, cfg.Password, s)
-	s.props = props.New(s.reg, cfg.APIVersion, &s.sessions, s)
-	s.latency.Set("*", cfg.Latency)
-	s.sessions.Idle = cfg.SessionIdle
-	s.cbtGranule.Store(cfg.CBTGranule)
+	s := join(core.New(cfg, id, svc))
+	s.Front.Latencies.Set("*", cfg.Latency)
 	s.installShims()
-	if err := s.installEVC(); err != nil {
+	if err := s.Clusters.Install(); err != nil {
 		return nil, err
 	}
-	if err := s.populate(); err != nil {
+	if err := s.Inventory.Populate(); err != nil {
 		return nil, err
 	}
-	if err := s.giveHostsCertificates(); err != nil {
+	if err := s.Hosts.GiveCertificates(); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// background returns a context for work that the simulator does by itself. Each
-// one owns the object locks that it takes, so no two goroutines may share one.
-func (s *Sim) background(user string) *simulator.Context {
-	ctx := *s.base
-	session := *s.base.Session
-	session.UserName = user
-	ctx.Session = &session
-	return &ctx
-}
-
-// detached returns a context for what goes on after ctx's call is answered: the
-// same session, but locks of its own.
-func detached(ctx *simulator.Context) *simulator.Context {
-	c := *ctx
-	return &c
+// join makes the parts, each of those that stand before it.
+func join(c *core.Core) *Sim {
+	s := &Sim{Core: c, Tasks: &tasks.Tasks{Core: c}, Access: &access.Access{Core: c}, Hosts: &hosts.Hosts{Core: c}}
+	s.Datastores = &datastores.Datastores{Core: c, Tasks: s.Tasks}
+	s.Disks = disks.New(c, s.Tasks, s.Datastores)
+	s.Clusters = clusters.New(c, s.Tasks)
+	s.Guests = guests.New(c, s.Tasks, s.Hosts)
+	s.Policies = &policies.Policies{Core: c}
+	s.Hardware = hardware.New(c, s.Datastores, s.Disks, s.Guests)
+	s.VStorage = &vstorage.VStorage{Core: c, Tasks: s.Tasks, Datastores: s.Datastores, Disks: s.Disks, Policies: s.Policies}
+	s.Inventory = &inventory.Inventory{Core: c, Clusters: s.Clusters, Disks: s.Disks, Guests: s.Guests}
+	s.Writes = guestwrites.New(c, s.VStorage)
+	s.Clones = (&clones.Clones{
+		Core: c, Tasks: s.Tasks, Datastores: s.Datastores, Disks: s.Disks, Guests: s.Guests, Hardware: s.Hardware, Inventory: s.Inventory,
+	}).Install()
+	s.VMs = &vms.VMs{
+		Core: c, Tasks: s.Tasks, Datastores: s.Datastores, Disks: s.Disks, Clusters: s.Clusters, Guests: s.Guests,
+		Policies: s.Policies, Hardware: s.Hardware, VStorage: s.VStorage, Clones: s.Clones,
+	}
+	s.Snapshots = snapshots.New(c, s.Tasks, s.Disks, s.Hardware, s.Clones, s.VMs)
+	s.OvfManager = &ovfmanager.OvfManager{Core: c}
+	s.Leases = &leases.Leases{
+		Core: c, Tasks: s.Tasks, Hosts: s.Hosts, Datastores: s.Datastores, Disks: s.Disks, Policies: s.Policies,
+		Hardware: s.Hardware, Inventory: s.Inventory, VMs: s.VMs, OvfManager: s.OvfManager,
+	}
+	s.Front = &front.Front{
+		Core: c, Tasks: s.Tasks, Hosts: s.Hosts, Datastores: s.Datastores, Guests: s.Guests, Policies: s.Policies,
+		VStorage: s.VStorage, Clones: s.Clones, Leases: s.Leases,
+	}
+	s.Control = &control.Control{
+		Core: c, Access: s.Access, Datastores: s.Datastores, Disks: s.Disks, Clusters: s.Clusters, Guests: s.Guests,
+		Policies: s.Policies, Hardware: s.Hardware, VStorage: s.VStorage, Inventory: s.Inventory, Writes: s.Writes,
+		Clones: s.Clones, VMs: s.VMs, Leases: s.Leases, Front: s.Front,
+	}
+	return s
 }
 
 // Start begins to listen and writes the state files, ready.json last.
 func (s *Sim) Start() error {
-	sdk, err := net.Listen("tcp", s.cfg.Listen)
+	sdk, err := net.Listen("tcp", s.Cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	ctrl, err := net.Listen("tcp", s.cfg.Control)
+	ctrl, err := net.Listen("tcp", s.Cfg.Control)
 	if err != nil {
 		return errors.Join(fmt.Errorf("--control: %w", err), sdk.Close())
 	}
-	s.sdkAddr, s.ctrlAddr = sdk.Addr().(*net.TCPAddr), ctrl.Addr().(*net.TCPAddr)
+	s.SDKAddress, s.ctrlAddr = sdk.Addr().(*net.TCPAddr), ctrl.Addr().(*net.TCPAddr)
 
 	quiet := log.New(io.Discard, "", 0) // a client that refuses our certificate is no news
 	s.sdk = &http.Server{
-		Handler:           s.front(),
+		Handler:           s.Front.Handler(),
 		ErrorLog:          quiet,
 		ReadHeaderTimeout: time.Minute,
 		// A dropped connection must be a dropped call: no multiplexing.
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		TLSConfig:    &tls.Config{Certificates: []tls.Certificate{s.id.Leaf}, MinVersion: tls.VersionTLS12},
+		TLSConfig:    &tls.Config{Certificates: []tls.Certificate{s.Identity.Leaf}, MinVersion: tls.VersionTLS12},
 	}
-	s.control = &http.Server{Handler: s.controlHandler(), ReadHeaderTimeout: time.Minute}
-	s.gate = inject.NewGate(sdk)
-	s.serve(func() error { return s.sdk.ServeTLS(s.gate, "", "") })
-	s.serve(func() error { return s.control.Serve(ctrl) })
+	s.ctrl = &http.Server{Handler: s.Control.Handler(), ReadHeaderTimeout: time.Minute}
+	s.Front.Gate = inject.NewGate(sdk)
+	s.Serve(func() error { return s.sdk.ServeTLS(s.Front.Gate, "", "") })
+	s.Serve(func() error { return s.ctrl.Serve(ctrl) })
 	return s.writeState()
-}
-
-func (s *Sim) serve(run func() error) {
-	s.serving.Add(1)
-	go func() {
-		defer s.serving.Done()
-		if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			log.Printf("vforge-sim: %v", err)
-		}
-	}()
 }
 
 // Close stops listening, closes all connections, waits for the servers and removes
 // what only a running simulator has: ready.json and the datastores.
 func (s *Sim) Close() error {
-	err := errors.Join(s.sdk.Close(), s.control.Close(), s.hosts.close())
-	s.serving.Wait()
-	s.creating.Lock()
-	s.closed = true // what still waits in a queue makes no file after this
-	s.creating.Unlock()
-	s.guests.haltAll()
-	s.workloads.stopAll()
-	return errors.Join(err, clearState(s.cfg.StateDir), os.RemoveAll(datastoreDir(s.cfg.StateDir)))
+	err := errors.Join(s.sdk.Close(), s.ctrl.Close(), s.Hosts.Close())
+	s.Wait()
+	s.Creating.Lock()
+	s.Closed = true // what still waits in a queue makes no file after this
+	s.Creating.Unlock()
+	s.Guests.Systems.HaltAll()
+	s.Writes.Workloads.StopAll()
+	return errors.Join(err, clearState(s.Cfg.StateDir), os.RemoveAll(inventory.DatastoreDir(s.Cfg.StateDir)))
 }
 
 // URL is the address of the SDK endpoint.
 func (s *Sim) URL() *url.URL {
-	return &url.URL{Scheme: "https", Host: s.sdkAddr.String(), Path: "/sdk"}
+	return &url.URL{Scheme: "https", Host: s.SDKAddress.String(), Path: "/sdk"}
 }
 
 // ControlURL is the address of the control endpoint.

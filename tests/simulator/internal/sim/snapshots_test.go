@@ -16,6 +16,7 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/core"
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/vdisk"
 	"vforge.vsphere/simulator/internal/vhardware"
@@ -41,8 +42,8 @@ func (b *bench) of(ref types.ManagedObjectReference) *diskBench {
 func (d *diskBench) put(sector int64, letter byte) {
 	d.Helper()
 	var err error
-	d.sim.background("").WithLock(d.vm, func() {
-		err = d.sim.guestWrite(d.vm, vhardware.KeyDisk, vdisk.Spans{{Start: sector * vdisk.SectorSize, End: (sector + 1) * vdisk.SectorSize}}, func(p []byte, _ int64) error {
+	d.sim.Background("").WithLock(d.vm, func() {
+		err = d.sim.Writes.Write(d.vm, vhardware.KeyDisk, vdisk.Spans{{Start: sector * vdisk.SectorSize, End: (sector + 1) * vdisk.SectorSize}}, func(p []byte, _ int64) error {
 			for i := range p {
 				p[i] = letter
 			}
@@ -62,7 +63,7 @@ func (d *diskBench) show(devices []types.BaseVirtualDevice) string { return d.se
 func (d *diskBench) sectors(devices []types.BaseVirtualDevice) string {
 	d.Helper()
 	disk := vdisk.DisksOf(devices)[0]
-	image, err := d.sim.diskLayers.Image(disk.Backing.(*vdisk.FlatBacking), disk.CapacityInBytes)
+	image, err := d.sim.DiskLayers.Image(disk.Backing.(*vdisk.FlatBacking), disk.CapacityInBytes)
 	if err != nil {
 		d.Fatal(err)
 	}
@@ -165,7 +166,7 @@ func TestSnapshotsMoveBytes(t *testing.T) {
 	d.want(d.live(), "cbd...", "live without the second")
 	d.want(d.kept(first), "a.....", "first without the second")
 	d.want(d.kept(third), "cb....", "third without the second")
-	if n := deltasOf(d.vm); n != 2 {
+	if n := vdisk.DeltasOf(d.vm); n != 2 {
 		t.Errorf("%d deltas, want 2", n)
 	}
 
@@ -185,12 +186,12 @@ func TestSnapshotsMoveBytes(t *testing.T) {
 	d.want(d.kept(branch), "a....e", "the snapshot that is left")
 	d.revert(branch)
 	d.want(d.live(), "a....e", "reverted again")
-	if d.vm.Runtime.PowerState != poweredOff {
+	if d.vm.Runtime.PowerState != core.PoweredOff {
 		t.Error("a snapshot without memory was reverted to, and the VM is on")
 	}
 	d.remove(branch, false)
 	d.want(d.live(), "a....e", "alone")
-	if n := deltasOf(d.vm); n != 0 || d.vm.Snapshot != nil {
+	if n := vdisk.DeltasOf(d.vm); n != 0 || d.vm.Snapshot != nil {
 		t.Errorf("%d deltas and snapshots %v are left", n, d.vm.Snapshot)
 	}
 	d.wantFiles("golden-parent-flat.vmdk", "golden-parent.nvram", "golden-parent.vmdk", "golden-parent.vmx", "vmware.log")
@@ -238,12 +239,12 @@ func TestRemovingAllSnapshotsCollapses(t *testing.T) {
 	d.patch("golden-parent", map[string]any{"delta_levels": 4})
 	d.put(1, 'b')
 	removeAll()
-	if n := deltasOf(d.vm); n != 4 {
+	if n := vdisk.DeltasOf(d.vm); n != 4 {
 		t.Fatalf("without a snapshot %d levels are left of 4", n)
 	}
 	d.snap("throw-away", false)
 	removeAll()
-	if n := deltasOf(d.vm); n != 0 || d.vm.Snapshot != nil {
+	if n := vdisk.DeltasOf(d.vm); n != 0 || d.vm.Snapshot != nil {
 		t.Errorf("%d levels and snapshots %v are left", n, d.vm.Snapshot)
 	}
 	d.want(d.live(), "ab....", "collapsed")
@@ -254,7 +255,7 @@ func TestRemovingAllSnapshotsCollapses(t *testing.T) {
 	d.snap("throw-away", false)
 	removeAll()
 	d.put(0, 'd')
-	if n := deltasOf(d.vm); n != 0 {
+	if n := vdisk.DeltasOf(d.vm); n != 0 {
 		t.Errorf("with a clone %d levels are left", n)
 	}
 	d.want(d.live(), "dbc...", "the parent")

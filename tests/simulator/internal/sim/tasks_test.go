@@ -178,7 +178,7 @@ func TestTaskOfAClone(t *testing.T) {
 	info := b.info(task)
 	reason, _ := info.Reason.(*types.TaskReasonUser)
 	if info.Name != "InstantClone_Task" || info.DescriptionId != "VirtualMachine.instantClone" || info.EntityName != "golden-parent" ||
-		*info.Entity != b.parent().Reference() || info.Result != ref || reason == nil || reason.UserName != b.sim.cfg.Username {
+		*info.Entity != b.parent().Reference() || info.Result != ref || reason == nil || reason.UserName != b.sim.Cfg.Username {
 		t.Errorf("info %+v", info)
 	}
 }
@@ -214,7 +214,7 @@ func TestManyClonesAreQuick(t *testing.T) {
 	for _, task := range b.submit(b.parent(), names...) {
 		b.result(task)
 	}
-	if n := len(b.sim.reg.All("VirtualMachine")); n != 103 {
+	if n := len(b.sim.Reg.All("VirtualMachine")); n != 103 {
 		t.Errorf("%d VMs, want 103", n)
 	}
 }
@@ -227,17 +227,17 @@ func TestOfTasksThatBeginAtTheSameMomentOneHasTheVM(t *testing.T) {
 		<-held
 		return nil, nil
 	}
-	ctx := b.sim.background("")
-	first := b.sim.exclusiveTask(ctx, vm, "reset", work)
-	second := b.sim.exclusiveTask(ctx, vm, "reset", work)
+	ctx := b.sim.Background("")
+	first := b.sim.Tasks.RunAlone(ctx, vm, "reset", work)
+	second := b.sim.Tasks.RunAlone(ctx, vm, "reset", work)
 	fault := b.taskFault(object.NewTask(b.client, second))
 	if busy, ok := fault.(*types.TaskInProgress); !ok || busy.Task != first {
 		t.Errorf("%+v", fault)
 	}
-	if fault := b.sim.worksOn(vm, "ResetVM_Task"); fault == nil {
+	if fault := b.sim.Tasks.WorksOn(vm, "ResetVM_Task"); fault == nil {
 		t.Error("the one that failed has set the VM free")
 	}
 	close(held)
 	b.result(object.NewTask(b.client, first))
-	b.result(object.NewTask(b.client, b.sim.exclusiveTask(ctx, vm, "reset", work)))
+	b.result(object.NewTask(b.client, b.sim.Tasks.RunAlone(ctx, vm, "reset", work)))
 }

@@ -5,6 +5,7 @@
 package vdisk
 
 import (
+	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -41,4 +42,13 @@ func Independent(disk *types.VirtualDisk) bool {
 			b.DiskMode == string(types.VirtualDiskModeIndependent_persistent)
 	}
 	return false
+}
+
+// DeltasOf is how many delta disks the longest chain of a VM's disks has.
+func DeltasOf(vm *simulator.VirtualMachine) int {
+	most := 0
+	for _, d := range DisksOf(vm.Config.Hardware.Device) {
+		most = max(most, len(DiskChain(d))-1)
+	}
+	return most
 }

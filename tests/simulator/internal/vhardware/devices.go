@@ -162,3 +162,19 @@ func Thousands(n int64) string {
 	}
 	return s
 }
+
+// Connected copies devices with those that connect at the start connected or, with
+// the VM off, none.
+func Connected(devices []types.BaseVirtualDevice, on bool) []types.BaseVirtualDevice {
+	out := make([]types.BaseVirtualDevice, len(devices))
+	for i, d := range devices {
+		out[i] = d
+		if d.GetVirtualDevice().Connectable == nil {
+			continue
+		}
+		out[i] = deepcopy.Of(d)
+		c := out[i].GetVirtualDevice().Connectable
+		c.Connected = on && c.StartConnected
+	}
+	return out
+}

@@ -49,7 +49,7 @@ def test_each_clone_has_a_line_and_all_have_a_total() -> None:
     ]
 
 
-def test_failures_are_told_once_for_each_kind() -> None:
+def test_failures_are_reported_once_for_each_kind() -> None:
     def failed(number: int, code: str) -> dict[str, object]:
         error = {"error_code": code, "msg": f"web-{number} cannot be made."}
         return {"name": f"web-{number}", "action": "failed", "error": error}

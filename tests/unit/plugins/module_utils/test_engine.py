@@ -190,6 +190,17 @@ def test_check_mode_foresees_the_steps_that_are_left_of_what_has_not_failed():
     assert (due.done, failed.done) == ([OFF, ON], [])
 
 
+def test_check_mode_foresees_no_wait():
+    class Waiting(Machine):
+        @property
+        def left(self):
+            return [*super().left, "waiting"]
+
+    item = Waiting(moid="", called="web", steps=())
+    item.foresee()
+    assert not item.changed
+
+
 def test_an_entry_has_the_error_of_what_failed_and_otherwise_none():
     well, failed = Machine(moid="", called="well"), named("failed", InvalidOption("It is refused.", option="name"))
     assert well.with_error({"name": "well"}) == {"name": "well"}
@@ -245,7 +256,7 @@ def test_a_wait_for_nothing_asks_nothing(known):
 # What a failure says
 
 
-def test_one_item_that_fails_is_told_with_its_own_words(known):
+def test_one_item_that_fails_is_reported_with_its_own_words(known):
     item = named("web-1", InvalidOption("There is no room.", hint="Make some."))
     with pytest.raises(PartialFailure) as caught:
         task(known, [item]).finish({})
@@ -281,7 +292,7 @@ def test_what_an_error_has_of_its_item_alone_makes_no_reason_of_its_own():
     assert line.startswith("300 (web-0, ")
 
 
-def test_hundreds_of_failures_are_told_in_few_lines_with_the_hint_that_cures_most_of_them(known):
+def test_hundreds_of_failures_are_reported_in_few_lines_with_the_hint_that_cures_most_of_them(known):
     deep = [named(f"web-{n}", Fault("SystemError", "system_error", f"web-{n}: failed.", hint="Cure it.")) for n in range(180)]
     other = [named(f"db-{n}", InvalidOption(f"Reason {chr(97 + n)}\nin two lines.")) for n in range(20)]
     with pytest.raises(PartialFailure) as caught:

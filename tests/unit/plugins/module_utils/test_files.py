@@ -194,7 +194,7 @@ def test_a_device_is_refused(device, act):
     refused(act, device, "it is a device")
 
 
-def test_links_without_end_are_told(place):
+def test_links_without_end_are_reported(place):
     (place / "it").symlink_to("it")
     with pytest.raises(InvalidOption) as caught:
         read(place / "it")
@@ -511,7 +511,7 @@ def _holder(path):
     return process
 
 
-def test_a_lock_of_another_process_is_waited_for_and_told_with_the_process(place):
+def test_a_lock_of_another_process_is_waited_for_and_reported_with_the_process(place):
     with _lock(place / "it"):
         pass
     holder = _holder(place / "it.lock")
@@ -538,7 +538,7 @@ def test_a_lock_is_waited_for_until_the_deadline_and_is_free_afterwards(place):
         assert (place / "it.lock").exists()
 
 
-def test_a_lock_that_was_removed_while_it_was_waited_for_is_taken_anew(place):
+def test_a_lock_that_was_removed_while_it_was_waited_for_is_taken_again(place):
     with _lock(place / "it"):
         (place / "it.lock").unlink()
         with _lock(place / "it", 5):
@@ -706,7 +706,7 @@ def test_a_draft_that_is_just_taken_for_a_leftover_is_made_again(place, monkeypa
     assert sorted(os.listdir(place)) == ["file", "folder", "shared"]
 
 
-def test_a_lock_that_is_refused_while_it_is_waited_for_is_told_at_once(place, monkeypatch):
+def test_a_lock_that_is_refused_while_it_is_waited_for_is_reported_at_once(place, monkeypatch):
     def refused_later(_handle, how):
         if not how & (fcntl.LOCK_NB | fcntl.LOCK_UN):
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

@@ -19,6 +19,7 @@ import random
 import re
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -408,7 +409,7 @@ class Sweep:
         try:
             self._story.check(self._sim, self._number)
         except AssertionError as error:
-            yield NOT_CONVERGED, f"the next run does not bring it to its end: {error}"
+            yield NOT_CONVERGED, f"the next run does not bring it to its end: {failed_line(error)}"
         if not self._story.repeats and self._run().result.get("changed"):
             yield NOT_CONVERGED, "the run after the next one changes something again"
         left = Census.of(self._sim) - before
@@ -416,6 +417,11 @@ class Sweep:
             yield LEFTOVER, f"after the next run there is {left}, where an undisturbed run leaves {self._left}"
         if files := list(self._module.temporary.iterdir()):
             yield LEFTOVER, f"temporary files are left after the next run: {files}"
+
+
+def failed_line(error: AssertionError) -> str:
+    """What an assertion says, and what it asserts: pytest tells that of test files alone."""
+    return f"{traceback.extract_tb(error.__traceback__)[-1].line} {error}".strip()
 
 
 def still_running(temporary: Path) -> list[str]:

@@ -32,6 +32,7 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.faults import
     Census,
     Sweep,
     Tally,
+    failed_line,
     is_of_properties,
     some,
 )
@@ -290,7 +291,7 @@ class Meanwhile(Sweep):
             try:
                 self._story.check(self._sim, self._number)
             except AssertionError as error:
-                yield NOT_CONVERGED, f"the next run does not bring it to its end: {error}"
+                yield NOT_CONVERGED, f"the next run does not bring it to its end: {failed_line(error)}"
         again = self._run()
         if again.code != 0:
             yield NOT_CONVERGED, f"the run after the next one fails: {again.result.get('msg')}"
@@ -393,7 +394,9 @@ class Hand(Beside):
 
     def _done(self) -> Vm | None:
         """The VM that something was done to; vCenter may refuse it, as where a lease has the VM."""
-        vms = [vm for moid, vm in Vm.all(self._sim).items() if moid not in self._known and ACTS[self.act].possible(vm)]
+        there = [vm for moid, vm in Vm.all(self._sim).items() if moid not in self._known and ACTS[self.act].possible(vm)]
+        # Nobody adds to a VM whose name says that it is gone in a moment.
+        vms = [vm for vm in there if self.act not in (_SNAPSHOT, _GIVEN_A_DISK) or not vm.name.startswith("vforge-")]
         if not vms:
             return None
         vm = random.Random(str(self._moment)).choice(sorted(vms, key=lambda each: each.name))  # noqa: S311

@@ -198,6 +198,34 @@ def test_clones_are_named_by_texts(value, wanted):
     assert shapes.fitted({"clones": value}, argument_spec("instant_clone")) == {"clones": wanted}
 
 
+class _Encrypted:
+    """What ansible-core 2.17 and 2.18 make of a value with the tag !vault."""
+
+    __ENCRYPTED__ = True
+
+    def __init__(self, text):
+        self._text = text
+
+    def __str__(self):
+        return self._text
+
+
+def test_what_the_playbook_has_encrypted_is_the_text_that_it_is():
+    given = {
+        "parent": _Encrypted("golden"),
+        "password": _Encrypted("a-secret"),
+        "clones": [_Encrypted("web-1")],
+        "guestinfo": _Encrypted('{"token": "a-secret"}'),
+    }
+    wanted = {
+        "parent": {"name": "golden"},
+        "password": "a-secret",
+        "clones": [{"name": "web-1"}],
+        "guestinfo": {"token": "a-secret"},
+    }
+    assert shapes.fitted(given, argument_spec("instant_clone")) == wanted
+
+
 @pytest.mark.parametrize(
     ("name", "args", "sentence"),
     [
@@ -260,6 +288,18 @@ def test_clones_are_named_by_texts(value, wanted):
             {"clones": [{"name": "x1", "customize": {"dns_servers": [None]}}]},
             "Item 1 of the option dns_servers of clones, item 1, customize is null. "
             "Give it a value, or take it out; a variable may be empty.",
+        ),
+        (
+            "instant_clone",
+            {"clones": [{"name": False}]},
+            "The option name of clones, item 1 is false, where a text is wanted. Write it as name: web-1. "
+            "YAML takes yes, no, on and off for true and false: put such a text in quotes.",
+        ),
+        (
+            "vm_from_disks",
+            {"networks": ["VM Network", False]},
+            "Item 2 of the option networks is false, where a text is wanted. "
+            "YAML takes yes, no, on and off for true and false: put such a text in quotes.",
         ),
         (
             "vm_restore",

@@ -54,7 +54,7 @@ def test_vms_with_an_address_become_hosts_and_those_without_are_passed_over():
     assert judged(*vms) == ([{"name": "a", "address": "10.0.0.1"}, {"name": "b", "address": "fd00::2"}], {})
 
 
-def test_what_a_module_refused_is_told_on():
+def test_what_a_module_refused_is_passed_on():
     entry = {"name": "a", "local_ipv4": None, "refused": [{"error_code": "reported_address_refused", "msg": "a lies."}]}
     assert judged(entry) == ([], {"a": "reported_address_refused"})
 

@@ -221,3 +221,16 @@ class _Number(int):
 def test_values_of_ansible_and_dates_are_written_as_what_they_are():
     written = documents.dump([{_Text("a"): [_Number(3), _Text("n"), True, None, 1.5, datetime.date(2026, 1, 1)]}])
     assert yaml.safe_load(written) == {"a": [3, "n", True, None, 1.5, "2026-01-01"]}
+
+
+class Unsafe(str):
+    """As a text from elsewhere is one up to ansible-core 2.18."""
+
+    def __str__(self):
+        return self
+
+
+def test_texts_of_ansible_are_written_as_any_others():
+    written = {"name": "prod", "hosts": ["10.0.0.5:6443"], "number": 3}
+    unsafe = {Unsafe("name"): Unsafe("prod"), "hosts": [Unsafe("10.0.0.5:6443")], "number": 3}
+    assert documents.dump([unsafe]) == documents.dump([written])

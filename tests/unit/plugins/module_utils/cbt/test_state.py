@@ -136,7 +136,7 @@ def test_the_point_never_goes_back_nor_beyond_what_was_committed(steps):
     assert before >= max(number for number in committed if number > asked - MOST_PENDING or not number)
 
 
-def test_a_question_that_was_never_asked_is_told(path):
+def test_a_question_that_was_never_asked_is_reported(path):
     ask(path, 1)
     with pytest.raises(QuestionUnknown) as caught:
         states.load(path).moves("2", path="/state.json")
@@ -339,7 +339,7 @@ def test_what_the_damaged_ones_are_made_of_is_whole(path):
         _with_run(full_required=7),
     ],
 )
-def test_a_damaged_file_is_told_and_never_overwritten(path, text):
+def test_a_damaged_file_is_reported_and_never_overwritten(path, text):
     with open(path, "wb") as file:
         file.write(text.encode("latin-1", "surrogatepass") if text == "\xff" else text.encode())
     before = _bytes_of(path)
@@ -358,7 +358,7 @@ _JSON = st.recursive(
 
 @settings(max_examples=100)
 @given(part=st.sampled_from(["label", "key", "confirmed", "pending", "runs"]), value=_JSON)
-def test_whatever_stands_in_a_file_is_understood_or_told_as_damage(tmp_path_factory, part, value):
+def test_whatever_stands_in_a_file_is_understood_or_reported_as_damage(tmp_path_factory, part, value):
     path = str(tmp_path_factory.getbasetemp() / "any.json")
     with open(path, "w", encoding="utf-8") as file:
         file.write(_with(**{part: value}))
@@ -383,7 +383,7 @@ def test_a_pipe_holds_nobody_up(path):
         assert caught.value.error_code == "file_refused"
 
 
-def test_a_lock_that_another_process_holds_is_waited_for_until_the_deadline_and_told(path):
+def test_a_lock_that_another_process_holds_is_waited_for_until_the_deadline_and_reported(path):
     note(path, 1)
     said = []
     with open(f"{path}.lock", "r+b") as other:
@@ -409,7 +409,7 @@ def test_modes_are_kept_and_a_link_of_this_user_in_his_own_folder_is_followed(pa
     assert sorted(os.listdir(tmp_path)) == ["link.json", "state.json", "state.json.lock"]
 
 
-def test_where_nothing_can_be_written_that_is_told_at_the_begin(tmp_path):
+def test_where_nothing_can_be_written_that_is_reported_at_the_beginning(tmp_path):
     for bad in (tmp_path / "none" / "state.json", tmp_path):
         with pytest.raises(InvalidOption, match=r"cannot be written|it is a folder"):
             states.check(str(bad))

@@ -271,7 +271,7 @@ def test_a_linked_clone_without_a_snapshot_is_refused(backups):
         backups.attempt(vm="web", mode="linked")
 
 
-def test_old_backups_go_by_number_and_age_and_strangers_stay(backups):
+def test_old_backups_go_by_number_and_age_and_vms_of_others_stay(backups):
     name = backups.vm()
     old = [backups.old(name, days) for days in (1, 5, 20, 40)]
     stranger = backups.old(name, 90, name=f"{name}-stranger", value="20200101T000000Z crash x y")

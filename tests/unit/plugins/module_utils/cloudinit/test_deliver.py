@@ -65,7 +65,9 @@ def test_check_mode_changes_nothing_and_says_the_same(cloud, vm):
     for key in ("actions", "changed", "takes_effect", "instance_id", "power_state"):
         assert checked.one[key] == real.one[key], key
     assert [change["key"] for change in checked.one["keys"]] == [change["key"] for change in real.one["keys"]]
-    assert cloud.run(check=True, vm={"name": name}, power_on=True, **GIVEN).result["changed"] is False
+    # To wait is no change.
+    for wait in ("none", "network"):
+        assert cloud.run(check=True, vm={"name": name}, power_on=True, wait=wait, **GIVEN).result["changed"] is False
 
 
 def test_no_secret_is_in_a_result_or_a_diff(cloud, vm):
@@ -79,7 +81,7 @@ def test_no_secret_is_in_a_result_or_a_diff(cloud, vm):
     assert NEVER_SHOWN in cloud.info(vm={"name": name}, show_content=True).one["userdata"]["content"]
 
 
-def test_the_diff_tells_sizes_and_digests_that_differ(cloud, vm):
+def test_the_diff_shows_sizes_and_digests_that_differ(cloud, vm):
     name = vm()
     cloud.run(vm={"name": name}, **GIVEN)
     ran = cloud.run(vm={"name": name}, **{**GIVEN, "userdata": {"password": "x" * len(NEVER_SHOWN)}})
@@ -194,7 +196,7 @@ def test_data_that_were_left_for_the_next_boot_wait_for_it_and_for_leave(cloud, 
 
 
 @pytest.mark.parametrize("given", [GIVEN, {**GIVEN, "metadata": {"redact": ["userdata"]}, "wait": "read"}])
-def test_a_reboot_happens_once_whatever_the_guest_tells(cloud, vm, given):
+def test_a_reboot_happens_once_whatever_the_guest_reports(cloud, vm, given):
     name = vm(on=True)
     assert cloud.run(vm={"name": name}, allow_reboot=True, **given).one["actions"] == ["delivered", "rebooted"]
     assert cloud.run(vm={"name": name}, allow_reboot=True, **given).result["changed"] is False
@@ -276,7 +278,7 @@ def test_a_script_that_fails_fails_the_task(cloud, vm):
     assert ran.one["actions"] == ["delivered", "powered_on"]
 
 
-def test_a_guest_that_never_tells_is_told_of(cloud, vm):
+def test_a_guest_that_reports_nothing_is_an_error(cloud, vm):
     name = vm()
     cloud.sim.patch_guest(name, missing=["cloud-init"])
     # One filter for each step, and one for the wait.
@@ -333,7 +335,7 @@ def test_a_report_that_was_overwritten_is_delivered_again_for_another_boot(cloud
     assert "guestinfo.userdata" not in [change["key"] for change in again.one["keys"]]
 
 
-def test_a_key_of_ones_own_tells_of_the_end(cloud, vm):
+def test_a_key_of_ones_own_reports_the_end(cloud, vm):
     name = vm()
     script = "#!/bin/sh\nvmware-rpctool 'info-set guestinfo.ready yes'\n"
     given = {"metadata": {}, "userdata": script, "wait": "finished", "finished_key": "guestinfo.ready"}
@@ -465,7 +467,7 @@ def test_no_two_titles_are_the_same_though_folders_cannot_be_seen():
     assert task._titles(found) == {"vm-1": "web (vm-1)", "vm-2": "web (vm-2)", "vm-3": "db"}
 
 
-def test_a_wait_that_ends_early_is_told_of_those_that_it_was_for(cloud, vm):
+def test_a_wait_that_ends_early_is_reported_of_those_that_it_was_for(cloud, vm):
     silent, told = vm(), vm()
     cloud.sim.patch_guest(silent, missing=["cloud-init"])
     cloud.run(vm={"name": silent}, power_on=True, **GIVEN)

@@ -62,7 +62,7 @@ def run(shared_sim, monkeypatch, capsys):
     return run_module
 
 
-def test_a_result_tells_its_calls_and_its_time(run, shared_sim):
+def test_a_result_reports_its_calls_and_its_time(run, shared_sim):
     def work(session, options):
         assert options == shared_sim.port
         return {"changed": True, "found": session.content.searchIndex.FindByInventoryPath("DC0")._GetMoId()}
@@ -179,7 +179,7 @@ def _texts(value):
     return [value] if isinstance(value, str) else []
 
 
-def test_what_cannot_be_prepared_is_told_before_anything_is_connected(run, shared_sim):
+def test_what_cannot_be_prepared_is_reported_before_anything_is_connected(run, shared_sim):
     def prepare(_params):
         raise InvalidOption("Not so.", option="clones")
 
@@ -188,12 +188,12 @@ def test_what_cannot_be_prepared_is_told_before_anything_is_connected(run, share
     assert shared_sim.calls()["total"] == 0
 
 
-def test_who_cannot_connect_is_told_why(run):
+def test_who_cannot_connect_learns_why(run):
     status, result = run(pytest.fail, password="of-nobody")  # noqa: S106
     assert (status, result["error_code"]) == (1, "wrong_credentials")
 
 
-def test_a_ca_file_that_cannot_be_used_is_told(run):
+def test_a_ca_file_that_cannot_be_used_is_reported(run):
     status, result = run(pytest.fail, ca_path="/nonexistent")
     assert (status, result["error_code"]) == (1, "tls_ca_file")
 
@@ -225,7 +225,7 @@ SECRET = "hunter2-and-more"  # noqa: S105
 
 @pytest.mark.parametrize("error", [ValueError(SECRET), KeyError(SECRET), RecursionError(SECRET), Exception(SECRET)])
 @pytest.mark.parametrize("early", [False, True])
-def test_a_defect_is_told_without_what_it_says(run, error, early):
+def test_a_defect_is_reported_without_what_it_says(run, error, early):
     def fails(*_):
         raise error
 

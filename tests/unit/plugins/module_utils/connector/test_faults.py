@@ -42,7 +42,7 @@ def vm(moid="vm-7"):
     return vim.VirtualMachine(moid)
 
 
-def test_the_faults_own_words_are_kept_and_its_name_is_told():
+def test_the_faults_own_words_are_kept_and_its_name_is_reported():
     error = faults.translate(vim.fault.GenericVmConfigFault(msg="The disk is too fragmented."), "clone web-1")
     assert isinstance(error, Fault)
     assert error.message == "clone web-1: The disk is too fragmented (GenericVmConfigFault)."

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import threading
@@ -15,7 +14,7 @@ import time
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector import find, names
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import find, names, props
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm, find_vms
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row, read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
@@ -140,7 +139,7 @@ def test_what_is_read_of_a_list_has_errors_in_the_places_of_what_cannot_be_found
         (
             [Selector(name="golden-parent"), Selector(path="/DC0/vm/golden-parent")],
             InvalidOption,
-            "The list parents names the VM with the path",
+            "The list parents names the VM with the name golden-parent more than once.",
         ),
     ],
 )
@@ -157,7 +156,7 @@ def test_a_name_may_be_written_as_a_person_reads_it(known, shared_sim):
         assert find_vm(known, Selector(name=spelling, folder="/DC0/vm"))._GetMoId() == moid
 
 
-def test_a_path_that_is_told_leads_back(known, shared_sim):
+def test_a_path_that_is_returned_leads_back(known, shared_sim):
     """Two names that differ only in what is escaped must not be taken for each other."""
     slash = shared_sim.create_vm("path/back", folder="/DC0/vm")["moid"]
     literal = shared_sim.create_vm("path%252fback", folder="/DC0/vm")["moid"]
@@ -472,7 +471,7 @@ def test_many_vms_named_in_every_way_cost_one_traversal(shared_sim, known, datac
     assert calls == {"RetrievePropertiesEx": 1}
 
 
-def test_one_of_many_that_fits_nothing_is_told_as_if_it_were_alone(known):
+def test_one_of_many_that_fits_nothing_is_reported_as_if_it_were_alone(known):
     selectors = [Selector(name=f"server-{n:05}") for n in range(1, 6)]
     with pytest.raises(NotFound) as caught:
         find_vms(known, [*selectors, Selector(name="golden-parnt")])
@@ -499,17 +498,15 @@ def test_a_selector_with_what_cannot_be_sent_is_refused_before_anything_is(given
 def test_uuids_count_in_either_case_however_many_vms_are_named(known, monkeypatch):
     by_name = find_vm(known, Selector(name="golden-parent"))
     values = facts(known, by_name)
-    original = find.collect_until
+    original = props._row
 
-    def in_capitals(*args, **more):
-        part = original(*args, **more)
-        rows = []
-        for row in part.rows:
-            identity = {path: row.values[path].upper() for path in ("config.uuid", "config.instanceUuid") if path in row.values}
-            rows.append(dataclasses.replace(row, values={**row.values, **identity}))
-        return dataclasses.replace(part, rows=rows)
+    def in_capitals(content):
+        for prop in content.propSet:
+            if prop.name in ("config.uuid", "config.instanceUuid"):
+                prop.val = prop.val.upper()
+        return original(content)
 
-    monkeypatch.setattr(find, "collect_until", in_capitals)
+    monkeypatch.setattr(props, "_row", in_capitals)
     wanted = [
         Selector(uuid=values["config.uuid"].upper()),
         Selector(uuid=values["config.instanceUuid"], use_instance_uuid=True),

@@ -105,7 +105,7 @@ def test_nothing_is_read_of_nothing(shared_sim):
         assert shared_sim.calls()["total"] == 0
 
 
-def test_a_property_that_does_not_exist_is_the_servers_fault_to_tell(shared_sim):
+def test_a_property_that_does_not_exist_is_a_fault_of_the_server(shared_sim):
     with session(shared_sim) as known, pytest.raises(Fault) as caught:
         read(known, [known.content.rootFolder], vim.Folder, ["nonsense"])
     assert caught.value.error_code == "invalid_property"

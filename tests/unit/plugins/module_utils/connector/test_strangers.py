@@ -379,7 +379,7 @@ def test_a_gateway_that_has_too_many_calls_does_not_say_that_the_vcenter_is_down
     assert "429 Too Many Requests" in str(error)
 
 
-def test_what_a_newer_vcenter_has_and_this_pyvmomi_does_not_is_told_as_that():
+def test_what_a_newer_vcenter_has_and_this_pyvmomi_does_not_is_reported_as_that():
     state = ENVELOPE.format(
         """<ContinueRetrievePropertiesExResponse xmlns="urn:vim25"><returnval>
         <objects><obj type="VirtualMachine">vm-1</obj><propSet><name>runtime.powerState</name>

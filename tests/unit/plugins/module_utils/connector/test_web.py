@@ -396,6 +396,31 @@ def test_what_the_body_raises_comes_through():
         client().send("PUT", f"http://127.0.0.1:{server.port}/x", {}, Body())
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_CORK"), reason="Linux alone puts records together")
+def test_a_body_is_sent_in_whole_segments_and_its_end_at_once():
+    stop, seen = Stop(), []
+
+    def corked():
+        held = [sock for sock in stop._open if sock.fileno() >= 0]
+        return [sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) for sock in held]
+
+    class Body:
+        def __len__(self):
+            return 3
+
+        def __iter__(self):
+            for part in (b"a", b"b", b"c"):
+                seen.append(corked())
+                yield part
+
+    with answers(response(b""), secure=True) as server:
+        known = client(stop=stop)
+        answer = known.send("PUT", f"https://127.0.0.1:{server.port}/x", {}, Body())
+        assert (answer.status, seen, corked()) == (200, [[1], [1], [1]], [0])
+        assert server.requests[0].endswith("abc")
+        known.close()
+
+
 def test_a_stop_ends_a_wait_at_once():
     stop, ended = Stop(), threading.Event()
     with Server(lambda _connection, _number: ended.wait(MUCH_LONGER)) as server:

@@ -490,7 +490,7 @@ def image(tmp_path, size=8 * MIB):
 
 
 @pytest.mark.parametrize("verify", ["manifest", "content"])
-def test_an_upload_of_which_the_host_reports_no_digest_is_told_of_where_nothing_else_proves_it(
+def test_an_upload_of_which_the_host_reports_no_digest_is_reported_where_nothing_else_proves_it(
     disks, tmp_path, monkeypatch, verify
 ):
     asked = {"state": "imported", "path": str(image(tmp_path)), "verify": verify}

@@ -197,7 +197,7 @@ def test_a_guest_that_does_not_shut_down_is_left_running_and_only_force_ends_it(
     [(("vm.power", "-suspend"), "guest_powered_off"), (("vm.destroy",), "not_found")],
     ids=["suspended", "removed"],
 )
-def test_one_that_somebody_takes_away_while_it_shuts_down_is_told_at_once(start, do, code):
+def test_one_that_somebody_takes_away_while_it_shuts_down_is_reported_at_once(start, do, code):
     evc = start("xeon-broadwell", flags=("--guest-time", "60s"))
     evc.make("evc-taken")
     asked = {
@@ -213,7 +213,7 @@ def test_one_that_somebody_takes_away_while_it_shuts_down_is_told_at_once(start,
     assert ran.called("PowerOnVM_Task") == 0
 
 
-def test_one_that_somebody_powers_off_while_its_tools_are_waited_for_is_told_at_once_and_started_by_the_next(start):
+def test_one_that_somebody_powers_off_while_its_tools_are_waited_for_is_reported_at_once_and_started_by_the_next(start):
     evc = start("xeon-broadwell")
     evc.make("evc-taken")
     asked = {

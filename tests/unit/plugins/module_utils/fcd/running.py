@@ -11,7 +11,7 @@ import pathlib
 import subprocess
 import typing as t
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._fcd import info, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._fcd import info, snapshots, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._fcd.model import (
     DiskOptions,
     InfoOptions,
@@ -48,11 +48,11 @@ class Disks(Runner):
         """Run a task about one disk that must succeed."""
         return self.run(check=check, disks=[disk])
 
-    def attempt_snapshots(self, *snapshots: dict[str, t.Any], check: bool = False) -> Ran:
+    def attempt_snapshots(self, *asked: dict[str, t.Any], check: bool = False) -> Ran:
         """Run a task of first_class_disk_snapshot that may fail."""
-        given = {"datastore": STORE, "snapshots": list(snapshots)}
+        given = {"datastore": STORE, "snapshots": list(asked)}
         options = SnapshotOptions.from_params(accepted(first_class_disk_snapshot.argument_spec(), given))
-        ran = self.ran(lambda session: task.run_snapshots(session, options, check=check))
+        ran = self.ran(lambda session: snapshots.run(session, options, check=check))
         return self.documented(ran, "first_class_disk_snapshot")
 
     def snapshots(self, *snapshots: dict[str, t.Any], check: bool = False) -> Ran:

@@ -91,7 +91,7 @@ def test_who_comes_while_it_is_cloned_waits_too(start):
     assert (ran.actions, ran.clones["level"]["ready"]) == ({"level": "unchanged"}, True)
 
 
-def test_who_waits_too_long_is_told_what_to_do(start):
+def test_who_waits_too_long_learns_what_to_do(start):
     tasks = start()
     tasks.run(**_LEVEL, owner="pipeline 7")
     ran = tasks.late("WaitForUpdatesEx", **_LEVEL)
@@ -125,7 +125,7 @@ def test_a_guest_that_does_not_shut_down_is_not_switched_off(start):
     assert tasks.sim.vm("level")["power"] == "poweredOn"
 
 
-def test_a_guest_that_somebody_suspends_while_it_shuts_down_is_told_at_once(start, monkeypatch):
+def test_a_guest_that_somebody_suspends_while_it_shuts_down_is_reported_at_once(start, monkeypatch):
     tasks = start()
     tasks.run(**_RUNNING_LEVEL)
     monkeypatch.setattr(vm, "shut_down_guest", lambda _session, _moid: None)

@@ -94,7 +94,7 @@ def test_the_first_time_it_is_made(templates, source):
 
 
 @pytest.mark.parametrize("vms", [2, 2000])
-def test_the_second_time_a_few_calls_tell_that_it_is_there(make_sim, source, tmp_path, monkeypatch, vms):
+def test_the_second_time_a_few_calls_show_that_it_is_there(make_sim, source, tmp_path, monkeypatch, vms):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     templates = Templates(make_sim("--vms", str(vms)))
     first = templates.run(source)
@@ -290,7 +290,7 @@ def test_an_old_version_that_cannot_be_removed_is_a_failure_with_the_whole_accou
     assert (again.result["actions"], templates.vms()) == (["removed"], ["/DC0/vm/web"])
 
 
-def test_what_cannot_be_removed_is_there_and_told(templates, source):
+def test_what_cannot_be_removed_is_there_and_reported(templates, source):
     templates.run(source)
     templates.sim.inject(method="Destroy_Task", do="task-fault", fault="SystemError", message="no")
     ran = templates.attempt(None, state="absent")
@@ -316,7 +316,7 @@ def test_a_clone_of_a_template_is_none(templates, source):
     assert [item["name"] for item in templates.info().result["templates"]] == ["web"]
 
 
-def test_strangers_are_left_alone(templates, source):
+def test_vms_of_others_are_left_alone(templates, source):
     templates.sim.create_vm("web")
     for given in ({}, {"on_mismatch": "replace"}, {"state": "absent"}):
         ran = templates.attempt(source, **given)
@@ -343,7 +343,7 @@ def test_a_template_that_somebody_has_made_a_vm_and_works_in_is_left_alone(templ
     assert "taken by a VM that is poweredOn" in str(ran.error)
 
 
-def test_a_state_that_lets_no_import_begin_is_told_as_vcenter_does(templates, source):
+def test_a_state_that_lets_no_import_begin_is_reported_as_vcenter_does(templates, source):
     templates.sim.inject(method="ImportVApp", do="fault", fault="InvalidState", message="The host is shutting down.", times=0)
     ran = templates.attempt(source)
     assert ran.code == "invalid_state"
@@ -420,7 +420,7 @@ def test_one_folder_alone_is_looked_in_where_that_is_asked_for(templates, source
         assert [each["path"] for each in alone] == ["/DC0/vm/web"]
 
 
-def test_who_depends_on_a_template_is_told_by_moid_too(templates, source):
+def test_who_depends_on_a_template_is_named_by_moid_too(templates, source):
     templates.run(source)
     linked_clone(templates, "web", "clone-1")
     (told,) = templates.info(name="web", used_by=True).result["templates"]

@@ -76,7 +76,7 @@ def test_who_never_begins_reads_nothing():
     assert (source.reads, source.closed) == (0, False)
 
 
-def test_what_goes_wrong_is_told_behind_the_parts_before_it():
+def test_what_goes_wrong_is_reported_behind_the_parts_before_it():
     before, found = threading.active_count(), []
     with reading(Source(_DATA[: 3 * _PART])) as read, pytest.raises(sending.SourceChanged, match=r"disk\.vmdk became shorter"):
         found.extend(bytes(part) for part in read.parts())
