@@ -102,7 +102,7 @@ _MOID = re.compile(r"([a-z-]+)(\d+)")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # What names an object by its moid without saying that it is one.
-_OF_MOIDS = frozenset(("hubId", "key", "id", "portgroupKey"))
+_OF_MOIDS = frozenset(("hubId", "key", "id", "portgroupKey", "val"))
 _KINDS_OF_OBJECTS = frozenset(("vm-", "task-", "host-", "datastore-", "dvportgroup-"))
 _HOP = frozenset(("connection", "transfer-encoding", "content-length", "accept-encoding", "host", "expect", "date", "server"))
 
@@ -343,6 +343,8 @@ class Relay:
         """The next part of an answer that was divided."""
         if call.name == "ContinueRetrievePropertiesEx" and call.said("token") in self._pages:
             root, rest, token = self._pages.pop(call.said("token"))
+            answer = next(node for node in root.children if node.name == "Body").children[0]
+            answer.tag = _beside(answer, f"{call.name}Response")
             return self._page(root, rest, token, chance)
         if call.name == "WaitForUpdatesEx" and call.said("version") in self._rounds:
             return self._round(self._rounds.pop(call.said("version")))

@@ -72,7 +72,7 @@ class Scene:
 
     def _run(self, sim, **changes):
         ended = Forked(sim, self._which, self._files).run(self._story.params(sim, 1, self._files) | changes)
-        assert ended.code == 0 or changes, ended.result
+        assert ended.code == 0 or changes, (ended.result.get("msg"), ended.result)
         return ended.result
 
 
