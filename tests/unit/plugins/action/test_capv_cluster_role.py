@@ -94,7 +94,7 @@ _PAIR = {"client-certificate-data": _PEM, "client-key-data": _PEM}
         (_PEM, {"token": "of-nobody"}, ""),
         (_PEM, _PAIR, ""),
         (_PEM, {"exec": {}}, "neither a token alone nor a client certificate"),
-        ("", _PAIR, "registration.ca is no certificate"),
+        ("", _PAIR, "The option ca of registration is empty."),
     ],
 )
 def test_the_login_that_is_kept_is_taken_or_what_it_lacks_is_named(play, ca, user, said):

@@ -108,7 +108,8 @@ _UNLIKE = re.compile(
     "|sha256|digest|instance_id|.*_id|id|moid|.*uuid|at|created"
 )
 _SIGNS = re.compile(
-    r"/\S*/test_\w+/\d+/|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b(vm|task|host|snapshot|datastore|domain|resgroup|group|network)-[a-z]?\d+x?\b|[0-9a-f]{32}|\d{15,}"
+    r"/\S*/test_\w+/\d+/|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}|\d{15,}"
+    r"|\b(vm|task|host|snapshot|datastore|domain|resgroup|group|network)-[a-z]?\d+x?\b"
     r"|\d{8}[T-]\d{6}Z?|-[0-9a-f]{6,8}\b",
     re.IGNORECASE,
 )
