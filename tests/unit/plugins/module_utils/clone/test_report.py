@@ -125,7 +125,7 @@ def test_a_failed_clone_has_its_fault():
     assert (told["action"], told["changed"]) == ("failed", False)
     assert told["error"] == {
         "error_code": "duplicate_name",
-        "msg": "the name is taken Choose another.",
+        "msg": "the name is taken. Choose another.",
         "fault": "DuplicateName",
         "holder": "vm-7",
     }
