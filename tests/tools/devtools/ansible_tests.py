@@ -160,7 +160,7 @@ class AnsibleTests:
         log = self.run.log(f"{self.prefix}integration {target}")
         run = self.run.copy(f"integration-{target}")
         with Simulator(self.tools.simulator, state_dir=run.simulator_state) as simulator:
-            write_integration_settings(run, self.tools, simulator, self._python())
+            write_integration_settings(run, self.tools, simulator, self._python(), _version(self.venv))
             result = self._call(run, log, "integration", "--color", "no", target)
         ran = set(re.findall(r"^Running (\S+) integration test", result.output, re.MULTILINE))
         failed = {target} if result.code else set()
@@ -249,8 +249,11 @@ def write_unit_settings(run: Run, tools: Toolbox) -> None:
     path.write_text(json.dumps(settings), encoding="utf-8")
 
 
-def write_integration_settings(run: Run, tools: Toolbox, simulator: Simulator, python: str) -> None:
-    """Fill in the template of the variables that every integration target gets. python: which Python modules start with."""
+def write_integration_settings(run: Run, tools: Toolbox, simulator: Simulator, python: str, version: str) -> None:
+    """Fill in the template of the variables that every integration target gets.
+
+    python: which Python modules start with; version: its own, such as "3.11".
+    """
     folder = run.collection / "tests" / "integration"
     template = Template((folder / "integration_config.yml.template").read_text(encoding="utf-8"))
     package = write_package(run.collection / "tests" / "output" / "ova")
@@ -270,10 +273,19 @@ def write_integration_settings(run: Run, tools: Toolbox, simulator: Simulator, p
         govc=tools.govc,
         # Empty where they cannot be had: the targets that want them are skipped then.
         disk_tools=tools.disk_tools[0] or "",
+        libnbd=_libnbd(tools, version) or "",
         ova=package.ova,
         ovf=package.ovf,
     )
     (folder / "integration_config.yml").write_text(settings, encoding="utf-8")
+
+
+def _libnbd(tools: Toolbox, version: str) -> Path | None:
+    """The folder with Debian's Python module of libnbd, which is for the Python of that Debian alone."""
+    disk_tools, _reason = tools.disk_tools
+    modules = disk_tools and disk_tools.parent / "usr" / "lib" / "python3" / "dist-packages"
+    made_for = f"libnbdmod.cpython-{version.replace('.', '')}-*.so"
+    return modules if modules and any(modules.glob(made_for)) else None
 
 
 def pytest_command(run: Run, tools: Toolbox, words: Sequence[str]) -> tuple[list[str | Path], dict[str, str]]:
