@@ -79,7 +79,7 @@ def test_parents_are_selectors_like_any_other(option):
 @pytest.mark.parametrize("module", [instant_clone, linked_clone])
 def test_customization_is_documented_as_it_is_accepted(module):
     told = documented(module.DOCUMENTATION)["customize"]
-    _same(told["suboptions"], _argspec.customization())
+    assert _differing(told["suboptions"], _argspec.customization()) == []
 
 
 @pytest.mark.parametrize("option", [*_argspec.clone_item(), *_argspec.customize()])
@@ -93,14 +93,19 @@ def test_what_both_ways_of_cloning_have_is_documented_in_the_same_words(option):
 @pytest.mark.parametrize("module", [instant_clone, linked_clone])
 def test_the_items_of_a_list_of_clones_are_documented_as_they_are_accepted(module):
     told = documented(module.DOCUMENTATION)["clones"]["suboptions"]
-    _same(told, module.argument_spec()["clones"]["options"])
+    assert _differing(told, module.argument_spec()["clones"]["options"]) == []
 
 
-def _same(told, accepted):
-    assert essences(told) == essences(accepted)
-    for name, option in accepted.items():
-        if "options" in option:
-            _same(told[name]["suboptions"], option["options"])
+def _differing(documented_options, accepted, path=""):
+    """The places, with their suboptions, at which what is documented is not what is accepted."""
+    below = [
+        place
+        for name, option in accepted.items()
+        if "options" in option and name in documented_options
+        for place in _differing(documented_options[name]["suboptions"], option["options"], f"{path}{name}.")
+    ]
+    here = essences(documented_options) == essences(accepted)
+    return below if here else [path or "top", *below]
 
 
 @pytest.mark.parametrize("option", ["vm", "vms"])
