@@ -118,8 +118,8 @@ class AnsibleTests:
 
         return Lane(self.prefix + name, work, load, lambda: _pytest_progress(_text(log)))
 
-    def pytest(self) -> list[Lane]:
-        """The unit tests by pytest, many at a time."""
+    def pytest(self, *paths: str) -> list[Lane]:
+        """The unit tests by pytest, many at a time. paths: those that run; all when none is named."""
         workers = max(4, int(cores() * _WORKERS_PER_CORE))
         log = self.run.log(self.prefix + "units by pytest")
 
@@ -128,14 +128,18 @@ class AnsibleTests:
             write_unit_settings(run, self.tools)
             report = run.folder / "junit" / "pytest.xml"
             # Rewritten once, or each worker would: that is most of what it takes them to find the tests.
-            command, env = pytest_command(run, self.tools, ["--collect-only", "-qq"])
+            command, env = self._pytest_command(run, ["--collect-only", "-qq", *paths])
             processes.run(command, self.run.log(self.prefix + "units, found"), cwd=run.collection, env=env)
-            words = ["-v", "--numprocesses", str(workers), "--dist", "worksteal", f"--junit-xml={report}"]
-            command, env = pytest_command(run, self.tools, words)
+            words = ["-v", "--numprocesses", str(workers), "--dist", "worksteal", f"--junit-xml={report}", *paths]
+            command, env = self._pytest_command(run, words)
             result = processes.run(command, log, cwd=run.collection, env=env)
             return _from_junit(result, report.parent, log)
 
         return [Lane(self.prefix + "units", work, workers * _LOAD_OF_WORKER, lambda: _pytest_progress(_text(log)))]
+
+    def _pytest_command(self, run: Run, words: Sequence[str]) -> tuple[list[str | Path], dict[str, str]]:
+        env = self.tools.env_of(self.venv, self.home, PYTHONPATH=str(run.folder), PY_COLORS="")
+        return _pytest_words(self.venv, run, words), env
 
     def integration(self, only: Collection[str] = ()) -> list[Lane]:
         """The integration targets, each by an ansible-test and against a simulator of its own.
@@ -293,11 +297,14 @@ def pytest_command(run: Run, tools: Toolbox, words: Sequence[str]) -> tuple[list
 
     words: pytest's own; all unit tests run when there is no path among them.
     """
-    env = tools.env(PYTHONPATH=str(run.folder), PY_COLORS="")
-    command: list[str | Path] = [tools.tool("python"), "-m", "pytest", "-p", "no:cacheprovider", "--import-mode=importlib"]
+    return _pytest_words(tools.venv, run, words), tools.env(PYTHONPATH=str(run.folder), PY_COLORS="")
+
+
+def _pytest_words(venv: Path, run: Run, words: Sequence[str]) -> list[str | Path]:
+    command: list[str | Path] = [venv / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider", "--import-mode=importlib"]
     if not any((run.collection / word.partition("::")[0]).exists() for word in words if not word.startswith("-")):
         command.append("tests/unit")
-    return [*command, *words], env
+    return [*command, *words]
 
 
 def pytest(run: Run, tools: Toolbox, arguments: Sequence[str]) -> int:

@@ -33,6 +33,8 @@ _OLDEST_PYVMOMI = ("2.17", "8.0.3.0.1")
 # What runs on each, in this order, unless the words say otherwise; "sample" is some quick ones of the units.
 _WHOLE = ("units", "sanity", "integration")
 _PARTS = (*_WHOLE, "sample")
+# Those of the collection; those of the tools do not depend on ansible-core, and their packages are not in each environment.
+_UNITS = ("tests/unit/plugins", "tests/unit/awx")
 _TARGETS = layout.ROOT / "tests" / "integration" / "targets"
 # What modules import, and what the tests do.
 _PACKAGES = (
@@ -118,7 +120,8 @@ def _cell(console: Console, tools: Toolbox, core: str, python: Python, parts: Se
     with new_run() as this:
         tests = AnsibleTests(this, tools, venv, home, prefix=f"{core} ")
         lanes_of: dict[str, Callable[[], list[Lane]]] = {
-            "units": tests.units,
+            # As `make test` runs them: by pytest, and some by ansible-test as well, which takes twice as long for each.
+            "units": lambda: [*tests.pytest(*_UNITS), *tests.sample()],
             "sample": tests.sample,
             "sanity": tests.sanity,
             "integration": lambda: tests.integration(targets),
