@@ -511,7 +511,10 @@ class _Hosts:
                     raise _failure(f"hostnames: {expression!r} fails for {machine.path}: {error}") from error
                 continue
             if name:
-                return str(name)
+                # Up to ansible-core 2.18 the text is marked as no template, which str() leaves so. A host's name has
+                # no need of it, since none with braces is taken; and `ansible-inventory --list`, which AWX reads,
+                # would print a mapping where it has to print a name.
+                return str.__str__(name) if isinstance(name, str) else str(name)
         return ""
 
     def _refuse(self, why: str, machine: model.Machine) -> None:

@@ -25,6 +25,11 @@ _ENVIRONMENT = "artifacts/job/command"
 _INVENTORY = "from ansible.cli.inventory import main; main()"
 
 
+def _times(text, output):
+    """How often an output has it. Up to ansible-core 2.18 warnings are folded, at blanks and within words that have hyphens."""
+    return "".join(output.split()).count("".join(text.split()))
+
+
 def no_secret_is_left(done, secrets):
     """No file of the artifacts has a secret, but the one that ansible-runner writes itself."""
     held = {path for path in done.holding(secrets) if path.startswith("artifacts/")}
@@ -47,7 +52,7 @@ def test_a_fleet_by_a_verified_credential(make_sim, tmp_path):
     assert [clone["name"] for clone in made["clones"]] == ["awx-01", "awx-02", "awx-03"]
     assert done.stats["instant_clone_fleet"]["clones"] == ["awx-01", "awx-02", "awx-03"]
     assert len(sim.govc("find", "/DC0/vm/DC0_F0", "-type", "m", "-name", "awx-0*")) == 3
-    assert "is not verified" not in done.output
+    assert _times("is not verified", done.output) == 0
     # A job has a terminal: progress is on its page, and in its events.
     line = re.compile(r"^  \[localhost\] [0-3] of 3 ", re.MULTILINE)
     assert line.search(done.output)
@@ -64,7 +69,7 @@ def test_awxs_own_credential_verifies_nothing_and_the_job_says_so_once(make_sim,
     assert done.status == "successful", done.output
     # Each of its tasks connects, and none but the first says it.
     assert len(done.results("cbt_changed_areas")) > 1
-    assert done.output.count("is not verified, since validate_certs is false") == 1
+    assert _times("is not verified, since validate_certs is false", done.output) == 1
     assert sorted(vm["name"] for vm in done.results("cbt_changed_areas")[1]["vms"]) == ["server-00001", "server-00002"]
     no_secret_is_left(done, [sim.password])
 
@@ -89,9 +94,8 @@ def test_files_that_would_be_gone_with_the_job_are_named_once(exposed, said, mak
     files = {"state_file": str(tmp_path / "state.json"), "path": str(tmp_path / "report.html")}
     done = job.inventory({"nightly": ["server-00001", "server-00002"]}).answers(group="nightly", **files).run()
     assert done.status == "successful", done.output
-    output = " ".join(done.output.split())
     for file in files.values():
-        assert output.count(f"{file} lies in the container of this job") == said
+        assert _times(f"{file} lies in the container of this job", done.output) == said
 
 
 @pytest.mark.parametrize("name", ["VMWARE_CA_PATH", "VMWARE_THUMBPRINT"])
@@ -99,7 +103,7 @@ def test_what_names_a_ca_or_a_thumbprint_beside_it_insists(name, make_sim, tmp_p
     sim = make_sim("--vms", "0")
     monkeypatch.setenv(name, {"VMWARE_CA_PATH": sim.ca, "VMWARE_THUMBPRINT": "0" * 64}[name])
     done = Job(sim, tmp_path, "evc_baseline").vcenter(BUILT_IN).answers(cluster="DC0_C0").run()
-    assert "is not verified, since" not in done.output
+    assert _times("is not verified, since", done.output) == 0
     assert done.status == {"VMWARE_CA_PATH": "successful", "VMWARE_THUMBPRINT": "failed"}[name], done.output
 
 

@@ -114,7 +114,7 @@ def test_lying_guests_are_left_out_and_the_others_go_on(web, known):
         "other": "reported_address_refused",
     }
     assert _hosts(known) == ["db-1,192.0.2.77"] + ["192.0.2.11"] * 3
-    assert ran.output.count("It is left out of the inventory.") == 4
+    assert " ".join(ran.output.split()).count("It is left out of the inventory.") == 4
     assert "{{ 2000000 + 22 }}" in ran.output
     assert "2000022" not in ran.output
     before = known.read_text(encoding="utf-8")
@@ -129,7 +129,7 @@ def test_what_known_hosts_holds_for_somebody_else_stands_until_the_user_says_oth
     asked = {**_ASKED, "guests": [{"name": "web-1", "address": "192.0.2.11/24"}], "known_hosts": str(known)}
     ran = web.run(**asked)
     assert (ran.code, ran.left["reported"]["hosts"], _hosts(known)) == (0, [], ["192.0.2.11"])
-    assert "known_hosts holds for another machine" in ran.output
+    assert "known_hosts holds for another machine" in " ".join(ran.output.split())
     ran = web.run(**asked, replace_host_keys=True)
     assert ran.left["reported"]["hosts"] == [{"name": "web-1", "address": "192.0.2.11"}]
     assert "QUFBQQ==" not in known.read_text(encoding="utf-8")

@@ -85,11 +85,13 @@ class Inventories:
         listed = json.loads(ran.stdout) if ran.stdout.startswith("{") else {}
         # What was folded for a terminal is one line again.
         errors = " ".join(ran.stderr.split())
-        return Listed(ran.returncode, errors, _plain(listed), self.sim.calls()["by_method"])
+        if "_meta" in listed:
+            listed["_meta"] = _plain(listed["_meta"])
+        return Listed(ran.returncode, errors, listed, self.sim.calls()["by_method"])
 
 
 def _plain(value: Any) -> Any:
-    """ansible-inventory marks every text that is no template."""
+    """Variables without the marks that ansible-inventory gives texts that are no templates; names of hosts have none."""
     if isinstance(value, dict):
         return value["__ansible_unsafe"] if set(value) == {"__ansible_unsafe"} else {k: _plain(v) for k, v in value.items()}
     return [_plain(each) for each in value] if isinstance(value, list) else value
