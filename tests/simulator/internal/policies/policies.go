@@ -72,6 +72,23 @@ func (p *policyManager) PbmQueryAssociatedProfiles(req *pbm.PbmQueryAssociatedPr
 	return &methods.PbmQueryAssociatedProfilesBody{Res: res}
 }
 
+// PbmRetrieveContent tells what policies are, without their names for Kubernetes. These came with 9.1.0.0 (pyVmomi's
+// types), and a server sends no client what the version that it asked in has not got. vcsim sends them to all, which
+// older clients cannot read.
+func (p *policyManager) PbmRetrieveContent(req *pbm.PbmRetrieveContent) soap.HasFault {
+	body := p.ProfileManager.PbmRetrieveContent(req)
+	if answer, ok := body.(*methods.PbmRetrieveContentBody); ok && answer.Res != nil {
+		for i, each := range answer.Res.Returnval {
+			if profile, ok := each.(*pbm.PbmCapabilityProfile); ok {
+				named := *profile // shared by all simulators of this process
+				named.K8sCompliantName = ""
+				answer.Res.Returnval[i] = &named
+			}
+		}
+	}
+	return body
+}
+
 // Note keeps the policies of disks that a reconfiguration has put in, and forgets those of disks that it took off.
 func (s *Policies) Note(vm types.ManagedObjectReference, changes []types.BaseVirtualDeviceConfigSpec, keys map[int32]int32) {
 	t := &s.table

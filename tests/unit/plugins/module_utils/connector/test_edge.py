@@ -18,6 +18,7 @@ import threading
 
 import pytest
 from ansible.module_utils import basic
+from ansible.module_utils.common import warnings
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _ansible, _argspec, _lifeline, _progress
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
@@ -46,6 +47,8 @@ def run(shared_sim, monkeypatch, capsys):
             **changes,
         }
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": params}).encode())
+        # Modules have a process of their own: no warning of another is in their results.
+        monkeypatch.setattr(warnings, "_global_warnings", type(warnings._global_warnings)())
         if hasattr(basic, "_ANSIBLE_PROFILE"):  # since ansible-core 2.19
             monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy")
             # Other tests of this process may have loaded plugins of the controller, which shows warnings by itself.
@@ -344,6 +347,7 @@ def test_a_signal_that_is_switched_off_stays_so(run):
 PREPARE = """
 import sys
 from ansible.module_utils import basic
+from ansible.module_utils.common import warnings
 basic._ANSIBLE_ARGS = b'{"ANSIBLE_MODULE_ARGS": {"name": "a", "parent": {"name": "p"}}}'
 basic._ANSIBLE_PROFILE = "legacy"
 """
