@@ -44,6 +44,7 @@ _PACKAGES = (
     "pytest",
     "pytest-xdist",
     "hypothesis",
+    "jsonschema",
     "ansible-runner",
     "awx-plugins-core",
     "awx-plugins-interfaces",

@@ -176,7 +176,6 @@ def test_what_the_filter_packs_and_raw_texts_are_read_too(cloud, guest):
 
 
 def test_the_schema_is_cloud_inits_own_and_names_the_path(debian):
-    pytest.importorskip("jsonschema", reason="jsonschema comes with the development environment, not with every ansible-test's")
     given = {"validate": "schema", "schema_path": str(debian)}
     assert options(userdata=CONFIG, **given).requests
     for config, path in (
@@ -192,7 +191,6 @@ def test_the_schema_is_cloud_inits_own_and_names_the_path(debian):
 
 
 def test_a_missing_schema_is_reported_with_where_to_get_it(tmp_path):
-    pytest.importorskip("jsonschema", reason="jsonschema comes with the development environment, not with every ansible-test's")
     with pytest.raises(MissingLibrary) as caught:
         options(userdata=CONFIG, validate="schema", schema_path=str(tmp_path))
     assert "package cloud-init" in caught.value.hint
