@@ -21,6 +21,7 @@ from ansible.module_utils import basic
 from ansible.module_utils.common import warnings
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _ansible, _argspec, _lifeline, _progress
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     ConnectionLost,
     Interrupted,
@@ -213,12 +214,18 @@ def test_a_vcenter_that_is_not_verified_is_warned_of_whoever_wanted_that(run, mo
 
 
 def test_a_call_that_the_end_of_the_task_cuts_short_is_not_blamed_on_the_connection(run, shared_sim):
-    rule = shared_sim.inject(method="CreatePropertyCollector", do="delay", times=0)
+    def change(session, _options):
+        # No question, which would be asked again for as long as the task may take. Of a folder that there is not.
+        vim.Folder("group-v0", session.stub).CreateFolder("of-nobody")
+
+    rules = [shared_sim.inject(method=name, do="delay", times=0) for name in ("CreatePropertyCollector", "CreateFolder")]
     try:
         _status, by_task = run(pytest.fail, timeout=3)
-        _status, by_call = run(pytest.fail, timeout=300, connection_timeout=3)
+        shared_sim.clear(rules.pop(0))
+        _status, by_call = run(change, timeout=300, connection_timeout=3)
     finally:
-        shared_sim.clear(rule)
+        for rule in rules:
+            shared_sim.clear(rule)
     assert "Raise timeout " in by_task["msg"]
     assert "Raise connection_timeout " in by_call["msg"]
 
