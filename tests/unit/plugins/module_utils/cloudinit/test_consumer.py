@@ -93,7 +93,7 @@ class Guest:
         file = root / "etc/netplan/50-cloud-init.yaml"
         file.write_text(yaml.safe_dump({"network": network}), encoding="utf-8")
         file.chmod(0o600)
-        program = next(path for path in self._debian.glob("**/lib*/netplan/generate"))
+        program = next(path for path in self._debian.glob("**/lib*/netplan/generate") if not path.is_symlink())
         ran = self._ran([str(program), "--root-dir", str(root)])
         return ran.stdout + ran.stderr, {path.name: path.read_text() for path in root.glob("run/systemd/network/*")}
 

@@ -97,7 +97,7 @@ class _Judge:
                 "PYTHONPATH": str(self._debian / "usr/lib/python3/dist-packages"),
                 "LD_LIBRARY_PATH": ":".join(libraries),
                 "PYTHONDONTWRITEBYTECODE": "1",
-                "NETPLAN": str(next(path for path in self._debian.glob("**/lib*/netplan/generate"))),
+                "NETPLAN": str(next(path for path in self._debian.glob("**/lib*/netplan/generate") if not path.is_symlink())),
             },
             capture_output=True,
             text=True,
