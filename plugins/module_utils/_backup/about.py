@@ -63,7 +63,7 @@ def nvram(session: Session, vm: Vm, deadline: float) -> tuple[bytes, str]:
     """
     if not vm.powered_off:
         return b"", "The VM is not powered off, and its host keeps the file locked."
-    from .._vsphere.folder import DatastoreFiles, DatastorePath
+    from .._vsphere.datastore_files import DatastoreFiles, DatastorePath
 
     try:
         path = DatastorePath.parse(vm.nvram, "nvram")

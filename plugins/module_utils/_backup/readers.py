@@ -25,8 +25,8 @@ from .storage import remove
 if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .._connector.web import Stop
+    from .._vsphere.datastore_files import DatastoreFiles, DatastorePath
     from .._vsphere.disks import Disk
-    from .._vsphere.folder import DatastoreFiles, DatastorePath
     from .copying import Stream
     from .options import NbdServer, Vm
 

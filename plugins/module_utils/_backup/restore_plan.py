@@ -10,8 +10,8 @@ import re
 import typing as t
 
 from .._errors import CodedError
+from .._vsphere.datastore_files import DatastorePath
 from .._vsphere.flat import without_files
-from .._vsphere.folder import DatastorePath
 from .restore_options import CONTENT, REFUSE
 
 if t.TYPE_CHECKING:

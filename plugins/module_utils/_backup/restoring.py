@@ -25,9 +25,9 @@ from .._engine import STARTED, Item, Part, Task
 from .._errors import Fault, InvalidOption, NotFound, StillRunning, VforgeError
 from .._progress import Meter
 from .._vsphere import snapshots, storage
+from .._vsphere.datastore_files import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.disks import unknown_among, users_of_files
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
-from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.vm import start_power_off, start_power_on
 from . import images, records, restore_plan, restore_report, settings, targets, writers
 from .copying import first_difference

@@ -14,7 +14,7 @@ from .._disk_import.apply import start_delete_file
 from .._engine import Part
 from .._errors import NotFound, VforgeError
 from .._vsphere import tags
-from .._vsphere.folder import DatastorePath, FileDenied, FileLocked, NoSuchFile
+from .._vsphere.datastore_files import DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.policies import Policy, find_policy, policies_of
 from .._vsphere.vm import moid_of
 from . import restore_plan, targets

@@ -23,8 +23,8 @@ from .._temporary_disks import Attachments, Leftovers, detach_leftovers, leftove
 from .._vsphere import proxy as proxies
 from .._vsphere import tracking, transports
 from .._vsphere.areas import changed_areas
+from .._vsphere.datastore_files import DatastoreFiles, DatastorePath
 from .._vsphere.flat import Flat
-from .._vsphere.folder import DatastoreFiles, DatastorePath
 from .._vsphere.transports import DATASTORE_HTTP, EXPORT, HOTADD, NBD, Way
 from . import nbd, plan, readers
 from .options import AUTO, FULL

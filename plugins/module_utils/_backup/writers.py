@@ -21,7 +21,7 @@ from .._errors import NotFound, TimedOut, VforgeError
 from .._progress import Meter
 from .._temporary_disks import Attachments, Fresh, NotAttached, detach_leftovers, leftovers
 from .._vsphere import proxy as proxies
-from .._vsphere.folder import DatastorePath
+from .._vsphere.datastore_files import DatastorePath
 from .._vsphere.transports import Store, Subject, Way, hotadd_new
 from . import disk as disks
 from . import images, restore_plan

@@ -11,8 +11,8 @@ import typing as t
 from .._disk_import import apply, places
 from .._errors import VforgeError
 from .._vsphere import directories
+from .._vsphere.datastore_files import DatastoreFiles, DatastorePath, FileLocked, NoSuchFile
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles
-from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked, NoSuchFile
 from . import converting, describing, notes, plan
 from .job import DiskItem, OnDatastore
 from .plan import COPY, DELETE

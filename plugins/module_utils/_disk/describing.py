@@ -17,9 +17,9 @@ from .._disk_import import apply
 from .._errors import InvalidOption, VforgeError
 from .._files import parsed
 from .._vsphere import fcd, vmdk
+from .._vsphere.datastore_files import DatastoreFiles, DatastorePath, NoSuchFile
 from .._vsphere.disks import unknown_among, users_of_files
 from .._vsphere.flat import without_files
-from .._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
 from .._vsphere.vm import moid_of
 from . import metadata, read
 

@@ -22,9 +22,9 @@ from .._errors import ConnectionLost, Fault, TimedOut
 from .._progress import Meter
 from .._vsphere import lease as leases
 from .._vsphere import lease_devices, receiving, snapshots, vmdk
+from .._vsphere.datastore_files import FileState
 from .._vsphere.disks import disks_in
 from .._vsphere.flat import Flat, NotWhole
-from .._vsphere.folder import FileState
 from .._vsphere.vm import DEVICES, reference
 from . import local, plan
 from .local import Content
@@ -32,8 +32,8 @@ from .local import Content
 if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .._engine import Task
+    from .._vsphere.datastore_files import FileState
     from .._vsphere.disks import Disk
-    from .._vsphere.folder import FileState
     from .job import DiskItem
     from .local import Workplace
     from .model import DiskVm

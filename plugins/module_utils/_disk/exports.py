@@ -12,8 +12,8 @@ import typing as t
 from .._errors import NotAttempted
 from .._temporary_snapshots import Kind, Made, SnapshotTask, find_leftovers, remove_leftovers, with_snapshots
 from .._vsphere import receiving, snapshots, vmdk
+from .._vsphere.datastore_files import DatastoreFiles, DatastorePath, FileLocked
 from .._vsphere.flat import Flat, NotWhole
-from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked
 from .._vsphere.vm import last_start
 from . import converting, exporting, image, local, plan, read
 from .exporting import RAW_NAME, STREAM_NAME

@@ -11,7 +11,7 @@ import typing as t
 from .._disk_import import importing, places
 from .._errors import Fault, NotAttempted, VforgeError
 from .._vsphere import vmdk
-from .._vsphere.folder import DatastoreFiles, DatastorePath
+from .._vsphere.datastore_files import DatastoreFiles, DatastorePath
 from . import converting, describing, image, local, notes, plan
 from .image import Image, QemuImg
 from .job import DiskItem, OnDatastore

@@ -13,8 +13,8 @@ from .._connector import names
 from .._disk_import import places
 from .._progress import Meter
 from .._vsphere import vmdk
+from .._vsphere.datastore_files import DatastoreFiles, DatastorePath, FileLocked
 from .._vsphere.flat import Flat
-from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked
 from . import converting, exporting, local, plan, read
 from .image import QemuImg
 from .model import InfoOptions, choose_disk

@@ -14,8 +14,8 @@ import typing as t
 from .._disk_import import apply
 from .._errors import Fault, VforgeError
 from .._temporary_snapshots import SnapshotItem
+from .._vsphere.datastore_files import DatastoreFiles, DatastorePath
 from .._vsphere.flat import Flat
-from .._vsphere.folder import DatastoreFiles, DatastorePath
 from . import converting, describing, exporting, local, plan
 
 if t.TYPE_CHECKING:

@@ -13,8 +13,8 @@ import typing as t
 from .._connector.find import Selector
 from .._errors import InvalidOption, NotFound
 from .._vsphere import vm
+from .._vsphere.datastore_files import DatastorePath
 from .._vsphere.disks import Disk
-from .._vsphere.folder import DatastorePath
 from .._vsphere.snapshots import Snapshot, SnapshotSelector
 from .._vsphere.transports import Store, Subject
 from . import metadata

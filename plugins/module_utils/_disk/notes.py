@@ -9,7 +9,7 @@ import json
 import typing as t
 
 from .._files import parsed
-from .._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
+from .._vsphere.datastore_files import DatastoreFiles, DatastorePath, NoSuchFile
 
 _MOST_NOTE = 2**16
 _ENDING = ".vforge"

@@ -15,8 +15,8 @@ from .._vsphere.transports import store_of
 from .model import AUTO, CONTENT, DATASTORE, LEASE
 
 if t.TYPE_CHECKING:
+    from .._vsphere.datastore_files import DatastorePath
     from .._vsphere.disks import Disk
-    from .._vsphere.folder import DatastorePath
     from .model import DiskOptions, DiskVm
 
 # The steps, which are also what the result calls them.

@@ -21,7 +21,7 @@ from .model import DiskVm
 if t.TYPE_CHECKING:
     from .._connector.find import Selector
     from .._connector.session import Session
-    from .._vsphere.folder import DatastorePath
+    from .._vsphere.datastore_files import DatastorePath
     from .._vsphere.storage import Storage
 
 _VM: dict[type, tuple[str, ...]] = {

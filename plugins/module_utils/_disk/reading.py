@@ -19,8 +19,8 @@ import typing as t
 
 from .. import _signals
 from .._connector.web import Stop
+from .._vsphere.datastore_files import DatastoreFiles
 from .._vsphere.flat import Flat
-from .._vsphere.folder import DatastoreFiles
 from . import exporting, image
 from .asking import MIB, RANDOM, Benchmark
 
@@ -28,8 +28,8 @@ if t.TYPE_CHECKING:
     import subprocess
 
     from .._connector.session import Session
+    from .._vsphere.datastore_files import DatastorePath
     from .._vsphere.disks import Disk
-    from .._vsphere.folder import DatastorePath
     from .image import Image, QemuImg
     from .model import DiskVm
 

@@ -19,7 +19,7 @@ from .._disk_import import places
 from .._engine import UNTOUCHED, Task, diff
 from .._errors import NotFound
 from .._vsphere import vmdk
-from .._vsphere.folder import DatastoreFiles, DatastorePath
+from .._vsphere.datastore_files import DatastoreFiles, DatastorePath
 from . import converting, copies, describing, exports, image, imports, local, metadata, notes, plan, read
 from .image import QemuImg
 from .job import DiskItem, publish

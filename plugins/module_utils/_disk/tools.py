@@ -19,8 +19,8 @@ from .._programs import vddk_reason
 from .._progress import Meter
 from .._vsphere import fcd, transports, vmdk
 from .._vsphere import proxy as proxies
+from .._vsphere.datastore_files import DatastorePath, FileLocked
 from .._vsphere.flat import SeveralFiles, without_files
-from .._vsphere.folder import DatastorePath, FileLocked
 from .._vsphere.transports import Way
 from . import answers, asking, converting, metadata, read, reading
 from .asking import SECTOR, BlockMap, DiskOfVm, LocalFile, ToolOptions

@@ -28,7 +28,7 @@ from .._progress import Meter
 from .._temporary_snapshots import Owner, OwnerMark
 from .._vsphere import directories, sending, vmdk
 from .._vsphere import lease as leases
-from .._vsphere.folder import DatastoreFiles, DatastorePath
+from .._vsphere.datastore_files import DatastoreFiles, DatastorePath
 from .._vsphere.vm import reference, start_destroy
 from . import apply, places
 

@@ -22,7 +22,7 @@ from .._vsphere.vm import DEVICES, config_in, moid_of, name_of
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
-    from .._vsphere.folder import DatastorePath
+    from .._vsphere.datastore_files import DatastorePath
 
 _HOME: dict[type, tuple[str, ...]] = {
     vim.Datacenter: ("name", "parent", "vmFolder", "datastore"),

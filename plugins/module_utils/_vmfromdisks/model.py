@@ -11,7 +11,7 @@ import typing as t
 from .._connector.find import as_uuid
 from .._errors import InvalidOption
 from .._vsphere import vm
-from .._vsphere.folder import DatastorePath
+from .._vsphere.datastore_files import DatastorePath
 
 PRESENT, ABSENT = "present", "absent"
 

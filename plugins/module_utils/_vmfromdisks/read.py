@@ -15,14 +15,14 @@ from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, Fault, InvalidOption, NotFound
 from .._vsphere import compute, directories, disks, fcd, storage
-from .._vsphere.folder import DatastoreFiles, FileDenied, FileLocked
+from .._vsphere.datastore_files import DatastoreFiles, FileDenied, FileLocked
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, moid_of, name_of
 from .model import MadeVm, Owner
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .._vsphere.compute import Network
-    from .._vsphere.folder import DatastorePath
+    from .._vsphere.datastore_files import DatastorePath
     from .model import VmOptions
 
 _HOME: dict[type, tuple[str, ...]] = {

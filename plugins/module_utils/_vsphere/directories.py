@@ -21,7 +21,7 @@ import typing as t
 from .._connector.props import Route, collect
 from .._connector.pyvmomi import vim
 from .._errors import Fault, NotFound
-from .folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
+from .datastore_files import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .vm import name_of
 
 if t.TYPE_CHECKING:

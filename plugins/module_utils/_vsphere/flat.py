@@ -11,7 +11,7 @@ from .._errors import ConnectionLost, VforgeError
 from . import vmdk
 
 if t.TYPE_CHECKING:
-    from .folder import DatastoreFiles, DatastorePath, FileState
+    from .datastore_files import DatastoreFiles, DatastorePath, FileState
 
 # On these a disk is files, which can be had by their paths.
 _WITH_FILES = ("VMFS", "NFS", "NFS41", "OTHER", "CIFS", "")

@@ -27,7 +27,11 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     SessionExpired,
     Unavailable,
 )
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.datastore_files import (
+    DatastoreFiles,
+    DatastorePath,
+    NoSuchFile,
+)
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import nobody, options, session
 
 

@@ -10,7 +10,7 @@ import os
 import pytest
 
 import vforge_disks
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import folder
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.datastore_files import DatastoreFiles
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Disks, one, sha256
 
 TARGET = "[LocalDS_0] images/a.vmdk"
@@ -122,7 +122,7 @@ def test_an_export_whose_connection_breaks_leaves_nothing(disks, tmp_path):
 
 def test_the_session_ends_in_the_middle_of_a_download(disks, tmp_path, monkeypatch):
     disks.sim.create_vm("web-1", on=False, disks=[{"bytes": 12 * MIB}])
-    real, parts = folder.DatastoreFiles.part, []
+    real, parts = DatastoreFiles.part, []
 
     def expiring(self, path, start, length, **more):
         parts.append(start)
@@ -130,7 +130,7 @@ def test_the_session_ends_in_the_middle_of_a_download(disks, tmp_path, monkeypat
             disks.sim.expire_sessions()
         return real(self, path, start, length, **more)
 
-    monkeypatch.setattr(folder.DatastoreFiles, "part", expiring)
+    monkeypatch.setattr(DatastoreFiles, "part", expiring)
     target = tmp_path / "out.raw"
     entry = one(disks.run(state="exported", vm={"name": "web-1"}, path=str(target), format="raw", transport="datastore").result)
     assert (entry["fetched"], target.read_bytes() == bytes(12 * MIB), len(parts) > 1) == (12 * MIB, True, True)

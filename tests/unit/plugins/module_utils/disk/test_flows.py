@@ -36,8 +36,8 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vmfromdisks import
 from ansible_collections.vforge.vsphere.plugins.module_utils._vmfromdisks.model import VmOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks as vsphere_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.datastore_files import DatastoreFiles, FileDenied
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat import Flat
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles, FileDenied
 from ansible_collections.vforge.vsphere.plugins.modules import vm_from_disks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over

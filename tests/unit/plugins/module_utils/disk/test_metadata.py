@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import describing, metadata, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import vmdk
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.datastore_files import DatastoreFiles
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, alone, one
 
 TEXT = b'# Disk DescriptorFile\nCID=fffffffe\n\nRW 20480 FLAT "a-flat.vmdk" 0\n\nddb.adapterType = "lsilogic"\n'

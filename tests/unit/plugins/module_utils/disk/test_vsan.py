@@ -12,7 +12,7 @@ import pytest
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import directories
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastorePath
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.datastore_files import DatastorePath
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Vms, one
 
 TARGET = "[LocalDS_0] images/b.vmdk"
