@@ -79,7 +79,8 @@ _CREDENTIALS: Spec = {
     "method": {"type": "str", "choices": ["sealed", "referenced"], "default": "sealed"},
     "command": _TEXTS,
     "username": _TEXT,
-    "password": {"type": "str", "no_log": True},
+    # Not no_log: a password may be a word, which ansible-core 2.22 would look for in all that the run still shows.
+    "password": {"type": "str", "no_log": False},
     "revision": {"type": "str", "default": "1", "no_log": False},
 }
 _REGISTRATION: Spec = {

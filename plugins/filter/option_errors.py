@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import importlib
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+
+if t.TYPE_CHECKING:
+    from ansible_collections.vforge.vsphere.plugins.plugin_utils.module_action import ModuleAction
 
 DOCUMENTATION = r"""
 name: option_errors
@@ -79,22 +83,33 @@ def _errors(module: str, given: dict[str, t.Any]) -> list[str]:
     from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
     from ansible.module_utils.common.parameters import remove_values
 
-    from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
+    from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec, _secrets
     from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import CONSTRAINT_ERRORS
     from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 
     found, from_params = _typed(module)
-    answer = t.cast("t.Any", ArgumentSpecValidator)(found.argument_spec(), **found.rules()).validate(given)
+    # Sealed, as the task gives them to the module: from ansible-core 2.22 on, whatever is checked as a secret is looked
+    # for in all that the run still shows, and a value of guestinfo may be the name of a clone.
+    sealed = _action_of(module).with_sealed_secrets(given)
+    answer = t.cast("t.Any", ArgumentSpecValidator)(found.argument_spec(), **found.rules()).validate(sealed)
+    # Ansible quotes values, secret ones too.
+    secrets = {*answer._no_log_values, *_secrets.unsealed(list(answer._no_log_values))}
     others = [error for error in answer.errors if not isinstance(error, CONSTRAINT_ERRORS)]
     if others:
-        # Ansible quotes values, secret ones too.
-        return [remove_values(str(error), answer._no_log_values) for error in others]
+        return [remove_values(str(error), secrets) for error in others]
+    params = _secrets.unsealed(answer.validated_parameters)
     try:
-        _argspec.check_bounds(answer.validated_parameters)
-        from_params(answer.validated_parameters)
+        _argspec.check_bounds(params)
+        from_params(params)
     except InvalidOption as error:
         return [str(error)]
-    return [remove_values(str(error), answer._no_log_values) for error in answer.errors]
+    return [remove_values(str(error), secrets) for error in answer.errors]
+
+
+def _action_of(module: str) -> type[ModuleAction]:
+    """The action plugin of a module, which knows its secrets."""
+    plugin = importlib.import_module(f"ansible_collections.vforge.vsphere.plugins.action.{module}")
+    return t.cast("type[ModuleAction]", plugin.ActionModule)
 
 
 def _typed(module: str) -> tuple[t.Any, t.Callable[[t.Mapping[str, t.Any]], object]]:

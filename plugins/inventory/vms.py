@@ -214,7 +214,7 @@ from ansible.errors import AnsibleParserError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 
-from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
+from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec, _secrets
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.names import listing
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import require
@@ -230,6 +230,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._inventory.read imp
 from ansible_collections.vforge.vsphere.plugins.module_utils._text import one_line
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.tags import read_tags
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import host_names
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.secrets import sealed_texts
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.untrusted import untrusted
 
 _ENDINGS = ("vms.yml", "vms.yaml")
@@ -357,10 +358,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 )
             given = {**own, **{known[name]: value for name, value in entry.items()}}
             given = {name: self.templar.template(value) for name, value in given.items()}
-            checked = ArgumentSpecValidator(spec, **_argspec.connection_rules()).validate(given)
+            # Sealed, or ansible-core 2.22 would look for a password that is a word in all that the run still shows.
+            checked = ArgumentSpecValidator(spec, **_argspec.connection_rules()).validate(sealed_texts(given))
             if checked.error_messages:
                 raise AnsibleParserError(f"{path}: {'; '.join(checked.error_messages)}")
-            found.append(ConnectionOptions.from_params(checked.validated_parameters))
+            found.append(ConnectionOptions.from_params(_secrets.unsealed(checked.validated_parameters)))
         if not found:
             raise AnsibleParserError(f"{path}: vcenters is empty. Leave it out, or name a vCenter.")
         return found

@@ -87,7 +87,12 @@ class ModuleAction(ActionBase):
 
         :raises InvalidOption: as of ``meant``.
         """
-        return sealed_texts(sealed(self.meant(), self.SECRET, self.LISTS), address=self.ADDRESS)
+        return self.with_sealed_secrets(self.meant())
+
+    @classmethod
+    def with_sealed_secrets(cls, args: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Arguments of such a task, with their secrets sealed."""
+        return sealed_texts(sealed(args, cls.SECRET, cls.LISTS), address=cls.ADDRESS)
 
     def kept(self, args: dict[str, t.Any]) -> list[str]:
         """The files and folders that the module writes to and that are to outlive the job."""
@@ -194,10 +199,10 @@ class ModuleAction(ActionBase):
         An exception, not a result: Ansible does not try such a task again.
         """
         why = f"The module had not ended {SECONDS_TO_END:.0f} s later, and was killed." if killed else result.get("msg", "")
-        more = {"timedout": {"period": self._task.timeout}, "_ansible_no_log": self._task.no_log}
-        failure = AnsibleActionFail(
-            f"The task's timeout of {self._task.timeout} s has passed. {why}", result={**result, **more}
-        )
+        msg = f"The task's timeout of {self._task.timeout} s has passed. {why}"
+        # The message is in the result as well: up to ansible-core 2.21 the exception's is shown, from 2.22 on that.
+        more = {"msg": msg, "timedout": {"period": self._task.timeout}, "_ansible_no_log": self._task.no_log}
+        failure = AnsibleActionFail(msg, result={**result, **more})
         failure.result.pop("exception", None)  # there is none
         return failure
 

@@ -28,6 +28,9 @@ _LONGEST = 1024
 
 _TYPES = {"str": "text", "path": "text", "int": "integer", "bool": "multiplechoice"}
 
+# Roles do not mark passwords: see test_no_role_hides_what_may_be_a_word.
+_SECRET = re.compile("password$")
+
 
 class NoQuestion(ValueError):
     """A variable that cannot be asked for: a secret, or a list or mapping, which a survey has no type for."""
@@ -64,7 +67,7 @@ def question(role: str, variable: str, argument: dict[str, Any]) -> dict[str, An
     :raises NoQuestion: where a survey cannot ask for it.
     """
     kind = argument.get("type", "str")
-    if argument.get("no_log"):
+    if _SECRET.search(variable) or argument.get("no_log"):
         raise NoQuestion(f"{variable} is a secret, which comes from a credential")
     if kind not in _TYPES:
         raise NoQuestion(f"{variable} is a {kind}: give it in extra_vars")

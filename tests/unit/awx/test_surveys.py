@@ -41,6 +41,7 @@ def test_a_question_has_the_type_the_need_and_the_choices_of_its_argument(flow):
         assert asked["required"] == argument.get("required", False)
         assert asked["choices"] == argument.get("choices", ["true", "false"] if argument["type"] == "bool" else [])
         assert not argument.get("no_log")
+        assert not asked["variable"].endswith("password")
         if asked["choices"]:
             assert asked["default"] in [*asked["choices"], ""]
 
@@ -57,13 +58,19 @@ def test_what_is_given_is_an_argument_that_no_survey_can_ask_for_or_a_choice_of_
     for name, value in _FLOWS[flow]["extra_vars"].items():
         assert {"list": list, "dict": dict, "bool": bool}[known[name]["type"]] is type(value)
         assert not known[name].get("no_log")
+        assert not name.endswith("password")
 
 
 @pytest.mark.parametrize(
-    "argument",
-    [{"type": "list"}, {"type": "dict"}, {"type": "raw"}, {"type": "str", "no_log": True}],
-    ids=["list", "dict", "raw", "secret"],
+    ("name", "argument"),
+    [
+        ("web_list", {"type": "list"}),
+        ("web_dict", {"type": "dict"}),
+        ("web_raw", {"type": "raw"}),
+        ("web_token", {"type": "str", "no_log": True}),
+        ("web_guest_password", {"type": "str"}),
+    ],
 )
-def test_what_no_survey_may_ask_for_is_refused(argument):
-    with pytest.raises(surveys.NoQuestion, match="web_what"):
-        surveys.question("web", "web_what", {"description": "What.", **argument})
+def test_what_no_survey_may_ask_for_is_refused(name, argument):
+    with pytest.raises(surveys.NoQuestion, match=name):
+        surveys.question("web", name, {"description": "What.", **argument})

@@ -108,6 +108,29 @@ def test_an_option_that_several_modules_have_means_the_same_in_each(name):
         assert documented[option]["description"][0].startswith(_SENTENCES[option]), option
 
 
+# Long, and made of letters and digits by chance.
+_NEVER_WORDS = {"token", "client_key"}
+
+
+def test_no_role_hides_what_may_be_a_word():
+    """A password, or a value of a mapping. ansible-core 2.22 looks for each value of an option with no_log in all that
+    the run still shows, and would mask the word in names and messages. The roles show none of them, and what modules get
+    is sealed.
+    """
+    found = list((_FOLDER.parents[1] / "roles").glob("*/meta/argument_specs.yml"))
+    assert found
+    for file in found:
+        entries = yaml.safe_load(file.read_text(encoding="utf-8"))["argument_specs"].values()
+        hidden = {name for entry in entries for name, option in _at_every_depth(entry.get("options")) if option.get("no_log")}
+        assert hidden <= _NEVER_WORDS, file
+
+
+def _at_every_depth(options):
+    for name, option in (options or {}).items():
+        yield name, option
+        yield from _at_every_depth(option.get("options"))
+
+
 @pytest.mark.parametrize("path", ["plugins/**/*.py", "roles/*/meta/argument_specs.yml"])
 def test_everything_came_with_a_release_that_there_is(path):
     root = _FOLDER.parents[1]
