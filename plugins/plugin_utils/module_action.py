@@ -200,7 +200,7 @@ class ModuleAction(ActionBase):
         """
         why = f"The module had not ended {SECONDS_TO_END:.0f} s later, and was killed." if killed else result.get("msg", "")
         msg = f"The task's timeout of {self._task.timeout} s has passed. {why}"
-        # The message is in the result as well: up to ansible-core 2.21 the exception's is shown, from 2.22 on that.
+        # The message is in the result as well: up to ansible-core 2.20 the exception's is shown, from 2.21 on that.
         more = {"msg": msg, "timedout": {"period": self._task.timeout}, "_ansible_no_log": self._task.no_log}
         failure = AnsibleActionFail(msg, result={**result, **more})
         failure.result.pop("exception", None)  # there is none
