@@ -13,6 +13,7 @@ import typing as t
 
 from ansible.module_utils.errors import AnsibleFallbackNotFound
 
+from . import _secrets
 from ._errors import InvalidOption
 
 Spec = dict[str, t.Any]
@@ -90,6 +91,15 @@ def from_environment(*names: str) -> str:
     raise AnsibleFallbackNotFound
 
 
+def secret_from_environment(*names: str) -> str:
+    """The same of a secret, sealed as an action plugin would seal it: Ansible looks for whatever
+    such an option has in all that it shows, and a password may be a word.
+
+    :raises AnsibleFallbackNotFound: none is set.
+    """
+    return _secrets.sealed(from_environment(*names))
+
+
 def _env(*names: str) -> tuple[t.Any, list[str]]:
     return (from_environment, list(names))
 
@@ -104,7 +114,7 @@ def connection() -> Spec:
             "type": "str",
             "aliases": ["pass", "pwd"],
             "no_log": True,
-            "fallback": _env("VMWARE_PASSWORD"),
+            "fallback": (secret_from_environment, ["VMWARE_PASSWORD"]),
         },
         "validate_certs": {
             "type": "bool",
@@ -171,7 +181,7 @@ def guest() -> Spec:
         "guest_password": {
             "type": "str",
             "no_log": True,
-            "fallback": _env("VFORGE_GUEST_PASSWORD"),
+            "fallback": (secret_from_environment, ["VFORGE_GUEST_PASSWORD"]),
         },
     }
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import typing as t
 import urllib.parse
 
@@ -40,6 +41,12 @@ TEXTS = frozenset(
         "product_id",
         "script",
         "run_once",
+        # Scripts, which may hold secrets, and may be one word.
+        "before_freeze",
+        "before_quiesce",
+        "on_wake",
+        "before",
+        "after",
     )
 )
 
@@ -74,9 +81,10 @@ def unsealed(value: t.Any) -> t.Any:
 
 def is_distinct(text: str) -> bool:
     """Whether a text can be looked for in everything that is shown, since it is no part of our own
-    words.
+    words. From 2.22 on Ansible looks for it without the blanks and line ends around it.
     """
-    return len(text) >= _SHORTEST and not _WORD.fullmatch(text)
+    bare = text.strip()
+    return len(bare) >= _SHORTEST and not _WORD.fullmatch(bare)
 
 
 def moved_out_of_address(args: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -137,17 +145,19 @@ def parameters(module: AnsibleModule) -> dict[str, t.Any]:
     for option in _HOSTS:
         if isinstance(shown.get(option), str):
             shown[option] = _without_user(shown[option])
-    for option in TEXTS & shown.keys():
-        if isinstance(shown[option], str) and shown[option]:
-            shown[option] = sealed(shown[option])
-            known.add(shown[option])
+    seals = {
+        option: sealed(shown[option]) for option in TEXTS & shown.keys() if isinstance(shown[option], str) and shown[option]
+    }
+    shown.update(seals)
     meant: dict[str, t.Any] = unsealed(shown)
     parts = (*_of_query(meant.get("source_query") or ""), *_of_headers(meant.get(_HEADERS) or "{}"))
-    for text in (*_texts(meant), *parts):
-        if is_distinct(text):
-            known.add(text)
-        else:
-            known.discard(text)
+    secrets = {*_texts(meant), *parts}
+    distinct = set(filter(is_distinct, secrets))
+    known -= secrets - distinct
+    known |= {*distinct, *seals.values()}
+    # From ansible-core 2.22 on, which has imported this by itself, the set above is not looked at.
+    if masking := sys.modules.get("ansible.module_utils.secrets"):
+        masking.register_secrets({*distinct, *seals.values()})
     return meant
 
 

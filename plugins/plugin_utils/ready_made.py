@@ -44,6 +44,6 @@ def ended(text: t.Any) -> t.Any:
     """A script with a line end after its last line.
 
     Ansible stars out the text of a secret option wherever else it appears: of ``true`` that would
-    be every "true" of the result, of ``true`` with a line end it is nothing.
+    be every "true" of the result, of ``true`` with a line end it is nothing, up to ansible-core 2.21.
     """
     return f"{text}\n" if isinstance(text, str) and text and not text.endswith("\n") else text

@@ -17,7 +17,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ansible.module_utils.common.parameters import PASS_VARS
+
 from vforge_sim import Simulator
+
+# What Ansible shows in the place of a secret, and of an option that is one; the first from 2.22 on.
+MASK = "$REDACTED$"
+HIDDEN = (MASK, "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
+
+# Since ansible-core 2.21 a module says how it was invoked only where that is asked for.
+INVOCATION = {"_ansible_inject_invocation": True} if "inject_invocation" in PASS_VARS else {}
 
 # What only one that hangs takes, on however busy a machine.
 PATIENCE = 300.0
@@ -45,6 +54,24 @@ def catches(pid: int, number: signal.Signals) -> bool:
     return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
 
 
+def as_shown(result: dict[str, Any]) -> dict[str, Any]:
+    """What Ansible shows of what a module printed: from ansible-core 2.22 on it is the controller that masks secrets."""
+    secrets = sorted(result.pop("_ansible_new_secrets", ()), key=len, reverse=True)
+    masked: dict[str, Any] = _masked(result, secrets)
+    return masked
+
+
+def _masked(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _masked(item, secrets) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, secrets) for item in value]
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, MASK)
+    return value
+
+
 class ModuleProcess:
     """Starts one module.
 
@@ -59,7 +86,7 @@ class ModuleProcess:
     def __init__(self, sim: Simulator, which: str, path: str, runtime_dir: str | os.PathLike[str], /, **common: Any) -> None:
         self.sim = sim
         self.program = _START.format(package=_COLLECTION, name=which)
-        self.common = common
+        self.common = {**common, **INVOCATION}
         self.environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([path, *filter(None, [os.environ.get("PYTHONPATH")])]),
@@ -93,7 +120,7 @@ class ModuleProcess:
         assert b"Traceback" not in out + err, (out + err).decode()
         result: dict[str, Any] = json.loads(out)
         assert process.returncode == (1 if result.get("failed") else 0)
-        return result
+        return as_shown(result)
 
     def run(self, **params: Any) -> dict[str, Any]:
         """Run the module to its end."""

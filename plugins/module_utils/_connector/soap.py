@@ -287,6 +287,9 @@ class ConnectionPool:
 class _CountedAnswer(http.client.HTTPResponse):
     """An answer whose length is counted as it is read, which pyVmomi does by ``read`` alone."""
 
+    # For one that a signal ends while it is made: Python 3.13 and later print what fails at its close.
+    fp = None  # type: ignore[assignment]
+
     def __init__(self, received: t.Callable[[int], None], *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
         self._received = received

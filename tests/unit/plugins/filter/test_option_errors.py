@@ -49,12 +49,12 @@ def test_no_secret_is_quoted():
 def test_nothing_that_is_checked_is_looked_for_in_what_the_run_still_shows():
     """From ansible-core 2.22 on; a value of guestinfo may be the name of the clone."""
     masking = pytest.importorskip("ansible.module_utils.secrets", reason="before ansible-core 2.22 nothing is looked for")
-    clones = [{"name": "web-1", "parent": _VM, "guestinfo": {"hostname": "web-1", "role": "web"}}]
-    assert option_errors({"clones": clones, "guest_username": "root", "guest_password": "web"}, "instant_clone") == []
-    windows = {"admin_password": "web", "timezone": "85"}
-    asked = {"source": _VM, "clones": [{"name": "web-1", "customize": {"windows": windows}}]}
-    assert "web" not in str(option_errors({**asked, "sauce": 1}, "linked_clone"))
-    assert masking.mask_secrets("web-1, hostname web") == "web-1, hostname web"
+    clones = [{"name": "zebra-1", "parent": _VM, "guestinfo": {"hostname": "zebra-1", "role": "zebra"}}]
+    assert option_errors({"clones": clones, "guest_username": "root", "guest_password": "zebra"}, "instant_clone") == []
+    windows = {"admin_password": "zebra", "timezone": "85"}
+    asked = {"source": _VM, "clones": [{"name": "zebra-1", "customize": {"windows": windows}}]}
+    assert "zebra" not in str(option_errors({**asked, "sauce": 1}, "linked_clone"))
+    assert masking.mask_secrets("zebra-1, hostname zebra") == "zebra-1, hostname zebra"
 
 
 @pytest.mark.parametrize(("options", "module"), [([], "linked_clone"), ({}, "file")])

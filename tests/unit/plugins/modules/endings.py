@@ -23,7 +23,7 @@ from typing import Any
 from ansible.module_utils import basic
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins import returned
-from vforge_module import ModuleProcess
+from vforge_module import INVOCATION, ModuleProcess, as_shown
 
 _MODULES = "ansible_collections.vforge.vsphere.plugins.modules"
 
@@ -140,7 +140,7 @@ class Forked:
         struck = sum(known["hits"] for known in self.sim.injections())
         self.sim.clear()
         lines = text.strip().splitlines()
-        result = json.loads(lines[-1]) if lines else {}
+        result = as_shown(json.loads(lines[-1])) if lines else {}
         if result:
             returned.check(self.which, result)
         return Ended(result, code, calls["by_method"], calls["files"], seconds, struck, len(lines))
@@ -181,7 +181,7 @@ class Forked:
             ready()
             os.environ.update(XDG_RUNTIME_DIR=str(self.sessions), TMPDIR=str(self.temporary))
             tempfile.tempdir = None
-            basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": params}).encode()
+            basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": {**params, **INVOCATION}}).encode()
             basic._ANSIBLE_PROFILE = "legacy"  # since ansible-core 2.19
             # This is a module, whatever of the controller other tests of the parent process have loaded.
             if (ansibles_own := sys.modules.get("ansible.module_utils._internal")) is not None:
@@ -212,7 +212,7 @@ class ForkedOrStarted(ModuleProcess):
         )
         result: dict[str, Any] = json.loads(text)
         assert code == (1 if result.get("failed") else 0)
-        return result
+        return as_shown(result)
 
 
 class InFork:
