@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import typing as t
 
 from ._errors import VforgeError
 
@@ -46,6 +47,39 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C", **more}
 
 
+def start(command: t.Sequence[str], **options: t.Any) -> subprocess.Popen[t.Any]:
+    """A program that goes on beside us.
+
+    Ansible's own ``run_command`` would wait for its end, with all that it writes in memory, and
+    would know no deadline.
+
+    :param options: of ``subprocess.Popen``.
+    :raises OSError: it cannot be started.
+    """
+    return subprocess.Popen(command, **options)  # pylint: disable=ansible-bad-function
+
+
+def run(
+    command: t.Sequence[str], seconds: float, env: t.Mapping[str, str], given: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A program that was run to its end.
+
+    :param seconds: that it may take.
+    :param given: its standard input; without it that is empty.
+    :raises OSError: it cannot be started.
+    :raises subprocess.TimeoutExpired: it took longer, and was killed.
+    """
+    source = subprocess.DEVNULL if given is None else subprocess.PIPE
+    pipe = subprocess.PIPE
+    with start(command, stdin=source, stdout=pipe, stderr=pipe, text=True, errors="replace", env=dict(env)) as process:
+        try:
+            output, said = process.communicate(given, seconds)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, said)
+
+
 # For nbdkit to say what it has.
 _SECONDS = 20
 
@@ -66,16 +100,7 @@ def vddk_reason(program: str, libdir: str) -> str:
     """
     wanted = [f"libdir={libdir}"] if libdir else []
     try:
-        done = subprocess.run(
-            [program, "vddk", *wanted, "--dump-plugin"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_SECONDS,
-            env=environment(),
-        )
+        done = run([program, "vddk", *wanted, "--dump-plugin"], _SECONDS, environment())
     except subprocess.TimeoutExpired:
         return f"nbdkit has not said in {_SECONDS} s whether it has the plugin vddk"
     if done.returncode:

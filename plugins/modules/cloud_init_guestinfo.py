@@ -340,7 +340,7 @@ vms:
     changed:
       description: Whether this VM was changed.
       type: bool
-    keys:
+    changed_keys:
       description: What changed, with the C(key), and C(size), C(encoding) and
         C(digest) C(before) and C(after).
       type: list

@@ -23,6 +23,7 @@ import tempfile
 import time
 import typing as t
 
+from .. import _programs
 from .._connector import tls
 from .._errors import MissingLibrary, TimedOut, VforgeError
 from .._programs import environment, find
@@ -149,7 +150,7 @@ def run(arguments: t.Sequence[str], deadline: float, *, accepted: t.Collection[i
     """
     what = " ".join(arguments[:2])
     with _starting(what):
-        process = subprocess.Popen(
+        process = _programs.start(
             [find(arguments[0]), *arguments[1:]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -343,7 +344,7 @@ class Server:
                 listener.listen(count)
                 for client in self.clients:
                     client.connect(os.path.join(folder, "socket"))
-            self._process = subprocess.Popen(
+            self._process = _programs.start(
                 # Only the process itself knows its number, which this way of activation asks for.
                 ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", program, *arguments[1:]],
                 stdin=subprocess.DEVNULL,

@@ -212,9 +212,7 @@ def run(command: t.Sequence[str], given: str, deadline: float, env: t.Mapping[st
     """
     left = max(deadline - time.monotonic(), 0.1)
     try:
-        return subprocess.run(
-            command, input=given, capture_output=True, text=True, timeout=left, env=dict(env), check=False, errors="replace"
-        )
+        return _programs.run(command, left, env, given)
     except subprocess.TimeoutExpired as error:
         raise TimedOut(f"{command[0]} did not end in time.", hint="Raise timeout, or look why it waits.") from error
     except OSError as error:

@@ -66,7 +66,7 @@ def _entry(item: VmItem, used: UsedAddresses, options: CloudOptions, secret: byt
         "instance_id": item.plan.instance_id,
         "actions": _actions(item, options),
         "changed": item.changed,
-        "keys": [_change(change, secret) for change in changes] if _delivered(item) else [],
+        "changed_keys": [_change(change, secret) for change in changes] if _delivered(item) else [],
         "takes_effect": item.plan.takes_effect if _delivered(item) or not changes else None,
         "reached": item.reached,
         **reports(machine.name, item.config, used),

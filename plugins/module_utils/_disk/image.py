@@ -25,6 +25,7 @@ import tempfile
 import time
 import typing as t
 
+from .. import _programs
 from .._errors import TimedOut, VforgeError
 from .._programs import MissingProgram, environment, find
 from .._vsphere import vmdk
@@ -292,7 +293,7 @@ class QemuImg:
         """
         program = find("qemu-io")
         orders = "".join(f"read -q {at} {min(size, image.capacity - at)}\n" for at in places)
-        with subprocess.Popen(
+        with _programs.start(
             [program, "-r", "-U", "-f", image.format, image.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -341,7 +342,7 @@ class QemuImg:
         :raises ImageError: it ended with another code than the good ones.
         """
         with tempfile.TemporaryFile() as said:
-            process = subprocess.Popen(
+            process = _programs.start(
                 [self._program, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

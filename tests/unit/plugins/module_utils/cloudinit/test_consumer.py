@@ -144,7 +144,7 @@ def test_after_cloud_init_has_redacted_nothing_is_left_and_nothing_is_due(cloud,
     assert (second["instance_id"], second["userdata"], second["vendordata"]) == ("i-7", None, None)
     assert cloud.run(vm={"name": guest.name}, **given).result["changed"] is False
     changed = cloud.run(vm={"name": guest.name}, **{**given, "userdata": {"packages": []}})
-    assert [change["key"] for change in changed.one["keys"]] == ["guestinfo.userdata"]
+    assert [change["key"] for change in changed.one["changed_keys"]] == ["guestinfo.userdata"]
 
 
 def test_our_redaction_reads_as_cloud_inits_own(cloud, guest):

@@ -34,11 +34,11 @@ def test_data_are_delivered_compared_changed_and_taken_away(cloud, vm):
     assert cloud.run(vm={"name": name}, **GIVEN).result["changed"] is False
 
     renamed = cloud.run(vm={"name": name}, **{**GIVEN, "metadata": {"local_hostname": "web-2"}})
-    assert [change["key"] for change in renamed.one["keys"]] == ["guestinfo.metadata"]
+    assert [change["key"] for change in renamed.one["changed_keys"]] == ["guestinfo.metadata"]
     assert renamed.one["instance_id"] == first.one["instance_id"]  # a name is no new instance
     changed = cloud.run(vm={"name": name}, **{**GIVEN, "userdata": {"password": "other"}})
     assert changed.one["instance_id"] != first.one["instance_id"]
-    assert [change["key"] for change in changed.one["keys"]] == ["guestinfo.metadata", "guestinfo.userdata"]
+    assert [change["key"] for change in changed.one["changed_keys"]] == ["guestinfo.metadata", "guestinfo.userdata"]
     cloud.run(vm={"name": name}, **GIVEN)
     assert cloud.config(name) == before
 
@@ -64,7 +64,7 @@ def test_check_mode_changes_nothing_and_says_the_same(cloud, vm):
     real = cloud.run(vm={"name": name}, power_on=True, **GIVEN)
     for key in ("actions", "changed", "takes_effect", "instance_id", "power_state"):
         assert checked.one[key] == real.one[key], key
-    assert [change["key"] for change in checked.one["keys"]] == [change["key"] for change in real.one["keys"]]
+    assert [change["key"] for change in checked.one["changed_keys"]] == [change["key"] for change in real.one["changed_keys"]]
     # To wait is no change.
     for wait in ("none", "network"):
         assert cloud.run(check=True, vm={"name": name}, power_on=True, wait=wait, **GIVEN).result["changed"] is False
@@ -105,7 +105,7 @@ def test_an_instance_may_be_derived_from_a_name(cloud, vm):
     pairs = bundle.packed({**GIVEN, "metadata": {"instance_id": "auto:web-1"}}, "auto", report=True)
     name = vm(extra_config=pairs)
     again = cloud.run(vm={"name": name}, wait="finished", power_on=True, **{**GIVEN, "metadata": {"instance_id": "auto:web-1"}})
-    assert (again.one["actions"], again.one["keys"]) == (["powered_on"], [])
+    assert (again.one["actions"], again.one["changed_keys"]) == (["powered_on"], [])
     assert again.one["instance_id"] == ran.one["instance_id"]
 
 
@@ -116,7 +116,7 @@ def test_a_mark_of_another_vm_proves_nothing(cloud, vm):
     cloud.run(vm={"name": first}, state="redacted")
     assert cloud.run(vm={"name": first}, **asked).result["changed"] is False
     inherited = vm(extra_config=cloud.config(first))
-    assert [change["key"] for change in cloud.run(vm={"name": inherited}, **asked).one["keys"]] == [
+    assert [change["key"] for change in cloud.run(vm={"name": inherited}, **asked).one["changed_keys"]] == [
         "guestinfo.metadata",
         "guestinfo.userdata",
     ]
@@ -126,7 +126,7 @@ def test_what_somebody_broke_is_delivered_again(cloud, vm):
     name = vm(extra_config={"guestinfo.userdata": "x", "guestinfo.userdata.encoding": "base64"})
     assert cloud.info(vm={"name": name}).one["userdata"]["state"] == "broken"
     ran = cloud.run(vm={"name": name}, userdata="#!/bin/sh\n")
-    assert ran.one["keys"][0]["before"]["broken"]
+    assert ran.one["changed_keys"][0]["before"]["broken"]
     assert cloud.delivered(name, "userdata") == "#!/bin/sh\n"
 
 
@@ -190,7 +190,7 @@ def test_data_that_were_left_for_the_next_boot_wait_for_it_and_for_leave(cloud, 
     assert (again.result["changed"], again.one["takes_effect"], again.one["reached"]) == (False, "at_next_boot", None)
     assert "next boot" in cloud.warnings[0]
     allowed = cloud.run(**given, allow_reboot=True)
-    assert (allowed.one["actions"], allowed.one["keys"], allowed.one["finished"]) == (["rebooted"], [], "done")
+    assert (allowed.one["actions"], allowed.one["changed_keys"], allowed.one["finished"]) == (["rebooted"], [], "done")
     last = cloud.run(**given, allow_reboot=True)
     assert (last.result["changed"], last.one["takes_effect"], last.one["finished"]) == (False, None, "done")
 
@@ -331,8 +331,8 @@ def test_a_report_that_was_overwritten_is_delivered_again_for_another_boot(cloud
         cloud.sim.govc("vm.power", "-off", "-force", name)
         again = cloud.run(**given, metadata=metadata)
     assert again.one["finished"] == "done"
-    assert "guestinfo.vendordata" in [change["key"] for change in again.one["keys"]]
-    assert "guestinfo.userdata" not in [change["key"] for change in again.one["keys"]]
+    assert "guestinfo.vendordata" in [change["key"] for change in again.one["changed_keys"]]
+    assert "guestinfo.userdata" not in [change["key"] for change in again.one["changed_keys"]]
 
 
 def test_a_key_of_ones_own_reports_the_end(cloud, vm):
@@ -355,7 +355,7 @@ def test_the_script_is_no_difference_in_vendor_data(cloud, vm):
     name = vm()
     given = {**GIVEN, "vendordata": "#!/bin/sh\ntrue\n", "vm": {"name": name}}
     cloud.run(**given)
-    assert [change["key"] for change in cloud.run(**given, wait="finished").one["keys"]] == ["guestinfo.vendordata"]
+    assert [change["key"] for change in cloud.run(**given, wait="finished").one["changed_keys"]] == ["guestinfo.vendordata"]
     assert cloud.run(**given).result["changed"] is False
     assert cloud.run(**given, wait="finished", power_on=True).one["actions"] == ["powered_on"]
     assert cloud.run(**given, wait="finished").one["finished"] == "done"

@@ -292,7 +292,7 @@ def test_a_clone_keeps_its_address_and_it_is_reported_that_the_list_has_another(
     made = plan(asked, now)
     told = [entry["guestinfo"]["ipv4"] for entry in result(asked, now, made)["clones"]]
     assert told == [_LIST[0], _LIST[1], _LIST[2], _LIST[6]]
-    assert [word.split(":")[0] for word in warnings(asked, now, made)] == ["web-02, web-03"]
+    assert [word.partition(":")[0] for word in warnings(asked, now, made)] == ["web-02, web-03"]
     unchanged = options(count=3, addresses=_LIST)
     assert warnings(unchanged, now, plan(unchanged, now)) == []
 
