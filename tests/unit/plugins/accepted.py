@@ -10,6 +10,7 @@ import typing as t
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _secrets
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import CONSTRAINT_ERRORS
 
 
@@ -21,4 +22,4 @@ def accepted(argument_spec: dict[str, t.Any], given: t.Mapping[str, t.Any]) -> d
     answer = t.cast("t.Any", ArgumentSpecValidator)(argument_spec).validate(dict(given))
     wrong = [str(error) for error in answer.errors if not isinstance(error, CONSTRAINT_ERRORS)]
     assert not wrong, wrong
-    return t.cast("dict[str, t.Any]", answer.validated_parameters)
+    return t.cast("dict[str, t.Any]", _secrets.unsealed(answer.validated_parameters))
