@@ -134,6 +134,8 @@ class Host(Server):
                 self._wait()
                 return
             head, _blank, body = read_request(stream).partition(b"\r\n\r\n")
+            if not head:
+                return  # nothing was asked before the connection was closed
             self.bodies[head.split(b" ")[1].decode()] = body
             stream.sendall(response(b"", answer if answer != "take" else "201 Created"))
 
