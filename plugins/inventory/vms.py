@@ -227,7 +227,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._inventory.read imp
     every_property,
     read_machines,
 )
-from ansible_collections.vforge.vsphere.plugins.module_utils._text import one_line
+from ansible_collections.vforge.vsphere.plugins.module_utils._text import one_line, plain
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.tags import read_tags
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import host_names
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.secrets import sealed_texts
@@ -513,10 +513,10 @@ class _Hosts:
                     raise _failure(f"hostnames: {expression!r} fails for {machine.path}: {error}") from error
                 continue
             if name:
-                # Up to ansible-core 2.18 the text is marked as no template, which str() leaves so. A host's name has
-                # no need of it, since none with braces is taken; and `ansible-inventory --list`, which AWX reads,
-                # would print a mapping where it has to print a name.
-                return str.__str__(name) if isinstance(name, str) else str(name)
+                # Without the mark of a text that is no template, of up to ansible-core 2.18. A host's name has no need
+                # of it, since none with braces is taken; and `ansible-inventory --list`, which AWX reads, would print a
+                # mapping where it has to print a name.
+                return plain(name)
         return ""
 
     def _refuse(self, why: str, machine: model.Machine) -> None:

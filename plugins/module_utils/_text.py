@@ -52,6 +52,14 @@ def shown(value: t.Any) -> t.Any:
     return value
 
 
+def plain(value: t.Any) -> str:
+    """The text of a value, as Python's own ``str``.
+
+    Up to ansible-core 2.18 ``str()`` of a text from elsewhere is Ansible's own class of texts still.
+    """
+    return str.__str__(value) if isinstance(value, str) else str(value)
+
+
 def number(count: int) -> str:
     """A count as people read it: ``12,345``."""
     return f"{count:,}"

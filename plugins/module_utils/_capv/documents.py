@@ -17,6 +17,7 @@ import hashlib
 import re
 import typing as t
 
+from .. import _text
 from .._errors import InvalidOption, MissingLibrary
 
 Document: t.TypeAlias = dict[str, t.Any]
@@ -84,7 +85,7 @@ def plain(value: t.Any) -> t.Any:
     writes.
     """
     if isinstance(value, dict):
-        return {_plain_text(key): plain(item) for key, item in value.items()}
+        return {_text.plain(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if value is None or isinstance(value, bool):
@@ -92,12 +93,7 @@ def plain(value: t.Any) -> t.Any:
     if isinstance(value, int):
         return int(value)
     # What is neither, such as a date of YAML, is none in JSON: it is a text for Kubernetes.
-    return float(value) if isinstance(value, float) else _plain_text(value)
-
-
-def _plain_text(value: t.Any) -> str:
-    # Up to ansible-core 2.18 str() of a text from elsewhere is such a text still.
-    return str.__str__(value) if isinstance(value, str) else str(value)
+    return float(value) if isinstance(value, float) else _text.plain(value)
 
 
 def load(text: str, where: str) -> list[t.Any]:
