@@ -30,6 +30,8 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "addresses": {"type": "dict"},
     "known_hosts": {"type": "path"},
     "replace_host_keys": {"type": "bool", "default": False},
+    "groups": {"type": "list", "elements": "str", "default": []},
+    "variables": {"type": "dict", "default": {}},
     "timeout": {"type": "int", "default": 300},
 }
 
@@ -52,7 +54,9 @@ class ActionModule(ControllerAction):
             return self.refused(result, error)
         for refused in found.refused:
             Display().warning(f"{refused['msg']} It is left out of the inventory.")
-        done = {"changed": diff is not None, "hosts": found.as_result(), "refused": found.refused}
+        hosts = found.as_result()
+        inventory = [reported_hosts.arguments(host, args["groups"], args["variables"]) for host in hosts]
+        done = {"changed": diff is not None, "hosts": hosts, "inventory": inventory, "refused": found.refused}
         return {**result, **done, **({"diff": diff} if diff is not None and self._task.diff else {})}
 
     def _write(self, path: str, found: Found, options: Options, deadline: float) -> dict[str, str] | None:

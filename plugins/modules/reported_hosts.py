@@ -15,7 +15,7 @@ description:
     modules of this collection judge that beside the other VMs of their task. This one holds it
     against the rest, the inventory and the file of known hosts.
   - It connects to no vCenter, and does all of its work on the controller.
-  - It adds nothing to the inventory itself. Loop over RV(hosts) with M(ansible.builtin.add_host).
+  - It adds nothing to the inventory itself. Loop over RV(inventory) with M(ansible.builtin.add_host).
   - A VM whose report does not fit is left out with an C(error_code), a warning
     says so, and the others go on.
   - Lines of keys end with a mark that names the VM. A line for the address of a VM that has no such
@@ -51,6 +51,17 @@ options:
       - Whether lines that the file holds for the same address, and for somebody else, give way.
     type: bool
     default: false
+  groups:
+    description:
+      - Groups that the hosts in RV(inventory) are to be in.
+    type: list
+    elements: str
+    default: []
+  variables:
+    description:
+      - Variables that each host in RV(inventory) gets besides its address, such as C(ansible_user).
+    type: dict
+    default: {}
   timeout:
     description:
       - Seconds that the task may take, from its beginning. It waits as long for another
@@ -89,14 +100,15 @@ EXAMPLES = r"""
   vforge.vsphere.reported_hosts:
     vms: "{{ delivered.vms }}"
     known_hosts: ~/.ssh/known_hosts
+    groups: [web]
+    variables: {ansible_user: admin}
   register: reported
 
 - name: Add them to the inventory
-  ansible.builtin.add_host:
-    name: "{{ item.name }}"
-    groups: web
-    ansible_host: "{{ item.address }}"
-  loop: "{{ reported.hosts }}"
+  ansible.builtin.add_host: "{{ item }}"
+  loop: "{{ reported.inventory }}"
+  loop_control:
+    label: "{{ item.name }} {{ item.ansible_host }}"
 """
 
 RETURN = r"""
@@ -111,6 +123,26 @@ hosts:
       type: str
       sample: web-1
     address:
+      description: Its address.
+      type: str
+      sample: 10.20.0.17
+inventory:
+  description: The same hosts, each as all arguments of M(ansible.builtin.add_host) in one mapping. Given so, they
+    cost Ansible one template for each host, and not one for each argument.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the VM.
+      type: str
+      sample: web-1
+    groups:
+      description: As O(groups).
+      type: list
+      elements: str
+      sample: [web]
+    ansible_host:
       description: Its address.
       type: str
       sample: 10.20.0.17

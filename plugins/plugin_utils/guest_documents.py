@@ -92,7 +92,7 @@ def _document(
 ) -> dict[str, t.Any]:
     try:
         text = metadata.rendered(guest=guest)
-        found = documents.load(text, f"{name}: {metadata.name}") if isinstance(text, str) else text
+        found = documents.load(text, f"{name}: {metadata.name}", as_ansible=True) if isinstance(text, str) else text
         own = guest.get("userdata")
         users = own if own is not None else userdata.rendered(guest=guest)
     except NotRendered as why:

@@ -167,6 +167,14 @@ def judge(vms: t.Sequence[t.Mapping[str, t.Any]], options: Options, inventory: I
     return found
 
 
+def arguments(host: t.Mapping[str, str], groups: t.Sequence[str], variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What ``add_host`` takes for a host, as one mapping.
+
+    :param host: with ``name`` and ``address``.
+    """
+    return {**variables, "name": host["name"], "groups": list(groups), "ansible_host": host["address"]}
+
+
 def difference(path: str, before: str, after: str) -> dict[str, str]:
     """The lines of the file that change, as Ansible's diff."""
     old, new = before.splitlines(), after.splitlines()

@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a registered result has not what a table or a page shows. Pure."""
+"""What filters are given, and why a registered result has not what they want. Pure."""
 
 from __future__ import annotations
 
@@ -17,6 +17,19 @@ def refusal(wanted: str, result: t.Any) -> AnsibleFilterError:
     :param result: what was given instead.
     """
     return AnsibleFilterError(f"{wanted} {why_not(result)}".strip())
+
+
+def mappings(entries: t.Any, name: str) -> list[t.Mapping[str, t.Any]]:
+    """The input of a filter that takes a list of mappings, or what yields them, as filters of Jinja do.
+
+    :param name: of the filter.
+    :raises AnsibleFilterError: for anything else.
+    """
+    if isinstance(entries, t.Iterable) and not isinstance(entries, (str, t.Mapping)):
+        found = list(entries)
+        if all(isinstance(entry, t.Mapping) for entry in found):
+            return found
+    raise refusal(f"{name} wants a list of mappings.", entries)
 
 
 def why_not(result: t.Any) -> str:

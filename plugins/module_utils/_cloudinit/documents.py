@@ -38,21 +38,28 @@ _MOST_OF_GUEST = 64 * 1024
 _PLAIN = re.compile(r"[\w-]+")
 
 
-def load(text: str, where: str) -> t.Any:
-    """A YAML document.
+def load(text: str, where: str, *, as_ansible: bool = False) -> t.Any:
+    """A YAML document, by the parser that cloud-init has.
 
+    :param as_ansible: by the one that Ansible has, which is ten times as fast: for a text that the guest does not get.
     :raises InvalidOption: with the line where it is none.
     :raises MissingLibrary: without PyYAML.
     """
     yaml = _library("yaml", "PyYAML", "set validate to none")
+    loader = _loader_of_ansible(yaml) if as_ansible else yaml.SafeLoader
     try:
-        return yaml.safe_load(text)
+        # libyaml takes a str alone, and none of the classes that Ansible makes of it.
+        return yaml.load(str.__str__(text), Loader=loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # ValueError: a date that there is not, such as 2024-99-99.
         mark = getattr(error, "problem_mark", None)
         place = f" from line {mark.line + 1} on" if mark is not None else ""
         # The rest of what the library says quotes the text.
         raise InvalidOption(f"{where} cannot be read as YAML{place}.", option=where.rsplit(" ", 1)[-1]) from None
+
+
+def _loader_of_ansible(yaml: t.Any) -> t.Any:
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load_json_or_yaml(text: str, where: str) -> t.Any:
@@ -97,7 +104,7 @@ def repeated(text: str) -> list[str]:
     except MissingLibrary:
         return []
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(str.__str__(text), Loader=_loader_of_ansible(yaml))
     except (yaml.YAMLError, ValueError, RecursionError):
         return []
     found: list[str] = []

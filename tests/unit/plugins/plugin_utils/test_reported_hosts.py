@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import host_names
-from ansible_collections.vforge.vsphere.plugins.plugin_utils.reported_hosts import Options, difference, judge
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.reported_hosts import Options, arguments, difference, judge
 
 _NOBODY = Options({}, False)
 
@@ -52,6 +52,13 @@ def test_vms_with_an_address_become_hosts_and_those_without_are_passed_over():
         {"name": "c", "ip": None},
     ]
     assert judged(*vms) == ([{"name": "a", "address": "10.0.0.1"}, {"name": "b", "address": "fd00::2"}], {})
+
+
+def test_a_host_is_all_arguments_of_add_host_in_one_mapping():
+    host = {"name": "a", "address": "10.0.0.1"}
+    expected = {"name": "a", "groups": ["web"], "ansible_host": "10.0.0.1", "ansible_user": "admin"}
+    # Neither the name nor the address is the user's to set.
+    assert arguments(host, ["web"], {"ansible_user": "admin", "name": "b", "ansible_host": "10.9.9.9"}) == expected
 
 
 def test_what_a_module_refused_is_passed_on():
