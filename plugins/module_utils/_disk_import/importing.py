@@ -29,7 +29,7 @@ from .._temporary_snapshots import Owner, OwnerMark
 from .._vsphere import directories, sending, vmdk
 from .._vsphere import lease as leases
 from .._vsphere.datastore_files import DatastoreFiles, DatastorePath
-from .._vsphere.vm import reference, start_destroy
+from .._vsphere.vm import reference, start_destroy, start_power_off
 from . import apply, places
 
 if t.TYPE_CHECKING:
@@ -63,6 +63,9 @@ _MOVED_BEFORE = ("FileNotFound", "FileAlreadyExists")
 
 # How vCenter refuses to destroy a VM that a lease works on.
 _HELD_BY_A_LEASE = ("InvalidState", "TaskInProgress")
+
+# How vCenter refuses to destroy a VM that is on.
+_RUNS = "InvalidPowerState"
 
 
 class ImportFailed(VforgeError):
@@ -188,7 +191,7 @@ class DiskImport:
             if self._leaves_no_disk(moid, new):
                 self._destroy(moid)
             raise
-        return Imported(backing, source.size, reported, self._destroy(moid))
+        return Imported(backing, source.size, reported, self._destroy(moid, has_disk=False))
 
     def _sent(self, host: str, spec: t.Any, owner: OwnerMark, source: _Source) -> tuple[str, str]:
         """Send the file by a lease, and by another one where that ended with its session.
@@ -346,30 +349,54 @@ class DiskImport:
     def _delete_detached(self, path: str) -> bool:
         """Delete a disk that belongs to no VM any more; whether it is gone."""
         start = functools.partial(apply.start_delete, self.task.session, self.home.ref, path)
-        return self._is_gone(start, "disks deleted", "FileNotFound", f"The disk {path} of the import", "delete")
 
-    def _destroy(self, moid: str) -> bool:
+        def delete(deadline: float) -> None:
+            self.task.call_one(self.item, start, "disks deleted", repeatable=True, deadline=deadline)
+
+        return self._is_gone(delete, "FileNotFound", f"The disk {path} of the import", "delete")
+
+    def _destroy(self, moid: str, *, has_disk: bool = True) -> bool:
         """Remove the VM that was made for the import; whether it is gone."""
-        start = functools.partial(start_destroy, self.task.session, moid)
-        what = f"The VM {moid} that was made for the import"
-        return self._is_gone(start, "VMs removed", "ManagedObjectNotFound", what, "remove")
 
-    def _is_gone(self, start: t.Callable[[], t.Any], doing: str, absent: str, what: str, verb: str) -> bool:
-        """Make a call that takes something away; whether it is gone, and else a warning.
+        def remove(deadline: float) -> None:
+            self._remove(moid, has_disk=has_disk, repeatable=True, deadline=deadline)
 
+        return self._is_gone(remove, "ManagedObjectNotFound", f"The VM {moid} that was made for the import", "remove")
+
+    def _remove(self, moid: str, *, has_disk: bool, **how: t.Any) -> None:
+        """Remove a VM that was made for an import.
+
+        One without its disk has nothing that could be lost, so it is turned off where somebody has turned it on.
+
+        :param how: parameters of ``Task.call_one``.
+        :raises VforgeError: why it could not be removed.
+        """
+        session = self.task.session
+
+        def destroy() -> None:
+            self.task.call_one(self.item, lambda: start_destroy(session, moid), "VMs removed", **how)
+
+        try:
+            destroy()
+        except Fault as fault:
+            if fault.fault != _RUNS or has_disk:
+                raise
+            self.task.call_one(self.item, lambda: start_power_off(session, moid), "VMs powered off", **how)
+            destroy()
+
+    def _is_gone(self, take_away: t.Callable[[float], None], absent: str, what: str, verb: str) -> bool:
+        """Take something away, also when the time of the task has passed; whether it is gone, and else a warning.
+
+        :param take_away: is given the deadline.
         :param absent: the fault that says that it was gone before.
         """
-        deadline = max(self.task.deadline, time.monotonic() + SECONDS_TO_CLEAN_UP)
-        gone: list[bool] = []
-
-        def note(item: Item, outcome: t.Any) -> None:
-            error = outcome.error
-            gone.append(error is None or (isinstance(error, Fault) and error.fault == absent))
-            if not gone[-1]:
-                item.warnings.append(f"{what} could not be {verb}d: {error} The next run {verb}s it.")
-
-        self.task.call([self.item], lambda _item: start(), doing, note, repeatable=True, deadline=deadline)
-        return gone == [True]
+        try:
+            take_away(max(self.task.deadline, time.monotonic() + SECONDS_TO_CLEAN_UP))
+        except VforgeError as error:
+            if not isinstance(error, Fault) or error.fault != absent:
+                self.item.warnings.append(f"{what} could not be {verb}d: {error} The next run {verb}s it.")
+                return False
+        return True
 
     def clear(self, target: DatastorePath) -> None:
         """Remove what a run to the same place has left that was killed between the move of its disk
@@ -407,13 +434,15 @@ class DiskImport:
         if path and not found.file:
             self._delete_left(name, path)
         try:
-            self.task.call_one(self.item, lambda: start_destroy(session, found.moid), "VMs removed")
+            self._remove(found.moid, has_disk=bool(found.file))
         except Fault as fault:
             if fault.fault == "ManagedObjectNotFound" or self._goes_by_itself(found.moid, fault):
                 return
             raise Busy(
                 f"The VM {name} of an earlier import to this place cannot be removed ({fault.message}).",
-                hint="Run again later; the lease of a run that was killed ends within five minutes, and its VM with it.",
+                hint="Somebody has turned it on: turn it off if nobody needs what it has, and run again."
+                if fault.fault == _RUNS
+                else "Run again later; the lease of a run that was killed ends within five minutes, and its VM with it.",
             ) from fault
 
     def _goes_by_itself(self, moid: str, refused: Fault) -> bool:

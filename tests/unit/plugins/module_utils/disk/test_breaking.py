@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
+import threading
 
 import pytest
 
@@ -150,3 +152,29 @@ def test_a_disk_of_no_whole_number_of_grains_goes_out_and_in(disks, tmp_path, ju
     assert judges.digest_by_libvmdk(target) == sha256(content)
     back = disks.run(state="imported", path=str(target), datastore_path=TARGET, verify="content")
     assert one(back.result)["content_sha256"] == sha256(content)
+
+
+@pytest.mark.parametrize("method", ["MakeDirectory", "MoveVirtualDisk_Task"])
+def test_a_vm_of_an_import_that_somebody_turns_on_is_removed_all_the_same(disks, asked, method):
+    """Its disk is where it was to be, so there is nothing in it that could be lost."""
+    over = threading.Event()
+    disks.sim.inject(method=method, do="delay")
+
+    def turn_on():
+        while not disks.sim.called(method, 1) and not over.is_set():
+            pass  # it has waited a while
+        (path,) = disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+        disks.sim.govc("vm.power", "-on", path)
+        disks.sim.clear()
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        turned_on = pool.submit(turn_on)
+        try:
+            ran = disks.run(**asked)
+        finally:
+            over.set()
+        turned_on.result()
+    assert (one(ran.result)["actions"], ran.called("PowerOffVM_Task"), ran.called("Destroy_Task")) == (["imported"], 1, 2)
+    assert ran.result.get("warnings", []) == []
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert not disks.run(**asked).result["changed"]
