@@ -12,6 +12,7 @@ import threading
 import pytest
 
 import vforge_disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import OwnerMark
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.datastore_files import DatastoreFiles
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Disks, one, sha256
 
@@ -178,3 +179,19 @@ def test_a_vm_of_an_import_that_somebody_turns_on_is_removed_all_the_same(disks,
     assert ran.result.get("warnings", []) == []
     assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
     assert not disks.run(**asked).result["changed"]
+
+
+def test_a_vm_that_an_import_has_left_with_its_disk_and_somebody_uses_stays(disks, asked, monkeypatch):
+    disks.sim.inject(method="ReconfigVM_Task", do="task-fault", fault="SystemError")
+    disks.sim.inject(method="Destroy_Task", do="task-fault", fault="SystemError")
+    assert disks.attempt(**asked).error
+    disks.sim.clear()
+    (path,) = disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    disks.sim.govc("vm.power", "-on", path)
+    # As of a run that was killed, which this process is not.
+    monkeypatch.setattr(OwnerMark, "is_over", lambda *_asked: True)
+    refused = disks.attempt(**asked).error
+    assert (refused.error_code, refused.hint.split(":")[0]) == ("in_use", "Somebody has turned it on")
+    disks.sim.govc("vm.power", "-off", path)  # which is refused for one that is off
+    converges(disks, asked)
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")

@@ -843,8 +843,8 @@ def test_after_a_move_whose_answer_is_lost_nothing_is_left_that_nobody_knows_of(
         disks.run(**asked)
     real = Task.call_one
 
-    def lost(*asked, repeatable=False):
-        real(*asked, repeatable=repeatable)
+    def lost(*asked, **how):
+        real(*asked, **how)
         if asked[-1] == "disks moved":
             raise Interrupted("A signal.")
 
