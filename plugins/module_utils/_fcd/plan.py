@@ -368,6 +368,17 @@ def candidates(request: DiskRequest, disks: t.Sequence[FirstClassDisk]) -> list[
     return [disk for disk in disks if disk.name == request.new_name]
 
 
+def made_first(disk: FirstClassDisk, come: t.Iterable[FirstClassDisk]) -> FirstClassDisk:
+    """Which of several disks stays that two runs have made under one name at the same time: the one that both take for it.
+
+    :param disk: that this run has made.
+    :param come: what has come to its datastore meanwhile, with that disk as it is listed there.
+    """
+    called = [each for each in come if each.name == disk.name]
+    # By its own entry in the list: its time may be written more exactly elsewhere.
+    return min(called, key=lambda each: (each.created, each.id), default=disk)
+
+
 # Snapshots
 
 

@@ -36,11 +36,13 @@ class Inventory:
     """The datastores and their disks, as far as they were asked for.
 
     :ivar listed: the disks of a datastore by its moid; filled by ``disks``.
+    :ivar ids: the IDs of these, and of those that cannot be read.
     """
 
     session: Session
     stores: list[Store]
     listed: dict[str, list[FirstClassDisk]] = dataclasses.field(default_factory=dict)
+    ids: dict[str, set[str]] = dataclasses.field(default_factory=dict)
 
     def store(self, text: str) -> Store:
         """The datastore that a text means.
@@ -56,9 +58,22 @@ class Inventory:
         """
         if store.moid not in self.listed:
             ids = fcd.list_ids(self.session, store)
-            found = fcd.read_disks(self.session, store, ids)
-            self.listed[store.moid] = [disk for disk in found if not isinstance(disk, Unreadable)]
+            self.ids[store.moid] = set(ids)
+            self.listed[store.moid] = _readable(self.session, store, ids)
         return self.listed[store.moid]
+
+    def come_since(self, store: Store, own: t.Collection[str]) -> list[FirstClassDisk]:
+        """The disks that have come to a datastore since it was listed: one call, and more where there are others than these.
+
+        :param own: IDs of disks that came from here.
+        :returns: none where all are of one's own.
+        """
+        come = set(fcd.list_ids(self.session, store)) - self.ids.get(store.moid, set())
+        return _readable(self.session, store, sorted(come)) if come - set(own) else []
+
+
+def _readable(session: Session, store: Store, ids: t.Sequence[str]) -> list[FirstClassDisk]:
+    return [disk for disk in fcd.read_disks(session, store, ids) if not isinstance(disk, Unreadable)]
 
 
 def read_inventory(session: Session, datacenter: str | None) -> Inventory:

@@ -165,6 +165,7 @@ def _carry_out(session: Session, task: Task[SnapshotItem]) -> None:
         then=made,
         results=True,
     )
+    _yield_to_others(session, task)
     task.stage(
         NEW_DISK,
         lambda item: apply.start_new_disk(session, item.disk, item.id, item.request.new_disk or ""),
@@ -185,6 +186,40 @@ def _carry_out(session: Session, task: Task[SnapshotItem]) -> None:
         repeatable=True,
         done_already="NotFound",
     )
+
+
+def _yield_to_others(session: Session, task: Task[SnapshotItem]) -> None:
+    """Remove what this run has made where another run has made a snapshot of the same description at the same time.
+
+    As with the names of disks: see ``task._yield_to_others``. One call for each disk.
+    """
+    made = [item for item in task.items if isinstance(item, SnapshotItem) and SNAPSHOT in item.done and item.id]
+    first = {item.title: _made_first(session, item) for item in made}
+    for item in made:
+        item.plan = dataclasses.replace(item.plan, snapshot=first[item.title])
+    late = [item for item in made if first[item.title].id != item.id]
+
+    def note(item: SnapshotItem, outcome: Outcome) -> None:
+        kept, what = first[item.title].id, f"a snapshot {item.name} of {item.disk.title}"
+        if outcome.error is not None:
+            item.warnings.append(
+                f"Another run has made {what} at the same time, and that of this run could not be removed: {outcome.error} "
+                f"Remove one of {item.id} and {kept}."
+            )
+            return
+        item.warnings.append(f"Another run has made {what} at the same time: that of this run was removed again.")
+        item.done.remove(SNAPSHOT)
+        item.id = kept
+
+    task.call(late, lambda item: apply.start_remove(session, item.disk, item.id), "snapshots removed", note, repeatable=True)
+
+
+def _made_first(session: Session, item: SnapshotItem) -> DiskSnapshot:
+    """Of the snapshots that were made of a disk under one description, the one that stays."""
+    before = {each.id for each in item.disk.snapshots}
+    there = fcd.read_snapshots(session, item.disk.store, item.disk.id)
+    called = [each for each in there if each.description == item.request.description and each.id not in before]
+    return min(called, key=lambda each: (each.created, each.id), default=DiskSnapshot(id=item.id, description=item.name))
 
 
 def _entry(item: SnapshotItem) -> dict[str, t.Any]:

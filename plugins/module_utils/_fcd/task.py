@@ -73,6 +73,9 @@ _DONE = {
     ATTACH: "attached",
 }
 
+# Steps that make a disk under a name.
+_MAKING = (CREATE, CLONE)
+
 # Of several tags, where not all could be.
 _SOME_ATTACHED = Part(ATTACH_TAGS, "some_tags_attached")
 _SOME_DETACHED = Part(DETACH_TAGS, "some_tags_detached")
@@ -110,6 +113,11 @@ class DiskItem(Item):
     def name(self) -> str:
         """What its entry in the result calls it."""
         return self.disk.name if self.disk is not None else self.request.final_name or self.request.disk.id or ""
+
+    @property
+    def was_made(self) -> bool:
+        """Whether this run has made the disk."""
+        return self.disk is not None and any(step in self.done for step in _MAKING)
 
     @property
     def there(self) -> FirstClassDisk:
@@ -150,7 +158,7 @@ def run(session: Session, options: DiskOptions, *, check: bool) -> dict[str, t.A
                 for item in items:
                     item.foresee()
             else:
-                _carry_out(session, task)
+                _carry_out(session, task, inventory)
         if not check:
             with task.accounted():
                 _look_again(session, items)
@@ -403,7 +411,7 @@ def _become(item: DiskItem, outcome: Outcome) -> None:
         item.fail(TaskGone(why, hint="Run again: what was made is then found."))
 
 
-def _carry_out(session: Session, task: Task[t.Any]) -> None:
+def _carry_out(session: Session, task: Task[t.Any], inventory: Inventory) -> None:
     _detach(session, task)
     task.stage(
         DELETE,
@@ -412,6 +420,7 @@ def _carry_out(session: Session, task: Task[t.Any]) -> None:
         done_already="NotFound",
     )
     _make(session, task)
+    _yield_to_others(session, task, inventory)
     _change(session, task)
     _attach(session, task)
 
@@ -457,6 +466,39 @@ def _make(session: Session, task: Task[t.Any]) -> None:
             item.disk = fcd.disk_in(apply.register(session, item.request, origin, item.store), item.store)
 
     task.stage(REGISTER, register, "disks registered")
+
+
+def _yield_to_others(session: Session, task: Task[t.Any], inventory: Inventory) -> None:
+    """Delete what this run has made where another run has made a disk of the same name at the same time; that one is taken.
+
+    vCenter takes a name twice, and then nobody can say any more which disk it means. Both runs look when they have made theirs,
+    and take the same one: the older one, of which the run with the younger one knows in any case.
+    """
+    made = [item for item in task.items if isinstance(item, DiskItem) and item.was_made and item.error is None]
+    come = {
+        store: inventory.come_since(store, [item.there.id for item in made if item.store == store])
+        for store in dict.fromkeys(item.store for item in made)
+    }
+    first = {item.title: plan.made_first(item.there, come[item.store]) for item in made}
+    late = [item for item in made if first[item.title].id != item.there.id]
+
+    def note(item: DiskItem, outcome: Outcome) -> None:
+        kept = first[item.title]
+        if outcome.error is not None:
+            item.warnings.append(
+                f"Another run has made {kept.title} at the same time, and {item.there.title} of this run could not be deleted: "
+                f"{outcome.error} Delete one of them."
+            )
+            return
+        item.warnings.append(f"Another run has made {kept.title} at the same time: that of this run was deleted again.")
+        item.done = [step for step in item.done if step not in _MAKING]
+        item.disk = kept
+
+    task.call(late, lambda item: apply.start_delete(session, item.there), "disks deleted", note, repeatable=True)
+    yielded = [item for item in late if not item.was_made]
+    _complete(session, yielded)
+    for item in yielded:
+        _decide(session, item)
 
 
 def _change(session: Session, task: Task[t.Any]) -> None:
