@@ -391,7 +391,8 @@ def _restored(sim: Any, number: int) -> None:
     assert sim.read_disk(_names(number, 1)[0], 2000, length=2**20) == _CONTENT
     assert sim.open_leases() == 0
     assert not sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
-    assert [file for file in sim.orphans() if file.endswith(".vmdk")] == []
+    # An earlier attempt may have left some that its next run would go on with: see ``Story.resumes``.
+    assert [file for file in sim.orphans() if f"/{_names(number, 1)[0]}/" in file and file.endswith(".vmdk")] == []
 
 
 def _off(sim: Any, number: int, _folder: Path) -> None:
