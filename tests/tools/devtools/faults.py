@@ -205,8 +205,8 @@ def run(console: Console, arguments: list[str]) -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     os.environ["VFORGE_FAULTS"] = str(FOLDER)
     with new_run() as this:
-        # Most of a run is waiting.
-        many = ["-n", str((os.cpu_count() or 1) + 1)]
+        # A run waits half of its time.
+        many = ["-n", str(5 * (os.cpu_count() or 1) // 2)]
         code = ansible_tests.pytest(this, tools, [_TESTS, "-q", "--dist", "worksteal", *(words or many)])
     reports = list(_reports(FOLDER))
     if (not words or goes_on) and not os.environ.get("VFORGE_FAULTS_ONLY"):
