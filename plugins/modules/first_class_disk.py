@@ -12,6 +12,8 @@ description:
     disks with an ID of their own that need no VM, as Kubernetes uses them on vSphere.
   - A disk is named by its ID or by its name. Names may repeat on vSphere. Where several disks have
     one, that disk fails and the message lists their IDs; nothing is chosen.
+  - Of two runs that make a disk of one name at the same time, the one whose disk is the younger deletes it
+    again, goes on with the other one, and warns. vCenter itself takes both.
   - What an item does not name is left alone, such as other control flags, other
     keys of the metadata, and other tags.
 options:

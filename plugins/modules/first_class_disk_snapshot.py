@@ -12,6 +12,8 @@ description:
     of them, all of a task at once.
   - A snapshot is named by its ID or by its description. Descriptions may repeat. Where several
     snapshots of a disk have one, the message lists their IDs and nothing is done with them.
+  - Of two runs that make a snapshot of one description at the same time, the one whose snapshot is the younger
+    removes it again, goes on with the other one, and warns. vCenter itself takes both.
 options:
   snapshots:
     description:
