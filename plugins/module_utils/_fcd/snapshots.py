@@ -69,7 +69,7 @@ def run(session: Session, options: SnapshotOptions, *, check: bool) -> dict[str,
             for item in task.items:
                 item.foresee()
         else:
-            _carry_out(session, task)
+            _carry_out(session, task, inventory)
     entries = [_entry(item) for item in task.items]
     lines = _lines(task.items)
     result = {
@@ -148,7 +148,7 @@ def _disk_of(inventory: Inventory, request: SnapshotRequest, known: dict[tuple[s
     return known[key]
 
 
-def _carry_out(session: Session, task: Task[SnapshotItem]) -> None:
+def _carry_out(session: Session, task: Task[SnapshotItem], inventory: Inventory) -> None:
     def made(item: SnapshotItem, outcome: Outcome) -> None:
         if outcome.result is not None:
             item.id = outcome.result.id
@@ -173,6 +173,7 @@ def _carry_out(session: Session, task: Task[SnapshotItem]) -> None:
         then=disk_made,
         results=True,
     )
+    _yield_disks_to_others(session, task, inventory)
     task.stage(
         REVERT,
         lambda item: apply.start_revert(session, item.disk, item.id),
@@ -212,6 +213,32 @@ def _yield_to_others(session: Session, task: Task[SnapshotItem]) -> None:
         item.id = kept
 
     task.call(late, lambda item: apply.start_remove(session, item.disk, item.id), "snapshots removed", note, repeatable=True)
+
+
+def _yield_disks_to_others(session: Session, task: Task[SnapshotItem], inventory: Inventory) -> None:
+    """The same of the disks that were made of snapshots. One call for each datastore."""
+    made = [item for item in task.items if isinstance(item, SnapshotItem) and item.made]
+    come = {
+        store: {disk.id: disk for disk in inventory.come_since(store, [item.made for item in made if item.disk.store == store])}
+        for store in dict.fromkeys(item.disk.store for item in made)
+    }
+    own = {item.title: come[item.disk.store][item.made] for item in made if item.made in come[item.disk.store]}
+    first = {item.title: plan.made_first(own[item.title], come[item.disk.store].values()) for item in made if item.title in own}
+    late = [item for item in made if item.title in own and first[item.title].id != item.made]
+
+    def note(item: SnapshotItem, outcome: Outcome) -> None:
+        kept, what = first[item.title], own[item.title].title
+        if outcome.error is not None:
+            item.warnings.append(
+                f"Another run has made {kept.title} at the same time, and {what} of this run could not be deleted: "
+                f"{outcome.error} Delete one of them."
+            )
+            return
+        item.warnings.append(f"Another run has made {kept.title} at the same time: that of this run was deleted again.")
+        item.done.remove(NEW_DISK)
+        item.made = kept.id
+
+    task.call(late, lambda item: apply.start_delete(session, own[item.title]), "disks deleted", note, repeatable=True)
 
 
 def _made_first(session: Session, item: SnapshotItem) -> DiskSnapshot:

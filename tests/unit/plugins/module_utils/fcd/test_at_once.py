@@ -98,6 +98,21 @@ def test_of_two_snapshots_the_one_that_was_made_first_stays(disks):
     assert ["Another run has made a snapshot before of d" in each for each in disks.warnings] == [True]
 
 
+def test_of_two_disks_of_a_snapshot_the_one_that_was_made_first_stays(disks):
+    disks.one(name="d", size="8 MiB")
+    disks.snapshots({"disk": {"name": "d"}, "description": "before"})
+    wanted = {"disk": {"name": "d"}, "description": "before", "new_disk": "e"}
+    late, first = held(
+        disks.sim,
+        "CreateDiskFromSnapshot_Task",
+        lambda: disks.snapshots(wanted),
+        lambda: Disks(disks.sim).snapshots(wanted),
+    )
+    assert (actions(first), actions(late), entry(late)["new_disk"]) == (["disk_made"], [], entry(first)["new_disk"])
+    assert sorted(disk["name"] for disk in disks.info().result["disks"]) == ["d", "e"]
+    assert ["Another run has made e" in each for each in disks.warnings] == [True]
+
+
 def _disk(number, name="d", created=""):
     return FirstClassDisk(id=number, name=name, store=Store("datastore-1", "LocalDS_0"), capacity_mb=8, created=created)
 
