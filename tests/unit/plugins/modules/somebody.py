@@ -165,9 +165,9 @@ ACTS = {
     _DELETED: Act(_destroy),
 }
 
-# What is there more of, besides what the task leaves: a VM that the user has taken for himself, in whose place another is made;
-# his disk, in each copy of its VM; its files, where its VM has gone.
-_ONE_MORE = Census(vms=1, attached=2)
+# What is there more of, besides what the task leaves: a VM that the user has taken for himself, in whose place another is made,
+# with the snapshot that it was made with; his disk, in each copy of its VM; its files, where its VM has gone.
+_ONE_MORE = Census(vms=1, attached=2, snapshots=1)
 _MORE = {_RENAMED: _ONE_MORE, _MOVED: _ONE_MORE, _GIVEN_A_DISK: Census(attached=6, files=2)}
 
 
