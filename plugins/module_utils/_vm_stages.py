@@ -167,8 +167,10 @@ def remove(task: Task[t.Any], items: t.Iterable[V], noun: str) -> None:
         elif fault_of(error) == "ManagedObjectNotFound":
             item.skip(DESTROY)
         # Whether a suspended VM can be powered off differs (the reference says that it cannot): then it goes as it is.
-        elif not (isinstance(error, Fault) and error.found("suspended")):
+        elif not isinstance(error, Fault):
             item.fail(error)
+        elif not error.found("suspended"):
+            refused.append((item, error))
 
     def note_destroyed(item: V, outcome: Outcome) -> None:
         gone = fault_of(outcome.error) == "ManagedObjectNotFound"
@@ -179,6 +181,7 @@ def remove(task: Task[t.Any], items: t.Iterable[V], noun: str) -> None:
         else:
             item.done.append(DESTROY)
 
+    refused: list[tuple[V, Fault]] = []
     doomed = [item for item in items if item.due(DESTROY)]
     running = [item for item in doomed if not item.powered_off]
     spots = read_spots(task.session, running)
@@ -190,6 +193,7 @@ def remove(task: Task[t.Any], items: t.Iterable[V], noun: str) -> None:
         repeatable=True,
         part=Part(DESTROY, "powered_off"),
     )
+    _look_whether_off(task.session, refused)
     spare_theirs(task, running, spots)  # hundreds of VMs take minutes to power off
     task.call(
         [item for item in doomed if item.due(DESTROY)],
@@ -198,6 +202,21 @@ def remove(task: Task[t.Any], items: t.Iterable[V], noun: str) -> None:
         note_destroyed,
         repeatable=True,
     )
+
+
+def _look_whether_off(session: Session, refused: t.Sequence[tuple[V, Fault]]) -> None:
+    """Fail the items whose VMs are not off. One call, where there are any.
+
+    A task may end in an error when it has done its work.
+    """
+    refs = [vms.reference(session, item.vm_moid) for item, _fault in refused]
+    rows = read(session, refs, vms.VIRTUAL_MACHINE, (POWER_STATE,)) if refs else {}
+    for item, fault in refused:
+        row = rows.get(item.vm_moid)
+        if row is not None and row.get(POWER_STATE) == "poweredOff":
+            item.become("poweredOff")
+        else:
+            item.fail(fault)
 
 
 # The folder of a VM, by moid, and its name.

@@ -53,6 +53,18 @@ def test_a_clone_that_somebody_powers_off_meanwhile_is_removed(start):
     assert ran.result["counts"] == {"removed": 3}
 
 
+@pytest.mark.parametrize(("do", "removed"), [("task-fault-after", 3), ("task-fault", 2)])
+def test_a_power_off_that_ends_in_an_error_counts_where_the_clone_is_not_off(start, do, removed):
+    tasks = start()
+    tasks.run(clones=_THREE)
+    tasks.sim.inject(method="PowerOffVM_Task", do=do, fault="SystemError", times=1)
+    ran = tasks.attempt(state="absent", clones=_THREE)
+    assert (ran.result["counts"].get("removed"), ran.error is None) == (removed, removed == 3)
+    assert len({"web-1", "web-2", "web-3"} & {*tasks.names()}) == 3 - removed
+    tasks.sim.clear()
+    assert tasks.run(state="absent", clones=_THREE).result["changed"] is (removed < 3)
+
+
 @pytest.mark.parametrize("method", ["PowerOffVM_Task", "Destroy_Task"])
 def test_a_clone_that_somebody_removes_meanwhile_is_absent(start, method):
     tasks = start()
