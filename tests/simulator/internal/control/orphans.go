@@ -33,7 +33,8 @@ func (s *Control) getOrphans(*http.Request) (any, error) {
 	orphans := []string{}
 	root := inventory.DatastoreDir(s.Cfg.StateDir)
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && !known[p] {
+		// A tool's note about a file, which has that file's name and an ending more, goes with it.
+		if err == nil && !d.IsDir() && !known[p] && !known[strings.TrimSuffix(p, filepath.Ext(p))] {
 			orphans = append(orphans, strings.TrimPrefix(p, root+"/"))
 		}
 		return err

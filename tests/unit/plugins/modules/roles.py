@@ -371,5 +371,7 @@ ROLES = {
         check=_migrated,
         images=True,
         imports=True,
+        # Between the making of the new VM and the removal of the source both are there.
+        resumes=True,
     ),
 }
