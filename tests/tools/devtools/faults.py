@@ -210,7 +210,7 @@ def run(console: Console, arguments: list[str]) -> int:
         code = ansible_tests.pytest(this, tools, [_TESTS, "-q", "--dist", "worksteal", *(words or many)])
     reports = list(_reports(FOLDER))
     if (not words or goes_on) and not os.environ.get("VFORGE_FAULTS_ONLY"):
-        PAGE.write_text(page(reports, int(os.environ.get("VFORGE_FAULTS_MOST", "2"))), encoding="utf-8")
+        PAGE.write_text(page(reports, int(os.environ.get("VFORGE_FAULTS_MOST", "1"))), encoding="utf-8")
         console.text(f"written: {PAGE.relative_to(layout.ROOT)}")
     found, _by_kind = rows(reports)
     console.text(table(found))

@@ -49,7 +49,7 @@ _MOMENTS_OF_ROLES = 3
 _ONLY = os.environ.get("VFORGE_FAULTS_ONLY", "")
 
 # How many calls of one method have the same fault in a sweep; 0 for all.
-_MOST = int(os.environ.get("VFORGE_FAULTS_MOST", "2"))
+_MOST = int(os.environ.get("VFORGE_FAULTS_MOST", "1"))
 
 # In how many tests the cases of one task are, so that they run beside each other.
 _PARTS = 4 if _FOLDER else 1
