@@ -14,6 +14,7 @@ from .._errors import InvalidOption, VforgeError
 from .._vsphere import fcd
 from .._vsphere.fcd import DiskSnapshot, FirstClassDisk
 from . import apply, plan, read
+from .at_once import Twin, give_way
 from .model import REVERTED, SnapshotOptions, SnapshotRequest
 from .plan import ADVICE, NEW_DISK, REMOVE, REVERT, SNAPSHOT, SnapshotPlan, counts
 from .read import Inventory
@@ -190,55 +191,44 @@ def _carry_out(session: Session, task: Task[SnapshotItem], inventory: Inventory)
 
 
 def _yield_to_others(session: Session, task: Task[SnapshotItem]) -> None:
-    """Remove what this run has made where another run has made a snapshot of the same description at the same time.
+    """Remove a snapshot of this run where another run has made one of the same description before. One call for each disk."""
+    twins: dict[str, Twin] = {}
+    for item in task.items:
+        if SNAPSHOT not in item.done or not item.id:
+            continue
+        first = _made_first(session, item)
+        item.plan = dataclasses.replace(item.plan, snapshot=first)
+        if first.id != item.id:
+            what = f"the snapshot {item.name} of {item.disk.title}"
+            twins[item.title] = Twin(f"{what} ({first.id})", f"that ({item.id})")
 
-    As with the names of disks: see ``task._yield_to_others``. One call for each disk.
-    """
-    made = [item for item in task.items if isinstance(item, SnapshotItem) and SNAPSHOT in item.done and item.id]
-    first = {item.title: _made_first(session, item) for item in made}
-    for item in made:
-        item.plan = dataclasses.replace(item.plan, snapshot=first[item.title])
-    late = [item for item in made if first[item.title].id != item.id]
-
-    def note(item: SnapshotItem, outcome: Outcome) -> None:
-        kept, what = first[item.title].id, f"a snapshot {item.name} of {item.disk.title}"
-        if outcome.error is not None:
-            item.warnings.append(
-                f"Another run has made {what} at the same time, and that of this run could not be removed: {outcome.error} "
-                f"Remove one of {item.id} and {kept}."
-            )
-            return
-        item.warnings.append(f"Another run has made {what} at the same time: that of this run was removed again.")
+    def take(item: SnapshotItem) -> None:
         item.done.remove(SNAPSHOT)
-        item.id = kept
+        item.id = item.plan.snapshot.id if item.plan.snapshot is not None else ""
 
-    task.call(late, lambda item: apply.start_remove(session, item.disk, item.id), "snapshots removed", note, repeatable=True)
+    give_way(task, twins, lambda item: apply.start_remove(session, item.disk, item.id), "snapshots removed", take)
 
 
 def _yield_disks_to_others(session: Session, task: Task[SnapshotItem], inventory: Inventory) -> None:
     """The same of the disks that were made of snapshots. One call for each datastore."""
-    made = [item for item in task.items if isinstance(item, SnapshotItem) and item.made]
-    come = {
-        store: {disk.id: disk for disk in inventory.come_since(store, [item.made for item in made if item.disk.store == store])}
-        for store in dict.fromkeys(item.disk.store for item in made)
-    }
-    own = {item.title: come[item.disk.store][item.made] for item in made if item.made in come[item.disk.store]}
-    first = {item.title: plan.made_first(own[item.title], come[item.disk.store].values()) for item in made if item.title in own}
-    late = [item for item in made if item.title in own and first[item.title].id != item.made]
+    made = [item for item in task.items if item.made]
+    own: dict[str, FirstClassDisk] = {}
+    first: dict[str, FirstClassDisk] = {}
+    for store in dict.fromkeys(item.disk.store for item in made):
+        mine = [item for item in made if item.disk.store == store]
+        come = {disk.id: disk for disk in inventory.come_since(store, [item.made for item in mine])}
+        for item in mine:
+            # Nothing has come where all are this run's.
+            if item.made in come:
+                own[item.title] = come[item.made]
+                first[item.title] = plan.made_first(come[item.made], come.values())
 
-    def note(item: SnapshotItem, outcome: Outcome) -> None:
-        kept, what = first[item.title], own[item.title].title
-        if outcome.error is not None:
-            item.warnings.append(
-                f"Another run has made {kept.title} at the same time, and {what} of this run could not be deleted: "
-                f"{outcome.error} Delete one of them."
-            )
-            return
-        item.warnings.append(f"Another run has made {kept.title} at the same time: that of this run was deleted again.")
+    def take(item: SnapshotItem) -> None:
         item.done.remove(NEW_DISK)
-        item.made = kept.id
+        item.made = first[item.title].id
 
-    task.call(late, lambda item: apply.start_delete(session, own[item.title]), "disks deleted", note, repeatable=True)
+    twins = {title: Twin(first[title].title, disk.title) for title, disk in own.items() if first[title].id != disk.id}
+    give_way(task, twins, lambda item: apply.start_delete(session, own[item.title]), "disks deleted", take)
 
 
 def _made_first(session: Session, item: SnapshotItem) -> DiskSnapshot:

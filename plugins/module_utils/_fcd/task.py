@@ -19,6 +19,7 @@ from .._vsphere import fcd
 from .._vsphere.fcd import FirstClassDisk, Store
 from .._vsphere.policies import Policy, find_policy
 from . import apply, plan, read
+from .at_once import Twin, give_way
 from .model import (
     ABSENT,
     AttachedTo,
@@ -469,32 +470,21 @@ def _make(session: Session, task: Task[t.Any]) -> None:
 
 
 def _yield_to_others(session: Session, task: Task[t.Any], inventory: Inventory) -> None:
-    """Delete what this run has made where another run has made a disk of the same name at the same time; that one is taken.
-
-    vCenter takes a name twice, and then nobody can say any more which disk it means. Both runs look when they have made theirs,
-    and take the same one: the older one, of which the run with the younger one knows in any case.
-    """
+    """Delete a disk of this run where another run has made one of the same name before, and go on with that one."""
     made = [item for item in task.items if isinstance(item, DiskItem) and item.was_made and item.error is None]
-    come = {
-        store: inventory.come_since(store, [item.there.id for item in made if item.store == store])
-        for store in dict.fromkeys(item.store for item in made)
-    }
-    first = {item.title: plan.made_first(item.there, come[item.store]) for item in made}
+    first: dict[str, FirstClassDisk] = {}
+    for store in dict.fromkeys(item.store for item in made):
+        mine = [item for item in made if item.store == store]
+        come = inventory.come_since(store, [item.there.id for item in mine])
+        first |= {item.title: plan.made_first(item.there, come) for item in mine}
     late = [item for item in made if first[item.title].id != item.there.id]
 
-    def note(item: DiskItem, outcome: Outcome) -> None:
-        kept = first[item.title]
-        if outcome.error is not None:
-            item.warnings.append(
-                f"Another run has made {kept.title} at the same time, and {item.there.title} of this run could not be deleted: "
-                f"{outcome.error} Delete one of them."
-            )
-            return
-        item.warnings.append(f"Another run has made {kept.title} at the same time: that of this run was deleted again.")
+    def take(item: DiskItem) -> None:
         item.done = [step for step in item.done if step not in _MAKING]
-        item.disk = kept
+        item.disk = first[item.title]
 
-    task.call(late, lambda item: apply.start_delete(session, item.there), "disks deleted", note, repeatable=True)
+    twins = {item.title: Twin(first[item.title].title, item.there.title) for item in late}
+    give_way(task, twins, lambda item: apply.start_delete(session, item.there), "disks deleted", take)
     yielded = [item for item in late if not item.was_made]
     _complete(session, yielded)
     for item in yielded:
