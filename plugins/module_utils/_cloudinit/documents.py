@@ -16,6 +16,7 @@ import os
 import re
 import typing as t
 
+from .. import _text
 from .._errors import InvalidOption, MissingLibrary
 from . import multipart, networks
 
@@ -49,7 +50,7 @@ def load(text: str, where: str, *, as_ansible: bool = False) -> t.Any:
     loader = _loader_of_ansible(yaml) if as_ansible else yaml.SafeLoader
     try:
         # libyaml takes a str alone, and none of the classes that Ansible makes of it.
-        return yaml.load(str.__str__(text), Loader=loader)
+        return yaml.load(_text.plain(text), Loader=loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # ValueError: a date that there is not, such as 2024-99-99.
         mark = getattr(error, "problem_mark", None)
@@ -104,7 +105,7 @@ def repeated(text: str) -> list[str]:
     except MissingLibrary:
         return []
     try:
-        root = yaml.compose(str.__str__(text), Loader=_loader_of_ansible(yaml))
+        root = yaml.compose(_text.plain(text), Loader=_loader_of_ansible(yaml))
     except (yaml.YAMLError, ValueError, RecursionError):
         return []
     found: list[str] = []

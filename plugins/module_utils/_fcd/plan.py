@@ -375,8 +375,10 @@ def made_first(disk: FirstClassDisk, come: t.Iterable[FirstClassDisk]) -> FirstC
     :param come: what has come to its datastore meanwhile, with that disk as it is listed there.
     """
     called = [each for each in come if each.name == disk.name]
-    # By its own entry in the list: its time may be written more exactly elsewhere.
-    return min(called, key=lambda each: (each.created, each.id), default=disk)
+    # By its own entry in the list: its time may be written more exactly elsewhere. Where it is not listed yet, none is older.
+    if disk.id not in {each.id for each in called}:
+        return disk
+    return min(called, key=lambda each: (each.created, each.id))
 
 
 # Snapshots

@@ -236,7 +236,9 @@ def _made_first(session: Session, item: SnapshotItem) -> DiskSnapshot:
     before = {each.id for each in item.disk.snapshots}
     there = fcd.read_snapshots(session, item.disk.store, item.disk.id)
     called = [each for each in there if each.description == item.request.description and each.id not in before]
-    return min(called, key=lambda each: (each.created, each.id), default=DiskSnapshot(id=item.id, description=item.name))
+    if item.id not in {each.id for each in called}:
+        return DiskSnapshot(id=item.id, description=item.name)  # it is not listed yet, and so none is older
+    return min(called, key=lambda each: (each.created, each.id))
 
 
 def _entry(item: SnapshotItem) -> dict[str, t.Any]:

@@ -122,6 +122,8 @@ def _disk(number, name="d", created=""):
     [
         ([], "own"),
         ([_disk("own", created=LATE)], "own"),
+        # A list that lags behind is no reason to delete one's own: the other run would do the same.
+        ([_disk("b", created=EARLY)], "own"),
         ([_disk("own", created=LATE), _disk("b", created=EARLY)], "b"),
         ([_disk("own", created=EARLY), _disk("b", created=LATE)], "own"),
         ([_disk("own", created=LATE), _disk("b", "e", created=EARLY)], "own"),
