@@ -107,6 +107,21 @@ def test_a_vm_that_did_not_come_with_the_end_of_its_task_is_read(make_sim):
     assert outcome.error is None
 
 
+def test_how_long_a_task_took_is_read_with_its_result_where_its_end_did_not_say(make_sim):
+    sim = make_sim(*EMPTY)
+    with session(sim) as known:
+        outcomes = run_batch(known, clones(known, ["a", "b"]), 2, in_a_minute()).outcomes
+        a, b = outcomes["a"], outcomes["b"]
+        took = a.seconds
+        assert took is not None
+        a.result = b.result = a.seconds = None
+        b.seconds = 7.5
+        sim.reset_calls()
+        batches.fill_in_results(known, outcomes.values())
+        assert sim.calls()["total"] == 1
+    assert (a.seconds, b.seconds) == (took, 7.5)
+
+
 def test_a_task_that_returns_no_vm_is_an_error_of_its_item(make_sim):
     sim = make_sim("--vms", "1")
     with session(sim) as known:

@@ -101,3 +101,5 @@ def test_all_names_are_reported_the_nearest_before_the_others():
 def test_a_long_list_is_cut():
     assert names.listing([str(number) for number in range(12)], most=3) == "0, 1, 2 and 9 more"
     assert names.listing(["a", "b"], most=3) == "a, b"
+    assert names.listing(list("abcdefghij")) == "a, b, c, d, e, f, g, h, i, j"
+    assert names.listing(list("abcdefghijk")) == "a, b, c, d, e, f, g, h, i, j and 1 more"

@@ -16,7 +16,7 @@ import time
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector import soap, tasks
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import faults, soap, tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import KeptSession, Session
@@ -277,6 +277,20 @@ def test_a_session_that_dies_again_at_once_is_an_error(make_sim):
         look(known)
     assert caught.value.error_code == "session_expired"
     assert calls(sim)["Login"] == calls(sim)["FindByInventoryPath"] == tasks.MOST_SESSIONS
+
+
+def test_what_ends_with_each_of_fifty_sessions_is_an_error(make_sim):
+    sim, ran = make_sim("--vms", "0", "--parents", "0"), []
+    with session(sim) as known:
+
+        def answered_by_half():
+            ran.append(known.generation)
+            known.useful(known.generation)
+            raise faults.session_expired()
+
+        with pytest.raises(SessionExpired):
+            known.retrying(answered_by_half)
+    assert ran == list(range(51))
 
 
 def test_what_another_process_has_opened_meanwhile_is_taken(make_sim):

@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import re
+import ssl
 import zlib
 
 import pytest
@@ -276,6 +278,29 @@ def test_an_answer_that_is_cut_off_is_lost_with_its_connection():
     cut = response(FOUND)[:-30]
     with pytest.raises(ConnectionLost, match="broke its answer off during FindByInventoryPath"):
         found(cut)
+
+
+def test_a_connection_that_is_closed_without_an_answer_is_lost():
+    with pytest.raises(ConnectionLost, match=r"broke the connection \(Remote end closed connection.*\) during FindByInv"):
+        found()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+        ssl.SSLEOFError(8, "Connection reset by peer"),
+        OSError("Connection reset by peer"),
+    ],
+)
+def test_what_the_system_says_of_a_broken_connection_is_quoted(monkeypatch, error):
+    def refuse(*_args):
+        raise error
+
+    with answering(response(FOUND)) as stub, monkeypatch.context() as patched:
+        patched.setattr(stub, "_exchange", refuse)
+        with pytest.raises(ConnectionLost, match=r"broke the connection \(Connection reset by peer\) during FindBy"):
+            vim.SearchIndex("SearchIndex", stub).FindByInventoryPath("DC0")
 
 
 @pytest.mark.parametrize(

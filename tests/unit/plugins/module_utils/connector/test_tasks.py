@@ -362,3 +362,13 @@ def test_what_became_unset_is_reported_as_unset_however_vcenter_says_it(op):
     vm = vmodl.query.PropertyCollector.ObjectUpdate(kind="modify", obj=vim.VirtualMachine("vm-1", None), changeSet=[change])
     (update,) = tasks._updates(vmodl.query.PropertyCollector.FilterUpdate(objectSet=[vm]))
     assert update.values == {"guest.net": None}
+
+
+def test_a_wait_that_is_cancelled_fifty_times_is_given_up(make_sim):
+    sim = make_sim("--vms", "0", "--parents", "0")
+    with session(sim) as known:
+        sim.inject(method="WaitForUpdatesEx", do="fault", fault="RequestCanceled", times=0)
+        with pytest.raises(Cancelled):
+            next(tasks.updates(known, [known.content.rootFolder], vim.Folder, ["name"], in_a_minute()))
+        sim.clear()
+        assert calls(sim)["WaitForUpdatesEx"] == 50
