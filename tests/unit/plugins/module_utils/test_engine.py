@@ -8,13 +8,26 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import types
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.batch import Outcome
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import find_vms, selectors
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vms, selectors
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
-from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Item, Part, Task, note_failure, reasons, warnings_of
+from ansible_collections.vforge.vsphere.plugins.module_utils._engine import (
+    Difference,
+    Item,
+    ItemOfVm,
+    Missing,
+    Part,
+    Task,
+    changes,
+    diff,
+    note_failure,
+    reasons,
+    warnings_of,
+)
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Fault,
     InvalidOption,
@@ -398,3 +411,105 @@ def test_a_task_about_one_item_that_ended_early_says_why(known):
     with pytest.raises(PartialFailure) as raised:
         work.finish({"changed": False}, subject=subject)
     assert (raised.value.error_code, raised.value.message) == ("timeout", "The time is over.")
+
+
+def test_a_message_of_many_has_why_it_ended_what_failed_and_what_to_do(known):
+    def message(count, failed, stopped=None, advice=""):
+        items = [Machine(moid="", called=f"web-{number}") for number in range(count)]
+        for number, why in failed.items():
+            items[number].fail(InvalidOption(why))
+        work = task(known, items)
+        work.stopped = stopped
+        with pytest.raises(PartialFailure) as raised:
+            work.finish({}, advice=advice)
+        return raised.value.error_code, str(raised.value)
+
+    over = TimedOut("The time is over.")
+    one, two = {1: "No."}, {0: "No.", 1: "Never."}
+    assert message(2, one) == ("partial_failure", "1 of 2 VMs failed: web-1: No.")
+    assert message(2, one, advice="Run again.") == ("partial_failure", "1 of 2 VMs failed: web-1: No. Run again.")
+    assert message(3, two) == ("partial_failure", "2 of 3 VMs failed:\n- web-0: No.\n- web-1: Never.")
+    assert message(2, one, over) == ("partial_failure", "The time is over. 1 of 2 VMs failed: web-1: No.")
+    assert message(2, {}, over, "Run again.") == ("partial_failure", "The time is over. Run again.")
+    assert message(1, {}, over) == ("timeout", "The time is over.")
+    assert message(1, {0: "No."}, over) == ("timeout", "The time is over. 1 of 1 VMs failed: web-0: No.")
+
+
+# What is missing
+
+
+@pytest.mark.parametrize(
+    ("given", "entry"),
+    [
+        ({"name": "web-1", "folder": "/DC0/vm"}, ("web-1", "", "")),
+        ({"path": "/DC0/vm/web%2f1"}, ("web/1", "", "/DC0/vm/web%2f1")),
+        ({"path": "/"}, ("", "", "/")),
+        ({"moid": "vm-7"}, ("vm-7", "vm-7", "")),
+        ({"uuid": "4201"}, ("4201", "", "")),
+        ({}, ("", "", "")),
+    ],
+)
+def test_what_is_missing_is_called_by_what_names_it(given, entry):
+    selector = Selector(**given)
+    missing = Missing.of(selector, NotFound("Gone."))
+    assert missing.entry == dict(zip(("name", "moid", "path"), entry, strict=True))
+    assert (missing.title, missing.name) == (str(selector), entry[0])
+
+
+def test_what_is_missing_stands_at_its_place_in_the_result_and_fails_the_task(known):
+    wanted = [Selector(name=name) for name in "abcd"]
+    work = task(known, [])
+    gone = NotFound("Gone.")
+    assert work.found("vms", [gone, "B", gone, "D"], wanted) == [(1, "B"), (3, "D")]
+    entries = work.with_missing("vms", [{"name": "b"}, {"name": "d"}], changed=False)
+    assert [entry["name"] for entry in entries] == ["a", "b", "c", "d"]
+    assert entries[0] == {"name": "a", "moid": "", "path": "", "changed": False, "error": gone.as_result()}
+    assert work.with_missing("others", [{"name": "b"}]) == [{"name": "b"}]
+    assert [item.title for item in work.failed] == ["name a", "name c"]
+    with pytest.raises(ValueError, match="zip"):
+        work.found("vms", [gone], wanted)
+
+
+@pytest.mark.parametrize(("path", "title"), [("/DC0/vm/web-1", "/DC0/vm/web-1"), ("", "vm-7")])
+def test_a_vm_is_called_by_its_path_as_far_as_that_is_known(path, title):
+    item = ItemOfVm(vm=types.SimpleNamespace(path=path, moid="vm-7", name="web-1"))
+    assert (item.title, item.name) == (title, "web-1")
+
+
+def test_the_cost_of_the_calls_of_an_item_adds_up():
+    item = Machine(moid="", called="web-1")
+    item.count(Outcome("web-1", calls=1))
+    assert (item.calls, item.seconds) == (1, None)
+    item.count(Outcome("web-1", calls=2, seconds=0.0004))
+    item.count(Outcome("web-1", calls=3, seconds=1.25))
+    assert (item.calls, item.seconds) == (6, 1.25)
+
+
+# Differences
+
+SMALL = Difference("memory", "1 GiB", "2 GiB")
+FIXED = Difference("firmware", "bios", "efi", why_not="It is fixed.")
+
+
+def test_a_difference_says_whether_it_can_be_changed():
+    known = {"what": "memory", "actual": "1 GiB", "wanted": "2 GiB", "can_change": True}
+    assert SMALL.as_result() == known
+    assert FIXED.as_result() == {
+        "what": "firmware",
+        "actual": "bios",
+        "wanted": "efi",
+        "can_change": False,
+        "why_not": "It is fixed.",
+    }
+
+
+def test_a_diff_has_what_can_be_changed():
+    before, after = changes("web-1:\n", [SMALL, FIXED])
+    assert (before, after) == (["web-1:\n", "  memory: 1 GiB\n"], ["web-1:\n", "  memory: 2 GiB\n"])
+    assert changes("web-1:\n", [FIXED]) == ([], [])
+    assert diff(before, after) == {
+        "before": "web-1:\n  memory: 1 GiB\n",
+        "after": "web-1:\n  memory: 2 GiB\n",
+        "before_header": "vCenter now",
+        "after_header": "vCenter after this task",
+    }
