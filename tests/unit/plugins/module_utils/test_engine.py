@@ -481,8 +481,8 @@ def test_the_cost_of_the_calls_of_an_item_adds_up():
     item.count(Outcome("web-1", calls=1))
     assert (item.calls, item.seconds) == (1, None)
     item.count(Outcome("web-1", calls=2, seconds=0.0004))
-    item.count(Outcome("web-1", calls=3, seconds=1.25))
-    assert (item.calls, item.seconds) == (6, 1.25)
+    item.count(Outcome("web-1", calls=3, seconds=1.2344))
+    assert (item.calls, item.seconds) == (6, 1.234)
 
 
 # Differences
