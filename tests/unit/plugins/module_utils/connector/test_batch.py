@@ -122,6 +122,23 @@ def test_how_long_a_task_took_is_read_with_its_result_where_its_end_did_not_say(
     assert (a.seconds, b.seconds) == (took, 7.5)
 
 
+def test_results_that_cannot_be_read_are_warned_of_and_not_asked_for_again(make_sim):
+    sim, warned = make_sim(*EMPTY), []
+    with Session(options(sim), warned.append) as known:
+        outcomes = run_batch(known, clones(known, "abcdefg"), 8, in_a_minute()).outcomes
+        for outcome in outcomes.values():
+            outcome.result = None
+        sim.inject(method="RetrievePropertiesEx", do="fault", fault="InvalidState", times=0)
+        batches.fill_in_results(known, outcomes.values())
+        sim.clear()
+        sim.reset_calls()
+        batches.fill_in_results(known, outcomes.values())
+        assert sim.calls()["total"] == 0
+        assert vm_made(known, outcomes["a"]) == ""
+    (warning,) = warned
+    assert warning.startswith("The results of the tasks for a, b, c, d, e and 2 more could not be read: ")
+
+
 def test_a_task_that_returns_no_vm_is_an_error_of_its_item(make_sim):
     sim = make_sim("--vms", "1")
     with session(sim) as known:

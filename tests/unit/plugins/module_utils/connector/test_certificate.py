@@ -124,3 +124,23 @@ def test_nothing_is_sent_behind_the_handshake(server, shared_sim):
     shared_sim.reset_calls()
     _shown(dataclasses.replace(server, ca_path=shared_sim.ca))
     assert shared_sim.calls()["by_method"] == {}
+
+
+def test_the_thumbprints_of_a_vcenter_are_those_of_the_certificate_that_was_checked(server, shared_sim):
+    found = certificate.thumbprints(dataclasses.replace(server, ca_path=shared_sim.ca))
+    shown = _shown(server)
+    assert found == {name: shown.thumbprint(name) for name in ("sha1", "sha256")}
+    with pytest.raises(ConnectionFailed) as raised:
+        certificate.thumbprints(server)
+    assert raised.value.error_code == "tls_untrusted_ca"
+
+
+def test_the_names_and_dates_of_a_certificate():
+    said = certificate.details(ssl.PEM_cert_to_DER_cert(_pem_of(IMPOSTOR)))
+    assert said["names"] == ["impostor.example", "localhost", "127.0.0.1"]
+    assert said["subject"] == said["issuer"] == "CN=impostor.example"
+
+
+def _pem_of(path):
+    text = path.read_text(encoding="ascii")
+    return text[text.index("-----BEGIN CERT") :]

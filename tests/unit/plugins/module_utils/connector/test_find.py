@@ -14,10 +14,11 @@ import time
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector import find, names, props
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import faults, find, names, props
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm, find_vms
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row, read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Ambiguous,
     Interrupted,
@@ -26,7 +27,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     NotSupported,
     VforgeError,
 )
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import make_vapp, session
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import make_vapp, options, session
 
 
 @pytest.fixture
@@ -535,3 +536,76 @@ def test_a_signal_ends_questions_that_are_not_answered(make_sim):
             find.ask_each(known, [question] * 3)
         assert time.monotonic() - begun < 300
         strike.join()
+
+
+class Numbered:
+    """Fits what has its number."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def fits(self, thing):
+        return thing == self.number
+
+    def __str__(self):
+        return f"disk {self.number}"
+
+
+def test_one_of_several_things_is_chosen_or_those_that_there_are_or_fit_are_listed():
+    def choose(*things):
+        return find.choose(things, Numbered(1), "disk", "web-1", listed=lambda thing: f"number {thing}", hint="Say which.")
+
+    assert choose(2, 1) == 1
+    with pytest.raises(NotFound) as missing:
+        choose(2, 3)
+    assert (missing.value.message, missing.value.hint) == ("web-1 has no disk 1.", "There are: number 2, number 3.")
+    with pytest.raises(NotFound, match="There are: none"):
+        choose()
+    with pytest.raises(Ambiguous) as several:
+        choose(2, 1, 1)
+    assert several.value.message == "2 disks of web-1 fit the disk 1: number 1, number 1."
+    assert (several.value.hint, several.value.details["matches"]) == ("Say which.", ["number 1", "number 1"])
+
+
+def test_a_uuid_is_taken_in_either_case_and_with_blanks_around_it():
+    text = "4201ABCD-0000-1111-2222-333344445555"
+    assert find.as_uuid(f" {text}\n", "uuid") == text.lower()
+    for wrong in ("", "4201", text[:-1], f"{text}0", f"x{text}", text.replace("-", "")):
+        with pytest.raises(InvalidOption, match="is not a UUID") as raised:
+            find.as_uuid(wrong, "uuid", "web-1")
+        assert raised.value.message.startswith("web-1: ")
+        assert raised.value.details["option"] == "uuid"
+    with pytest.raises(InvalidOption, match=r"^4201 is not a UUID"):
+        find.as_uuid("4201", "uuid")
+
+
+@pytest.mark.parametrize("params", [{}, {"parent": {"name": "a"}, "parents": []}, {"parent": {}}])
+def test_a_list_of_vms_is_given_in_one_of_two_ways(params):
+    with pytest.raises(InvalidOption, match="either parent, for one VM, or parents"):
+        find.selectors(params)
+
+
+def test_the_datacenter_is_the_only_one_or_has_to_be_named(make_sim):
+    with session(make_sim("--vms", "0", "--parents", "0")) as known:
+        assert find.datacenter_path(known, None) == "/DC0"
+        assert find.datacenter_path(known, "DC0") == "/DC0"
+        known.content.rootFolder.CreateDatacenter("DC1")
+        with pytest.raises(Ambiguous) as raised:
+            find.datacenter_path(known, None)
+    assert raised.value.details["matches"] == ["DC0", "DC1"]
+    assert raised.value.hint.endswith("There are: DC0, DC1.")
+
+
+def test_what_cannot_be_named_by_its_path_keeps_its_moid_and_is_warned_of(make_sim):
+    sim, warned = make_sim("--vms", "1", "--parents", "0"), []
+    with Session(options(sim), warned.append) as known:
+        folder = known.content.rootFolder
+        error = faults.translate(vim.fault.NoPermission(object=folder, privilegeId="A.B"))
+        sim.inject(method="RetrievePropertiesEx", do="fault", fault="InvalidState", times=0)
+        find.name_subjects(known, [None, error])
+        assert f"Folder {folder._GetMoId()}" in error.message
+        assert ["could not be named by their paths" in each for each in warned] == [True]
+        sim.clear()
+        find.name_subjects(known, [None, InvalidOption("No."), error])
+    assert "is missing on /" in error.message
+    assert error.subject is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import pathlib
 import re
+import types
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import versions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import VmomiSupport, vim
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotSupported
 
 KNOWN = ["vim25/6.5", "vim25/6.7", "vim25/6.7.3", "vim25/7.0.0.0", "vim25/8.0.2.0", "vim25/8.0.3.0", "vim25/9.1.0.0"]
 
@@ -123,3 +125,26 @@ def test_of_each_property_that_is_newer_than_6_0_it_is_known_since_when():
         version = ".".join(map(str, number))
         assert versions.readable(version, [path]) == [path]
         assert versions.readable("6.0", [path]) == [], f"{path} is there since {version}, which versions.py does not say"
+
+
+@pytest.mark.parametrize(
+    ("require", "enough", "lacking", "said"),
+    [
+        (versions.require_instant_clones, ["6.7", "8.0.3.0"], ["6.5", ""], "vc:443 cannot make instant clones"),
+        (versions.require_secure_boot, ["6.5", "7.0.0.0"], ["6.0"], "vc:443 has no secure boot for VMs"),
+        (versions.require_vmfork, ["6.0", "6.5"], ["6.6", "6.7", "5.5", ""], "vc:443 has no VMFork"),
+    ],
+)
+def test_what_a_vcenter_is_too_old_or_too_new_for_is_refused_with_its_version(require, enough, lacking, said):
+    def asked(version):
+        about = {"apiVersion": version} if version else {}
+        require(types.SimpleNamespace(about=about, options=types.SimpleNamespace(endpoint="vc:443")))
+
+    for version in enough:
+        asked(version)
+    for version in lacking:
+        with pytest.raises(NotSupported) as raised:
+            asked(version)
+        assert raised.value.message.startswith(said)
+        assert (version or "unknown") in raised.value.message
+        assert raised.value.details["api_version"] == version

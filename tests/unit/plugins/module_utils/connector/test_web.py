@@ -618,3 +618,69 @@ def test_who_carries_no_file_does_not_wait_for_requests_to_load():
     names = ["_connector.session", "_vsphere.guest", "_vsphere.sending", "_vsphere.receiving"]
     lines = ["import sys", *[f"import {package}.{name}" for name in names], "assert 'requests' not in sys.modules"]
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
+
+
+def test_a_clock_gives_what_is_left_of_the_deadline_or_of_the_silence_that_is_suffered():
+    now = time.monotonic()
+    patient = Clock(5.0, now + 60.0)
+    assert patient.left() == 5.0
+    assert patient.left_to_receive() == 5.0
+    taking = Clock(5.0, now + 60.0, receiving=30.0)
+    assert (taking.left(), taking.left_to_receive()) == (5.0, 30.0)
+    assert not patient.over()
+    pressed = Clock(60.0, now + 30.0)
+    assert 25.0 < pressed.left() <= 30.0
+    late = Clock(5.0, now)
+    assert late.over()
+    with pytest.raises(TimeoutError):
+        late.left()
+
+
+def test_what_begins_after_the_end_of_a_task_is_broken_off_at_once():
+    stops = web.Stops()
+    before = stops.stop()
+    assert not before.is_set()
+    stops.set()
+    assert stops.is_set()
+    assert before.is_set()
+    assert stops.stop().is_set()
+    assert before.wait(MUCH_LONGER)
+    before.clear()
+    assert not before.is_set()
+    assert not before.wait(0.0)
+
+
+def test_of_a_long_body_only_the_end_is_kept():
+    body = b"0123456789" * 20_000
+    with answers(response(body), response(body), response(b"01234")) as server:
+        known = client()
+        try:
+            address = f"http://127.0.0.1:{server.port}/"
+            assert known.send("GET", address, {}).end(7) == body[-7:]
+            assert known.send("GET", address, {}).end(len(body) + 1) == body
+            assert known.send("GET", address, {}).end(7) == b"01234"
+        finally:
+            known.close()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("https://a", "https://A:443/x?y", True),
+        ("http://a", "http://a:80", True),
+        ("https://a", "http://a", False),
+        ("https://a", "https://a:8443", False),
+        ("https://a", "https://b", False),
+        ("https://[2001:db8::1]/", "https://[2001:DB8::1]:443/", True),
+    ],
+)
+def test_what_is_one_server(one, other, same):
+    assert web.same_server(one, other) is same
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [("https://a.example/x", "a.example:443"), ("http://a:81", "a:81"), ("https://[2001:db8::1]/", "[2001:db8::1]:443")],
+)
+def test_a_server_is_called_by_its_host_and_port(address, host):
+    assert web.host_of(address) == host
