@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
+import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -28,6 +31,7 @@ from devtools.runs import Run, new_run
 
 _LANE = layout.ROOT / "tests" / "mutation"
 _REQUIREMENTS = _LANE / "requirements.txt"
+_REASONS = _LANE / "reasons.toml"
 _MODULES = ("plugins/module_utils/_engine.py", "plugins/module_utils/_connector")
 
 # What is lost by these is an annotation, which nobody evaluates.
@@ -99,18 +103,55 @@ def out_of_time(session: Path) -> int:
         return int(database.execute(query).fetchone()[0])
 
 
-def survivors(session: Path) -> list[str]:
-    """The changes that no test noticed: where, and the changed lines."""
+@dataclass(frozen=True)
+class Survivor:
+    """A change that no test noticed.
+
+    where: module, line and kind of change; before, after: the lines that it changed.
+    """
+
+    where: str
+    before: str
+    after: str
+
+    @property
+    def text(self) -> str:
+        """All of it, and why it is not noticed where that is known."""
+        why = next((reason["why"] for reason in reasons() if self._is_meant(reason)), "")
+        lines = [f"- {self.before}", f"+ {self.after}", *([f"= {why}"] if why else [])]
+        return "\n  ".join((self.where, *lines))
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether it is known why no test notices it."""
+        return any(self._is_meant(reason) for reason in reasons())
+
+    def _is_meant(self, reason: Mapping[str, str]) -> bool:
+        return bool(re.search(reason["was"], self.before) and re.search(reason["is"], self.after))
+
+
+@functools.cache
+def reasons() -> list[dict[str, str]]:
+    """Why no test notices changes: regular expressions of what a line `was` and `is`, and `why`."""
+    found: list[dict[str, str]] = tomllib.loads(_REASONS.read_text(encoding="utf-8"))["reason"]
+    return found
+
+
+def survivors(session: Path) -> list[Survivor]:
+    """The changes that no test noticed."""
     query = """SELECT module_path, start_pos_row, operator_name, diff
         FROM work_results JOIN mutation_specs USING (job_id)
         WHERE worker_outcome = 'NORMAL' AND test_outcome = 'SURVIVED' ORDER BY 1, 2"""
     with contextlib.closing(sqlite3.connect(session)) as database:
         left = database.execute(query).fetchall()
-    texts = []
-    for module, row, operator, diff in left:
-        lines = [line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
-        texts.append("\n  ".join((f"{module}:{row}: {operator}", *lines)))
-    return texts
+    return [
+        Survivor(f"{module}:{row}: {operator}", _lines(diff, "-"), _lines(diff, "+")) for module, row, operator, diff in left
+    ]
+
+
+def _lines(diff: str, sign: str) -> str:
+    """The lines of a diff that were removed, or added, in one."""
+    return " ".join(line[1:].strip() for line in diff.splitlines() if line[:1] == sign and line[:3] != 3 * sign)
 
 
 def run(console: Console, arguments: list[str]) -> int:
@@ -144,11 +185,13 @@ def run(console: Console, arguments: list[str]) -> int:
             unchanged = Lane("no change", lambda: _baseline(this, cosmic_ray, env))
             lanes.run(console, [unchanged, *(part.lane(progress) for part in parts)], capacity=_AT_ONCE + 1)
         count = sum(tried(part.session) for part in parts)
-        left = [text for part in parts for text in survivors(part.session)]
+        left = [each for part in parts for each in survivors(part.session)]
         late = sum(out_of_time(part.session) for part in parts)
-    for text in left:
-        console.text(text)
+    for each in left:
+        console.text(each.text)
+    unexplained = sum(not each.is_explained for each in left)
     console.text(f"{count - len(left)} of {count} were noticed, {late} of them by tests that ran out of time")
+    console.text(f"{len(left) - unexplained} of the others are explained in tests/mutation/reasons.toml, {unexplained} are not")
     failed = console.summary()
     return 0 if not failed and count == len(jobs) and len(left) <= 0.15 * count else 1
 

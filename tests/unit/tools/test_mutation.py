@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from devtools import mutation
+from devtools import layout, mutation
+
+_CONNECTOR = "plugins/module_utils/_connector"
 
 _TABLES = """
 CREATE TABLE mutation_specs (module_path, operator_name, occurrence, start_pos_row, start_pos_col, job_id);
@@ -69,5 +72,22 @@ def test_what_no_test_noticed_is_shown(session: Path) -> None:
         database.executemany("INSERT INTO work_results VALUES (?, ?, ?, ?, ?)", results)
         database.commit()
     assert mutation.tried(session) == 3
-    assert mutation.survivors(session) == ["tasks.py:3: core/AddNot\n  -    if ready:\n  +    if not ready:"]
+    (left,) = mutation.survivors(session)
+    assert left == mutation.Survivor("tasks.py:3: core/AddNot", "if ready:", "if not ready:")
+    assert left.text == "tasks.py:3: core/AddNot\n  - if ready:\n  + if not ready:"
+    assert not left.is_explained
     assert mutation.out_of_time(session) == 1
+
+
+def test_why_no_test_notices_a_change_is_shown_beside_it() -> None:
+    left = mutation.Survivor("find.py:3: core/X", "for a, b in zip(c, d, strict=True):", "for a, b in zip(c, d, strict=False):")
+    assert left.is_explained
+    assert left.text.splitlines()[-1].startswith("  = Both lists")
+
+
+def test_each_reason_is_for_lines_that_there_are() -> None:
+    sources = [layout.ROOT / "plugins" / "module_utils" / "_engine.py", *(layout.ROOT / _CONNECTOR).glob("*.py")]
+    lines = [line for path in sources for line in path.read_text(encoding="utf-8").splitlines()]
+    for reason in mutation.reasons():
+        assert set(reason) == {"was", "is", "why"}
+        assert any(re.search(reason["was"], line) for line in lines), reason
