@@ -95,6 +95,8 @@ def thumbprints(options: ConnectionOptions) -> dict[str, str]:
         answer = client.send("GET", f"https://{options.authority}{VERSIONS_PATH}", {})
         found = answer.certificate
         answer.close()
+    except web.Late as error:
+        raise tls.failure(TimeoutError(error.why), options) from error
     except web.WebError as error:
         cause = error.cause if isinstance(error.cause, OSError) else OSError(error.why)
         raise tls.failure(cause, options) from error

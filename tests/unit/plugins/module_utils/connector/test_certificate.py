@@ -20,7 +20,13 @@ from ansible_collections.vforge.vsphere.plugins.action import certificate_info a
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import certificate
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, InvalidOption, MissingLibrary
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import IMPOSTOR
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
+    IMPOSTOR,
+    Server,
+    nobody,
+    read_request,
+    tls,
+)
 
 NOBODY = {"username": "-", "password": "-"}
 
@@ -133,6 +139,24 @@ def test_the_thumbprints_of_a_vcenter_are_those_of_the_certificate_that_was_chec
     with pytest.raises(ConnectionFailed) as raised:
         certificate.thumbprints(server)
     assert raised.value.error_code == "tls_untrusted_ca"
+
+
+def test_thumbprints_that_come_byte_by_byte_are_not_waited_for():
+    ended = threading.Event()
+
+    def drip(connection, _number):
+        stream = tls(connection)
+        read_request(stream)
+        while not ended.wait(0.1):
+            stream.sendall(b"H")
+
+    with Server(drip) as server:
+        begun = time.monotonic()
+        with pytest.raises(ConnectionFailed) as raised:
+            certificate.thumbprints(nobody(server.port, connection_timeout=1))
+        ended.set()
+    assert raised.value.error_code == "connection_timeout"
+    assert time.monotonic() - begun < 15
 
 
 def test_the_names_and_dates_of_a_certificate():
