@@ -199,7 +199,7 @@ class TimedOut(VforgeError):
 
 
 class Cancelled(VforgeError):
-    """A task was cancelled before it began."""
+    """A task was cancelled, before it began or while it was under way."""
 
     error_code = "cancelled"
 

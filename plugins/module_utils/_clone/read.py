@@ -36,6 +36,7 @@ from .._vsphere.vm import (
     kind_of,
     moid_of,
     nics_in,
+    of_name,
     reference,
 )
 from .model import SETTINGS, CloneRequest, Existing, Parent, Source, no_folder, own_guest
@@ -266,7 +267,10 @@ def read_wanted(session: Session, asked: t.Sequence[Wanted]) -> list[Wanted]:
     refs = [None if each.error else there.get((each.home, each.request.name)) for each in placed]
     owned = [(ref, each.parent) for ref, each in zip(refs, placed, strict=True) if ref is not None]
     found = read_existing(session, owned)
-    return [dataclasses.replace(each, existing=found.get(moid_of(ref))) for ref, each in zip(refs, placed, strict=True)]
+    return [
+        dataclasses.replace(each, existing=of_name(found.get(moid_of(ref)), each.request.name))
+        for ref, each in zip(refs, placed, strict=True)
+    ]
 
 
 # The folders of one datacenter as written, each with its moid and path, or with why it is not

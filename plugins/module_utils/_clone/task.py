@@ -16,15 +16,27 @@ import dataclasses
 import time
 import typing as t
 
-from .._connector import names, versions
+from .._connector import names, tasks, versions
 from .._connector.batch import vm_made
+from .._connector.pyvmomi import vim
 from .._connector.session import is_gone
 from .._engine import Item, Task
-from .._errors import Fault, InvalidOption, NotAttempted, NotFound, NotSupported, VforgeError
-from .._vm_stages import CREATE, DESTROY, UPDATE, VmItem, remove, spare_theirs
+from .._errors import (
+    ConnectionLost,
+    Fault,
+    Interrupted,
+    InvalidOption,
+    NotAttempted,
+    NotFound,
+    NotSupported,
+    StillRunning,
+    VforgeError,
+)
+from .._vm_stages import CREATE, DESTROY, UPDATE, VmItem, fault_of, remove, spare_theirs
 from .._vsphere import disks
 from .._vsphere import vm as vms
 from .._vsphere.addresses import warn
+from .._vsphere.compute import read_names
 from .._vsphere.markers import MARKER_KEY, RUN_KEY, marker
 from .._vsphere.wake import new_run
 from . import apply, guests, plan, read, report
@@ -41,6 +53,9 @@ _ROLLBACK_SECONDS = 300.0
 
 # A server that makes clones need not be able to check them.
 _NOT_OFFERED = ("InvalidRequest", "MethodNotFound", "NotSupported", "NotImplemented")
+
+# What the loser of a race for a name is refused with besides DuplicateName, without what has it.
+_LOST_RACE = ("FileAlreadyExists", "InvalidState")
 
 # How long a VM of a taken name, which another run is making, is waited for.
 _MADE_SECONDS = 60.0
@@ -261,7 +276,11 @@ class Way(abc.ABC, t.Generic[O]):
 
     def may_have_made(self, vm: Existing) -> bool:
         """Whether a clone that is there can be this run's; where it might be removed, whether it is."""
-        return self.options.on_error != ROLLBACK or vm.extra_config.get(RUN_KEY) == self._run
+        return self.options.on_error != ROLLBACK or self.has_made(vm)
+
+    def has_made(self, vm: Existing) -> bool:
+        """Whether a clone that is there is this run's for certain; only what may be removed says so."""
+        return vm.extra_config.get(RUN_KEY) == self._run
 
     def explained(self, error: VforgeError, planned: Plan) -> VforgeError:  # noqa: ARG002 (for others)
         """An error of a call, with what this way of cloning knows of its cause."""
@@ -451,8 +470,11 @@ def _carry_out(way: Way[t.Any], task: Task[CloneItem]) -> None:
         if task.stopped is not None:
             return
     taken: dict[str, tuple[CloneItem, Outcome]] = {}
+    unsure: list[tuple[CloneItem, Outcome]] = []
     with task.phase("clone"), task.accounted():
-        _make(way, task, taken)
+        _make(way, task, taken, unsure)
+    if unsure and (task.stopped is None or way.options.on_error == ROLLBACK):
+        _look_for(way, task, unsure, taken)
     with task.accounted():
         _take_over(way, task, taken)
     if task.stopped is None:
@@ -472,10 +494,12 @@ def _make(
     way: Way[t.Any],
     task: Task[CloneItem],
     taken: dict[str, tuple[CloneItem, Outcome]],
+    unsure: list[tuple[CloneItem, Outcome]],
 ) -> None:
     """Make what is missing and change what is there, all at once.
 
     :param taken: gets those whose names were taken meanwhile, by the moid of what has the name.
+    :param unsure: gets the others that failed and may be there all the same.
     """
 
     def start(item: CloneItem) -> t.Any:
@@ -490,6 +514,8 @@ def _make(
             item.fail(way.explained(error, item.plan))
             if isinstance(error, Fault) and error.fault == "DuplicateName" and error.holder:
                 taken[error.holder] = (item, outcome)
+            elif not isinstance(item.plan, Change) and _may_be_there(outcome):
+                unsure.append((item, outcome))
         elif isinstance(item.plan, Change):
             item.done.append(UPDATE)
         else:
@@ -498,6 +524,66 @@ def _make(
 
     due = [item for item in task.items if item.due(CREATE) or item.due(UPDATE)]
     task.call(due, start, "clones made", note, repeatable=True, results=lambda item: item.due(CREATE))
+
+
+def _may_be_there(outcome: Outcome) -> bool:
+    """Whether a clone that failed may be there all the same.
+
+    vCenter removes what a task that ends in error has made, except in a small window at its end. A
+    task that did not end before this one goes on, and so may one whose call was not answered.
+    """
+    return outcome.task is not None or isinstance(outcome.error, (ConnectionLost, StillRunning))
+
+
+def _look_for(
+    way: Way[t.Any],
+    task: Task[CloneItem],
+    unsure: t.Sequence[tuple[CloneItem, Outcome]],
+    taken: dict[str, tuple[CloneItem, Outcome]],
+) -> None:
+    """Look which clones are there although they failed: two calls, where there are such.
+
+    What is there stands in the result beside its error, and is rolled back where that is asked and
+    this run has made it.
+
+    :param taken: gets those whose names were taken meanwhile, as ``_make`` finds most of them.
+    """
+    session = task.session
+    try:
+        if way.options.on_error == ROLLBACK and not isinstance(task.stopped, Interrupted):
+            _wait_for(session, [item for item, _outcome in unsure])
+        homes: dict[str, set[str]] = collections.defaultdict(set)
+        for item, _outcome in unsure:
+            homes[_create(item).place.folder].add(item.name)
+        refs = read_names(session, homes)
+        there = {}
+        for item, outcome in unsure:
+            ref = refs.get((_create(item).place.folder, item.name))
+            if ref is not None and fault_of(outcome.error) in _LOST_RACE:
+                taken[vms.moid_of(ref)] = (item, outcome)
+            elif ref is not None:
+                there[vms.moid_of(ref)] = (item, ref)
+        known = read.read_existing(session, [(ref, item.plan.parent) for item, ref in there.values()])
+    except VforgeError as error:
+        which = names.listing([item.title for item, _outcome in unsure])
+        session.warn(f"Whether these are there all the same could not be looked up: {which}. {error}")
+        return
+    for moid, (item, _ref) in there.items():
+        vm = vms.of_name(known.get(moid), item.name)
+        if vm is None or plan.why_not_ours(vm, _create(item).parent.instance_uuid):
+            continue
+        item.vm = vm
+        if way.has_made(vm):
+            item.moid = moid
+            item.done.append(CREATE)
+
+
+def _wait_for(session: Session, items: t.Sequence[CloneItem]) -> None:
+    """Wait a while for tasks that are still under way in vCenter: what they make is to be removed."""
+    moids = [item.error.details["task"] for item in items if isinstance(item.error, StillRunning)]
+    if moids:
+        refs = [session.reference(vim.Task, moid) for moid in moids]
+        tasks.wait_for_tasks(session, refs, time.monotonic() + _MADE_SECONDS, lambda _moid, _end: None)
 
 
 def _take_over(
@@ -583,7 +669,9 @@ def _what_is_left(task: Task[CloneItem], options: CloneOptions) -> str:
             return ""  # the error itself says what to do
         return "What succeeded stays and is listed; run again to make only what is missing."
     left = [item.title for item in task.items if CREATE in item.done and not item.rolled_back]
+    running = [item.title for item in task.items if isinstance(item.error, StillRunning) and CREATE not in item.done]
     if left:
-        which = names.listing(left)
-        return f"Not everything that this task had made could be removed again: {which}."
-    return "What this task had made was removed again."
+        said = f"Not everything that this task had made could be removed again: {names.listing(left)}."
+    else:
+        said = "What this task had made was removed again."
+    return f"{said} vCenter may still make {names.listing(running)}." if running else said

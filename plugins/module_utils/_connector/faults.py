@@ -72,7 +72,8 @@ def translate(fault: t.Any, doing: str = "") -> VforgeError:
     if isinstance(fault, vim.fault.NotAuthenticated):
         return session_expired(doing)
     if isinstance(fault, vmodl.fault.RequestCanceled):
-        return Cancelled(f"{prefix}the task was cancelled before it began.", hint="Run again to do it.")
+        hint = "Run again: what was done is then found as done."
+        return Cancelled(f"{prefix}the task was cancelled in vCenter.", hint=hint)
     error = Fault(
         name,
         snake(name),

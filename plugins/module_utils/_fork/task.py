@@ -221,7 +221,9 @@ def _plans(task: Task[t.Any], options: ForkOptions, known: t.Sequence[Parent]) -
         return []
     taken = read_names(task.session, wanted)
     existing = read.read_wanted(task.session, list(taken.values()))
-    found = [existing.get(vm.moid_of(taken.get((each.folder, each.request.name)))) for each in asked]
+    found = [
+        vm.of_name(existing.get(vm.moid_of(taken.get((each.folder, each.request.name)))), each.request.name) for each in asked
+    ]
     used = _users(task.session, asked, found)
     plans = []
     for each, child in zip(asked, found, strict=True):

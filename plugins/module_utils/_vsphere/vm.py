@@ -132,6 +132,18 @@ def kind_of(ref: t.Any) -> str:
     return type(ref).__name__.rsplit(".", 1)[-1]
 
 
+V = t.TypeVar("V", bound=Vm)
+
+
+def of_name(found: V | None, name: str) -> V | None:
+    """What was found by its name, where it has just that name.
+
+    vCenter may leave upper and lower case aside where it looks for a child, and a VM of nearly the
+    same name is another one. What this user may not read the name of counts.
+    """
+    return found if found is not None and found.name in ("", name) else None
+
+
 def name_of(row: Row | None) -> str:
     """The name of an object as a person reads it; empty where it was not read."""
     return names.unescape(row.get("name") or "") if row is not None else ""

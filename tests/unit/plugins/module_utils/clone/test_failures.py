@@ -11,6 +11,7 @@ import functools
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone import task as cloning
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks as tasks_of_vcenter
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault
@@ -233,6 +234,81 @@ def test_rollback_removes_what_a_call_that_was_sent_twice_has_made(start, do):
     ran = tasks.attempt(clones=_TEN[:2], parallel=1, on_error="rollback")
     assert ran.actions == {"web-0": "rolled_back", "web-1": "failed"}
     assert _clones_made(tasks) == []
+
+
+# vCenter removes what a task that ends in error has made, except in a small window at its end.
+
+
+def test_a_clone_that_is_there_although_its_task_failed_is_listed_and_found_by_the_next_run(start):
+    tasks = start()
+    tasks.sim.inject(method="InstantClone_Task", name="web-1", do="task-fault-after", fault="SystemError")
+    tasks.sim.inject(method="InstantClone_Task", name="web-2", do="task-fault", fault="SystemError")
+    ran = tasks.attempt(clones=_TEN[:3])
+    assert ran.actions == {"web-0": "created", "web-1": "failed", "web-2": "failed"}
+    assert ran.clones["web-1"]["moid"] == tasks.sim.vm("web-1")["moid"]
+    assert ran.clones["web-2"]["moid"] is None
+    tasks.sim.clear()
+    assert tasks.run(clones=_TEN[:3]).actions == {"web-0": "unchanged", "web-1": "unchanged", "web-2": "created"}
+
+
+def test_rollback_removes_a_clone_whose_task_failed_when_it_had_made_it(start):
+    tasks = start()
+    tasks.sim.inject(method="InstantClone_Task", name="web-1", do="task-fault-after", fault="SystemError")
+    ran = tasks.attempt(clones=_TEN[:3], on_error="rollback")
+    assert ran.result["counts"] == {"rolled_back": 3}
+    assert [item["name"] for item in ran.result["failures"]] == ["web-1"]
+    assert ran.result["changed"] is False
+    assert _clones_made(tasks) == []
+
+
+def test_rollback_waits_for_clones_that_vcenter_is_still_making(start, monkeypatch):
+    monkeypatch.setattr(batch, "_GRACE_SECONDS", 0.1)
+    tasks = start("--clone-time", "2s")
+    ran = tasks.late("WaitForUpdatesEx", saying="success", clones=_TEN[:4], parallel=2, on_error="rollback")
+    assert "still_running" in {item["error_code"] for item in ran.result["failures"]}
+    assert "What this task had made was removed again." in ran.error.message
+    assert _clones_made(tasks) == []
+
+
+def test_rollback_names_what_vcenter_may_still_make(start, monkeypatch):
+    monkeypatch.setattr(batch, "_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(cloning, "_MADE_SECONDS", 0.1)
+    tasks = start("--clone-time", "4s")
+    ran = tasks.late("WaitForUpdatesEx", saying="running", clones=_TEN[:1], on_error="rollback")
+    assert ran.actions == {"web-0": "failed"}
+    assert "vCenter may still make web-0." in ran.error.message
+
+
+@pytest.mark.parametrize("fault", ["FileAlreadyExists", "InvalidState"])
+def test_the_loser_of_a_race_takes_the_clone_of_the_winner_whatever_it_is_refused_with(start, fault):
+    tasks = start()
+    other = Tasks(tasks.sim, counting=False)
+
+    def overtake():
+        other.run(name="web-1")
+        tasks.sim.inject(method="InstantClone_Task", name="web-1", do="task-fault", fault=fault)
+
+    ran = tasks.meanwhile("InstantClone_Task", 1, overtake, clones=_TEN[:2], parallel=1, on_error="rollback")
+    assert ran.actions == {"web-0": "created", "web-1": "unchanged"}
+    assert ran.error is None
+    assert _clones_made(tasks) == ["web-0", "web-1"]
+
+
+def test_a_fault_of_the_state_is_none_of_a_race_where_nothing_has_the_name(start):
+    tasks = start()
+    tasks.sim.inject(method="InstantClone_Task", name="web-1", do="task-fault", fault="InvalidState")
+    ran = tasks.attempt(clones=_TEN[:2])
+    assert ran.actions == {"web-0": "created", "web-1": "failed"}
+    assert ran.clones["web-1"]["error"]["error_code"] == "invalid_state"
+
+
+def test_that_it_cannot_be_seen_whether_a_clone_is_there_is_warned_of(start):
+    tasks = start()
+    tasks.sim.inject(method="InstantClone_Task", name="web-1", do="task-fault", fault="SystemError")
+    tasks.sim.inject(method="FindChild", nth=2, times=0, do="fault", fault="InvalidState")
+    ran = tasks.attempt(name="web-1")
+    assert ran.clones["web-1"]["error"]["error_code"] == "system_error"
+    assert any("could not be looked up: web-1" in warning for warning in tasks.warnings)
 
 
 def test_rollback_after_a_time_out_for_an_address(start):

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import compute
+
 
 @pytest.mark.parametrize(
     ("name", "path"),
@@ -33,6 +36,22 @@ def test_any_name_is_made_found_again_and_removed(start, name, path):
     assert tasks.run(name=name).result["clones"][0]["action"] == "unchanged"
     assert tasks.run(state="absent", name=name).result["clones"][0]["action"] == "removed"
     assert tasks.run(state="absent", name=name).result["clones"][0]["action"] == "absent"
+
+
+@pytest.mark.parametrize("loosely", [["web-1"], ["web-1", "web-2"]])
+def test_a_clone_of_nearly_the_same_name_is_another_one(start, monkeypatch, loosely):
+    """vCenter may leave upper and lower case aside where it looks for a child."""
+    tasks, real = start(), compute.ask_each
+    tasks.run(name="WEB-1")
+    clone = vim.VirtualMachine(tasks.sim.vm("WEB-1")["moid"])
+    monkeypatch.setattr(
+        compute, "ask_each", lambda session, questions: [clone if each is None else each for each in real(session, questions)]
+    )
+    asked = [{"name": name} for name in loosely]
+    gone = tasks.run(state="absent", clones=asked)
+    assert set(gone.actions.values()) == {"absent"}
+    assert "WEB-1" in tasks.names()
+    assert set(tasks.run(clones=asked).actions.values()) == {"created"}
 
 
 @pytest.mark.parametrize("folder", ["my folder", "größe", "a%2fb", "deep/er"])

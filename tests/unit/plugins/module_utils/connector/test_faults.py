@@ -159,7 +159,7 @@ def test_a_session_or_a_task_that_is_gone_says_what_was_being_done(doing, begins
     gone, cancelled = vim.fault.NotAuthenticated(), vmodl.fault.RequestCanceled()
     assert faults.translate(gone, *doing).message == f"{begins}vCenter no longer knows the session."
     assert faults.session_expired(*doing).message == f"{begins}vCenter no longer knows the session."
-    assert faults.translate(cancelled, *doing).message == f"{begins}the task was cancelled before it began."
+    assert faults.translate(cancelled, *doing).message == f"{begins}the task was cancelled in vCenter."
 
 
 @pytest.mark.parametrize(

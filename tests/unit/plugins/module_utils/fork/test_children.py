@@ -11,8 +11,10 @@ import functools
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks as tasks_of_vcenter
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted
 from ansible_collections.vforge.vsphere.plugins.module_utils._fork import read
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import compute
 from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time_over
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fork.running import Forks, named
 from ansible_collections.vforge.vsphere.tests.unit.plugins.running import succeeded
@@ -45,6 +47,17 @@ def test_children_that_did_not_come_with_the_end_of_a_task_are_known_all_the_sam
     assert ran.error is not None
     assert "while non-persistent children of it run" in str(ran.error)
     assert forks.quiesced()
+
+
+def test_a_child_of_nearly_the_same_name_is_another_one(forks, monkeypatch):
+    """vCenter may leave upper and lower case aside where it looks for a child."""
+    forks.run(children=named("WEB-1"))
+    child, real = vim.VirtualMachine(forks.sim.vm("WEB-1")["moid"]), compute.ask_each
+    monkeypatch.setattr(
+        compute, "ask_each", lambda session, questions: [child if each is None else each for each in real(session, questions)]
+    )
+    assert forks.run(children=_absent("web-1")).actions == {"web-1": "absent"}
+    assert forks.sim.vm("WEB-1")["power"] == "poweredOn"
 
 
 def test_what_a_task_of_many_children_costs(start):
