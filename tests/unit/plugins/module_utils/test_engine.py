@@ -513,3 +513,12 @@ def test_a_diff_has_what_can_be_changed():
         "before_header": "vCenter now",
         "after_header": "vCenter after this task",
     }
+
+
+def test_a_phase_is_timed_to_the_millisecond_and_adds_up(known, monkeypatch):
+    clock, work = [100.0], task(known, [])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    for seconds in (1.2344, 0.1001):
+        with work.phase("read"):
+            clock[0] += seconds
+    assert work.timing == {"read": 1.334}

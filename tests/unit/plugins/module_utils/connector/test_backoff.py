@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
+import types
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import soap
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.tasks import Backoff, growing_rounds
 
 
@@ -51,3 +54,17 @@ def test_nothing_is_asked_after_the_deadline():
 
 def test_rounds_between_which_something_is_asked_double_up_to_the_longest_one():
     assert list(itertools.islice(growing_rounds(), 7)) == [1, 2, 4, 8, 16, 20, 20]
+
+
+def test_where_a_task_has_no_deadline_a_vcenter_that_starts_is_waited_for_a_moment(monkeypatch):
+    clock, limit = [100.0], types.SimpleNamespace(deadline=math.inf, over=lambda: False)
+
+    def pause(seconds):
+        clock[0] += seconds
+        return True
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    waits = soap.StartingWait(types.SimpleNamespace(limit=limit, pause=pause))
+    while waits.begin():
+        pass
+    assert clock[0] == pytest.approx(101.0)

@@ -100,6 +100,26 @@ def test_a_certificate_that_does_not_hold(make_sim, kind, code, advice):
             assert known.about["apiType"] == "VirtualCenter"
 
 
+# X509_V_ERR_* of OpenSSL's x509_vfy.h.
+@pytest.mark.parametrize(
+    ("codes", "error_code", "said"),
+    [
+        ((9, 10), "tls_expired_certificate", "is not valid at this time (no)"),
+        ((62, 64), "tls_wrong_hostname", "is for another name (no)"),
+        ((2, 18, 19, 20, 21, 27), "tls_untrusted_ca", "is not signed by a trusted authority (no)"),
+        ((80, 85, 93), "tls_bad_certificate", "is not as RFC 5280 wants it (no)"),
+        ((1, 7, 23, 26, 63, 79, 94), "tls_bad_certificate", "does not pass verification (no)"),
+    ],
+)
+def test_why_a_certificate_is_not_trusted(codes, error_code, said):
+    for code in codes:
+        cause = ssl.SSLCertVerificationError("no")
+        cause.verify_code, cause.verify_message = code, "no"
+        error = connector_tls.failure(cause, nobody(443))
+        assert (error.error_code, said in error.message) == (error_code, True), code
+        assert connector_tls.is_of_unknown_authority(cause) == (error_code == "tls_untrusted_ca")
+
+
 def test_a_certificate_that_is_refused_for_another_reason():
     cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
     cause.verify_code, cause.verify_message = 66, "EE certificate key too weak"

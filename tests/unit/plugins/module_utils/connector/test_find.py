@@ -609,3 +609,12 @@ def test_what_cannot_be_named_by_its_path_keeps_its_moid_and_is_warned_of(make_s
         find.name_subjects(known, [None, InvalidOption("No."), error])
     assert "is missing on /" in error.message
     assert error.subject is None
+
+
+@pytest.mark.parametrize(
+    ("folders", "vapps", "wanted", "calls"), [(1, 0, 1, 2), (3, 0, 4, 13), (3, 2, 4, 14), (0, 0, 5, 1), (5, 1, 2, 12)]
+)
+def test_what_it_costs_to_ask_each_folder_for_each_name(folders, vapps, wanted, calls):
+    places = find._Places(None, find._Scope())
+    places.__dict__["_read"] = (["folder"] * folders, ["vapp"] * vapps)
+    assert places.calls(wanted) == calls

@@ -60,7 +60,7 @@ REST = {
 class _Server:
     """A server that has these answers; anything else is not found.
 
-    asked: what it was asked, and with which token.
+    asked: what it was asked, and with which token; bodies: with which body the last time.
     refuses: HTTP status with which it answers what it has, by what is asked.
     breaks: questions whose connection it closes without an answer, each once for each time that it is listed.
     holds: what it does not answer before the test is over; ``held`` is set when it is asked for such.
@@ -68,6 +68,7 @@ class _Server:
 
     def __init__(self, answers):
         self.asked = []
+        self.bodies = {}
         self.refuses = {}
         self.holds = ()
         self.breaks = []
@@ -79,8 +80,8 @@ class _Server:
 
             def answer(self):
                 """The answer that is known for it."""
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 asked = f"{self.command} {self.path}"
+                known.bodies[asked] = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 known.asked.append((asked, self.headers.get("vmware-api-session-id")))
                 if asked in known.breaks:
                     known.breaks.remove(asked)
@@ -134,6 +135,14 @@ def test_a_server_that_has_api_alone_is_asked_there(serve):
     assert [asked for asked, _token in server.asked[:2]] == ["POST /rest/com/vmware/cis/session", "POST /api/session"]
     assert {asked for asked, _token in server.asked[1:]} == set(API)
     assert {token for _asked, token in server.asked[2:]} == {"a token"}
+    bodies = {asked.rpartition("=")[2]: body for asked, body in server.bodies.items() if "?action=" in asked}
+    vm = {"object_id": {"type": "VirtualMachine", "id": "vm-1"}}
+    assert {action: json.loads(body) for action, body in bodies.items()} == {
+        "list-attached-objects-on-tags": {"tag_ids": [TAG]},
+        "list-attached-tags": vm,
+        "attach-multiple-tags-to-object": {**vm, "tag_ids": [TAG]},
+    }
+    assert {server.bodies[asked] for asked in API if asked.startswith("GET")} == {b""}
 
 
 def test_a_server_that_has_rest_is_asked_there_without_a_call_more(serve):

@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim, vmodl
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Cancelled,
     ConnectionLost,
@@ -27,6 +28,7 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.deadlines import time
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     clone,
     in_round,
+    options,
     plain_vms,
     session,
 )
@@ -372,3 +374,16 @@ def test_a_wait_that_is_cancelled_fifty_times_is_given_up(make_sim):
             next(tasks.updates(known, [known.content.rootFolder], vim.Folder, ["name"], in_a_minute()))
         sim.clear()
         assert calls(sim)["WaitForUpdatesEx"] == 50
+
+
+@pytest.mark.parametrize(
+    ("fault", "warns"), [("ManagedObjectNotFound", False), ("NotAuthenticated", False), ("InvalidState", True)]
+)
+def test_a_filter_that_cannot_be_removed_is_warned_of_unless_it_is_gone(make_sim, fault, warns):
+    sim, warned = make_sim("--vms", "0", "--parents", "0"), []
+    with Session(options(sim), warned.append) as known:
+        sim.inject(method="DestroyPropertyFilter", do="fault", fault=fault)
+        waiting = tasks.updates(known, [known.content.rootFolder], vim.Folder, ["name"], in_a_minute())
+        next(waiting)
+        waiting.close()
+    assert [each.startswith("A filter could not be removed: ") for each in warned] == [True] * warns
