@@ -96,6 +96,12 @@ def tried(session: Path) -> int:
         return int(database.execute("SELECT count(*) FROM work_results WHERE worker_outcome = 'NORMAL'").fetchone()[0])
 
 
+def impossible(session: Path) -> int:
+    """How many changes cannot be made: what would come of them is no Python."""
+    with contextlib.closing(sqlite3.connect(session)) as database:
+        return int(database.execute("SELECT count(*) FROM work_results WHERE test_outcome = 'INCOMPETENT'").fetchone()[0])
+
+
 def out_of_time(session: Path) -> int:
     """How many of the noticed changes were so because the tests took too long, which a busy machine can do as well."""
     query = "SELECT count(*) FROM work_results WHERE test_outcome = 'KILLED' AND output = 'timeout'"
@@ -187,13 +193,16 @@ def run(console: Console, arguments: list[str]) -> int:
         count = sum(tried(part.session) for part in parts)
         left = [each for part in parts for each in survivors(part.session)]
         late = sum(out_of_time(part.session) for part in parts)
+        none = sum(impossible(part.session) for part in parts)
     for each in left:
         console.text(each.text)
     unexplained = sum(not each.is_explained for each in left)
     console.text(f"{count - len(left)} of {count} were noticed, {late} of them by tests that ran out of time")
     console.text(f"{len(left) - unexplained} of the others are explained in tests/mutation/reasons.toml, {unexplained} are not")
+    if none:
+        console.text(f"{none} more could not be made: what would come of them is no Python")
     failed = console.summary()
-    return 0 if not failed and count == len(jobs) and len(left) <= 0.15 * count else 1
+    return 0 if not failed and count + none == len(jobs) and len(left) <= 0.15 * count else 1
 
 
 def _baseline(this: Run, cosmic_ray: Path, env: Mapping[str, str]) -> Outcome:

@@ -68,6 +68,7 @@ def test_what_no_test_noticed_is_shown(session: Path) -> None:
             ("NORMAL", "", "KILLED", _DIFF, "4-AddNot"),
             ("NORMAL", "timeout", "KILLED", _DIFF, "4-NumberReplacer"),
             ("SKIPPED", None, None, None, "5-AddNot"),
+            ("EXCEPTION", "no Python", "INCOMPETENT", None, "6-AddNot"),
         ]
         database.executemany("INSERT INTO work_results VALUES (?, ?, ?, ?, ?)", results)
         database.commit()
@@ -77,6 +78,7 @@ def test_what_no_test_noticed_is_shown(session: Path) -> None:
     assert left.text == "tasks.py:3: core/AddNot\n  - if ready:\n  + if not ready:"
     assert not left.is_explained
     assert mutation.out_of_time(session) == 1
+    assert mutation.impossible(session) == 1
 
 
 def test_why_no_test_notices_a_change_is_shown_beside_it() -> None:
