@@ -72,8 +72,10 @@ def translate(fault: t.Any, doing: str = "") -> VforgeError:
     if isinstance(fault, vim.fault.NotAuthenticated):
         return session_expired(doing)
     if isinstance(fault, vmodl.fault.RequestCanceled):
-        hint = "Run again: what was done is then found as done."
-        return Cancelled(f"{prefix}the task was cancelled in vCenter.", hint=hint)
+        return Cancelled(
+            f"{prefix}the task was cancelled in vCenter.",
+            hint="Run again: what was done is then found as done.",
+        )
     error = Fault(
         name,
         snake(name),
