@@ -81,6 +81,8 @@ options:
       - V(push) sends the disks from the machine that the module runs on to the ESXi host.
       - V(pull) lets the ESXi host fetch them from the http or https source itself. The host then
         needs to reach the server. Its certificate is verified from here and pinned for the host.
+      - vCenter 9.0 and later take no SHA-1 thumbprint of that certificate, but the certificate
+        itself. V(pull) from an https source needs pyvmomi 9.0 or later there.
     type: str
     choices: [push, pull]
     default: push

@@ -8,9 +8,12 @@ What vCenter makes of a descriptor, and what changes something.
 
 from __future__ import annotations
 
+import hashlib
+import re
+import ssl
 import typing as t
 
-from .._connector import faults, names, tasks
+from .._connector import faults, names, tasks, versions
 from .._connector.props import collect
 from .._connector.pyvmomi import vim
 from .._errors import InvalidOption
@@ -146,7 +149,6 @@ def source_file(
     url: str,
     member: str | None,
     size: int,
-    pin: str | None,
     headers: t.Mapping[str, str],
     *,
     create: bool,
@@ -160,10 +162,25 @@ def source_file(
         url=url,
         memberName=member or "",
         create=create,
-        sslThumbprint=pin or "",
         httpHeaders=[vim.KeyValue(key=name, value=value) for name, value in headers.items()],
         size=size,
     )
+
+
+def pin(source: t.Any, certificate: bytes, api_version: str) -> None:
+    """Say which certificate the server of a file has, as the host is to expect it.
+
+    From API 9.0 on it is the certificate itself: vSphere refuses SHA-1 thumbprints since then. A
+    pyVmomi before 9.0 does not have the property.
+
+    :param source: as ``source_file`` makes it.
+    :param api_version: of the vCenter.
+    """
+    if versions.at_least(api_version, "9.0") and hasattr(source, "sslCertificate"):
+        source.sslCertificate = ssl.DER_cert_to_PEM_cert(certificate)
+    else:
+        digest = hashlib.sha1(certificate, usedforsecurity=False).hexdigest().upper()
+        source.sslThumbprint = ":".join(re.findall("..", digest))
 
 
 def start_reconfigure(

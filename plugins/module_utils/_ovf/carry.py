@@ -8,8 +8,6 @@ Several at once, each looked at on its way.
 
 from __future__ import annotations
 
-import hashlib
-import re
 import time
 import typing as t
 
@@ -215,17 +213,14 @@ def _source_file(job: TemplateTask, item: t.Any) -> t.Any:
             f"A host cannot fetch {blob.label}.",
             hint="Leave transfer on push.",
         )
-    pin = None
-    if whole.certificate is not None:
-        # What the host is to expect; the certificate itself was verified from here.
-        digest = hashlib.sha1(whole.certificate, usedforsecurity=False).hexdigest().upper()
-        pin = ":".join(re.findall("..", digest))
-    return apply.source_file(
+    made = apply.source_file(
         item.deviceId,
         whole.resolved,
         member,
         blob.size,
-        pin,
         whole.request_headers(),
         create=bool(item.create),
     )
+    if whole.certificate is not None:  # it was verified from here
+        apply.pin(made, whole.certificate, job.session.about.get("apiVersion", ""))
+    return made

@@ -45,7 +45,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	fs.StringVar(&c.Control, "control", c.Control, "`address` of the control endpoint, loopback only")
 	fs.StringVar(&c.Username, "username", c.Username, "`name` of the administrator")
 	fs.StringVar(&o.passwordFile, "password-file", "", "`file` with the administrator's password; else VFORGE_SIM_PASSWORD, else a random one")
-	fs.StringVar(&c.APIVersion, "api-version", c.APIVersion, "API `version` that is announced, 6.0 to 8.0.3.1")
+	fs.StringVar(&c.APIVersion, "api-version", c.APIVersion, "API `version` that is announced, 6.0 to 9.0.0.0")
 	fs.Func("cert", "certificate: valid, expired, wrong-host or self-signed (default valid)", func(v string) error {
 		c.Cert = settings.CertKind(v)
 		return nil

@@ -14,6 +14,7 @@ import (
 // apiVersions are the vim25 API versions that vCenter announces, newest first,
 // as the version identifiers of the public SDKs list them.
 var apiVersions = []string{
+	"9.0.0.0",
 	"8.0.3.1", "8.0.3.0", "8.0.2.0", "8.0.1.0", "8.0.0.2", "8.0.0.1", "8.0.0.0",
 	"7.0.3.2", "7.0.3.1", "7.0.3.0", "7.0.2.1", "7.0.2.0", "7.0.1.1", "7.0.1.0", "7.0.0.2", "7.0.0.0",
 	"6.9.1", "6.8.7", "6.7.3", "6.7.2", "6.7.1", "6.7", "6.5", "6.0", "5.5", "5.1", "5.0",
@@ -45,7 +46,7 @@ func Known(v string) error {
 	if i := slices.Index(apiVersions, v); i >= 0 && i <= slices.Index(apiVersions, "6.0") {
 		return nil
 	}
-	return fmt.Errorf("%q is not an API version of vCenter 6.0 to 8.0 (for example 8.0.3.0, 6.7 or 6.5)", v)
+	return fmt.Errorf("%q is not an API version of vCenter 6.0 to 9.0 (for example 8.0.3.0, 6.7 or 6.5)", v)
 }
 
 // Prior returns the versions that a server of version v still speaks.
@@ -108,6 +109,10 @@ const (
 
 // PullSince is the API version that lets hosts fetch files by themselves.
 const PullSince = "6.7"
+
+// CertificatesSince is the API version that pins servers by their certificates, and refuses
+// SHA-1 thumbprints.
+const CertificatesSince = "9.0.0.0"
 
 // PerVMEVCSince is the API version in which a VM can have an EVC mode of its own.
 const PerVMEVCSince = "6.7"

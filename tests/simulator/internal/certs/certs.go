@@ -5,6 +5,7 @@
 package certs
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -147,5 +148,26 @@ func Pinned(thumbprint string) *tls.Config {
 		},
 	}
 }
+
+// PinnedCertificate trusts the first certificate of a PEM and no other. False where there is none in it.
+func PinnedCertificate(text string) (*tls.Config, bool) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, false
+	}
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: true, // the certificate is compared below
+		VerifyConnection: func(state tls.ConnectionState) error {
+			if got := state.PeerCertificates[0].Raw; !bytes.Equal(got, block.Bytes) {
+				return &Mismatch{Thumbprint(got)}
+			}
+			return nil
+		},
+	}, true
+}
+
+// IsSHA1 is whether a thumbprint is as long as a SHA-1.
+func IsSHA1(thumbprint string) bool { return len(plain(thumbprint)) == 2*sha1.Size }
 
 func plain(thumbprint string) string { return strings.ReplaceAll(thumbprint, ":", "") }

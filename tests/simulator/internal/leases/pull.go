@@ -19,6 +19,7 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/apiversion"
 	"vforge.vsphere/simulator/internal/certs"
 	"vforge.vsphere/simulator/internal/datastores"
 	"vforge.vsphere/simulator/internal/faults"
@@ -35,6 +36,11 @@ func (sh *leaseShim) HttpNfcLeasePullFromUrlsTask(ctx *simulator.Context, req *t
 	l, fault := sh.open(ctx, req.This)
 	if fault == nil && len(req.Files) == 0 {
 		fault = faults.Invalid("files")
+	}
+	for i := range req.Files {
+		if fault == nil {
+			fault = sh.pinned(&req.Files[i])
+		}
 	}
 	if fault != nil {
 		return &methods.HttpNfcLeasePullFromUrls_TaskBody{Fault_: faults.SOAP(fault)}
@@ -66,6 +72,20 @@ func (sh *leaseShim) HttpNfcLeasePullFromUrlsTask(ctx *simulator.Context, req *t
 		return nil, nil
 	})
 	return &methods.HttpNfcLeasePullFromUrls_TaskBody{Res: &types.HttpNfcLeasePullFromUrls_TaskResponse{Returnval: task}}
+}
+
+// pinned is what is wrong with the certificate or the thumbprint by which the server of a file is known.
+func (sh *leaseShim) pinned(src *types.HttpNfcLeaseSourceFile) types.BaseMethodFault {
+	old := apiversion.Less(sh.S.Cfg.APIVersion, apiversion.CertificatesSince)
+	if src.SslCertificate != "" {
+		if _, ok := certs.PinnedCertificate(src.SslCertificate); old || !ok || src.SslThumbprint != "" {
+			return faults.Invalid("files.sslCertificate")
+		}
+	}
+	if !old && certs.IsSHA1(src.SslThumbprint) {
+		return faults.Invalid("files.sslThumbprint")
+	}
+	return nil
 }
 
 // pull fetches one file. The lease does not time out meanwhile.
@@ -130,7 +150,11 @@ func (l *Lease) fetch(ctx context.Context, src *types.HttpNfcLeaseSourceFile, f 
 	for _, h := range src.HttpHeaders {
 		req.Header.Set(h.Key, h.Value)
 	}
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: certs.Pinned(src.SslThumbprint)}
+	trusted, ok := certs.PinnedCertificate(src.SslCertificate)
+	if !ok {
+		trusted = certs.Pinned(src.SslThumbprint)
+	}
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: trusted}
 	res, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
 		return err

@@ -33,7 +33,7 @@ var diskProvisionings = []string{"thin", "thick", "eagerZeroedThick", "monolithi
 var hardwareVersions = []struct {
 	since string
 	vmx   int
-}{{"8.0.2.0", 21}, {"8.0.0.0", 20}, {"7.0.2.0", 19}, {"7.0.1.0", 18}, {"7.0.0.0", 17}, {"6.7.2", 15}, {"6.7", 14}, {"6.5", 13}, {"6.0", 11}}
+}{{"9.0.0.0", 22}, {"8.0.2.0", 21}, {"8.0.0.0", 20}, {"7.0.2.0", 19}, {"7.0.1.0", 18}, {"7.0.0.0", 17}, {"6.7.2", 15}, {"6.7", 14}, {"6.5", 13}, {"6.0", 11}}
 
 func newestHardware(api string) int {
 	for _, v := range hardwareVersions {

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"io"
 	"log"
@@ -183,6 +184,68 @@ func TestPull(t *testing.T) {
 	if l.Info == nil {
 		t.Error("no info")
 	}
+}
+
+// From 9.0 on the server of a source is known by its certificate, and a SHA-1 thumbprint is refused.
+func TestPullsFromAServerThatIsKnownByItsCertificate(t *testing.T) {
+	_, disk := packedDisk(5, vmdkfile.Stream)
+	secure := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := w.Write(disk); err != nil {
+			t.Error(err)
+		}
+	}))
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // that it is refused is the point
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	other, err := certs.New(settings.CertSelfSigned)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, others := inPEM(secure.Certificate().Raw), inPEM(other.Leaf.Certificate[0])
+	thumb := certs.SHA1Thumbprint(secure.Certificate().Raw)
+	for name, c := range map[string]struct {
+		version, certificate, thumb, property string
+		want                                  types.BaseMethodFault
+	}{
+		"certificate":        {"9.0.0.0", own, "", "", nil},
+		"other server":       {"9.0.0.0", others, "", "", &types.SSLVerifyFault{}},
+		"no certificate":     {"9.0.0.0", thumb, "", "files.sslCertificate", nil},
+		"both":               {"9.0.0.0", own, thumb, "files.sslCertificate", nil},
+		"SHA-1":              {"9.0.0.0", "", thumb, "files.sslThumbprint", nil},
+		"SHA-1 before":       {"8.0.3.1", "", thumb, "", nil},
+		"certificate before": {"8.0.3.1", own, "", "files.sslCertificate", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, func(cfg *settings.Config) { cfg.APIVersion = c.version })
+			im := b.imported("appliance")
+			im.ready()
+			res, err := methods.HttpNfcLeasePullFromUrls_Task(b.ctx, b.client, &types.HttpNfcLeasePullFromUrls_Task{
+				This: im.lease, Files: []types.HttpNfcLeaseSourceFile{{
+					TargetDeviceId: im.items[0].DeviceId, Url: secure.URL, SslThumbprint: c.thumb, SslCertificate: c.certificate,
+				}},
+			})
+			if c.property != "" {
+				fault, _ := b.callFault(err).(types.InvalidArgument)
+				if fault.InvalidProperty != c.property {
+					t.Errorf("the fault is about %q, want %s", fault.InvalidProperty, c.property)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			task := object.NewTask(b.client, res.Returnval)
+			if c.want != nil {
+				b.wantFault(b.taskFault(task), c.want)
+				return
+			}
+			b.result(task)
+		})
+	}
+}
+
+func inPEM(der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 func TestUploadsThroughTheServerThatWasAsked(t *testing.T) {

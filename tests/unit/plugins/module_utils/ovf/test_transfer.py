@@ -373,6 +373,41 @@ def test_a_host_can_fetch_it_by_itself(templates, folder, serve, form, tls):
     assert stored(templates, ran.result["template"]["moid"]) == [vforge_disks.contents(disk) for disk in (A, B)]
 
 
+def test_from_9_on_a_host_knows_the_server_by_its_certificate(make_sim, folder, serve, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    templates = Templates(make_sim("--vms", "2", "--api-version", "9.0.0.0"))
+    Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(folder)
+    ran = templates.run(f"{serve(folder).url}/web.ova", transfer="pull", source_ca_path=serve.ca, verify="none")
+    assert stored(templates, ran.result["template"]["moid"]) == [vforge_disks.contents(disk) for disk in (A, B)]
+
+
+@dataclasses.dataclass
+class _OldSourceFile:
+    """What pyVmomi before 9.0 has of vim.HttpNfcLease.SourceFile."""
+
+    sslThumbprint: str | None = None  # noqa: N815 (the API's name)
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "by_certificate"),
+    [
+        ("8.0.3.1", vim.HttpNfcLease.SourceFile, False),
+        ("9.0.0.0", vim.HttpNfcLease.SourceFile, True),
+        ("9.1.0.0", vim.HttpNfcLease.SourceFile, True),
+        ("10.0", vim.HttpNfcLease.SourceFile, True),
+        ("", vim.HttpNfcLease.SourceFile, False),
+        ("9.0.0.0", _OldSourceFile, False),
+    ],
+)
+def test_a_server_is_known_by_its_certificate_or_by_its_thumbprint_and_never_by_both(version, kind, by_certificate):
+    source = kind()
+    apply.pin(source, b"certificate", version)
+    pem = "-----BEGIN CERTIFICATE-----\nY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n"
+    thumbprint = "73:5A:D5:71:C1:89:D7:BA:84:46:4B:F4:A9:F1:D2:28:01:75:B1:28"
+    assert getattr(source, "sslCertificate", None) == (pem if by_certificate else None)
+    assert source.sslThumbprint == (None if by_certificate else thumbprint)
+
+
 def test_a_host_that_cannot_fetch_it_leaves_nothing(templates, folder, serve, monkeypatch):
     Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(folder)
     server = serve(folder)
