@@ -314,6 +314,9 @@ notes:
   - O(scripts) need VirtualMachine.GuestOperations.Execute, VirtualMachine.GuestOperations.Modify
     and VirtualMachine.GuestOperations.Query, and port 443 of the hosts.
   - Independent disks and raw devices in physical mode are in no snapshot, and in no backup.
+  - A VM with a 4Kn disk (vSphere 9.0 and later) is refused, with the error code V(sector_format),
+    since a restored disk has sectors of 512 bytes. M(vforge.vsphere.backup_clone) has vCenter
+    clone the VM, with such disks, which was not tried.
   - Proved on a simulator alone, O(transport=hotadd) with files in place of devices. Images and
     points are proved by qemu-img there. nbdkit's plugin for VDDK was not tried.
 seealso:

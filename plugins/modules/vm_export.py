@@ -234,7 +234,8 @@ notes:
   - The host is reached on port 443, at the address that vCenter gives. Its certificate is held
     against the one that vCenter knows.
   - vSphere exports no encrypted VM and no raw device in physical mode. Independent disks are in no
-    snapshot, so a VM that has one must be off. These are refused before anything is done.
+    snapshot, so a VM that has one must be off. These are refused before anything is done, and so are
+    VMs with 4Kn disks (vSphere 9.0 and later), since disks of packages have sectors of 512 bytes.
   - MAC addresses, BIOS UUID and instance UUID do not go along; who
     imports a package makes new ones.
   - Proved on a simulator, and by the tools that read its packages there.

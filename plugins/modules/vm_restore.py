@@ -258,8 +258,8 @@ notes:
   - A restored disk is another disk to changed block tracking. So the next backup of
     it is a full one, and says so.
   - A disk that is a delta disk of another one, or that another VM has too, stays when
-    it is replaced, and RV(disks[].replaced) says why. Raw devices, first class disks
-    and encrypted VMs are refused.
+    it is replaced, and RV(disks[].replaced) says why. Raw devices, first class disks, 4Kn disks
+    and encrypted VMs are refused. A restored disk has sectors of 512 bytes.
   - For storage policies the privilege StorageProfile.View is needed. Without it a warning says that
     a restored disk has the default policy of its datastore. It is made with its policy, not changed
     to it later.

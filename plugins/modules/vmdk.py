@@ -226,6 +226,8 @@ notes:
   - An import makes a VM C(vforge-import-...) in the VM folder of the datacenter for
     the disk, and removes it. One that a killed run has left is removed by the next
     run to the same O(datastore_path).
+  - A 4Kn disk (vSphere 9.0 and later) is not exported, since an imported disk has sectors of 512
+    bytes.
   - Needed privileges are Datastore.FileManagement for O(transport=datastore), O(state=copied),
     O(state=described) and O(state=absent); Datastore.Config for O(state=imported) and
     O(state=copied) into a new folder of vSAN or vVols; VApp.Export, and

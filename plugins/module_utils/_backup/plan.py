@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import typing as t
 
+from .._connector import names
 from .._errors import CodedError
 from .._vsphere.changeid import FullRequired, Kept, judge
 from .._vsphere.transports import EXPORT, INCREMENTS, Way
@@ -146,6 +147,15 @@ def check_disks(path: str, disks: t.Sequence[Disk], options: BackupOptions) -> N
             "no_disks",
             f"{path} has no disk that can be backed up.",
             hint="Look at the modes of its disks.",
+        )
+    other = [disk for disk in kept(disks) if disk.sector_format]
+    if other:
+        listed = names.listing([f"{disk.label}: {disk.sector_format}" for disk in other])
+        raise NotBackedUp(
+            "sector_format",
+            f"{path} has disks of a sector format that no backup keeps ({listed}): a restored disk has sectors of 512 bytes.",
+            hint="Back it up by backup_clone, or make such a disk independent, so that it is left out.",
+            disks=[disk.label for disk in other],
         )
 
 

@@ -121,6 +121,13 @@ def check_old(target: Target, old: Disk) -> None:
             f"{old.label} of {target.path} is a raw device, which is not replaced by a disk.",
             hint="Restore to a file (dest), and write that onto the device.",
         )
+    if old.sector_format:
+        raise NotRestored(
+            "sector_format",
+            f"{old.label} of {target.path} has the sector format {old.sector_format}, "
+            "and a restored disk has sectors of 512 bytes.",
+            hint="Restore to a file (dest), or detach that disk first.",
+        )
     if old.key in target.first_class:
         raise NotRestored(
             "first_class_disk",

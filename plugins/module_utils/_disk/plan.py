@@ -59,6 +59,13 @@ def route(options: DiskOptions, vm: DiskVm, disk: Disk) -> Route:
             hint="Read it where it is mapped from.",
             option="disk",
         )
+    if disk.sector_format:
+        raise InvalidOption(
+            f"{disk.label} of {vm.path} has the sector format {disk.sector_format}, which a file does not keep: imported, "
+            "its sectors would have 512 bytes.",
+            hint="Have vCenter clone the VM (backup_clone, linked_clone).",
+            option="disk",
+        )
     obstacle = _no_files(options, vm, disk)
     if options.transport == DATASTORE and obstacle:
         raise not_over_datastore(vm, disk, obstacle)

@@ -9,6 +9,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.pyvmomi import vim
+from .._vsphere.disks import of_512_bytes
 from .._vsphere.vm import option_values, reference
 
 if t.TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _disk(where: str, capacity: int, provisioning: str) -> t.Any:
         thinProvisioned=provisioning == "thin",
         eagerlyScrub=provisioning == "eager_zeroed_thick",
     )
-    return vim.vm.device.VirtualDisk(
+    disk = vim.vm.device.VirtualDisk(
         key=_DISK,
         controllerKey=_CONTROLLER,
         unitNumber=0,
@@ -82,6 +83,7 @@ def _disk(where: str, capacity: int, provisioning: str) -> t.Any:
         capacityInKB=-(-capacity // 1024),
         capacityInBytes=capacity,
     )
+    return of_512_bytes(disk)
 
 
 def _added(device: t.Any, *, new_file: bool = False, policies: t.Sequence[str] = ()) -> t.Any:

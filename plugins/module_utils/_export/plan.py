@@ -138,7 +138,10 @@ def check(vm: Vm, machine: Machine, source: Source) -> None:
         )
     obstacles = [f"{disk.label}: {disk.obstacle}" for disk in machine.disks if disk.obstacle]
     if obstacles:
-        raise NotExportable(f"{vm.path} cannot be exported. {names.listing(obstacles)}.")
+        raise NotExportable(
+            f"{vm.path} cannot be exported. {names.listing(obstacles)}.",
+            hint="Detach the disk for the export, or have vCenter clone the VM (backup_clone, linked_clone).",
+        )
     if isinstance(source, FromVm):
         return
     independent = [disk.label for disk in machine.disks if disk.independent]

@@ -61,6 +61,9 @@ _BUSES = {
 # In the place of a controller that is none of these.
 _NO_BUS = "disk"
 
+# The sector format of a disk of which vCenter says none (API reference, virtualDiskFormat).
+_NATIVE_512 = "native_512"
+
 
 @dataclasses.dataclass(frozen=True)
 class Disk:
@@ -82,6 +85,8 @@ class Disk:
     :ivar own_levels: delta disks that lie in the VM's own folder, over a disk that lies there too.
         Only these can be collapsed: a linked clone's first delta disk is one of a disk of another
         VM.
+    :ivar sector_format: ``native_4k`` of a 4Kn disk; empty of one with sectors of 512 bytes.
+        Backups, packages and files of disks do not keep it.
     """
 
     key: int
@@ -99,6 +104,7 @@ class Disk:
     encrypted: bool = False
     content: str = ""
     controller: str = ""
+    sector_format: str = ""
 
     @property
     def levels(self) -> int:
@@ -158,7 +164,25 @@ def _disk(device: t.Any, controller: t.Any, home: str) -> Disk:
         encrypted=getattr(backing, "keyId", None) is not None,
         content=str(getattr(backing, "contentId", None) or ""),
         controller=_kind_of(controller, _CONTROLLERS),
+        sector_format=_sector_format(device),
     )
+
+
+def _sector_format(device: t.Any) -> str:
+    """Of a disk whose sectors are not of 512 bytes. It came with vSphere and pyVmomi 9.0."""
+    found = str(getattr(device, "virtualDiskFormat", None) or _NATIVE_512)
+    return "" if found == _NATIVE_512 else found
+
+
+def of_512_bytes(device: t.Any) -> t.Any:
+    """A disk that is to be made with sectors of 512 bytes.
+
+    A datastore that supports 4Kn disks alone would make one otherwise. pyVmomi leaves it out of
+    calls to a vCenter before 9.0.
+    """
+    if hasattr(device, "virtualDiskFormat"):  # of pyVmomi 9.0 and later
+        device.virtualDiskFormat = _NATIVE_512
+    return device
 
 
 def _bus(controller: t.Any) -> str:
@@ -268,6 +292,8 @@ def delta_changes(devices: t.Iterable[t.Any], *, every: bool) -> list[t.Any]:
             capacityInKB=disk.capacityInKB,
             backing=_delta_on(disk.backing),
         )
+        if getattr(disk, "virtualDiskFormat", None):  # a child has the sectors of its parent
+            child.virtualDiskFormat = disk.virtualDiskFormat
         changes.append(vim.vm.device.VirtualDeviceSpec(operation="remove", device=disk))
         changes.append(vim.vm.device.VirtualDeviceSpec(operation="add", fileOperation="create", device=child))
     return changes

@@ -13,7 +13,7 @@ import json
 import typing as t
 
 from .._connector.pyvmomi import vim
-from .disks import disks_in
+from .disks import Disk, disks_in
 from .vm import label_of, nics_in
 
 # The kinds of controllers, with CIM's numbers of them.
@@ -459,8 +459,17 @@ def _disks(devices: t.Sequence[t.Any], by_key: t.Mapping[int, t.Any], stored: t.
             change_id=disk.change_id or "",
             mode=disk.mode,
             stored=stored.get(disk.file, 0),
-            obstacle="it is a raw device in physical mode, which has no file" if disk.physical else "",
+            obstacle=_obstacle(disk),
         )
+
+
+def _obstacle(disk: Disk) -> str:
+    """Why a disk cannot be exported; empty where it can."""
+    if disk.physical:
+        return "it is a raw device in physical mode, which has no file"
+    if disk.sector_format:
+        return f"its sector format is {disk.sector_format}, and a disk of a package has sectors of 512 bytes"
+    return ""
 
 
 def _cards(devices: t.Sequence[t.Any], networks: t.Mapping[str, str]) -> t.Iterator[Card]:

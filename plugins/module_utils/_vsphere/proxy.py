@@ -16,7 +16,7 @@ from .._connector.props import read as read_properties
 from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, NotFound
 from .compute import VM_TO_DATASTORES
-from .disks import disks_in
+from .disks import disks_in, of_512_bytes
 from .transports import Proxy, Store
 from .vm import ABOVE, BASICS, DEVICES, basics, config_in, datacenter_of, is_readable, moid_of, name_of
 
@@ -247,7 +247,7 @@ def created(file: str, capacity: int, slot: tuple[int, int], provisioning: str, 
     return vim.vm.device.VirtualDeviceSpec(
         operation="add",
         fileOperation="create",
-        device=_disk(backing, capacity, slot),
+        device=of_512_bytes(_disk(backing, capacity, slot)),
         profile=[vim.vm.DefinedProfileSpec(profileId=policy) for policy in policies],
     )
 

@@ -45,6 +45,22 @@ def backups(make_sim, tmp_path, monkeypatch):
         yield known
 
 
+def test_a_vm_with_a_4kn_disk_is_refused_before_it_has_a_snapshot(make_sim, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with tasks(make_sim("--vms", "2", "--api-version", "9.0.0.0"), tmp_path) as known:
+        known.make("web-1", size=8 * MIB)
+        known.make("web-2", size=8 * MIB)
+        known.add_4kn_disk("web-1")
+        for check in (True, False):
+            ran = known.attempt(vms=[{"name": "web-1"}, {"name": "web-2"}], check=check)
+            error = ran.vms[0]["error"]
+            assert (error["error_code"], error["disks"]) == ("sector_format", ["Hard disk 2"])
+            assert "/DC0/vm/web-1 has disks of a sector format that no backup keeps" in error["msg"]
+            assert ran.vms[1]["actions"] == ["backed_up"]
+            assert ran.called("CreateSnapshot_Task") == (0 if check else 1)
+        assert (known.points("web-1"), known.snapshots("web-1")) == ([], [])
+
+
 def test_full_then_what_changed_and_each_restores(backups):
     backups.sim.write_disk("web-1", offset=0, length=3 * MIB, seed=1)
     contents = [backups.content()]

@@ -117,3 +117,23 @@ def test_a_disk_whose_delta_disk_of_then_is_gone_is_read_whole(files, found):
 def test_a_disk_is_read_whole_where_the_newest_backup_is_damaged():
     assert reading(THEN, "auto", plan.Earlier(None, damaged=True)) == "earlier_backup_damaged"
     assert reading(THEN, "auto", plan.Earlier(None)) == "no_earlier_backup"
+
+
+@pytest.mark.parametrize(
+    ("more", "refused"),
+    [
+        ({}, False),
+        ({"sector_format": "native_4k"}, True),
+        ({"sector_format": "native_4k", "mode": "independent_persistent"}, False),
+        ({"sector_format": "native_4k", "physical": True}, False),
+    ],
+)
+def test_a_4kn_disk_is_refused_where_the_backup_would_have_it(more, refused):
+    options = BackupOptions.from_params(accepted(argument_spec(), {"vm": {"name": "web"}, "repository": "/srv"}))
+    other = dataclasses.replace(THEN, key=2001, label="Hard disk 2", **more)
+    if not refused:
+        plan.check_disks("/DC0/vm/web", [THEN, other], options)
+        return
+    with pytest.raises(plan.NotBackedUp, match=r"^/DC0/vm/web has disks .*\(Hard disk 2: native_4k\)") as caught:
+        plan.check_disks("/DC0/vm/web", [THEN, other], options)
+    assert (caught.value.error_code, caught.value.details["disks"]) == ("sector_format", ["Hard disk 2"])

@@ -138,6 +138,7 @@ def test_options_that_cannot_be_right(given, option):
         ({"first_class": frozenset({2000})}, "first_class_disk"),
         ({"disks": (disk(physical=True),)}, "raw_device"),
         ({"disks": (disk(backing="RawDiskMappingVer1"),)}, "raw_device"),
+        ({"disks": (disk(sector_format="native_4k"),)}, "sector_format"),
         ({"power_state": "poweredOn"}, "not_powered_off"),
         ({"power_state": "suspended"}, "not_powered_off"),
     ],

@@ -120,6 +120,15 @@ class Areas(Runner):
         """Change a VM."""
         self._reconfigure(self.vm(name), **spec)
 
+    def add_4kn_disk(self, name: str) -> None:
+        """Add a disk with sectors of 4096 bytes, which API 9.0 has."""
+        device = vim.vm.device
+        backing = device.VirtualDisk.FlatVer2BackingInfo(fileName="", diskMode="persistent", thinProvisioned=True)
+        disk = device.VirtualDisk(
+            key=-1, controllerKey=1000, unitNumber=1, capacityInKB=1024, backing=backing, virtualDiskFormat="native_4k"
+        )
+        self.reconfigure(name, deviceChange=[device.VirtualDeviceSpec(operation="add", fileOperation="create", device=disk)])
+
     @staticmethod
     def _reconfigure(vm: t.Any, **spec: t.Any) -> None:
         finished(vm.ReconfigVM_Task(vim.vm.ConfigSpec(**spec)))

@@ -170,6 +170,21 @@ def test_a_disk_of_a_running_vm_goes_out_by_a_lease(disks, tmp_path, judges):
     assert (again.result["changed"], one(again.result)["fetched"], again.total <= 10) == (False, 0, True)
 
 
+@pytest.mark.usefixtures("tools")
+def test_a_4kn_disk_is_not_exported_and_those_beside_it_are(make_sim, tmp_path):
+    disks = Disks(make_sim("--vms", "0", "--api-version", "9.0.0.0"))
+    disks.sim.create_vm("web-1", on=False, disks=[{"bytes": SIZE}])
+    with contextlib.closing(Areas(disks.sim)) as areas:
+        areas.add_4kn_disk("web-1")
+    asked = {"state": "exported", "vm": {"name": "web-1"}, "path": str(tmp_path / "out.vmdk")}
+    for check in (True, False):
+        refused = disks.attempt(**asked, disk="Hard disk 2", check=check)
+        assert (refused.code, refused.error.details["option"]) == ("invalid_option", "disk")
+        assert "Hard disk 2 of /DC0/vm/web-1 has the sector format native_4k" in str(refused.error)
+        assert os.listdir(tmp_path) == []
+    assert one(disks.run(**asked, disk="Hard disk 1").result)["actions"] == ["exported"]
+
+
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
 def test_an_export_of_which_the_host_reports_another_digest_is_no_file(disks, tmp_path, monkeypatch, algorithm):
     """What is held against it is what was read back and verified."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import tarfile
@@ -16,6 +17,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils import _descriptor 
 from ansible_collections.vforge.vsphere.plugins.module_utils._export import package
 from ansible_collections.vforge.vsphere.plugins.module_utils._export.task import KIND
 from ansible_collections.vforge.vsphere.plugins.module_utils._files import FileUnwritable
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.export.running import MIB, one, sums
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Forked
@@ -34,6 +36,19 @@ def test_a_vm_that_is_off_is_a_package_whose_manifest_holds(exports):
     assert (disk["size"], disk["witnessed"]) == (size, True)
     assert disk["populated"] >= 3 * MIB
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_vm_with_a_4kn_disk_is_refused_before_anything_is_done(start, on):
+    exports = start("--api-version", "9.0.0.0")
+    name = exports.vm(on=on)
+    with contextlib.closing(Areas(exports.sim)) as areas:
+        areas.add_4kn_disk(name)
+    ran = exports.attempt(vm=name)
+    assert ran.code == "not_exportable"
+    assert "Hard disk 2: its sector format is native_4k, and a disk of a package has sectors of 512 bytes" in str(ran.error)
+    assert ran.called("CreateSnapshot_Task") == ran.called("ExportSnapshot") == ran.called("ExportVm") == 0
+    assert not (exports.dest / name).exists()
 
 
 def test_a_running_vm_is_exported_from_a_snapshot_that_is_gone_then(exports):

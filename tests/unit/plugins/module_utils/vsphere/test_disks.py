@@ -12,12 +12,13 @@ import datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyVmomi import vim
+from pyVmomi import SoapAdapter, vim
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_datacenter, find_vm
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row, collect
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import.apply import import_spec
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotSupported
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks, storage
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks, proxy, storage
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
 _DEVICE = vim.vm.device
@@ -127,6 +128,41 @@ def test_what_can_have_no_delta_disk_is_named(backing):
     with pytest.raises(NotSupported, match="No delta disk can be put on disk 2001") as raised:
         disks.delta_changes([SCSI, plain, _disk(2001, backing)], every=False)
     assert raised.value.details["disks"] == ["disk 2001"]
+
+
+# The sector format
+
+
+class _OldDisk:
+    """A disk as pyVmomi before 9.0 has it."""
+
+
+@pytest.mark.parametrize(
+    ("known", "found"), [({}, ""), ({"virtualDiskFormat": "native_512"}, ""), ({"virtualDiskFormat": "native_4k"}, "native_4k")]
+)
+def test_a_4kn_disk_is_known_by_its_sector_format_and_its_child_has_the_same(known, found):
+    device = _disk(2000, _backing("[ds] web/web.vmdk"), **known)
+    (disk,) = disks.disks_in([SCSI, device])
+    assert disk.sector_format == found
+    _remove, add = disks.delta_changes([SCSI, device], every=True)
+    assert add.device.virtualDiskFormat == known.get("virtualDiskFormat")
+
+
+def test_what_an_older_pyvmomi_lacks_is_neither_read_nor_set():
+    assert disks._sector_format(_OldDisk()) == ""
+    assert vars(disks.of_512_bytes(_OldDisk())) == {}
+
+
+def _written(made, version):
+    return "native_512" in SoapAdapter.Serialize(made, version=version).decode()
+
+
+def test_a_disk_that_is_made_for_what_is_brought_in_has_sectors_of_512_bytes():
+    new = proxy.created("[ds] web/new.vmdk", 2**20, (1000, 1), "thin", [])
+    imported = import_spec("vforge-import-1", "ds", 2**20, "lsilogic", "thin", {}).configSpec
+    for made in (new, imported):
+        assert (_written(made, "vim.version.v9_0_0_0"), _written(made, "vim.version.v8_0_3_1")) == (True, False)
+    assert proxy.borrowed("[ds] web/web.vmdk", 2**20, (1000, 1), "FlatVer2").device.virtualDiskFormat is None
 
 
 def test_files_of_chains_come_with_their_sizes():
