@@ -14,6 +14,7 @@ import time
 import typing as t
 
 from .. import _files, _mounts
+from .._connector import names
 from .._descriptor import Content, DiskFile, OtherFile, descriptor, manifest
 from .._errors import Ambiguous, InvalidOption, NotFound, VforgeError
 from . import disk as disks
@@ -52,10 +53,12 @@ def chosen(repository: Repository, wanted: str | None) -> list[str]:
     :raises Ambiguous: when several VMs had the name.
     """
     known = repository.vms
-    if wanted is None or wanted in known:
-        return [wanted] if wanted else known
-    names = {uuid: repository.read(uuid).newest_name() for uuid in known}
-    named = [uuid for uuid, name in names.items() if name == wanted]
+    if wanted is None:
+        return known
+    if wanted.strip().lower() in known:
+        return [wanted.strip().lower()]
+    newest = {uuid: repository.read(uuid).newest_name() for uuid in known}
+    named = [uuid for uuid, name in newest.items() if names.same(name, wanted)]
     if len(named) > 1:
         raise Ambiguous(
             f"{len(named)} VMs of {repository.path} had the name {wanted}.",
@@ -63,7 +66,7 @@ def chosen(repository: Repository, wanted: str | None) -> list[str]:
             matches=named,
         )
     if not named:
-        nameless = [uuid for uuid, name in names.items() if not name]
+        nameless = [uuid for uuid, name in newest.items() if not name]
         said = f"There are no backups of {wanted} in {repository.path}" + (
             f", or those of {', '.join(nameless)} are its, which do not say their name any more." if nameless else "."
         )

@@ -673,7 +673,7 @@ def commit(options: AreaOptions, show: t.Callable[[str], None], *, check: bool) 
     """
     path, deadline = options.files.state, time.monotonic() + options.timeout
     with _known(options, deadline, show, check=check) as known:
-        wanted = [_named(known, target.selector) for target in options.targets]
+        wanted = [_named(known, target.selector, options.datacenter) for target in options.targets]
         missing = [each for each in wanted if isinstance(each, Missing)]
         if missing and len(wanted) == 1:
             raise missing[0].error or NotFound(missing[0].title)
@@ -704,32 +704,21 @@ def _known(options: AreaOptions, deadline: float, show: t.Callable[[str], None],
         yield known
 
 
-def _named(known: state.State, selector: Selector) -> set[str] | Missing:
+def _named(known: state.State, selector: Selector, datacenter: str | None) -> set[str] | Missing:
     """The instance UUIDs of the VMs of a state file that a selector fits."""
-    try:
-        fitting = {each.vm_uuid for each in known.records.values() if _fits(selector, each)}
-    except InvalidOption as error:
-        return Missing.of(selector, error)
+    if selector.uuid and not selector.use_instance_uuid:
+        by_bios = InvalidOption(
+            "The state file does not know VMs by their BIOS UUIDs.",
+            hint="Set use_instance_uuid and give the instance_uuid of the result, or name it in another way.",
+        )
+        return Missing.of(selector, by_bios)
+    fitting = {
+        each.vm_uuid
+        for each in known.records.values()
+        if selector.fits(name=each.vm_name, path=each.vm_path, moid=each.vm_moid, uuid=each.vm_uuid, datacenter=datacenter)
+    }
     unknown = NotFound(
         f"The state file knows no VM with the {selector}.",
         hint="Name it as it was when it was asked about, or by its moid or instance UUID.",
     )
     return fitting or Missing.of(selector, unknown)
-
-
-def _fits(selector: Selector, record: state.Record) -> bool:
-    folder, _slash, _name = record.vm_path.rpartition("/")
-    if selector.moid:
-        return selector.moid == record.vm_moid
-    if selector.uuid:
-        if not selector.use_instance_uuid:
-            raise InvalidOption(
-                "The state file does not know VMs by their BIOS UUIDs.",
-                hint="Set use_instance_uuid and give the instance_uuid of the result, or name it in another way.",
-            )
-        return selector.uuid.lower() == record.vm_uuid.lower()
-    if selector.path:
-        known = (record.vm_path, record.vm_path.partition("/vm/")[2])
-        return selector.path.rstrip("/") in known
-    in_folder = not selector.folder or selector.folder.rstrip("/") == folder
-    return selector.name == record.vm_name and in_folder

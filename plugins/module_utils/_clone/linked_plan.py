@@ -69,7 +69,8 @@ def choose_host(request: CloneRequest, source: Source, computes: t.Sequence[Comp
 
 def _asked_host(request: CloneRequest, computes: t.Sequence[Compute]) -> tuple[Compute, Host]:
     every = [(compute, host) for compute in computes for host in compute.hosts]
-    fits = [(compute, host) for compute, host in every if request.host in (host.moid, host.name)]
+    text = request.host or ""
+    fits = [(compute, host) for compute, host in every if text == host.moid or names.same(host.name, text)]
     if len(fits) != 1:
         known = [host.name for _compute, host in every]
         near = names.nearest(request.host or "", known)

@@ -267,7 +267,7 @@ class LinkedOptions(CloneOptions):
             add_delta_disks=params["add_delta_disks"],
             as_template=params["as_template"],
             owner=params.get("owner") or "",
-            other_versions=tuple(uuid.lower() for uuid in params.get("other_versions") or ()),
+            other_versions=tuple(uuid.strip().lower() for uuid in params.get("other_versions") or ()),
         )
 
 

@@ -139,6 +139,28 @@ class Selector:
             return f"moid {self.moid}"
         return f"name {self.name}" + (f" in folder {self.folder}" if self.folder else "")
 
+    def fits(self, *, name: str, path: str, moid: str, uuid: str, datacenter: str | None = None) -> bool:
+        """Whether it names a VM of which this is known, as ``find_vm`` would find it: no call.
+
+        :param path: its inventory path.
+        :param uuid: the one that ``use_instance_uuid`` asks for.
+        :param datacenter: name or path of the datacenter to look in. Without it a relative path fits
+            below the VM folder of each.
+        """
+        if self.moid:
+            return self.moid == moid
+        if self.uuid:
+            return self.uuid.strip().lower() == uuid.lower()
+        whole = names.split(path)
+        relative = _below_vm_folder(whole, datacenter)
+        if datacenter and relative is None:
+            return False
+        text = self.path or self.folder
+        if not text:
+            return names.same(self.name or "", name)
+        parts = names.split(text) + ([] if self.path else [names.unescape(self.name or "")])
+        return parts == whole or (not text.startswith("/") and parts == relative)
+
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any], option: str) -> Selector:
         """The selector in a module's suboptions.
@@ -156,6 +178,17 @@ class Selector:
             raise InvalidOption(f"{option} has a control character, or one that cannot be sent.", option=option)
         fields = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: params[name] for name in fields if params.get(name) is not None})
+
+
+def _below_vm_folder(whole: list[str], datacenter: str | None) -> list[str] | None:
+    """What a path has below the VM folder of its datacenter, which may lie in folders; None where
+    it leads into no VM folder, or not into that of this datacenter.
+    """
+    for place in range(1, len(whole)):
+        above = whole[:place]
+        if whole[place] == "vm" and (not datacenter or names.means(datacenter, above[-1], names.join(above))):
+            return whole[place + 1 :]
+    return None
 
 
 def find_vm(session: Session, selector: Selector, datacenter: str | None = None) -> t.Any:
@@ -596,18 +629,45 @@ def _scope(session: Session, name: str) -> _Scope:
     if isinstance(found, vim.Datacenter):
         return _Scope(found, names.join(names.split(name)))
     rows = _datacenters(session)
-    matches = [row.ref for row in rows if names.same(row.get("name", ""), name)]
-    paths = paths_of(session, matches)
-    if len(matches) == 1:
-        return _Scope(matches[0], paths.get(matches[0]._GetMoId(), ""))
-    if matches:
-        listed = sorted(paths.values())
+    named = [row for row in rows if names.same(row.get("name", ""), name)]
+    paths = paths_of(session, [row.ref for row in named])
+    only = _only_datacenter(name, rows, {row.moid: paths.get(row.moid, "") for row in named})
+    return _Scope(next(row.ref for row in named if row.moid == only), paths.get(only, ""))
+
+
+def datacenter_in(rows: t.Mapping[str, Row], name: str) -> str:
+    """The moid of a datacenter by its name or path, among rows that were read anyway: no call.
+
+    :param rows: all datacenters and the folders above them, with ``name`` and ``parent``.
+    :raises NotFound: with the datacenters that there are.
+    :raises Ambiguous: when two folders have one of this name.
+    """
+    every = [row for row in rows.values() if isinstance(row.ref, vim.Datacenter)]
+    paths = {row.moid: path_in(rows, row.moid) for row in every}
+    at_path = [moid for moid, path in paths.items() if names.split(path) == names.split(name)]
+    if len(at_path) == 1:
+        return at_path[0]
+    named = {row.moid: paths[row.moid] for row in every if names.same(row.get("name", ""), name)}
+    return _only_datacenter(name, every, named)
+
+
+def _only_datacenter(name: str, every: t.Iterable[Row], named: t.Mapping[str, str]) -> str:
+    """The moid of the only datacenter of a name.
+
+    :param named: the paths of those that have it, by moid.
+    :raises NotFound: none has.
+    :raises Ambiguous: several have.
+    """
+    if len(named) == 1:
+        return next(iter(named))
+    if named:
+        listed = sorted(named.values())
         raise Ambiguous(
-            f"{len(matches)} datacenters are named {name}: {names.listing(listed)}.",
+            f"{len(named)} datacenters are named {name}: {names.listing(listed)}.",
             hint="Give the path of the one you mean.",
             matches=listed,
         )
-    known = sorted(names.unescape(row.get("name", "")) for row in rows)
+    known = sorted(names.unescape(row.get("name", "")) for row in every)
     raise NotFound(
         f"No datacenter {name} was found.",
         hint=f"There are: {names.listing(known) or 'none that this user may see'}.",

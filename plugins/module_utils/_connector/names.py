@@ -48,6 +48,13 @@ def same(left: str, right: str) -> bool:
     return unescape(left) == unescape(right)
 
 
+def means(text: str, name: str, path: str) -> bool:
+    """Whether a text means the object that has a name and an inventory path: it is the one or the
+    other, in any spelling.
+    """
+    return same(text, name) or split(text) == split(path)
+
+
 def split(path: str) -> list[str]:
     """The unescaped parts of an inventory path; empty parts are dropped.
 

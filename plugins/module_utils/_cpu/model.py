@@ -169,8 +169,7 @@ T = t.TypeVar("T", CpuHost, CpuCluster)
 
 
 def _one(things: t.Sequence[T], text: str, option: str) -> T:
-    path = names.join(names.split(text)) if "/" in text else ""
-    found = [each for each in things if text == each.moid or (each.path == path if path else names.same(each.name, text))]
+    found = [each for each in things if text == each.moid or names.means(text, each.name, each.path)]
     if len(found) == 1:
         return found[0]
     known = [each.path for each in found or things]

@@ -12,12 +12,23 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import faults, names
-from .._connector.find import TO_ANCESTORS, find_each, path_in
+from .._connector.find import TO_ANCESTORS, datacenter_in, find_each, path_in
 from .._connector.props import PAGE_OF_LITTLE, Route, Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, NotFound, VforgeError
 from .._vsphere import processors
-from .._vsphere.vm import ABOVE, BASICS, basics, config_path, config_value, is_readable, moid_of, name_of, reference
+from .._vsphere.vm import (
+    ABOVE,
+    BASICS,
+    basics,
+    config_path,
+    config_value,
+    datacenter_of,
+    is_readable,
+    moid_of,
+    name_of,
+    reference,
+)
 from .model import ACTIVE_VMS, MARK_KEY, ActiveVm, Cluster, EvcVm, HostCpu, Obstacle, Release, marked
 
 if t.TYPE_CHECKING:
@@ -77,18 +88,10 @@ def find_cluster(session: Session, text: str, datacenter: str | None) -> Cluster
     }
     clusters = [row for row in rows.values() if isinstance(row.ref, vim.ClusterComputeResource)]
     if datacenter:
-        within = names.join(names.split(datacenter))
-        centers = [row for row in rows.values() if isinstance(row.ref, vim.Datacenter)]
-        if not any(within in (path_in(rows, row.moid), f"/{name_of(row)}") for row in centers):
-            raise _no_datacenter(datacenter, sorted(path_in(rows, row.moid) for row in centers))
-        clusters = [
-            row for row in clusters if f"{path_in(rows, row.moid)}/".startswith(f"{within}/") or within[1:] in _above(rows, row)
-        ]
-    if "/" in text:
-        path = names.join(names.split(text))
-        fits = [row for row in clusters if path_in(rows, row.moid) == path]
-    else:
-        fits = [row for row in clusters if names.same(name_of(row), text) or row.moid == text]
+        only = datacenter_in(rows, datacenter)
+        homes = [(row, datacenter_of(rows, row)) for row in clusters]
+        clusters = [row for row, home in homes if home is not None and home.moid == only]
+    fits = [row for row in clusters if row.moid == text or names.means(text, name_of(row), path_in(rows, row.moid))]
     if len(fits) != 1:
         raise _no_cluster(text, sorted(path_in(rows, row.moid) for row in fits or clusters), bool(fits))
     row = fits[0]
@@ -99,24 +102,6 @@ def find_cluster(session: Session, text: str, datacenter: str | None) -> Cluster
         mode=row.get(_NOW),
         graphics_mode=row.get(_GRAPHICS_NOW),
         hosts=tuple(moid_of(ref) for ref in row.get("host") or ()),
-    )
-
-
-def _above(rows: t.Mapping[str, Row], row: Row) -> set[str]:
-    """The names of the datacenters above a cluster."""
-    found, here = set(), rows.get(moid_of(row.get("parent")))
-    while here is not None:
-        if isinstance(here.ref, vim.Datacenter):
-            found.add(name_of(here))
-        here = rows.get(moid_of(here.get("parent")))
-    return found
-
-
-def _no_datacenter(text: str, known: list[str]) -> NotFound:
-    return NotFound(
-        f"No datacenter {text} was found.",
-        hint=f"There are: {names.listing(known) or 'none that this user may see'}.",
-        known=known,
     )
 
 

@@ -249,11 +249,7 @@ def _read_hosts(
 
 def _cluster(rows: t.Mapping[str, Row], clusters: t.Sequence[Row], text: str) -> str:
     """The moid of the cluster of a name or path."""
-    if "/" in text:
-        path = names.join(names.split(text))
-        fits = [row for row in clusters if path_in(rows, row.moid) == path]
-    else:
-        fits = [row for row in clusters if names.same(name_of(row), text)]
+    fits = [row for row in clusters if names.means(text, name_of(row), path_in(rows, row.moid))]
     if len(fits) == 1:
         return fits[0].moid
     known = sorted(path_in(rows, row.moid) for row in fits or clusters)

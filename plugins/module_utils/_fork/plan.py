@@ -450,7 +450,16 @@ def owner(request: ChildRequest, parents: t.Sequence[Parent]) -> Parent:
     wanted = request.parent
     if wanted is None:
         return parents[0]
-    fits = [parent for parent in parents if _is(parent, wanted)]
+    fits = [
+        parent
+        for parent in parents
+        if wanted.fits(
+            name=parent.name,
+            path=parent.path,
+            moid=parent.moid,
+            uuid=parent.instance_uuid if wanted.use_instance_uuid else parent.bios_uuid,
+        )
+    ]
     if len(fits) == 1:
         return fits[0]
     raise InvalidOption(
@@ -458,23 +467,6 @@ def owner(request: ChildRequest, parents: t.Sequence[Parent]) -> Parent:
         hint=f"Its parents are: {names.listing([parent.path for parent in parents])}.",
         option="children",
     )
-
-
-def _is(parent: Parent, wanted: t.Any) -> bool:
-    if wanted.moid:
-        return bool(parent.moid == wanted.moid)
-    if wanted.uuid:
-        uuid = parent.instance_uuid if wanted.use_instance_uuid else parent.bios_uuid
-        return bool(uuid.lower() == wanted.uuid.strip().lower())
-    if wanted.path:
-        parts = names.split(wanted.path)
-        whole = names.split(parent.path)
-        return parts in (whole, whole[2:]) if not wanted.path.startswith("/") else parts == whole
-    in_folder = not wanted.folder or names.split(wanted.folder) in (
-        names.split(parent.folder_path),
-        names.split(parent.folder_path)[2:],
-    )
-    return names.same(parent.name, wanted.name or "") and in_folder
 
 
 def own_folder(request: ChildRequest, parent: Parent) -> str:

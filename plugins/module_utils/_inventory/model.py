@@ -10,11 +10,15 @@ import fnmatch
 import re
 import typing as t
 
+from .._connector import names
 from .._errors import InvalidOption
 from .._vsphere import markers
 
 # An expression that names a variable or a property in it.
 _NAMES = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+
+# The properties that are a VM's name, which vCenter keeps with escapes.
+NAMES = ("name", "config.name")
 
 # The variable of a host that says what of this collection has made the VM.
 ORIGIN = "vforge"
@@ -215,7 +219,8 @@ def options_from(params: t.Mapping[str, t.Any]) -> InventoryOptions:
                 hint='Write it as in "runtime.powerState: poweredOn", or "name: [web-*, db-*]".',
                 option="property_filters",
             )
-        filters[str(path)] = tuple(_text(each) for each in listed)
+        texts = tuple(_text(each) for each in listed)
+        filters[str(path)] = tuple(map(names.unescape, texts)) if path in NAMES else texts
     return InventoryOptions(
         properties=tuple(dict.fromkeys(str(path).strip() for path in params.get("properties") or ())),
         search_paths=tuple(str(path) for path in params.get("search_paths") or ()),

@@ -22,7 +22,7 @@ from .._errors import Fault, InvalidOption, NotFound
 from .._vsphere import markers
 from .._vsphere.addresses import usable
 from .._vsphere.vm import ABOVE, row_of
-from .model import ORIGIN, InventoryOptions, Machine, nested, origin_of, parts
+from .model import NAMES, ORIGIN, InventoryOptions, Machine, nested, origin_of, parts
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -113,7 +113,7 @@ def _filtered(session: Session, roots: list[t.Any], options: InventoryOptions) -
     wanted = {vim.VirtualMachine: list(options.property_filters), **_places(options)}
     rows = _collected(session, roots, wanted, _routes(options, roots), "property_filters")
     vms = {moid: row for moid, row in rows.items() if isinstance(row.ref, vim.VirtualMachine)}
-    passing = [row.ref for row in vms.values() if options.passes({path: plain(value) for path, value in row.values.items()})]
+    passing = [row.ref for row in vms.values() if options.passes(_plain_values(row, row.values))]
     places = {moid: row for moid, row in rows.items() if moid not in vms}
     return {**places, **_collected(session, passing, {vim.VirtualMachine: _wanted(options)}, ())}
 
@@ -250,9 +250,7 @@ def _machine(
     fields: t.Mapping[int, str],
     parents: t.Mapping[str, str],
 ) -> Machine:
-    wanted = {path: plain(row.get(path)) for path in options.properties if row.get(path) is not None}
-    # The names as people see them.
-    wanted = {path: names.unescape(value) if path in ("name", "config.name") else value for path, value in wanted.items()}
+    wanted = _plain_values(row, [path for path in options.properties if row.get(path) is not None])
     if "customValue" in options.properties:
         wanted["customValue"] = {fields.get(each.key, str(each.key)): each.value for each in row.get("customValue") or ()}
     values = nested(wanted)
@@ -268,6 +266,12 @@ def _machine(
             values[ORIGIN] = origin
     address = next(iter(usable([row.get("guest.ipAddress") or ""])), "")
     return Machine(row.moid, _name(row), values["path"], values, address)
+
+
+def _plain_values(row: Row, paths: t.Iterable[str]) -> dict[str, t.Any]:
+    """Properties of a VM as JSON has them; its name as people see it."""
+    values = {path: plain(row.get(path)) for path in paths}
+    return {path: names.unescape(value) if path in NAMES else value for path, value in values.items()}
 
 
 def plain(value: t.Any) -> t.Any:

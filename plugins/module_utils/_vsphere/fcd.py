@@ -15,7 +15,7 @@ import dataclasses
 import typing as t
 
 from .._connector import names, versions
-from .._connector.find import path_in
+from .._connector.find import datacenter_in, path_in
 from .._connector.props import Route, collect, moment
 from .._connector.pyvmomi import VmomiSupport, vim, vslm
 from .._errors import Ambiguous, Fault, InvalidOption, NotFound, StrangeAnswer, Unavailable, VforgeError
@@ -169,26 +169,31 @@ def read_stores(session: Session, datacenter: str | None = None) -> list[Store]:
     """The datastores of the inventory, or of one datacenter, in the order of their paths: one call.
 
     :param datacenter: its name or inventory path.
+    :raises NotFound: with the datacenters that there are.
+    :raises Ambiguous: several datacenters have the name.
     """
     rows = {row.moid: row for row in collect(session, [session.content.rootFolder], _STORES, _TO_STORES)}
+    only = datacenter_in(rows, datacenter) if datacenter else ""
     found = []
     for moid, row in rows.items():
         if not isinstance(row.ref, vim.Datastore):
             continue
         above = datacenter_of(rows, row)
+        if only and (above is None or above.moid != only):
+            continue
         place = path_in(rows, above.moid) if above is not None else ""
         browser = row.get("browser")
-        store = Store(
-            moid=moid,
-            name=name_of(row),
-            path=path_in(rows, moid),
-            datacenter=place,
-            url=row.get("info.url") or "",
-            browser=browser._GetMoId() if browser is not None else "",
-            kind=str(row.get("summary.type") or ""),
+        found.append(
+            Store(
+                moid=moid,
+                name=name_of(row),
+                path=path_in(rows, moid),
+                datacenter=place,
+                url=row.get("info.url") or "",
+                browser=browser._GetMoId() if browser is not None else "",
+                kind=str(row.get("summary.type") or ""),
+            )
         )
-        if not datacenter or datacenter.strip("/") in (place.strip("/"), place.rpartition("/")[2]):
-            found.append(store)
     return sorted(found, key=lambda store: store.path)
 
 
@@ -198,7 +203,7 @@ def choose_store(stores: t.Sequence[Store], text: str) -> Store:
     :raises NotFound: with the datastores that there are.
     :raises Ambiguous: several datacenters have one of this name.
     """
-    found = [store for store in stores if text in (store.moid, store.path) or names.same(store.name, text)]
+    found = [store for store in stores if text == store.moid or names.means(text, store.name, store.path)]
     if len(found) == 1:
         return found[0]
     if found:

@@ -174,6 +174,13 @@ def test_filters_by_property_read_nothing_of_the_others(inventories):
     assert ran.calls["RetrievePropertiesEx"] == 3  # the filter, the VMs, the custom attributes
 
 
+def test_a_filter_by_name_sees_it_as_people_do(inventories):
+    inventories.sim.create_vm("web 100%25", folder="/DC0/vm")
+    for pattern in ("web 100%", "web 100%25", "web*%"):
+        assert list(inventories.list(property_filters={"name": pattern}).hosts) == ["web 100%"]
+        assert list(inventories.list(property_filters={"config.name": pattern}).hosts) == ["web 100%"]
+
+
 @pytest.mark.parametrize(
     ("path", "expected"), [("/DC0/host/DC0_C0", True), ("/DC0/host/DC0_C0/Resources", True), ("/DC0/vm", True), ("/DC0", True)]
 )

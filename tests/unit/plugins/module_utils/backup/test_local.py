@@ -112,6 +112,12 @@ def test_a_vm_is_found_by_its_name_with_one_manifest_read(backups, monkeypatch):
         local.chosen(backups.repository, "db")
 
 
+@pytest.mark.parametrize("wanted", ["web/1", "web%2F1", UUID, f" {UUID.upper()} "])
+def test_a_vm_is_found_by_any_spelling_of_its_name_and_its_uuid(backups, monkeypatch, wanted):
+    monkeypatch.setattr(Machine, "newest_name", lambda _machine: "web/1")
+    assert local.chosen(backups.repository, wanted) == [UUID]
+
+
 def test_of_backups_of_one_second_the_one_with_the_higher_number_has_the_name(backups, monkeypatch):
     made = {
         "20261101T000000Z-00000001": (2, "renamed"),

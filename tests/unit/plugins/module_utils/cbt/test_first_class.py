@@ -145,6 +145,14 @@ def test_a_disk_that_a_vm_has_is_asked_of_that_vm(areas):
     assert "VStorageObjectCreateSnapshot_Task" not in ran.calls
 
 
+def test_the_datacenter_of_a_disk_is_named_in_any_spelling(areas):
+    wrong = areas.attempt_areas(datacenter="DC9")
+    assert (wrong.code, str(wrong.error)) == ("not_found", "No datacenter DC9 was found. There are: DC0.")
+    areas.sim.govc("object.rename", "/DC0", "R&D%2fEU")
+    for spelling in ("R&D/EU", "/R&D%2FEU"):
+        assert areas.areas(datacenter=spelling)["name"] == "d"
+
+
 def test_the_snapshot_goes_also_when_the_question_fails(areas):
     areas.sim.inject(method="VstorageObjectVCenterQueryChangedDiskAreas", do="fault", fault="SystemError")
     ran = areas.attempt_areas()

@@ -211,6 +211,37 @@ def test_a_part_of_a_question_may_be_committed(changed, files):
         changed.commit(ran, path, vms=[{"uuid": uuid}])
 
 
+def test_a_question_is_committed_with_the_options_that_it_was_asked_with(start, files):
+    areas = start()
+    areas.sim.govc("folder.create", "/DC0/vm/prod", "/DC0/vm/a%2fb")
+    for place in ("web%2f1", "prod/web", "a%2fb/web"):
+        folder, _slash, name = f"/DC0/vm/{place}".rpartition("/")
+        areas.sim.create_vm(name, folder=folder, disks=[{"bytes": 1 << 20}])
+        areas.reconfigure(place, changeTrackingEnabled=True)
+        areas.snapshot(place, "begin")
+    path = files["state_file"]
+    for asked in (
+        {"vms": [{"name": "web/1"}]},
+        {"vms": [{"name": "web%2F1"}], "datacenter": "DC0"},
+        {"vms": [{"path": "/DC0/vm/a%2Fb/web/"}]},
+        {"vms": [{"name": "web", "folder": "prod"}], "datacenter": "DC0"},
+        {"vms": [{"name": "web", "folder": "a%2Fb"}], "datacenter": "/DC0"},
+        {"vms": [{"path": "prod/web"}], "datacenter": "DC0"},
+    ):
+        ran = areas.run(**asked, **files)
+        (done,) = areas.commit(ran, path, **asked)["vms"]
+        assert (done["path"], done["changed"]) == (ran.one["path"], True), asked
+        assert areas.run(**asked, **files).result["uncommitted"] == [], asked
+    both = areas.run(vms=[{"path": "prod/web"}, {"path": "a%2fb/web"}], datacenter="DC0", **files)
+    padded = {"uuid": f" {both.vms[0]['instance_uuid'].upper()} ", "use_instance_uuid": True}
+    (done,) = areas.commit(both, path, vms=[padded])["vms"]
+    assert done["path"] == "/DC0/vm/prod/web"
+    with pytest.raises(NotFound, match="no VM with the name web in folder test"):
+        areas.commit(both, path, vms=[{"name": "web", "folder": "test"}], datacenter="DC0")
+    with pytest.raises(NotFound, match="no VM with the path prod/web"):
+        areas.commit(both, path, vms=[{"path": "prod/web"}], datacenter="DC1")
+
+
 @pytest.mark.parametrize(
     ("given", "option"),
     [

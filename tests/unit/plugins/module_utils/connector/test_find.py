@@ -118,6 +118,61 @@ def test_every_name_is_found(known, shared_sim, name):
     assert find.paths_of(known, [ref]) == {moid: f"/DC0/vm/{kept}"}
 
 
+def test_a_selector_fits_the_vm_that_it_finds_and_no_other(make_sim):
+    sim = make_sim("--vms", "0", "--parents", "0", "--datacenters", "2")
+    sim.govc("folder.create", "/DC0/vm/prod", "/DC0/vm/a%2fb")
+    for name in ("web", "web%2f1", "prod/web", "a%2fb/web"):
+        folder, _slash, own = f"/DC0/vm/{name}".rpartition("/")
+        sim.create_vm(own, folder=folder)
+    sim.create_vm("web", folder="/DC1/vm")
+    every = [Selector(path="/DC0/vm/prod/web/"), Selector(path="/DC0/vm/a%2Fb/web"), Selector(path="/DC1/vm/web")]
+    every += [Selector(name="web", folder=folder) for folder in ("/DC0/vm", "/DC0/vm/a%2Fb/", "/DC1/vm")]
+    every += [Selector(name="web/1"), Selector(name="web%2F1")]
+    below = [Selector(path=path) for path in ("web", "web%2f1", "prod/web", "a%2Fb/web", "/DC0/vm/web")]
+    below += [Selector(name="web", folder=folder) for folder in ("prod", "a%2fb/")]
+    asked = [(each, None) for each in every] + [(each, "DC0") for each in below]
+    asked += [(Selector(name="web"), "DC1"), (Selector(path="web"), "/DC1")]
+    with session(sim) as known:
+        refs = find_vms(known, [Selector(path=f"/DC0/vm/{end}") for end in ("web", "web%2f1", "prod/web", "a%2fb/web")])
+        refs.append(find_vm(known, Selector(path="/DC1/vm/web")))
+        paths = find.paths_of(known, refs)
+        seen = {ref._GetMoId(): facts(known, ref) for ref in refs}
+        for selector, datacenter in asked:
+            fits = [
+                moid
+                for moid, path in paths.items()
+                if selector.fits(name=seen[moid]["name"], path=path, moid=moid, uuid="", datacenter=datacenter)
+            ]
+            assert fits == [find_vm(known, selector, datacenter)._GetMoId()], (selector, datacenter)
+        error_of(known, Selector(name="web/1"), "DC1")
+        assert not Selector(name="web/1").fits(name="web/1", path="/DC0/vm/web%2f1", moid="", uuid="", datacenter="DC1")
+
+
+UUID = "42000000-0000-0000-0000-00000000000a"
+
+
+@pytest.mark.parametrize(
+    ("selector", "datacenter", "fits"),
+    [
+        (Selector(uuid=f" {UUID.upper()} "), None, True),
+        (Selector(moid="vm-7"), None, True),
+        (Selector(moid="vm-8"), None, False),
+        # A datacenter in a folder, and a folder that is called as VM folders are.
+        (Selector(path="vm/web"), None, True),
+        (Selector(path="web"), None, False),
+        (Selector(path="vm/web"), "/Europe/100% Berlin", True),
+        (Selector(name="web", folder="vm"), "100%25 Berlin", True),
+        (Selector(path="vm/web"), "Berlin", False),
+        (Selector(name="web"), "/Asia/100% Berlin", False),
+        (Selector(path="/Europe/100% Berlin/vm/vm/web"), None, True),
+        (Selector(path="/vm/web"), None, False),
+    ],
+)
+def test_what_a_selector_fits_without_a_call(selector, datacenter, fits):
+    path = "/Europe/100%25 Berlin/vm/vm/web"
+    assert selector.fits(name="web", path=path, moid="vm-7", uuid=UUID, datacenter=datacenter) is fits
+
+
 def test_what_is_read_of_a_list_has_errors_in_the_places_of_what_cannot_be_found_or_read(known):
     asked = [Selector(name="golden-parent"), Selector(name="nobody"), Selector(moid="vm-none")]
     moid = find_vm(known, asked[0])._GetMoId()
@@ -190,6 +245,47 @@ def test_a_datacenter_narrows_the_search(make_sim):
             assert f"in datacenter /{other}" in str(error)
             # A whole path is looked for in the datacenter too.
             error_of(known, Selector(path=f"/{dc}/vm/twin"), other)
+
+
+def test_of_rows_that_were_read_a_datacenter_is_chosen_as_it_is_found(make_sim):
+    sim = make_sim("--vms", "0", "--parents", "0")
+    wanted = {vim.Folder: ("name", "parent"), vim.Datacenter: ("name", "parent")}
+    inwards = (props.Route("folder-children", vim.Folder, "childEntity", ("folder-children",)),)
+    with session(sim) as known:
+        root = known.content.rootFolder
+        for region in ("Asia", "Europe"):
+            root.CreateFolder(region).CreateDatacenter("Berlin")
+        for name in ("Paris", "100%25 Paris", "R&D%2fEU"):
+            root.CreateDatacenter(name)
+        root.CreateFolder("Other").CreateDatacenter("Paris")
+        rows = {row.moid: row for row in props.collect(known, [root], wanted, inwards)}
+
+        def either(find, text):
+            try:
+                return find(text)
+            except (Ambiguous, NotFound) as error:
+                return type(error), error.message, error.hint, error.details
+
+        for text in (
+            "DC0",
+            "/DC0/",
+            "Paris",
+            "/Other/Paris",
+            "Other/Paris",
+            "100% Paris",
+            "/100%25 Paris",
+            "R&D/EU",
+            "R&D%2FEU",
+            "/R&D%2fEU",
+            "/R&D/EU",
+            "Berlin",
+            "Asia/Berlin",
+            "Rome",
+            "Europe",
+            "/",
+        ):
+            found = either(lambda text: find.find_datacenter(known, text)._GetMoId(), text)
+            assert either(lambda text: find.datacenter_in(rows, text), text) == found, text
 
 
 def test_a_datacenter_in_a_folder_is_found_by_name_and_by_path(make_sim):

@@ -41,6 +41,23 @@ def test_what_is_escaped_reads_the_same_again(name):
     assert "\\" not in kept
 
 
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        ("a/b", True),
+        ("a%2Fb", True),
+        ("/100% Berlin/host/a%2fb", True),
+        ("100%25 Berlin/host/a%2Fb/", True),
+        ("host/a%2fb", False),
+        ("/100% Berlin/host/a/b", False),
+        ("b", False),
+        ("", False),
+    ],
+)
+def test_a_text_means_a_name_or_a_whole_path(text, means):
+    assert names.means(text, "a/b", "/100%25 Berlin/host/a%2fb") is means
+
+
 @given(READABLE)
 def test_a_name_and_its_escaped_form_mean_one_entity(name):
     assert names.same(names.escape(name), names.escape(names.unescape(names.escape(name))))

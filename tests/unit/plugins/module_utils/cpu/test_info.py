@@ -108,6 +108,13 @@ def test_only_what_is_named_is_reported(start):
     assert lab.host(moid)["name"] == lab.host(path, datacenter="DC0")["name"] == "DC0_C0_H1"
 
 
+@pytest.mark.parametrize("cluster", ["a/b", "a%2Fb", "/DC0/host/a%2Fb", "DC0/host/a%2fb/"])
+def test_a_cluster_is_named_in_any_spelling(start, cluster):
+    lab = start("--vms", "0")
+    lab.sim.govc("object.rename", "/DC0/host/DC0_C1", "a%2fb")
+    assert [each["name"] for each in lab.run(clusters=[cluster]).result["clusters"]] == ["a/b"]
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

@@ -346,6 +346,8 @@ def test_a_first_class_disk_is_asked_about_by_id_and_by_name(tool, tmp_path):
     empty.write_bytes(bytes(4 * MIB))
     assert tool.run(question="compare", other={"path": str(empty)}, **by_id).result["compared"]["same"] is True
     assert tool.run(question="allocated", **by_id).result["allocated"]["areas"] == []
+    elsewhere = tool.attempt(question="info", datacenter="DC9", first_class_disk={"name": "scratch", "datastore": "LocalDS_0"})
+    assert "No datacenter DC9 was found. There are: DC0." in str(elsewhere.error)
     missing = tool.attempt(question="info", first_class_disk={"name": "nobody", "datastore": "LocalDS_0"})
     assert missing.code == "not_found"
 

@@ -182,13 +182,44 @@ def test_a_disconnected_host_is_named(start):
         ({"mode": "intel-hasswell"}, "invalid_option", "Did you mean intel-haswell?"),
         ({"mode": "intel-haswell", "cluster": "DC0_C9"}, "not_found", "/DC0/host/DC0_C0"),
         ({"mode": "intel-haswell", "graphics_mode": "d3d12"}, "invalid_option", "It offers: baseline, d3d11"),
-        ({"mode": "intel-haswell", "datacenter": "DC9"}, "not_found", "No datacenter DC9 was found. There are: /DC0."),
+        ({"mode": "intel-haswell", "datacenter": "DC9"}, "not_found", "No datacenter DC9 was found. There are: DC0."),
     ],
 )
 def test_what_is_not_there_is_said_with_what_there_is(start, given, code, said):
     refused = start("xeon-haswell").attempt(**{"cluster": "DC0_C0", **given})
     assert refused.code == code
     assert said in str(refused.error)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "datacenter"),
+    [
+        ("a/b", None),
+        ("a%2Fb", "100% Berlin"),
+        ("a/b", "100%25 Berlin"),
+        ("a/b", "/Europe/100% Berlin"),
+        ("/Europe/100% Berlin/host/a%2Fb", "Europe/100%25 Berlin"),
+    ],
+)
+def test_a_cluster_and_its_datacenter_are_found_in_any_spelling(start, cluster, datacenter):
+    evc = start("xeon-haswell")
+    evc.sim.govc("object.rename", "/DC0/host/DC0_C0", "a%2fb")
+    evc.sim.govc("folder.create", "/Europe")
+    evc.sim.govc("object.mv", "/DC0", "/Europe")
+    evc.sim.govc("object.rename", "/Europe/DC0", "100%25 Berlin")
+    done = evc.run(cluster=cluster, datacenter=datacenter, mode="intel-haswell", check=True)
+    assert done.result["cluster"]["path"] == "/Europe/100%25 Berlin/host/a%2fb"
+
+
+def test_of_two_datacenters_of_one_name_none_is_taken(start):
+    evc = start("xeon-haswell")
+    for region in ("Asia", "Europe"):
+        evc.sim.govc("folder.create", f"/{region}")
+        evc.sim.govc("datacenter.create", "-folder", f"/{region}", "Berlin")
+    refused = evc.cluster("intel-haswell", datacenter="Berlin")
+    assert refused.code == "ambiguous"
+    assert "2 datacenters are named Berlin: /Asia/Berlin, /Europe/Berlin." in str(refused.error)
+    assert "No cluster DC0_C0" in str(evc.cluster("intel-haswell", datacenter="Asia/Berlin").error)
 
 
 def test_a_graphics_mode_stays_when_the_mode_is_changed(start):

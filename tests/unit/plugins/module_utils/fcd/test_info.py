@@ -78,6 +78,49 @@ def test_disks_are_chosen_by_id_and_by_name(disks):
     assert refused.code == "not_found"
 
 
+@pytest.mark.parametrize(
+    ("kept", "spellings"),
+    [
+        ("100%25 Berlin", ["100% Berlin", "100%25 Berlin", "/100% Berlin", "/100%25 Berlin/"]),
+        ("R&D%2fEU", ["R&D/EU", "R&D%2FEU", "/R&D%2FEU", "R&D%2fEU"]),
+    ],
+)
+def test_a_datacenter_is_named_in_any_spelling(start, kept, spellings):
+    disks = start("--vms", "0", "--datacenters", "2")
+    disks.sim.govc("object.rename", "/DC0", kept)
+    stores = [each["path"] for each in disks.info(datacenter="DC1").result["datastores"]]
+    assert stores
+    assert all(path.startswith("/DC1/") for path in stores)
+    for spelling in spellings:
+        ran = disks.info(datacenter=spelling)
+        found = [each["path"] for each in ran.result["datastores"]]
+        assert found == [path.replace("DC1", kept, 1) for path in stores], spelling
+        assert ran.total == disks.info(datacenter="DC1").total
+    for text in (found[0], found[0].replace("%2f", "%2F"), f"{found[0]}/", found[0][1:]):
+        assert [each["path"] for each in disks.info(datastores=[text]).result["datastores"]] == found[:1], text
+
+
+def test_a_datacenter_that_is_not_there_is_an_error(disks):
+    for attempt in (
+        lambda: disks.attempt_info(datacenter="DC9"),
+        lambda: disks.attempt_info(datacenter="DC9", datastores=["LocalDS_0"]),
+        lambda: disks.attempt(datacenter="DC9", disks=[{"name": "d", "size": "1 GiB"}]),
+    ):
+        ran = attempt()
+        assert (ran.code, str(ran.error)) == ("not_found", "No datacenter DC9 was found. There are: DC0.")
+        assert ran.called("RetrievePropertiesEx") == 1
+
+
+def test_of_two_datacenters_of_one_name_none_is_taken(disks):
+    for region in ("Asia", "Europe"):
+        disks.sim.govc("folder.create", f"/{region}")
+        disks.sim.govc("datacenter.create", "-folder", f"/{region}", "Berlin")
+    refused = disks.attempt_info(datacenter="Berlin")
+    assert refused.code == "ambiguous"
+    assert "2 datacenters are named Berlin: /Asia/Berlin, /Europe/Berlin." in str(refused.error)
+    assert disks.info(datacenter="/Asia/Berlin").result["datastores"] == []
+
+
 def test_orphans_are_what_nobody_uses_with_the_reasons(disks):
     cns = {"cns.k8s.pvc.name": "data", "other": "x"}
     disks.sim.create_vm("box", on=False)

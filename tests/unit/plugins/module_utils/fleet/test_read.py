@@ -42,6 +42,15 @@ def test_of_a_vm_that_vcenter_does_not_reach_it_is_not_said_whose_it_is(make_sim
     assert now.unknown == ("web-02",)
 
 
+@pytest.mark.parametrize("cluster", ["a/b", "a%2Fb", "/DC0/host/a%2Fb"])
+def test_a_cluster_is_named_in_any_spelling(make_sim, cluster):
+    sim = make_sim("--vms", "0")
+    sim.govc("object.rename", "/DC0/host/DC0_C0", "a%2fb")
+    with session(sim) as known:
+        now = read.situation(known, options(golden={"name": "golden-parent"}, clusters=[cluster]))
+    assert {now.clusters[host.compute] for host in now.hosts} == {"a/b"}
+
+
 @pytest.mark.usefixtures("_folder")
 def test_a_clone_that_may_be_of_another_pattern_of_names_is_nobodys(make_sim):
     """A fleet web-### has web-100 as its own, and so has one web-##, which would remove it."""

@@ -195,11 +195,20 @@ def test_no_child_is_made_on_a_host_that_is_away():
         Selector(name="golden-parent"),
         Selector(name="golden-parent", folder="/DC0/vm/templates"),
         Selector(name="golden-parent", folder="templates"),
+        Selector(name="golden-parent", folder="/DC0/vm/templates/"),
     ],
 )
 def test_a_child_names_its_parent_in_any_way(selector):
     mine, other = parent(), parent(moid="vm-2", name="another", path="/DC0/vm/another", instance_uuid="", bios_uuid="")
     assert plan.owner(ChildRequest("web-1", parent=selector), [other, mine]) is mine
+
+
+@pytest.mark.parametrize(
+    "selector", [Selector(name="gold/1", folder="templates"), Selector(path="templates/gold%2F1"), Selector(name="gold%2f1")]
+)
+def test_the_parent_of_a_child_may_be_in_a_datacenter_in_a_folder(selector):
+    mine = parent(name="gold/1", path="/Europe/DC0/vm/templates/gold%2f1", folder_path="/Europe/DC0/vm/templates")
+    assert plan.owner(ChildRequest("web-1", parent=selector), [parent(moid="vm-2"), mine]) is mine
 
 
 @pytest.mark.parametrize("selector", [Selector(name="nobody"), Selector(path="/DC0/vm/golden-parent"), Selector(moid="vm-9")])

@@ -111,6 +111,14 @@ def test_filters_by_property(filters, values, expected):
     assert model.InventoryOptions(properties=(), property_filters=filters).passes(values) is expected
 
 
+@pytest.mark.parametrize("pattern", ["web/*", "web%2F1", "WEB%2f?"])
+def test_the_name_of_a_vm_is_filtered_by_as_people_see_it(pattern):
+    options = model.options_from({"property_filters": {"name": pattern, "config.annotation": "50%25"}})
+    assert options.passes({"name": "web/1", "config.annotation": "50%25"})
+    assert not options.passes({"name": "mail/1", "config.annotation": "50%25"})
+    assert not options.passes({"name": "web/1", "config.annotation": "50%"})
+
+
 def test_groups_by_folders():
     assert model.path_groups("/DC0/vm/web/web-1", "") == ("DC0", "DC0_vm", "DC0_vm_web")
     assert model.path_groups("/DC0/vm/web-1", "vc") == ("vc_DC0", "vc_DC0_vm")

@@ -279,7 +279,9 @@ def test_clones_of_another_version_count_where_that_is_asked_for(start):
     older = tasks.sim.vm("golden-1")["instance_uuid"]
     refused = tasks.attempt(name="a")
     assert f"a clone of another parent (instance UUID {older}) holds the name" in str(refused.error)
-    ran = tasks.run(clones=[{"name": "a", "guestinfo": {"hostname": "a"}}, {"name": "b"}], other_versions=[older.upper()])
+    ran = tasks.run(
+        clones=[{"name": "a", "guestinfo": {"hostname": "a"}}, {"name": "b"}], other_versions=[f" {older.upper()} "]
+    )
     assert ran.actions == {"a": "updated", "b": "created"}
     told = {difference["what"]: difference for difference in ran.clones["a"]["differences"]}
     assert (told["source"]["wanted"], told["source"]["can_change"]) == ("/DC0/vm/golden", False)

@@ -36,6 +36,15 @@ def test_where_a_source_has_disks_on_several_datastores_a_host_that_sees_them_al
     assert choice.host.name == chosen
 
 
+@pytest.mark.parametrize("text", ["fe80::1%vmk0", "fe80::1%25vmk0", "host-1"])
+def test_a_host_is_named_in_any_spelling(text):
+    known = parent()
+    source = Source(**{field.name: getattr(known, field.name) for field in dataclasses.fields(known)})
+    hosts = (compute.Host("host-1", "fe80::1%vmk0"), compute.Host("host-2", "esx-2"))
+    choice = linked_plan.choose_host(request(host=text), source, [compute.Compute("domain-c1", "C1", hosts=hosts)])
+    assert choice.host.moid == "host-1"
+
+
 def test_each_clone_goes_to_the_host_that_it_names(start):
     tasks = start()
     hosts = [f"DC0_C0_H{number}" for number in range(3)]
