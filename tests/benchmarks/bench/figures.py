@@ -77,7 +77,8 @@ class Areas:
     """Changed areas of one disk, the module and the plain script in turns.
 
     areas, capacity: how many there are, on a disk of how many bytes; calls, pages: of the module, pages among the calls.
-    peak_mib: the largest resident set of the module's process. The lists have one span a turn.
+    peak_mib: the largest resident set of the module's process. many, many_peak_mib: of one disk with many more.
+    The lists have one span a turn.
     """
 
     areas: int
@@ -85,11 +86,13 @@ class Areas:
     calls: int
     pages: int
     peak_mib: float
+    many: int
+    many_peak_mib: float
     module_spans: list[float]
     plain_spans: list[float]
 
     @classmethod
-    def of(cls, capacity: int, results: list[dict[str, Any]], plain_spans: list[float]) -> Areas:
+    def of(cls, capacity: int, results: list[dict[str, Any]], plain_spans: list[float], many: dict[str, Any]) -> Areas:
         """From the results of the module; where they differ, the worst counts."""
         return cls(
             areas=min(result["totals"]["areas"] for result in results),
@@ -97,6 +100,8 @@ class Areas:
             calls=max(result["calls"]["total"] for result in results),
             pages=max(result["calls"]["by_method"]["QueryChangedDiskAreas"] for result in results),
             peak_mib=max(result["peak_mib"] for result in results),
+            many=many["totals"]["areas"],
+            many_peak_mib=many["peak_mib"],
             module_spans=[result["timing"]["total"] for result in results],
             plain_spans=plain_spans,
         )

@@ -152,8 +152,8 @@ class Parts:
     def memory(self) -> Report:
         """Many clones in one task."""
         found = self.bench.memory()
-        said = tables.memory(found)
-        return Report("memory", section(document.MEMORY, f"{said}\n"), said, promises.memory(found))
+        table = tables.memory(found)
+        return Report("memory", section(document.MEMORY, f"{table.as_markdown()}\n"), table.as_text(), promises.memory(found))
 
     def fleets(self) -> Report:
         """Fleets."""

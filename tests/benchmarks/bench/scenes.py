@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,11 @@ class Plan:
     clones: how many the other tools make; clone_ms: how long the server takes for each.
     latency_...: the comparison with latency on every call: its clones, the server's time for a clone.
     turns, most: how often what is compared by time takes turns, and how often at the most, where it scatters.
-    memory_clones: in one task.
+    memory_clones: in one task, the fewest first.
     fleets: VMs there are before -> clones of a fleet over the three hosts of a cluster.
     linked: VMs there are before -> linked clones that govc and community.vmware make; linked_clones: how many the others make.
     cloud: VMs there are before -> VMs that are given data for cloud-init by us, and by govc.
-    areas: changed areas of one disk. upload_mib: size of a disk that is uploaded; large_mib: of one for the memory.
+    areas: changed areas of one disk; many_areas: of one for the memory. upload_mib: size of a disk that is uploaded; large_mib: of one for the memory.
     """
 
     inventories: dict[int, tuple[int, int]]
@@ -47,12 +48,13 @@ class Plan:
     latency_ms: int
     latency_clones: int
     latency_clone_ms: tuple[int, ...]
-    memory_clones: int
+    memory_clones: tuple[int, ...]
     fleets: dict[int, int]
     linked: dict[int, tuple[int, int]]
     linked_clones: int
     cloud: dict[int, tuple[int, int]]
     areas: int
+    many_areas: int
     upload_mib: int
     large_mib: int
     turns: int
@@ -66,12 +68,13 @@ FULL = Plan(
     latency_ms=10,
     latency_clones=200,
     latency_clone_ms=(0, 20),
-    memory_clones=1_000,
+    memory_clones=(1_000, 5_000),
     fleets={10: 300, 10_000: 300},
     linked={10: (50, 3), 10_000: (10, 1)},
     linked_clones=100,
     cloud={10: (100, 100), 10_000: (100, 10)},
     areas=100_000,
+    many_areas=1_000_000,
     upload_mib=512,
     large_mib=8 << 10,
     turns=5,
@@ -84,12 +87,13 @@ QUICK = Plan(
     latency_ms=10,
     latency_clones=50,
     latency_clone_ms=(0,),
-    memory_clones=100,
+    memory_clones=(50, 100),
     fleets={10: 30},
     linked={10: (5, 1)},
     linked_clones=10,
     cloud={10: (10, 5)},
     areas=10_000,
+    many_areas=20_000,
     upload_mib=64,
     large_mib=256,
     turns=2,
@@ -256,20 +260,20 @@ class Bench:
         spans.append(sample.span or 0.0)
         processes.append(sample.seconds)
 
-    def memory(self) -> Memory:
-        """Many clones in one task."""
+    def memory(self) -> list[Memory]:
+        """Many clones in one task, and more of them in another."""
         taken: list[Memory] = []
-        count = self.plan.memory_clones
-        self.console.title(f"Memory of the module's process, {count:,} clones in one task")
+        self.console.title("Memory of the module's process, many clones in one task")
 
-        def work() -> Outcome:
+        def work(count: int) -> Outcome:
             with self._vcenter(10, 0) as vcenter:
                 memory = Tools(self.installed, vcenter).memory(names("memory", count))
             taken.append(memory)
-            return Outcome(1, note=f"{memory.peak_mib:.0f} MiB, {memory.calls} calls, {memory.span:.1f} s")
+            return Outcome(1, note=f"{memory.peak_mib:.0f} MiB, {memory.calls} calls, {memory.cpu:.1f} s of processor time")
 
-        self.console.step(tools.OURS, work)
-        return taken[0]
+        for count in self.plan.memory_clones:
+            self.console.step(f"{tools.OURS}, {count:,} clones", partial(work, count))
+        return taken
 
     def areas(self) -> Areas:
         """The changed areas of a disk, by the module and the plain script in turns."""
@@ -300,7 +304,24 @@ class Bench:
                 return float(results[-1]["timing"]["total"]) / spans[-1]
 
             in_turns(turn, self.plan.turns, self.plan.most)
-        return Areas.of(disk.capacity, results, spans)
+        return Areas.of(disk.capacity, results, spans, self._many_areas())
+
+    def _many_areas(self) -> dict[str, Any]:
+        """The result for so many that they would not fit into memory unnoticed."""
+        count, results = self.plan.many_areas, list[dict[str, Any]]()
+        with self._vcenter(10, 0) as vcenter:
+            using = Tools(self.installed, vcenter)
+            disk = using.tracked("many", CAPACITY)
+            stride = CAPACITY // count // SECTOR * SECTOR
+            vcenter.sim.write_disk(disk.vm, offset=0, length=SECTOR, count=count, stride=stride, seed=1)
+
+            def work() -> Outcome:
+                kept = self.installed.work / "many-areas"
+                results.append(using.areas(disk.vm, change_id=disk.change_id, areas_directory=str(kept)))
+                return Outcome(1, note=f"{results[0]['peak_mib']:.0f} MiB, {results[0]['calls']['total']} calls")
+
+            self.console.step(f"module, {count:,} areas", work)
+        return results[0]
 
     def packages(self) -> Templates:
         """A package with a large disk by each tool, and a very large one for the memory."""

@@ -86,10 +86,20 @@ def promised(promises: Sequence[Promise]) -> Table:
     return Table("What is promised", ("", "bound", "measured", "kept"), rows)
 
 
-def memory(used: Memory) -> str:
-    """One sentence."""
-    cost = f"{used.peak_mib:.0f} MiB at most, {used.calls:,} calls, {used.cpu:.1f} s of processor time"
-    return f"{used.clones:,} clones in one task: {cost}."
+def memory(found: Sequence[Memory]) -> Table:
+    """Many clones in one task."""
+    rows = [
+        (
+            f"{used.clones:,}",
+            f"{used.peak_mib:.0f}",
+            f"{used.calls:,}",
+            f"{used.cpu:.1f}",
+            f"{1000 * used.cpu / used.clones:.1f}",
+        )
+        for used in found
+    ]
+    head = ("clones in one task", "MiB at most", "calls", "processor seconds", "ms a clone")
+    return Table("Memory of the module's process", head, rows)
 
 
 def areas(found: Areas) -> Table:
@@ -102,7 +112,7 @@ def areas(found: Areas) -> Table:
     ]
     title = (
         f"{found.areas:,} changed areas of a disk of {found.capacity >> 40} TiB; "
-        f"module: {found.calls} calls, {found.pages} of them pages, {found.peak_mib:.0f} MiB"
+        f"module: {found.calls} calls, {found.pages} of them pages, {found.peak_mib:.0f} MiB; {found.many:,} of them: {found.many_peak_mib:.0f} MiB"
     )
     return Table(title, head, rows)
 
