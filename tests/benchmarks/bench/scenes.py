@@ -39,7 +39,8 @@ class Plan:
     fleets: VMs there are before -> clones of a fleet over the three hosts of a cluster.
     linked: VMs there are before -> linked clones that govc and community.vmware make; linked_clones: how many the others make.
     cloud: VMs there are before -> VMs that are given data for cloud-init by us, and by govc.
-    areas: changed areas of one disk; many_areas: of one for the memory. upload_mib: size of a disk that is uploaded; large_mib: of one for the memory.
+    areas: changed areas of one disk; many_areas: of one for the memory.
+    upload_mib: size of a disk that is uploaded; large_mib: of one for the memory.
     """
 
     inventories: dict[int, tuple[int, int]]

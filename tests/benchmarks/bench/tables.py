@@ -112,7 +112,8 @@ def areas(found: Areas) -> Table:
     ]
     title = (
         f"{found.areas:,} changed areas of a disk of {found.capacity >> 40} TiB; "
-        f"module: {found.calls} calls, {found.pages} of them pages, {found.peak_mib:.0f} MiB; {found.many:,} of them: {found.many_peak_mib:.0f} MiB"
+        f"module: {found.calls} calls, {found.pages} of them pages, {found.peak_mib:.0f} MiB; "
+        f"{found.many:,} areas: {found.many_peak_mib:.0f} MiB"
     )
     return Table(title, head, rows)
 
