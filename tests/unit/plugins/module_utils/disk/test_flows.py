@@ -267,11 +267,40 @@ def test_a_disk_that_may_not_be_looked_at_may_be_there(disks, tmp_path, monkeypa
     [
         ({"memory": 4097}, "memory is 4097. vSphere wants a multiple of 4."),
         ({"state": "absent", "instance_uuid": "50b92de7"}, "50b92de7 is not a UUID."),
+        ({"hardware_version": "19"}, "The option hardware_version is '19'. Write it as vmx-19."),
+        ({"hardware_version": "vmx-019"}, "The option hardware_version is 'vmx-019'. Write it as vmx-19."),
     ],
 )
 def test_a_vm_that_cannot_be_is_refused_before_anything_is_asked(asked, sentence):
     with pytest.raises(InvalidOption, match=re.escape(sentence)):
         VmOptions.from_params(accepted(vm_from_disks.argument_spec(), {"name": "new", "disks": ["[ds] a.vmdk"], **asked}))
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_hardware_that_no_host_of_the_vcenter_has_is_refused_before_anything_is_read(disks, check):
+    refused = Vms(disks.sim).attempt(check=check, name="new", disks=["[LocalDS_0] a.vmdk"], hardware_version="vmx-99")
+    assert (refused.error.error_code, refused.called("RetrievePropertiesEx")) == ("not_supported", 0)
+    assert "has no virtual hardware vmx-99" in str(refused.error)
+    assert "Set hardware_version to vmx-21 or an older one." in str(refused.error)
+
+
+def test_hardware_that_a_host_has_not_is_said(disks, tmp_path):
+    """Of no release: vCenter itself refuses it."""
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, asked = Vms(disks.sim), {"name": "new", "disks": [path]}
+    refused = vms.attempt(**asked, hardware_version="vmx-05").result["vms"][0]["error"]
+    assert refused["error_code"] == "virtual_hardware_version_not_supported"
+    # Nothing is left of it.
+    assert vms.run(**asked).result["changed"]
+
+
+@pytest.mark.parametrize(("asked", "has"), [({"hardware_version": "vmx-08"}, "vmx-08"), ({}, "vmx-21")])
+def test_a_vm_has_the_hardware_that_is_asked_for(disks, tmp_path, asked, has):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    Vms(disks.sim).run(name="new", disks=[path], **asked)
+    assert disks.sim.govc("vm.info", "new")["virtualMachines"][0]["config"]["version"] == has
 
 
 def test_a_disk_that_a_vm_has_is_neither_deleted_nor_replaced(disks, tmp_path):
