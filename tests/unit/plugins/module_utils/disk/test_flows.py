@@ -17,7 +17,7 @@ import time
 import pytest
 
 import vforge_disks
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, tasks
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, names, tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import converting, exporting, exports, local, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk.job import OnDatastore
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing, places
@@ -301,6 +301,19 @@ def test_a_vm_has_the_hardware_that_is_asked_for(disks, tmp_path, asked, has):
     disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
     Vms(disks.sim).run(name="new", disks=[path], **asked)
     assert disks.sim.govc("vm.info", "new")["virtualMachines"][0]["config"]["version"] == has
+
+
+@pytest.mark.parametrize("name", ["a/b", "c%2fd", "e%f", "g\\h"])
+def test_a_name_may_hold_what_vcenter_escapes(disks, tmp_path, name):
+    path, kept = "[LocalDS_0] images/a.vmdk", names.escape(names.unescape(name))
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, asked = Vms(disks.sim), {"name": name, "disks": [path]}
+    entry = vms.run(**asked).result["vms"][0]
+    assert (entry["actions"], entry["path"]) == (["created"], f"/DC0/vm/{kept}")
+    assert disks.sim.govc("vm.info", f"/DC0/vm/{kept}")["virtualMachines"][0]["name"] == kept
+    assert not vms.run(**asked).result["changed"]
+    gone = {"name": name, "state": "absent", "instance_uuid": entry["instance_uuid"]}
+    assert [vms.run(**gone).result["changed"] for _again in range(2)] == [True, False]
 
 
 def test_a_disk_that_a_vm_has_is_neither_deleted_nor_replaced(disks, tmp_path):
