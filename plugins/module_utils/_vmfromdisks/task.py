@@ -107,6 +107,8 @@ def _carry_out(task: Task[VmItem], item: VmItem, options: VmOptions, home: read.
     if spot is not None:
         made = functools.partial(_made, session)
         task.stage(CREATE, lambda _item: apply.start_create(home.folder, spot, options), "VMs made", then=made)
+        if item.error is not None and CREATE not in item.done:
+            plan.explain(item.error, item.title)
         if CREATE in item.done:
             # Now, so that whatever ends the task later, its result says which VM it was.
             item.now = read.made(session, reference(session, item.moid))

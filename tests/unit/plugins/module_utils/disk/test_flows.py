@@ -291,6 +291,7 @@ def test_hardware_that_a_host_has_not_is_said(disks, tmp_path):
     vms, asked = Vms(disks.sim), {"name": "new", "disks": [path]}
     refused = vms.attempt(**asked, hardware_version="vmx-05").result["vms"][0]["error"]
     assert refused["error_code"] == "virtual_hardware_version_not_supported"
+    assert refused["msg"].startswith("new could not be made: ")
     # Nothing is left of it.
     assert vms.run(**asked).result["changed"]
 
@@ -314,6 +315,28 @@ def test_a_name_may_hold_what_vcenter_escapes(disks, tmp_path, name):
     assert not vms.run(**asked).result["changed"]
     gone = {"name": name, "state": "absent", "instance_uuid": entry["instance_uuid"]}
     assert [vms.run(**gone).result["changed"] for _again in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            "InvalidDeviceSpec",
+            "Look at disks, controller, networks and hardware_version, and at the task in the vSphere Client.",
+        ),
+        ("FileAlreadyExists", "Files of another VM lie beside the first of the disks."),
+        ("VirtualHardwareVersionNotSupported", "The host has no such hardware. Set another hardware_version, or leave it out."),
+        ("NoDiskSpace", "Free space on the datastore, or use another one."),
+    ],
+)
+def test_of_a_vm_that_vcenter_refuses_to_make_is_said_which_and_what_to_look_at(disks, tmp_path, fault, said):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    disks.sim.inject(method="CreateVM_Task", do="task-fault", fault=fault)
+    refused = Vms(disks.sim).attempt(name="new", disks=[path])
+    assert "new could not be made: " in str(refused.error)
+    assert f"({fault})" in str(refused.error)
+    assert said in str(refused.error)
 
 
 def test_a_disk_that_a_vm_has_is_neither_deleted_nor_replaced(disks, tmp_path):
