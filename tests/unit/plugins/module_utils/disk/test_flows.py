@@ -339,6 +339,14 @@ def test_of_a_vm_that_vcenter_refuses_to_make_is_said_which_and_what_to_look_at(
     assert said in str(refused.error)
 
 
+def test_a_datastore_that_no_host_has_is_said_with_those_that_there_are(disks):
+    asked = {"name": "new", "disks": ["[LocalDS_9] x/x.vmdk"]}
+    refused = Vms(disks.sim).attempt(**asked)
+    assert str(refused.error).startswith("No host of /DC0 has a datastore LocalDS_9. There are: LocalDS_0, LocalDS_1")
+    named = Vms(disks.sim).attempt(**asked, host="DC0_C0_H0")
+    assert str(named.error).startswith("The host DC0_C0_H0 has no datastore LocalDS_9. It has: LocalDS_0, LocalDS_1")
+
+
 def test_a_disk_that_a_vm_has_is_neither_deleted_nor_replaced(disks, tmp_path):
     path, other = "[LocalDS_0] images/a.vmdk", "[LocalDS_0] others/b.vmdk"
     raw = image(tmp_path)
