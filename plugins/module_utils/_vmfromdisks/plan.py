@@ -71,18 +71,18 @@ def check_unused(title: str, dependents: t.Sequence[str]) -> None:
 
 
 # What to look at where vCenter refuses to make the VM, by its fault. Others are said by the connector.
-_LOOK_AT = {
+_WHERE_REFUSED = {
     "FileAlreadyExists": "Files of another VM lie beside the first of the disks. Move the disk, or choose another name.",
     "VirtualHardwareVersionNotSupported": "The host has no such hardware. Set another hardware_version, or leave it out.",
 }
-_LOOK_ANYWAY = "Look at disks, controller, networks and hardware_version, and at the task in the vSphere Client."
+_WHERE_REFUSED_OTHERWISE = "Look at disks, controller, networks and hardware_version, and at the task in the vSphere Client."
 
 
 def explain(error: VforgeError, title: str) -> None:
     """Have the error of a VM that vCenter has refused to make say which VM it is, and what to look at."""
     if isinstance(error, Fault):
         error.message = f"{title} could not be made: {error.message}"
-        error.hint = _LOOK_AT.get(error.fault) or error.hint or _LOOK_ANYWAY
+        error.hint = _WHERE_REFUSED.get(error.fault) or error.hint or _WHERE_REFUSED_OTHERWISE
 
 
 def present(options: VmOptions, now: MadeVm | None) -> tuple[str, ...]:

@@ -105,6 +105,17 @@ func TestCreateWithAnEscapedNameAndADisk(t *testing.T) {
 	}
 }
 
+func TestWhatACreateNeeds(t *testing.T) {
+	b := start(t)
+	nameless, nowhere, elsewhere := withDisk("", looseDisk), withDisk("n", looseDisk), withDisk("n", looseDisk)
+	nowhere.Files.VmPathName, elsewhere.Files.VmPathName = "", "[LocalDS_9] n/n.vmx"
+	b.wantFault(b.taskFault(b.create(nameless)), &types.InvalidVmConfig{Property: "configSpec.name"})
+	b.wantFault(b.taskFault(b.create(nowhere)), &types.InvalidVmConfig{Property: "configSpec.files.vmPathName"})
+	b.wantFault(b.taskFault(b.create(elsewhere)), &types.InvalidDatastorePath{})
+	b.wantFault(b.taskFault(b.create(withDisk(strings.Repeat("n", 81), looseDisk))), &types.InvalidName{})
+	b.wantFault(b.taskFault(b.create(withDisk("n", looseDisk))), &types.FileNotFound{})
+}
+
 func TestACreateThatFailsLeavesNothing(t *testing.T) {
 	b := start(t)
 	b.looseDisk()
