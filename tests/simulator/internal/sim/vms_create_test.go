@@ -105,6 +105,25 @@ func TestCreateWithAnEscapedNameAndADisk(t *testing.T) {
 	}
 }
 
+func TestEachDeviceOfANewVMIsThereOnceAndHasALabel(t *testing.T) {
+	b := start(t)
+	b.looseDisk()
+	spec := withDisk("n", looseDisk)
+	ide, drive, unit := &types.VirtualIDEController{}, &types.VirtualCdrom{}, int32(0)
+	ide.Key, drive.Key, drive.ControllerKey, drive.UnitNumber = -150, -160, -150, &unit
+	for _, d := range []types.BaseVirtualDevice{ide, drive} {
+		spec.DeviceChange = append(spec.DeviceChange, &types.VirtualDeviceConfigSpec{Operation: "add", Device: d})
+	}
+	seen := make(map[int32]bool)
+	for _, d := range b.read(b.result(b.create(spec))).Config.Hardware.Device {
+		v := d.GetVirtualDevice()
+		if seen[v.Key] || v.DeviceInfo == nil || v.DeviceInfo.GetDescription().Label == "" {
+			t.Errorf("%T %+v", d, v)
+		}
+		seen[v.Key] = true
+	}
+}
+
 func TestWhatACreateNeeds(t *testing.T) {
 	b := start(t)
 	nameless, nowhere, elsewhere := withDisk("", looseDisk), withDisk("n", looseDisk), withDisk("n", looseDisk)
