@@ -72,7 +72,7 @@ options:
   hardware_version:
     description:
       - Lowest hardware version, such as V(vmx-19). A template of an older one is upgraded. By
-        default it is left as it is.
+        default it is left as it is. What is newer than the vCenter is refused.
     type: str
   timeout:
     description:

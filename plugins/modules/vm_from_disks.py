@@ -80,6 +80,8 @@ options:
   hardware_version:
     description:
       - Virtual hardware, such as V(vmx-19). By default the newest that the host has.
+      - What is newer than the vCenter is refused before anything is read. A host may be older
+        than its vCenter, which then refuses to make the VM.
     type: str
   controller:
     description:

@@ -17,7 +17,7 @@ import re
 import typing as t
 
 from .._errors import InvalidOption
-from .._vsphere import addresses
+from .._vsphere import addresses, hardware_version
 
 Params: t.TypeAlias = t.Mapping[str, t.Any]
 
@@ -458,7 +458,7 @@ def _wrong_of(machine: Machine) -> t.Iterator[tuple[str, str]]:
     yield from _patterns(machine)
     yield from _wrong_sizes(machine)
     if machine.hardware_version and not HARDWARE_VERSION.fullmatch(machine.hardware_version):
-        yield f"hardware_version is {machine.hardware_version!r}", "Write it as vmx-19."
+        yield f"hardware_version is {machine.hardware_version!r}", hardware_version.HOW_TO_WRITE_IT
     if not machine.datastore and not machine.storage_policy:
         yield "there is neither a datastore nor a storage policy", "Set datastore or storage_policy."
     if not machine.networks:

@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import typing as t
 
 from .._connector.find import Selector
-from .._errors import InvalidOption
+from .._vsphere import hardware_version
 from .._vsphere.snapshots import Snapshot
 from .._vsphere.vm import Vm, vm_name
 
 LINKED, FULL = "linkedClone", "fullClone"
-
-_VERSION = re.compile(r"vmx-([1-9][0-9]?)")
 
 # What cloud-init and Ignition read of guestinfo. CAPV gives clones some of these keys, and a clone
 # has what its template has of the others: data of whoever tried the template out.
@@ -78,19 +75,6 @@ class Options:
             Selector.from_params(params.get("template") or {}, "template"),
             params.get("datacenter"),
             vm_name(params["snapshot"], "snapshot") if linked else "",
-            _hardware(params.get("hardware_version") or ""),
+            hardware_version.from_option(params.get("hardware_version") or ""),
             params["timeout"],
         )
-
-
-def _hardware(text: str) -> int:
-    number = hardware_number(text)
-    if text and not number:
-        raise InvalidOption(f"The option hardware_version is {text!r}.", hint="Write it as vmx-19.", option="hardware_version")
-    return number
-
-
-def hardware_number(text: str) -> int:
-    """The number of a hardware version such as ``vmx-19``; 0 where it is none."""
-    found = _VERSION.fullmatch(text)
-    return int(found[1]) if found else 0

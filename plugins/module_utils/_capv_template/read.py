@@ -10,10 +10,11 @@ import typing as t
 from .._connector.find import TO_ANCESTORS, find_vm, unreadable
 from .._connector.props import Route, collect
 from .._connector.pyvmomi import vim
+from .._vsphere import hardware_version
 from .._vsphere.disks import disks_in
 from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, config_in, config_paths, is_readable, moid_of, row_of
-from .model import GUEST_KEYS, NodeTemplate, hardware_number
+from .model import GUEST_KEYS, NodeTemplate
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -69,7 +70,7 @@ def read(session: Session, ref: t.Any, options: Options) -> NodeTemplate:
     return NodeTemplate(
         **basics(rows, row),
         snapshots=snapshots_in(row.get("snapshot")),
-        hardware=hardware_number(str(row.get("config.version") or "")),
+        hardware=hardware_version.number_of(str(row.get("config.version") or "")),
         vapp=any(row.get(path) for path in (_PRODUCTS, _PROPERTIES, _TRANSPORTS)),
         guest_keys=tuple(key for key in GUEST_KEYS if pairs.get(key)),
         host=moid_of(row.get("runtime.host")),

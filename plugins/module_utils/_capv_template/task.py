@@ -11,6 +11,7 @@ import typing as t
 
 from .._engine import Item, Task, diff
 from .._errors import TimedOut, VforgeError
+from .._vsphere import hardware_version
 from .._vsphere.vm import VIRTUAL_MACHINE, reference
 from . import apply, plan, read
 from .model import FULL, LINKED, NodeTemplate, Options
@@ -47,6 +48,7 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when it failed; it holds the whole result.
     """
+    hardware_version.require(session, options.hardware)
     template = read.find(session, options)
     item = TemplateItem(before=template, steps=plan.steps(template, options))
     deadline = session.deadline(options.timeout)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .._connector import names
 from .._connector.find import Selector, choose
 from .._errors import InvalidOption
 from .._vsphere import vm
@@ -113,7 +114,7 @@ class DiskSelector:
     def __str__(self) -> str:
         for way in _WAYS:
             if getattr(self, way) is not None:
-                return f"disk with the {way} {getattr(self, way)}"
+                return f"disk with the {way} {names.shown(str(getattr(self, way)))}"
         return "disk"
 
     @classmethod

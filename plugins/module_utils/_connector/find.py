@@ -132,12 +132,19 @@ class Selector:
 
     def __str__(self) -> str:
         if self.path:
-            return f"path {self.path}"
+            return f"path {names.shown(self.path)}"
         if self.uuid:
             return f"{'instance' if self.use_instance_uuid else 'BIOS'} UUID {self.uuid}"
         if self.moid:
             return f"moid {self.moid}"
-        return f"name {self.name}" + (f" in folder {self.folder}" if self.folder else "")
+        where = f" in folder {names.shown(self.folder)}" if self.folder else ""
+        return f"name {names.shown(self.name or '')}{where}"
+
+    @property
+    def blanks(self) -> str:
+        """What a message says of the blanks at the ends of its texts; empty where there are none."""
+        texts = (("path", self.path), ("name", self.name), ("folder", self.folder))
+        return " ".join(filter(None, (names.blanks(what, text or "") for what, text in texts)))
 
     def fits(self, *, name: str, path: str, moid: str, uuid: str, datacenter: str | None = None) -> bool:
         """Whether it names a VM of which this is known, as ``find_vm`` would find it: no call.
@@ -792,6 +799,7 @@ def _exactly_one(lookup: _Lookup, found: list[t.Any], selector: Selector, scope:
     wanted = names.unescape(selector.name) if selector.name else (names.split(selector.path or "") or [""])[-1]
     close = lookup.nearest(wanted) if wanted else []
     hint = f"Nearest names: {names.listing(close)}." if close else "Check the spelling, and that this user may see the VM."
+    hint = f"{selector.blanks} {hint}".strip()
     if wanted and lookup.has_vapps():
         hint += f" {_IN_NESTED_VAPPS}"
     raise NotFound(

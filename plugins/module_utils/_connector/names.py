@@ -105,6 +105,21 @@ def nearest_first(wanted: str, known: t.Sequence[str]) -> list[str]:
     return [*near, *(name for name in known if name not in near)]
 
 
+def shown(name: str) -> str:
+    """A name in a message: in quotes where it begins or ends with a blank, which nobody would see."""
+    return repr(name) if name != name.strip() else name
+
+
+def blanks(what: str, name: str) -> str:
+    """The sentence that says of a name that a blank is at its end; empty where none is.
+
+    :param what: it is (``name``).
+    """
+    ends = (("begins", name != name.lstrip()), ("ends", name != name.rstrip()))
+    where = " and ".join(verb for verb, blank in ends if blank)
+    return f"The {what} {where} with a blank." if where else ""
+
+
 def listing(names: t.Sequence[str], most: int = 10) -> str:
     """The names in one line for a message, cut after ``most``."""
     shown = ", ".join(names[:most])

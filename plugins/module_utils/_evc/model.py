@@ -48,12 +48,13 @@ class Release:
     modes: tuple[Mode, ...]
     graphics: tuple[Mode, ...] = ()
 
-    def mode(self, text: str) -> Mode:
+    def mode(self, text: str, *more: str) -> Mode:
         """The mode with a key or a label.
 
+        :param more: what may be asked for besides, for the message.
         :raises InvalidOption: listing those that are offered.
         """
-        return _named(self.modes, text, "mode", "EVC mode")
+        return _named(self.modes, text, "mode", "EVC mode", more)
 
     def graphics_mode(self, text: str) -> Mode:
         """The graphics mode with a key or a label.
@@ -84,11 +85,12 @@ def plain(label: str) -> str:
     return " ".join(re.sub(r"[®™\"\u201c\u201d']", "", label).split()).casefold()
 
 
-def _named(modes: t.Sequence[Mode], text: str, option: str, noun: str) -> Mode:
+def _named(modes: t.Sequence[Mode], text: str, option: str, noun: str, more: t.Sequence[str] = ()) -> Mode:
     fits = [mode for mode in modes if text == mode.key] or [mode for mode in modes if plain(text) == plain(mode.label)]
     if len(fits) == 1:
         return fits[0]
     keys = [mode.key for mode in modes]
+    keys += more if keys else ()
     near = names.nearest(text, keys)
     offered = f"It offers: {', '.join(keys)}." if keys else "It offers none, or does not show them to this user."
     raise InvalidOption(
@@ -262,7 +264,9 @@ class Options:
             )
         if self.state == PRESENT and not self.mode:
             raise InvalidOption(
-                "The option mode is not set.", hint="Set it to the key or the label of an EVC mode.", option="mode"
+                "The option mode is not set.",
+                hint="Set it to the key or the label of an EVC mode, or of a cluster to highest.",
+                option="mode",
             )
         if self.cluster:
             self._check_cluster()

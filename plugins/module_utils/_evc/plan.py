@@ -63,7 +63,7 @@ def decide_cluster(cluster: Cluster, options: Options, release: Release, hosts: 
     """
     if options.state != PRESENT:
         return ClusterPlan((DISABLE,) if cluster.mode is not None else ())
-    mode = highest(cluster, release, hosts) if options.mode == HIGHEST else release.mode(options.mode)
+    mode = highest(cluster, release, hosts) if options.mode == HIGHEST else release.mode(options.mode, HIGHEST)
     # A call without a graphics mode may take the one away that the cluster has.
     graphics = release.graphics_mode(options.graphics_mode).key if options.graphics_mode else cluster.graphics_mode
     as_asked = cluster.mode == mode.key and cluster.graphics_mode == graphics

@@ -52,7 +52,7 @@ def start_create(folder: t.Any, spot: Spot, options: VmOptions) -> t.Any:
         guestId=hardware.guest_id,
         firmware=hardware.firmware,
         annotation=options.annotation or None,
-        version=hardware.version or None,
+        version=f"vmx-{hardware.version:02d}" if hardware.version else None,
         deviceChange=[*_disks(options), *_cards(spot.networks, hardware.card)],
     )
     if hardware.secure_boot:

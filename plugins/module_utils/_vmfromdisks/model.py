@@ -10,7 +10,7 @@ import typing as t
 
 from .._connector.find import as_uuid
 from .._errors import InvalidOption
-from .._vsphere import vm
+from .._vsphere import hardware_version, vm
 from .._vsphere.datastore_files import DatastorePath
 
 PRESENT, ABSENT = "present", "absent"
@@ -26,7 +26,7 @@ class Hardware:
     """What the VM has besides its disks.
 
     :ivar guest_id: as ``debian12_64Guest``.
-    :ivar version: as ``vmx-19``; empty for the newest that the host has.
+    :ivar version: 19 for ``vmx-19``; 0 for the newest that the host has.
     """
 
     cpus: int
@@ -34,7 +34,7 @@ class Hardware:
     guest_id: str
     firmware: str
     secure_boot: bool
-    version: str
+    version: int
     controller: str
     networks: tuple[str, ...]
     card: str
@@ -109,7 +109,7 @@ class VmOptions:
                 guest_id=params["guest_id"],
                 firmware=params["firmware"],
                 secure_boot=params["secure_boot"],
-                version=params.get("hardware_version") or "",
+                version=hardware_version.from_option(params.get("hardware_version") or ""),
                 controller=params["controller"],
                 networks=tuple(params.get("networks") or ()),
                 card=params["card"],

@@ -10,9 +10,10 @@ import typing as t
 
 from .._connector import names
 from .._engine import Difference
-from .._errors import InvalidOption, NotFound
+from .._errors import Fault, InvalidOption, NotFound
 
 if t.TYPE_CHECKING:
+    from .._errors import VforgeError
     from .model import MadeVm, Owner, VmOptions
 
 CREATE, POWER_ON, POWER_OFF, REMOVE = "created", "powered_on", "powered_off", "removed"
@@ -67,6 +68,21 @@ def check_unused(title: str, dependents: t.Sequence[str]) -> None:
             f"{title} stays, since its disks are used by {names.listing(dependents, most=5)}.",
             hint="Remove these first, or move them to disks of their own.",
         )
+
+
+# What to look at where vCenter refuses to make the VM, by its fault. Others are said by the connector.
+_WHERE_REFUSED = {
+    "FileAlreadyExists": "Files of another VM lie beside the first of the disks. Move the disk, or choose another name.",
+    "VirtualHardwareVersionNotSupported": "The host has no such hardware. Set another hardware_version, or leave it out.",
+}
+_WHERE_REFUSED_OTHERWISE = "Look at disks, controller, networks and hardware_version, and at the task in the vSphere Client."
+
+
+def explain(error: VforgeError, title: str) -> None:
+    """Have the error of a VM that vCenter has refused to make say which VM it is, and what to look at."""
+    if isinstance(error, Fault):
+        error.message = f"{title} could not be made: {error.message}"
+        error.hint = _WHERE_REFUSED.get(error.fault) or error.hint or _WHERE_REFUSED_OTHERWISE
 
 
 def present(options: VmOptions, now: MadeVm | None) -> tuple[str, ...]:

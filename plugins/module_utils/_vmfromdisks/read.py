@@ -111,6 +111,8 @@ def spot(found: Home, options: VmOptions) -> Spot:
         hosts = [row for row in hosts if names.same(row.get("name") or "", options.host)]
         if not hosts:
             raise NotFound(f"There is no host {options.host} in {found.path}.", option="host")
+    else:
+        _check_stores(found, hosts, options)
     why = InvalidOption(f"{found.path} has no host that can be used.", option="host")
     for host in sorted(hosts, key=name_of):
         try:
@@ -120,6 +122,26 @@ def spot(found: Home, options: VmOptions) -> Spot:
     raise why
 
 
+def _check_stores(found: Home, hosts: t.Sequence[Row], options: VmOptions) -> None:
+    """Make sure that there is a host, of whatever state, for each datastore of the disks.
+
+    :raises InvalidOption: none has it; the hint lists those that there are.
+    """
+    known = {store for host in hosts for store in _stores_of(found.rows, host)}
+    missing = sorted({disk.datastore for disk in options.disks} - known)
+    if missing:
+        raise InvalidOption(
+            f"No host of {found.path} has a datastore {names.listing(missing)}.",
+            hint=f"There are: {names.listing(sorted(known), most=20) or 'none that this user may see'}.",
+            option="disks",
+            allowed=sorted(known),
+        )
+
+
+def _stores_of(rows: t.Mapping[str, Row], host: Row) -> set[str]:
+    return {name_of(rows[moid_of(ref)]) for ref in host.get("datastore") or () if moid_of(ref) in rows}
+
+
 def _on(rows: t.Mapping[str, Row], host: Row, options: VmOptions) -> Spot:
     above = rows.get(moid_of(host.get("parent")))
     pool = above.get("resourcePool") if above is not None else None
@@ -127,10 +149,15 @@ def _on(rows: t.Mapping[str, Row], host: Row, options: VmOptions) -> Spot:
     if not known.available or pool is None:
         why = known.obstacle or "this user does not see its resource pool"
         raise InvalidOption(f"The host {known.name} cannot be used: {why}.", option="host")
-    stores = {name_of(rows[moid_of(ref)]) for ref in host.get("datastore") or () if moid_of(ref) in rows}
+    stores = _stores_of(rows, host)
     missing = sorted({disk.datastore for disk in options.disks} - stores)
     if missing:
-        raise InvalidOption(f"The host {known.name} has no datastore {', '.join(missing)}.", option="disks")
+        raise InvalidOption(
+            f"The host {known.name} has no datastore {names.listing(missing)}.",
+            hint=f"It has: {names.listing(sorted(stores), most=20) or 'none'}.",
+            option="disks",
+            allowed=sorted(stores),
+        )
     offered = compute.networks_of(rows, host)
     who = f"VM '{options.name}'"
     wanted = tuple(compute.choose_network(offered, text, who) for text in options.hardware.networks)

@@ -15,7 +15,7 @@ from .._connector.pyvmomi import vim
 from .._engine import UNTOUCHED, Item, Task, diff
 from .._errors import TimedOut
 from .._vm_stages import POWER_STATE, was_taken_away
-from .._vsphere import vm
+from .._vsphere import hardware_version, vm
 from .._vsphere.vm import reference
 from . import apply, plan, read
 from .model import ABSENT, MadeVm, VmOptions
@@ -91,6 +91,7 @@ def _require(session: Session, options: VmOptions) -> None:
 
     :raises NotSupported: it is older.
     """
+    hardware_version.require(session, options.hardware.version)
     if options.hardware.secure_boot:
         versions.require_secure_boot(session)
     if options.hardware.controller == "nvme":
@@ -106,6 +107,8 @@ def _carry_out(task: Task[VmItem], item: VmItem, options: VmOptions, home: read.
     if spot is not None:
         made = functools.partial(_made, session)
         task.stage(CREATE, lambda _item: apply.start_create(home.folder, spot, options), "VMs made", then=made)
+        if item.error is not None and CREATE not in item.done:
+            plan.explain(item.error, item.title)
         if CREATE in item.done:
             # Now, so that whatever ends the task later, its result says which VM it was.
             item.now = read.made(session, reference(session, item.moid))

@@ -513,7 +513,7 @@ class DiskSelector:
     name: str | None = None
 
     def __str__(self) -> str:
-        return f"ID {self.id}" if self.id else f"name {self.name}"
+        return f"ID {self.id}" if self.id else f"name {names.shown(self.name or '')}"
 
 
 def selector_from(params: t.Mapping[str, t.Any], option: str) -> DiskSelector:

@@ -102,7 +102,7 @@ class SnapshotSelector:
         if self.current:
             return "current snapshot"
         way = next((way for way in ("name", "path", "moid") if getattr(self, way)), "name")
-        return f"snapshot with the {way} {getattr(self, way)}"
+        return f"snapshot with the {way} {names.shown(getattr(self, way) or '')}"
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any] | None) -> SnapshotSelector | None:

@@ -50,7 +50,9 @@ func NewHome(ds *simulator.Datastore, name, vmx string) (*Home, error) {
 		}
 	}
 	for _, f := range []string{h.VMX(), path.Join(h.dir, h.Name+".nvram"), path.Join(h.dir, "vmware.log")} {
-		h.made = append(h.made, dsfiles.Local(ds, f))
+		if local := dsfiles.Local(ds, f); !dsfiles.Exists(local) { // another VM may lie in the same directory
+			h.made = append(h.made, local)
+		}
 	}
 	if err := WriteVMFiles(ds, h.VMX()); err != nil {
 		h.Remove()

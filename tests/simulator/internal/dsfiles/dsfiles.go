@@ -55,6 +55,15 @@ func MakeVMDir(ds *simulator.Datastore, name string) (string, error) {
 	}
 }
 
+// FreeDir names a directory that is not there: the one that is asked for, with _1, _2 and so on while it is taken.
+func FreeDir(ds *simulator.Datastore, name string) string {
+	dir := name
+	for i := 1; Exists(Local(ds, dir)); i++ {
+		dir = fmt.Sprintf("%s_%d", name, i)
+	}
+	return dir
+}
+
 // WriteDisk makes a layer's descriptor and its sparse extent, in a directory that a VM
 // whose files are only listed may not have yet.
 func WriteDisk(ds *simulator.Datastore, descriptor string, l Layer) error {

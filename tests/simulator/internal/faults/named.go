@@ -40,8 +40,11 @@ func fillRequired(fault reflect.Value) {
 		switch value := field.Addr().Interface().(type) {
 		case *types.ManagedObjectReference:
 			*value = types.ManagedObjectReference{Type: "VirtualMachine", Value: "vm-injected"}
-			if fault.Type().Field(i).Name == "Task" {
+			switch fault.Type().Field(i).Name {
+			case "Task":
 				*value = types.ManagedObjectReference{Type: "Task", Value: "task-injected"}
+			case "Host":
+				*value = types.ManagedObjectReference{Type: "HostSystem", Value: "host-injected"}
 			}
 		case *types.LocalizedMethodFault:
 			*value = types.LocalizedMethodFault{Fault: &types.SystemError{}}

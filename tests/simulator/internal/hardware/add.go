@@ -5,10 +5,13 @@
 package hardware
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log"
 	"os"
+	"reflect"
+	"strings"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
@@ -57,6 +60,7 @@ func (h *Change) add(index int32, c *types.VirtualDeviceConfigSpec) types.BaseMe
 		fault = h.addCard(index, x)
 	default:
 		fault = h.place(index, d, keyOther)
+		h.describe(dev)
 	}
 	if fault != nil {
 		return fault
@@ -65,11 +69,36 @@ func (h *Change) add(index int32, c *types.VirtualDeviceConfigSpec) types.BaseMe
 		h.Keys = make(map[int32]int32)
 	}
 	h.Keys[asked] = d.Key
+	if _, ok := dev.(types.BaseVirtualController); ok && h.Find(d.Key) >= 0 {
+		return nil // an IDE controller, both of which are in every VM
+	}
 	if d.Connectable != nil {
 		d.Connectable.Connected = h.On && d.Connectable.StartConnected
 	}
 	h.Devices = append(h.Devices, dev)
 	return nil
+}
+
+// labels are what vSphere calls the devices that have a number and nothing else.
+var labels = map[string]string{
+	"VirtualCdrom": "CD/DVD drive", "VirtualFloppy": "Floppy drive", "VirtualSerialPort": "Serial port", "VirtualParallelPort": "Parallel port",
+}
+
+// describe gives a device that brings none its label, without which govc cannot list it.
+func (h *Change) describe(dev types.BaseVirtualDevice) {
+	d := dev.GetVirtualDevice()
+	if d.DeviceInfo != nil {
+		return
+	}
+	kind, number := reflect.TypeOf(dev), 1
+	for _, other := range h.Devices {
+		if reflect.TypeOf(other) == kind {
+			number++
+		}
+	}
+	name := kind.Elem().Name()
+	label := fmt.Sprintf("%s %d", cmp.Or(labels[name], strings.TrimPrefix(name, "Virtual")), number)
+	d.DeviceInfo = &types.Description{Label: label, Summary: label}
 }
 
 // keyOther is where the keys of devices begin that have no range of their own.

@@ -11,8 +11,10 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/apiversion"
 	"vforge.vsphere/simulator/internal/core"
 	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // CreateDenied checks what CreateVM_Task needs besides the privilege to create VMs in the folder, as the API reference has it.
@@ -141,4 +143,14 @@ func (s *Hardware) AssignDenied(ctx *simulator.Context, host *simulator.HostSyst
 		}
 	}
 	return nil
+}
+
+// VersionFault refuses virtual hardware that a host has not; an empty version is for its newest.
+func (s *Hardware) VersionFault(host *simulator.HostSystem, version string) types.BaseMethodFault {
+	n := vhardware.VersionNumber(version)
+	// What hosts list as supported begins with vmx-04 and vmx-07.
+	if version == "" || n == 4 || n >= 7 && n <= apiversion.NewestHardware(s.Cfg.APIVersion) {
+		return nil
+	}
+	return &types.VirtualHardwareVersionNotSupported{HostName: host.Name, Host: host.Self}
 }

@@ -254,6 +254,9 @@ func (s *Leases) openImport(ctx *simulator.Context, l *Lease, p *importPlan) typ
 // importVM makes the VM of an import, with disks that wait for their content, or leaves
 // nothing of it.
 func (s *Leases) importVM(ctx *simulator.Context, l *Lease, p *importPlan) (*simulator.VirtualMachine, types.BaseMethodFault) {
+	if fault := s.Hardware.VersionFault(p.host, p.spec.Version); fault != nil {
+		return nil, fault
+	}
 	vm := &simulator.VirtualMachine{DataSets: make(map[string]*simulator.DataSet)}
 	vm.Self = l.coming
 	_, vmx := dsfiles.Split(p.spec.Files.VmPathName)

@@ -29,21 +29,6 @@ import (
 // diskProvisionings are the ways in which a host can make an imported disk.
 var diskProvisionings = []string{"thin", "thick", "eagerZeroedThick", "monolithicFlat", "flat", "sparse", "seSparse"}
 
-// hardwareVersions are the newest virtual hardware that each release has.
-var hardwareVersions = []struct {
-	since string
-	vmx   int
-}{{"9.0.0.0", 22}, {"8.0.2.0", 21}, {"8.0.0.0", 20}, {"7.0.2.0", 19}, {"7.0.1.0", 18}, {"7.0.0.0", 17}, {"6.7.2", 15}, {"6.7", 14}, {"6.5", 13}, {"6.0", 11}}
-
-func newestHardware(api string) int {
-	for _, v := range hardwareVersions {
-		if !apiversion.Less(api, v.since) {
-			return v.vmx
-		}
-	}
-	return 8
-}
-
 // ovfImport is a descriptor on its way to a specification.
 type ovfImport struct {
 	*ovfdoc.Descriptor
@@ -206,7 +191,7 @@ func (im *ovfImport) version() {
 	if system == nil || ovfdoc.Text(system.VirtualSystemType) == "" {
 		return
 	}
-	best, newest := 0, newestHardware(im.s.Cfg.APIVersion)
+	best, newest := 0, apiversion.NewestHardware(im.s.Cfg.APIVersion)
 	for _, family := range strings.FieldsFunc(*system.VirtualSystemType, func(r rune) bool { return r == ' ' || r == ',' }) {
 		n, err := strconv.Atoi(strings.TrimPrefix(family, "vmx-"))
 		if err == nil && strings.HasPrefix(family, "vmx-") && n <= newest && n > best {

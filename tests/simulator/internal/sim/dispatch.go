@@ -95,7 +95,7 @@ func (s *Sim) installShims() {
 	s.Reg.Handler = s.route
 	s.Reg.AddHandler(s.Props.Hub)
 	s.Reg.AddHandler(s.Index)
-	s.Reg.AddHandler(newCompleter())
+	s.Reg.AddHandler(newCompleter(s.Reg))
 }
 
 // ownObjects are the kinds of objects that only their shim knows.

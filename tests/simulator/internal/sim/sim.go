@@ -140,7 +140,7 @@ func join(c *core.Core) *Sim {
 	}).Install()
 	s.VMs = &vms.VMs{
 		Core: c, Tasks: s.Tasks, Datastores: s.Datastores, Disks: s.Disks, Clusters: s.Clusters, Guests: s.Guests,
-		Policies: s.Policies, Hardware: s.Hardware, VStorage: s.VStorage, Clones: s.Clones,
+		Policies: s.Policies, Hardware: s.Hardware, VStorage: s.VStorage, Clones: s.Clones, Inventory: s.Inventory,
 	}
 	s.Snapshots = snapshots.New(c, s.Tasks, s.Disks, s.Hardware, s.Clones, s.VMs)
 	s.OvfManager = &ovfmanager.OvfManager{Core: c}

@@ -5,8 +5,10 @@
 package vhardware
 
 import (
+	"fmt"
 	"reflect"
 	"regexp"
+	"strconv"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
@@ -200,3 +202,18 @@ var uuidPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-
 
 // ValidUUID tells if a text is a UUID.
 func ValidUUID(id string) bool { return uuidPattern.MatchString(id) }
+
+var versionPattern = regexp.MustCompile(`^vmx-([0-9]{1,3})$`)
+
+// VersionNumber is the number of a version of virtual hardware, such as 19 of vmx-19; 0 for what is none.
+func VersionNumber(version string) int {
+	found := versionPattern.FindStringSubmatch(version)
+	if found == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(found[1])
+	return n
+}
+
+// VersionName writes a number as a version of virtual hardware.
+func VersionName(n int) string { return fmt.Sprintf("vmx-%02d", n) }

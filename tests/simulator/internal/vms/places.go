@@ -83,24 +83,6 @@ func (s *VMs) movable(ctx *simulator.Context, req *types.MoveIntoResourcePool) t
 // folderShim refuses the names that vcsim's folders would take twice.
 type folderShim struct{ shim.Of[*VMs] }
 
-// CreateVMTask makes a VM, unless its name is taken.
-func (sh *folderShim) CreateVMTask(ctx *simulator.Context, req *types.CreateVM_Task) soap.HasFault {
-	if fault := sh.S.Hardware.CreateDenied(ctx, req); fault != nil {
-		return &methods.CreateVM_TaskBody{Fault_: faults.SOAP(fault)}
-	}
-	if fault := sh.taken(req.This, req.Config.Name); fault != nil {
-		return &methods.CreateVM_TaskBody{Res: &types.CreateVM_TaskResponse{
-			Returnval: sh.S.Tasks.Failed(ctx, req.This, "createVm", fault),
-		}}
-	}
-	var res soap.HasFault
-	f := sh.S.Reg.Get(req.This).(*simulator.Folder)
-	req.Config.Name = naming.Unescape(req.Config.Name)
-	sh.S.sizeAttached(req.This, req.Config.DeviceChange)
-	ctx.WithLock(f, func() { res = f.CreateVMTask(ctx, req) })
-	return res
-}
-
 // sizeAttached gives disks that are there already, and are attached to a new VM, their own capacities: whatever a request says
 // of it, the disk's descriptor counts. vcsim would take the request's. On vSAN they are listed by the UUID of their directory.
 func (s *VMs) sizeAttached(folder types.ManagedObjectReference, changes []types.BaseVirtualDeviceConfigSpec) {
@@ -135,13 +117,6 @@ func (sh *folderShim) CreateFolder(ctx *simulator.Context, req *types.CreateFold
 	var res soap.HasFault
 	ctx.WithLock(f, func() { res = f.CreateFolder(ctx, req) })
 	return res
-}
-
-func (sh *folderShim) taken(folder types.ManagedObjectReference, name string) types.BaseMethodFault {
-	if holder := sh.S.Holder(folder, naming.Escape(name)); holder != nil {
-		return &types.DuplicateName{Name: naming.Escape(name), Object: *holder}
-	}
-	return nil
 }
 
 // MoveIntoFolderTask moves entities, unless one's name is taken there.

@@ -12,6 +12,7 @@ import (
 	"vforge.vsphere/simulator/internal/disks"
 	"vforge.vsphere/simulator/internal/guests"
 	"vforge.vsphere/simulator/internal/hardware"
+	"vforge.vsphere/simulator/internal/inventory"
 	"vforge.vsphere/simulator/internal/policies"
 	"vforge.vsphere/simulator/internal/shim"
 	"vforge.vsphere/simulator/internal/tasks"
@@ -30,6 +31,7 @@ type VMs struct {
 	Hardware   *hardware.Hardware
 	VStorage   *vstorage.VStorage
 	Clones     *clones.Clones
+	Inventory  *inventory.Inventory
 }
 
 // Shims answer the calls on folders.

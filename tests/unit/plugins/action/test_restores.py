@@ -166,6 +166,12 @@ def test_a_drill_is_in_its_own_network_whatever_the_command_line_says_of_restore
     (refused,) = ran.left["results"]
     assert (refused["state"], "vm_restore_default_network would win" in refused["why"]) == ("failed", True)
     assert ({"ImportVApp", "CloneVM_Task"}.isdisjoint(ran.calls), vms(web)) == (True, before)
+    # Where it cannot be looked for what an earlier drill has left, this one has made nothing.
+    ran = plays.run(**drill(web, tmp_path, "web-1"), datacenter="DC9")
+    assert ran.code == 2, ran.output
+    (refused,) = ran.left["results"]
+    assert refused["why"].startswith("No datacenter DC9 was found.")
+    assert "What it has made" not in refused["why"]
 
 
 def test_drills_that_are_killed_fail_or_pass_leave_nothing(web, tmp_path):

@@ -167,6 +167,12 @@ def test_a_hardware_version_that_is_none_is_refused(run):
     assert "Write it as vmx-19" in run(hardware_version="19")["msg"]
 
 
+def test_hardware_that_no_host_of_the_vcenter_has_is_refused_in_check_mode_too(run):
+    for check in (True, False):
+        failed = run(hardware_version="vmx-99", _ansible_check_mode=check)
+        assert (failed["error_code"], "Set hardware_version to vmx-21" in failed["msg"]) == ("not_supported", True)
+
+
 def _template(**changes):
     known = {
         "moid": "vm-1",

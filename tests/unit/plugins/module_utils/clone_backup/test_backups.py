@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup import plan, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup.model import BackupOptions, Mark, Vm, backup_name
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, names
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
@@ -82,6 +82,16 @@ def test_a_backup_is_a_clone_that_is_off_with_its_mark_and_disks_of_its_own(back
     data = [backups.sim.read_disk(each, length=2 * 2**20) for each in (name, made["name"])]
     assert data[0] == data[1]
     assert data[0].strip(b"\0")
+
+
+@pytest.mark.parametrize("name", ["a/b", "c%2fd", "e%f"])
+def test_a_vm_whose_name_has_escapes_has_a_backup_of_that_name(backups, name):
+    source, shown = backups.vm(), names.unescape(name)
+    backups.sim.govc("vm.change", "-vm", source, "-name", name)
+    made = backups.run(vm=name).vms[0]["backup"]["name"]
+    assert made.startswith(f"{shown}-")
+    for each in (made, shown):
+        backups.sim.govc("vm.destroy", "-vm.ipath", f"/DC0/vm/{names.escape(each)}")
 
 
 @pytest.mark.parametrize("drs", ["off", "manual", "fullyAutomated"])

@@ -362,6 +362,21 @@ def test_what_is_not_found_says_where_was_searched_and_what_is_near(known):
     assert "in folder /DC0/host" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("selector", "said", "hint"),
+    [
+        (Selector(name="golden-parent "), "the name 'golden-parent ' was", "The name ends with a blank. Nearest names: /DC0"),
+        (Selector(name=" golden-parent"), "the name ' golden-parent' was", "The name begins with a blank. Nearest names: /DC0"),
+        (Selector(path="/DC0/vm/golden-parent "), "the path '/DC0/vm/golden-parent ' was", "The path ends with a blank. "),
+        (Selector(name="a", folder="/DC0/vm "), "the name a in folder '/DC0/vm ' was", "The folder ends with a blank. "),
+    ],
+)
+def test_a_blank_that_nobody_sees_is_said(known, selector, said, hint):
+    error = error_of(known, selector)
+    assert said in str(error)
+    assert error.hint.startswith(hint)
+
+
 def test_a_uuid_that_is_not_there_has_no_neighbours(known):
     error = error_of(known, Selector(uuid="00000000-0000-0000-0000-000000000000"))
     assert "BIOS UUID 00000000" in str(error)

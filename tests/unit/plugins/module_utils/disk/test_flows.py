@@ -17,7 +17,7 @@ import time
 import pytest
 
 import vforge_disks
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, tasks
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, names, tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import converting, exporting, exports, local, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk.job import OnDatastore
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing, places
@@ -282,11 +282,84 @@ def test_a_disk_that_may_not_be_looked_at_may_be_there(disks, tmp_path, monkeypa
     [
         ({"memory": 4097}, "memory is 4097. vSphere wants a multiple of 4."),
         ({"state": "absent", "instance_uuid": "50b92de7"}, "50b92de7 is not a UUID."),
+        ({"hardware_version": "19"}, "The option hardware_version is '19'. Write it as vmx-19."),
+        ({"hardware_version": "vmx-019"}, "The option hardware_version is 'vmx-019'. Write it as vmx-19."),
     ],
 )
 def test_a_vm_that_cannot_be_is_refused_before_anything_is_asked(asked, sentence):
     with pytest.raises(InvalidOption, match=re.escape(sentence)):
         VmOptions.from_params(accepted(vm_from_disks.argument_spec(), {"name": "new", "disks": ["[ds] a.vmdk"], **asked}))
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_hardware_that_no_host_of_the_vcenter_has_is_refused_before_anything_is_read(disks, check):
+    refused = Vms(disks.sim).attempt(check=check, name="new", disks=["[LocalDS_0] a.vmdk"], hardware_version="vmx-99")
+    assert (refused.error.error_code, refused.called("RetrievePropertiesEx")) == ("not_supported", 0)
+    assert "has no virtual hardware vmx-99" in str(refused.error)
+    assert "Set hardware_version to vmx-21 or an older one." in str(refused.error)
+
+
+def test_hardware_that_a_host_has_not_is_said(disks, tmp_path):
+    """Of no release: vCenter itself refuses it."""
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, asked = Vms(disks.sim), {"name": "new", "disks": [path]}
+    refused = vms.attempt(**asked, hardware_version="vmx-05").result["vms"][0]["error"]
+    assert refused["error_code"] == "virtual_hardware_version_not_supported"
+    assert refused["msg"].startswith("new could not be made: ")
+    # Nothing is left of it.
+    assert vms.run(**asked).result["changed"]
+
+
+@pytest.mark.parametrize(("asked", "has"), [({"hardware_version": "vmx-08"}, "vmx-08"), ({}, "vmx-21")])
+def test_a_vm_has_the_hardware_that_is_asked_for(disks, tmp_path, asked, has):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    Vms(disks.sim).run(name="new", disks=[path], **asked)
+    assert disks.sim.govc("vm.info", "new")["virtualMachines"][0]["config"]["version"] == has
+
+
+@pytest.mark.parametrize("name", ["a/b", "c%2fd", "e%f", "g\\h"])
+def test_a_name_may_hold_what_vcenter_escapes(disks, tmp_path, name):
+    path, kept = "[LocalDS_0] images/a.vmdk", names.escape(names.unescape(name))
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms, asked = Vms(disks.sim), {"name": name, "disks": [path]}
+    entry = vms.run(**asked).result["vms"][0]
+    assert (entry["actions"], entry["path"]) == (["created"], f"/DC0/vm/{kept}")
+    assert disks.sim.govc("vm.info", f"/DC0/vm/{kept}")["virtualMachines"][0]["name"] == kept
+    assert not vms.run(**asked).result["changed"]
+    gone = {"name": name, "state": "absent", "instance_uuid": entry["instance_uuid"]}
+    assert [vms.run(**gone).result["changed"] for _again in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            "InvalidDeviceSpec",
+            "Look at disks, controller, networks and hardware_version, and at the task in the vSphere Client.",
+        ),
+        ("FileAlreadyExists", "Files of another VM lie beside the first of the disks."),
+        ("VirtualHardwareVersionNotSupported", "The host has no such hardware. Set another hardware_version, or leave it out."),
+        ("NoDiskSpace", "Free space on the datastore, or use another one."),
+    ],
+)
+def test_of_a_vm_that_vcenter_refuses_to_make_is_said_which_and_what_to_look_at(disks, tmp_path, fault, said):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    disks.sim.inject(method="CreateVM_Task", do="task-fault", fault=fault)
+    refused = Vms(disks.sim).attempt(name="new", disks=[path])
+    assert "new could not be made: " in str(refused.error)
+    assert f"({fault})" in str(refused.error)
+    assert said in str(refused.error)
+
+
+def test_a_datastore_that_no_host_has_is_said_with_those_that_there_are(disks):
+    asked = {"name": "new", "disks": ["[LocalDS_9] x/x.vmdk"]}
+    refused = Vms(disks.sim).attempt(**asked)
+    assert str(refused.error).startswith("No host of /DC0 has a datastore LocalDS_9. There are: LocalDS_0, LocalDS_1")
+    named = Vms(disks.sim).attempt(**asked, host="DC0_C0_H0")
+    assert str(named.error).startswith("The host DC0_C0_H0 has no datastore LocalDS_9. It has: LocalDS_0, LocalDS_1")
 
 
 def test_a_disk_that_a_vm_has_is_neither_deleted_nor_replaced(disks, tmp_path):

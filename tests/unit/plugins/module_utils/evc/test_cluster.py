@@ -180,6 +180,8 @@ def test_a_disconnected_host_is_named(start):
     ("given", "code", "said"),
     [
         ({"mode": "intel-hasswell"}, "invalid_option", "Did you mean intel-haswell?"),
+        ({"mode": "HIGHEST"}, "invalid_option", "Did you mean highest? It offers: "),
+        ({"mode": "unknown"}, "invalid_option", ", highest."),
         ({"mode": "intel-haswell", "cluster": "DC0_C9"}, "not_found", "/DC0/host/DC0_C0"),
         ({"mode": "intel-haswell", "graphics_mode": "d3d12"}, "invalid_option", "It offers: baseline, d3d11"),
         ({"mode": "intel-haswell", "datacenter": "DC9"}, "not_found", "No datacenter DC9 was found. There are: DC0."),

@@ -14,6 +14,7 @@ import tarfile
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _descriptor as descriptor
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import names
 from ansible_collections.vforge.vsphere.plugins.module_utils._export import package
 from ansible_collections.vforge.vsphere.plugins.module_utils._export.task import KIND
 from ansible_collections.vforge.vsphere.plugins.module_utils._files import FileUnwritable
@@ -376,6 +377,17 @@ def test_a_vm_whose_name_leads_elsewhere_stays_in_the_folder(exports):
     exports.sim.govc("vm.change", "-vm", name, "-name", "../../etc/passwd")
     exports.run(vms=[{"path": "/DC0/vm/..%2f..%2fetc%2fpasswd"}])
     assert [file.name for file in exports.dest.iterdir()] == ["_.._etc_passwd"]
+
+
+@pytest.mark.parametrize("name", ["a/b", "c%2fd", "e%f"])
+def test_a_vm_whose_name_has_escapes_is_exported_once(exports, name):
+    source = exports.vm()
+    exports.sim.govc("vm.change", "-vm", source, "-name", name)
+    assert exports.run(vm=name).result["changed"]
+    assert not exports.run(vm=name).result["changed"]
+    (package,) = exports.dest.iterdir()
+    assert set(package.name) <= set("abcdef2_-.")
+    exports.sim.govc("vm.destroy", "-vm.ipath", f"/DC0/vm/{names.escape(names.unescape(name))}")
 
 
 def test_the_record_says_what_was_made(exports):
