@@ -30,7 +30,10 @@ options:
         off. The descriptor has to be a text file of its own.
       - V(absent) deletes the disk O(datastore_path), or the file O(path) with all that
         its descriptor names. A disk that a VM has, on or off, or that a snapshot or a
-        linked clone builds on, is refused, and so is a first class disk.
+        linked clone builds on, is refused, and so is a first class disk. Of O(path) a folder
+        is refused. A file is refused that is no disk, neither by its name (such as
+        C(.vmdk), C(.qcow2), C(.raw), C(.img)) nor by its content, and that this module has not
+        made; O(force) deletes it all the same.
     type: str
     choices: [exported, imported, copied, converted, described, absent]
     required: true
@@ -203,6 +206,8 @@ options:
       - Whether a disk that is in the place already is replaced, or made again.
       - Without it, one that was not made of the same source is left alone, and the task fails.
       - A disk that a VM has, on or off, and a first class disk are not replaced in any case.
+      - With O(state=absent), whether a file O(path) is deleted that is no disk as far as can be
+        seen.
     type: bool
     default: false
   timeout:

@@ -68,7 +68,7 @@ def export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             item.facts = {**item.facts, **(known.get("facts") or {})}
             return
         ours = known.get("vm") == vm.instance_uuid and known.get("disk") == disk.identity
-        plan.check_free(options.path, there=os.path.lexists(options.path), ours=ours, force=options.force)
+        plan.check_free(options.path, there=local.is_taken(options.path), ours=ours, force=options.force)
         item.steps = (EXPORT,)
         if task.check:
             return

@@ -58,6 +58,9 @@ _MAGIC = (
 # Names of files whose bytes are those of the disk, whatever a guest has written there.
 _ALWAYS_RAW = ("-flat.vmdk", ".raw", ".img", ".iso")
 
+# Names that nobody gives to anything but a disk.
+_DISK_NAMES = (".vmdk", ".raw", ".img", ".qcow2", ".vhdx", ".vhd", ".vdi")
+
 # A backing chain that is longer than what anybody makes is a circle.
 _MOST_BACKING = 64
 
@@ -120,6 +123,14 @@ def guess(path: str) -> str:
         file.seek(max(size - 512, 0))
         end = file.read(8)
     return next((kind for magic, kind in _MAGIC if head.startswith(magic)), VPC if end == b"conectix" else RAW)
+
+
+def is_disk(path: str) -> bool:
+    """Whether a file is a disk, by its name or by its first or last bytes; of a link to nothing by its name alone.
+
+    :raises OSError: it cannot be read.
+    """
+    return path.lower().endswith(_DISK_NAMES) or (os.path.exists(path) and guess(path) != RAW)
 
 
 class QemuImg:

@@ -246,9 +246,36 @@ def _identities(path: str) -> dict[str, dict[str, t.Any]]:
     return {os.path.basename(file): identity(file) for file in files_of(path)}
 
 
-def is_there(path: str) -> bool:
-    """Whether there is a disk, or what an interrupted run has left of one."""
-    return os.path.lexists(path) or any(map(os.path.lexists, _parts_of(path)))
+def is_taken(path: str) -> bool:
+    """Whether there is something in the place where a disk is to be made.
+
+    :raises InvalidOption: it is nothing that may be replaced, such as a folder.
+    """
+    if not os.path.lexists(path):
+        return False
+    _files.check(path, what=_WHAT)
+    return True
+
+
+def is_to_remove(path: str, *, force: bool) -> bool:
+    """Whether there is a disk, or what an interrupted run has left of one.
+
+    :param force: whether a file goes that may be no disk.
+    :raises FileRefused: there is a folder, or something else that is no file.
+    :raises InvalidOption: it cannot be read, or is no disk.
+    :raises NoDescriptor, ImageError: which files belong to it cannot be known.
+    """
+    if not _files.check_is_file(path, what=_WHAT, hint="Name the file of the disk."):
+        return any(map(os.path.lexists, _parts_of(path)))
+    with _files.explained(path, _WHAT, _files.FileUnreadable):
+        if not force and not image.is_disk(path) and not noted(path):
+            raise InvalidOption(
+                f"{path} is no disk, neither by its name nor by its content.",
+                hint="Look whether path is right, or set force to delete it all the same.",
+                option="path",
+            )
+        files_of(path)
+    return True
 
 
 def remove(path: str, deadline: float, tell: t.Callable[[str], None]) -> None:
@@ -261,8 +288,11 @@ def remove(path: str, deadline: float, tell: t.Callable[[str], None]) -> None:
         if os.path.lexists(_part_of(target)):
             with scratch(target, deadline, tell):
                 pass
-    for each in (*files_of(path), _note_of(path)):
-        with _files.explained(each, _WHAT), contextlib.suppress(FileNotFoundError):
+    with _files.explained(path, _WHAT, _files.FileUnreadable):
+        # A link to nothing has no files, and goes, too.
+        files = dict.fromkeys((*files_of(path), os.path.abspath(path), _note_of(path)))
+    for each in files:
+        with _files.explained(each, _WHAT), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(each)
 
 

@@ -51,7 +51,7 @@ def run_alone(options: DiskOptions, tell: Tell, *, check: bool) -> dict[str, t.A
         _describe(options, item, deadline, tell, check=check)
     else:
         item = DiskItem(called=options.path, place=options.path)
-        item.steps = (DELETE,) if local.is_there(options.path) else ()
+        item.steps = (DELETE,) if local.is_to_remove(options.path, force=options.force) else ()
         if item.steps and not check:
             local.remove(options.path, deadline, tell)
     item.done = list(item.steps)
@@ -127,8 +127,7 @@ def _convert(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell, 
     if not options.force and {name: known.get(name) for name in made_of} == made_of:
         item.facts = known.get("facts") or {}
         return
-    there = os.path.lexists(target)
-    plan.check_free(target, there=there, ours=known.get("source") == options.path, force=options.force)
+    plan.check_free(target, there=local.is_taken(target), ours=known.get("source") == options.path, force=options.force)
     item.steps = (CONVERT,)
     if check:
         return

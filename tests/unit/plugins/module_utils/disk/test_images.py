@@ -145,6 +145,69 @@ def test_a_file_is_deleted_with_what_its_descriptor_names(raw, tmp_path):
     assert not alone(state="absent", path=str(target))["changed"]
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_a_folder_is_no_disk_to_be_deleted_or_replaced(raw, tmp_path, check):
+    (tmp_path / "a.vmdk").mkdir()
+    (tmp_path / "link.vmdk").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe.vmdk")
+    for name, kind in (("a.vmdk", "it is a folder"), ("link.vmdk", "it is a folder"), ("pipe.vmdk", "it is a named pipe")):
+        for force in (False, True):
+            with pytest.raises(InvalidOption, match=kind) as refused:
+                alone(check=check, state="absent", path=str(tmp_path / name), force=force)
+            assert refused.value.error_code == "file_refused"
+    with pytest.raises(InvalidOption, match="it is a folder"):
+        alone(check=check, state="converted", path=str(raw), destination=str(tmp_path / "a.vmdk"), force=True)
+    assert sorted(os.listdir(tmp_path)) == ["a.raw", "a.vmdk", "link.vmdk", "pipe.vmdk"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_file_that_is_no_disk_is_deleted_where_that_is_asked_for(tmp_path, check):
+    letter = tmp_path / "letter.txt"
+    letter.write_text("dear disk")
+    with pytest.raises(InvalidOption, match="is no disk") as refused:
+        alone(check=check, state="absent", path=str(letter))
+    assert (refused.value.details["option"], letter.exists()) == ("path", True)
+    assert alone(check=check, state="absent", path=str(letter), force=True)["changed"]
+    assert letter.exists() == check
+
+
+def test_what_lies_below_a_file_is_not_there(raw):
+    assert not alone(state="absent", path=str(raw / "a.vmdk"))["changed"]
+
+
+@pytest.mark.parametrize("data", [b"QFI\xfb", b"x" * 600 + b"conectix".ljust(512, b"\0")])
+def test_a_disk_of_another_name_is_deleted_by_its_content(tmp_path, data):
+    disk = tmp_path / "disk"
+    disk.write_bytes(data)
+    assert alone(state="absent", path=str(disk))["changed"]
+    assert not disk.exists()
+
+
+def test_what_was_made_here_is_deleted_whatever_its_name(raw, tmp_path):
+    target = tmp_path / "disk.bin"
+    converted(raw, target, "raw")
+    assert alone(state="absent", path=str(target))["changed"]
+    assert list(tmp_path.iterdir()) == [raw]
+
+
+def test_of_a_link_the_link_is_deleted(raw, tmp_path):
+    for name, leads_to in (("a.vmdk", raw), ("b.vmdk", tmp_path / "none")):
+        link = tmp_path / name
+        link.symlink_to(leads_to)
+        assert alone(state="absent", path=str(link))["changed"]
+        assert not alone(state="absent", path=str(link))["changed"]
+    assert list(tmp_path.iterdir()) == [raw]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_disk_that_names_files_elsewhere_is_not_deleted(tmp_path, check):
+    path = tmp_path / "a.vmdk"
+    path.write_text('# Disk DescriptorFile\ncreateType="monolithicFlat"\nRW 1 FLAT "/etc/passwd" 0\n')
+    with pytest.raises(ImageError, match="not in its folder"):
+        alone(check=check, state="absent", path=str(path))
+    assert path.exists()
+
+
 # What is refused
 
 
