@@ -27,7 +27,7 @@ def copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     session = task.session
     source, target = t.cast(DatastorePath, options.on_datastore), t.cast(DatastorePath, options.copy_to)
     item.called, item.place = str(source), str(target)
-    ref, path = places.datacenter(session, options.place.datacenter)
+    ref, path = places.datacenter(session, options.place.datacenter, source, target)
     with DatastoreFiles(session, path, task.deadline) as files:
         job = OnDatastore(task, item, files, ref, target)
         text = Flat(files, source).text
@@ -170,7 +170,7 @@ def _end_begun(job: OnDatastore) -> None:
 def delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     """Delete a disk that nobody has, and what lies beside it."""
     session, target = task.session, t.cast(DatastorePath, options.on_datastore)
-    ref, path = places.datacenter(session, options.place.datacenter)
+    ref, path = places.datacenter(session, options.place.datacenter, target)
     with DatastoreFiles(session, path, task.deadline) as files:
         job = OnDatastore(task, item, files, ref, target)
         there = files.there(target)

@@ -173,7 +173,7 @@ def _describe_there(task: Task[DiskItem], item: DiskItem, options: DiskOptions) 
         path = DatastorePath.parse(disk.file, "disk")
     path = t.cast(DatastorePath, path)
     item.place = str(path)
-    ref, name = places.datacenter(session, datacenter)
+    ref, name = places.datacenter(session, datacenter, path)
     with DatastoreFiles(session, name, task.deadline) as files:
         found = describing.look(files, path, options.metadata)
         text = vmdk.descriptor(found.wanted, str(path))

@@ -27,6 +27,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Fault,
     Interrupted,
     InvalidOption,
+    NotFound,
     PartialFailure,
     TimedOut,
 )
@@ -289,6 +290,38 @@ def test_a_disk_that_a_vm_has_is_neither_deleted_nor_replaced(disks, tmp_path):
             refused = disks.attempt(check=check, **asked)
             assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
     assert disks.run(state="absent", datastore_path=other).result["changed"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_datastore_that_is_not_there_is_named_with_those_that_are(disks, tmp_path, check):
+    path, none = "[LocalDS_0] images/a.vmdk", "[LocalDS_9] images/a.vmdk"
+    raw = image(tmp_path)
+    disks.run(state="imported", path=str(raw), datastore_path=path)
+    for asked in (
+        {"state": "absent", "datastore_path": none},
+        {"state": "absent", "datastore_path": none, "datacenter": "DC0"},
+        {"state": "copied", "datastore_path": none, "destination": path},
+        {"state": "copied", "datastore_path": path, "destination": none},
+        {"state": "described", "datastore_path": none, "metadata": {"a": "b"}},
+        {"state": "imported", "datastore_path": none, "path": str(raw)},
+    ):
+        refused = disks.attempt(check=check, **asked)
+        assert refused.error.error_code == "not_found"
+        assert "/DC0 has no datastore LocalDS_9. There are: LocalDS_0" in str(refused.error)
+    with pytest.raises(NotFound, match="/DC0 has no datastore LocalDS_9"):
+        disks.info(datastore_path=none)
+
+
+def test_blanks_behind_the_bracket_make_no_other_disk(disks, tmp_path):
+    path, wide, copy = "[LocalDS_0] images/a.vmdk", "[LocalDS_0]   images/a.vmdk", "[LocalDS_0]  copies/b.vmdk"
+    raw = image(tmp_path)
+    disks.run(state="imported", path=str(raw), datastore_path=wide)
+    assert not disks.run(state="imported", path=str(raw), datastore_path=path).result["changed"]
+    assert one(disks.run(state="copied", datastore_path=wide, destination=copy).result)["place"] == "[LocalDS_0] copies/b.vmdk"
+    with pytest.raises(InvalidOption, match="names a disk twice"):
+        VmOptions.from_params(accepted(vm_from_disks.argument_spec(), {"name": "new", "disks": [path, wide]}))
+    assert disks.run(state="absent", datastore_path=wide).result["changed"]
+    assert not disks.run(state="absent", datastore_path=path).result["changed"]
 
 
 def around(disks, path):
