@@ -23,7 +23,8 @@ options:
       - V(exported) gets a disk of O(vm) into the file O(path).
       - V(imported) makes the disk O(datastore_path) of the file O(path), by a lease. Never is a
         disk written to the path of a datastore, since such a disk cannot be used on vSAN.
-      - V(copied) copies the disk O(datastore_path) to O(destination), within one datacenter.
+      - V(copied) copies the disk O(datastore_path) to O(destination), within one datacenter. A
+        disk that a running VM has locked is refused; O(state=exported) gets it.
       - V(converted) makes the file O(destination) of the file O(path). It needs no vCenter.
       - V(described) sets O(metadata) in the file O(path), which needs no vCenter and no
         C(qemu-img), in the disk O(datastore_path), or in a disk of O(vm), which has to be powered
@@ -224,6 +225,8 @@ notes:
     needed then.
   - A copy that replaces a disk is made beside it, as C(NAME.vforge-copy.vmdk), which needs the room
     for both, and takes its place when it is whole.
+  - A folder of a datastore is made where there is none. When the disk does not come, it is removed
+    again if nothing is in it, which takes the privilege Datastore.Browse besides.
   - A file is made in the folder C(.NAME.vforge-part) beside it, which needs the room for it, and
     for O(transport=datastore) for the content, too. There it stays after an interruption, and the
     next run goes on with it. The folder of an import is C(.NAME.stream.vforge-part), beside

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from .._disk_import import apply, places
-from .._errors import VforgeError
+from .._disk_import import apply, importing, places
+from .._errors import Fault, NotAttempted, VforgeError
 from .._vsphere import directories
-from .._vsphere.datastore_files import DatastoreFiles, DatastorePath, FileLocked, NoSuchFile
+from .._vsphere.datastore_files import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles
 from . import converting, describing, notes, plan
 from .job import DiskItem, OnDatastore
@@ -19,6 +19,7 @@ from .plan import COPY, DELETE
 
 if t.TYPE_CHECKING:
     from .._engine import Task
+    from .._vsphere import vmdk
     from .model import DiskOptions
 
 
@@ -49,19 +50,57 @@ def copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         # What is not whole is of no use to anybody.
         plan.check_free(str(target), there=there, ours=ours or left, force=options.force)
         item.steps = (COPY,)
+        _check_not_locked(job, source, text)
         check = job.check_replaceable() if there else None
         if task.check:
             return
-        if target.folder:
-            directories.make(session, ref, target.folder, files)
         # With force the next run replaces what it finds anyway, which may be a disk that is not ours.
-        with _begun(job, {} if options.force else made_of):
+        with _folders(job, source), _begun(job, {} if options.force else made_of):
             if check is None:
                 _start_copy(job, source, target)
             else:
                 _replace(job, source, check)
             notes.note(files, target, made_of)
             item.done.append(COPY)
+
+
+def _check_not_locked(job: OnDatastore, source: DatastorePath, text: vmdk.Descriptor) -> None:
+    """Make sure that no running VM has locked a disk that is to be copied. The server says so of its files, without a call;
+    where it does not give them, the VMs of the datastore are read.
+
+    :raises InUse: naming the VM.
+    """
+    extents = [extent.file for extent in text.extents if extent.file]
+    try:
+        for name in extents:
+            if "/" not in name:
+                job.files.state(source.beside(name))
+        locked = False
+    except FileLocked:
+        locked = True
+    except (NoSuchFile, FileDenied):
+        return  # vCenter says what there is to be said
+    if locked or any("/" in name for name in extents):
+        describing.check_not_locked(job.session, job.datacenter, source, locked=locked)
+
+
+@contextlib.contextmanager
+def _folders(job: OnDatastore, source: DatastorePath) -> t.Iterator[None]:
+    """The folder of a copy, which is made where it is not there, and removed again where the copy did not come.
+
+    :raises InUse: a VM was powered on meanwhile, and has locked the source.
+    """
+    made = directories.Made()
+    if job.path.folder:
+        made = directories.make(job.session, job.datacenter, job.path.folder, job.files)
+    try:
+        yield
+    except (Fault, NotAttempted, FileDenied) as error:
+        # Of all else it is not known whether vCenter goes on with it.
+        importing.remove_folders(job.task, job.item, job.datacenter, made, job.path)
+        if isinstance(error, Fault) and error.fault == "FileLocked":
+            describing.check_not_locked(job.session, job.datacenter, source, locked=True)
+        raise
 
 
 def _start_copy(job: OnDatastore, source: DatastorePath, to: DatastorePath) -> None:

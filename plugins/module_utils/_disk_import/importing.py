@@ -23,7 +23,7 @@ from .. import _signals
 from .._connector.tasks import Backoff
 from .._connector.web import Stop
 from .._engine import Task
-from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
+from .._errors import ConnectionLost, Fault, NotAttempted, TimedOut, VforgeError
 from .._progress import Meter
 from .._temporary_snapshots import Owner, OwnerMark
 from .._vsphere import directories, sending, vmdk
@@ -33,6 +33,7 @@ from .._vsphere.vm import reference, start_destroy, start_power_off
 from . import apply, places
 
 if t.TYPE_CHECKING:
+    from .._connector.batch import Outcome
     from .._engine import Item
     from .places import Home
 
@@ -78,6 +79,54 @@ class Busy(VforgeError):
     """Another run imports to the same place."""
 
     error_code = "in_use"
+
+
+# Folders
+
+
+def remove_folders(task: Task[t.Any], item: Item, datacenter: t.Any, made: directories.Made, path: DatastorePath) -> None:
+    """Remove the folders again that were made for a disk which did not come, where nobody has put anything into them since;
+    a warning says where they stay.
+
+    :param made: what was not there before.
+    :param path: of the disk.
+    """
+    session = task.session
+    if not any(made) or session.unreachable():
+        return
+    deadline = max(task.deadline, time.monotonic() + SECONDS_TO_CLEAN_UP)
+    try:
+        if made.folder:
+            found = _found_in(task, item, datacenter, made.folder, deadline)
+            if not directories.are_alone(found, path.folder.removeprefix(made.folder).strip("/")):
+                return
+            delete = functools.partial(apply.start_delete_file, session, datacenter, made.folder)
+            task.call_one(item, delete, "folders deleted", repeatable=True, deadline=deadline)
+        if made.top:
+            directories.remove_object(session, datacenter, made.top)
+    except VforgeError as error:
+        item.warnings.append(f"The folder of {path} that was made for it may be left: {error.message}")
+
+
+def _found_in(task: Task[t.Any], item: Item, datacenter: t.Any, folder: str, deadline: float) -> t.Any:
+    """What is in a folder.
+
+    :raises VforgeError: the server does not say it.
+    """
+    outcomes: list[Outcome] = []
+    task.call(
+        [item],
+        lambda _item: directories.start_search(task.session, datacenter, folder),
+        "folders searched",
+        lambda _item, outcome: outcomes.append(outcome),
+        repeatable=True,
+        deadline=deadline,
+        results=lambda _item: True,
+    )
+    (outcome,) = outcomes
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.result
 
 
 # The import
@@ -175,6 +224,7 @@ class DiskImport:
         """
         mark = _mark(new.target)
         name = name_of(mark)
+        made: list[directories.Made] = []
         source = _Source(new.path, self.item.title, new.digest)
         host = next(iter(self.home.hosts))
         # After its time a run may still clean up, twice.
@@ -184,12 +234,14 @@ class DiskImport:
         spec = apply.import_spec(name, new.target.datastore, new.capacity, new.adapter, new.provisioning, marks, new.policies)
         moid, reported = self._sent(host, spec, owner, source)
         try:
-            backing = self._keep(moid, new)
-        except BaseException:
+            backing = self._keep(moid, new, made.append)
+        except BaseException as error:
             # The VM names the disk that was taken off it, so it stays where that one does: the next run
             # then removes both.
             if self._leaves_no_disk(moid, new):
                 self._destroy(moid)
+                if made and isinstance(error, (Fault, NotAttempted)):
+                    remove_folders(self.task, self.item, self.home.ref, made[0], new.target)
             raise
         return Imported(backing, source.size, reported, self._destroy(moid, has_disk=False))
 
@@ -279,9 +331,11 @@ class DiskImport:
         except VforgeError as error:
             session.warn(f"The import was broken off, but whether all of it is gone is not known: {error}")
 
-    def _keep(self, moid: str, new: NewDisk) -> str:
+    def _keep(self, moid: str, new: NewDisk, made: t.Callable[[directories.Made], None]) -> str:
         """Take the disk off the VM that was made for it, and put it into its place; returns its
         UUID.
+
+        :param made: is called with the folders that were made for it.
         """
         session, target = self.task.session, new.target
         found = places.carrier(session, reference(session, moid))
@@ -290,7 +344,7 @@ class DiskImport:
         if target.folder:
             # Before the disk belongs to no VM: from then on only this run knows of it.
             with DatastoreFiles(session, self.home.path, self.task.deadline) as files:
-                directories.make(session, self.home.ref, target.folder, files)
+                made(directories.make(session, self.home.ref, target.folder, files))
         moves = found.file != str(target)
         marks = {_DETACHED: found.file} if moves else {}
         self.task.call_one(self.item, lambda: apply.start_detach(session, moid, found.devices, marks), "disks detached")

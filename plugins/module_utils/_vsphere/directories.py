@@ -14,7 +14,6 @@ UUID; on vVols ``rfc4122.`` and a UUID, or ``naa.`` and hexadecimal digits, as t
 
 from __future__ import annotations
 
-import contextlib
 import re
 import typing as t
 
@@ -29,6 +28,8 @@ if t.TYPE_CHECKING:
 
 _MAKES_DIRECTORIES = "capability.topLevelDirectoryCreateSupported"
 _TO_DATASTORES = (Route("datacenter-stores", vim.Datacenter, "datastore"),)
+
+_ALREADY_THERE = "FileAlreadyExists"
 
 # On these a topmost directory is an object, and no file is outside of one.
 OF_OBJECTS = ("vsan", "VVOL")
@@ -61,7 +62,18 @@ def names_of(session: Session, datacenter: t.Any, kind: str, url: str, path: Dat
     return frozenset({str(path), f"[{path.datastore}] {name}/{below}"})
 
 
-def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) -> None:
+class Made(t.NamedTuple):
+    """What was made of directories, for who has to remove them again.
+
+    :ivar folder: the topmost that is a folder, ``[datastore] folder``; empty where none is.
+    :ivar top: the stable path of the topmost one, where that is an object; otherwise empty.
+    """
+
+    folder: str = ""
+    top: str = ""
+
+
+def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) -> Made:
     """Make a directory, with those above; one that is there already is fine.
 
     One call, and none where it is there: vCenter would note an error of each. Three where the
@@ -69,17 +81,21 @@ def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) 
     ``Datastore.Config`` is needed besides ``Datastore.FileManagement``.
 
     :param path: ``[datastore] folder/below``.
+    :returns: what was not there before.
     :raises Fault: it cannot be made.
     """
     if _is_there(files, path):
-        return
+        return Made()
+    first = _first_missing(files, path)
     try:
-        _make(session, datacenter, path)
+        return Made(first if _make(session, datacenter, path) else "")
     except Fault as fault:
         # Asked first all the same: some releases make the object then by themselves (Kubernetes'
         # provider for vSphere counted on it).
-        if fault.fault != "CannotCreateFile" or not _make_object(session, datacenter, path):
+        made = _make_object(session, datacenter, path) if fault.fault == "CannotCreateFile" else None
+        if made is None:
             raise
+        return made
 
 
 def _is_there(files: DatastoreFiles, path: str) -> bool:
@@ -93,33 +109,89 @@ def _is_there(files: DatastoreFiles, path: str) -> bool:
     return True
 
 
-def _make(session: Session, datacenter: t.Any, path: str) -> None:
+def _first_missing(files: DatastoreFiles, path: str) -> str:
+    """The topmost of the directories of a path that is certainly not there."""
+    found = DatastorePath.parse(path, "path")
+    while found.folder:
+        above = DatastorePath.parse(found.folder, "path")
+        try:
+            files.read(above, 1)
+        except NoSuchFile:
+            found = above
+        except (FileDenied, FileLocked):
+            break
+        else:
+            break
+    return str(found)
+
+
+def _make(session: Session, datacenter: t.Any, path: str) -> bool:
+    """Make a directory, with those above; False where it was there."""
     manager = session.manager("fileManager")
-    with _already_there():
+    try:
         session.retrying(lambda: manager.MakeDirectory(path, datacenter, True))
+    except Fault as fault:
+        if fault.fault != _ALREADY_THERE:
+            raise
+        return False
+    return True
 
 
-def _make_object(session: Session, datacenter: t.Any, path: str) -> bool:
-    """Make the topmost directory as an object, and those below it; False where it is none."""
+def _make_object(session: Session, datacenter: t.Any, path: str) -> Made | None:
+    """Make the topmost directory as an object, and those below it; None where it is none."""
     wanted = DatastorePath.parse(path, "path")
     rows = collect(session, [datacenter], {vim.Datastore: ("name", _MAKES_DIRECTORIES)}, _TO_DATASTORES)
     stores = [row.ref for row in rows if name_of(row) == wanted.datastore and row.get(_MAKES_DIRECTORIES) is False]
     if not stores:
-        return False
+        return None
     top, _slash, below = wanted.path.partition("/")
     manager = session.manager("datastoreNamespaceManager")
-    with _already_there():
-        session.retrying(lambda: manager.CreateDirectory(stores[0], top, ""))
-    if below:
-        _make(session, datacenter, path)
-    return True
-
-
-@contextlib.contextmanager
-def _already_there() -> t.Iterator[None]:
-    """Let pass that a directory is there: it was before, or another run has made it meanwhile."""
+    stable = ""
     try:
-        yield
+        stable = str(session.retrying(lambda: manager.CreateDirectory(stores[0], top, "")) or "")
     except Fault as fault:
-        if fault.fault != "FileAlreadyExists":
+        if fault.fault != _ALREADY_THERE:  # it was before, or another run has made it meanwhile
             raise
+    if not below or not _make(session, datacenter, path):
+        return Made(top=stable)
+    # Where the object was there, which of those below it were is not known.
+    return Made(f"[{wanted.datastore}] {top}/{below.partition('/')[0]}" if stable else "", stable)
+
+
+# Removing what was made
+
+
+def start_search(session: Session, datacenter: t.Any, folder: str) -> t.Any:
+    """``SearchDatastoreSubFolders_Task`` for all that is in a directory, after one call for its browser."""
+    store = DatastorePath.parse(folder, "path").datastore
+    rows = collect(session, [datacenter], {vim.Datastore: ("name", "browser")}, _TO_DATASTORES)
+    browser = next((row.get("browser") for row in rows if name_of(row) == store), None)
+    if browser is None:
+        raise NotFound(f"There is no datastore {store}, or this user may not see it.")
+    return browser.SearchDatastoreSubFolders_Task(folder, vim.host.DatastoreBrowser.SearchSpec())
+
+
+def are_alone(found: t.Iterable[t.Any] | None, below: str) -> bool:
+    """Whether a search has found nothing but certain directories.
+
+    vCenter may call the directory that was searched otherwise than it was asked for, so what is in it is compared alone.
+
+    :param found: the result of ``start_search``; None where the server does not say it.
+    :param below: path of these directories below the one that was searched, ``a/b``; empty for none.
+    """
+    results = [(each.folderPath.rstrip("/"), [file.path for file in each.file or ()]) for each in found or ()]
+    if not results:
+        return False
+    root = min((folder for folder, _files in results), key=len)
+    paths = [f"{folder}/{file}"[len(root) + 1 :] for folder, files in results for file in files]
+    return all(f"{below}/".startswith(f"{path.rstrip('/')}/") for path in paths)
+
+
+def remove_object(session: Session, datacenter: t.Any, top: str) -> None:
+    """Remove a topmost directory that is an object, and empty: one call.
+
+    :param top: its stable path.
+    :raises Fault: it cannot be removed, or is not empty.
+    """
+    manager = session.manager("datastoreNamespaceManager")
+    session.retrying(lambda: manager.DeleteDirectory(datacenter, top))

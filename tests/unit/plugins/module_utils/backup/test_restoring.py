@@ -867,11 +867,11 @@ def made_with(monkeypatch, opened):
     """The storage policies of disks when they have come, before they are taken to their places."""
     seen, keep = [], importing.DiskImport._keep
 
-    def look(self, moid, new):
+    def look(self, moid, new, made):
         found = places.carrier(opened, reference(opened, moid))
         (disk,) = found.devices
         seen.append(policies_of(opened, moid, [disk.key])[disk.key])
-        return keep(self, moid, new)
+        return keep(self, moid, new, made)
 
     monkeypatch.setattr(importing.DiskImport, "_keep", look)
     return seen

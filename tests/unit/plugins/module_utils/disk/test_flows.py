@@ -18,7 +18,7 @@ import pytest
 
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, tasks
-from ansible_collections.vforge.vsphere.plugins.module_utils._disk import converting, exporting, exports, local, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk import converting, copies, exporting, exports, local, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk.job import OnDatastore
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing, places
 from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Task
@@ -727,6 +727,76 @@ def test_of_a_copy_that_is_refused_nothing_is_left(disks, to_copy):
     with pytest.raises(PartialFailure):
         disks.run(**to_copy)
     assert not [file for file in disks.sim.orphans() if "/flt-copies/" in file]
+
+
+def _folders(disks, above=""):
+    found = disks.sim.govc("datastore.ls", "-ds", "LocalDS_0", above)
+    return [each["path"] for each in found[0].get("file") or ()]
+
+
+@pytest.mark.parametrize("copy", ["flt-copies/b.vmdk", "flt-copies/deep/er/b.vmdk", "flt-there/deep/b.vmdk"])
+def test_a_folder_that_was_made_for_a_copy_goes_where_the_copy_fails(disks, to_copy, copy):
+    disks.sim.govc("datastore.mkdir", "-ds", "LocalDS_0", "flt-there")
+    before = _folders(disks)
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="task-fault", fault="NoDiskSpace")
+    assert disks.attempt(**{**to_copy, "destination": f"[LocalDS_0] {copy}"}).error.error_code == "no_disk_space"
+    assert (_folders(disks), _folders(disks, "flt-there"), disks.warnings) == (before, [], [])
+
+
+def test_a_folder_into_which_somebody_has_put_something_stays(disks, to_copy, monkeypatch):
+    start = copies._start_copy
+
+    def meanwhile(*args):
+        disks.sim.govc("datastore.mkdir", "-ds", "LocalDS_0", "flt-copies/other")
+        start(*args)
+
+    monkeypatch.setattr(copies, "_start_copy", meanwhile)
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="task-fault", fault="NoDiskSpace")
+    assert disks.attempt(**to_copy).error.error_code == "no_disk_space"
+    assert _folders(disks, "flt-copies") == ["other"]
+
+
+def test_a_folder_that_was_made_for_an_import_goes_where_the_disk_does_not_come(disks, tmp_path):
+    before = _folders(disks)
+    disks.sim.inject(method="MoveVirtualDisk_Task", do="task-fault", fault="NoDiskSpace")
+    failed = disks.attempt(state="imported", path=str(image(tmp_path)), datastore_path="[LocalDS_0] flt-new/a/b.vmdk")
+    assert (failed.error.error_code, _folders(disks)) == ("no_disk_space", before)
+
+
+def test_a_folder_that_cannot_be_looked_at_stays_with_a_warning(disks, to_copy):
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="task-fault", fault="NoDiskSpace")
+    disks.sim.inject(method="SearchDatastoreSubFolders_Task", do="fault", fault="NoPermission")
+    assert disks.attempt(**to_copy).error.error_code == "no_disk_space"
+    assert "flt-copies/b.vmdk that was made for it may be left" in disks.warnings[-1]
+
+
+def test_a_disk_of_a_running_vm_is_not_copied(disks):
+    disks.sim.create_vm("flt-on", datastore="LocalDS_0", disks=[{"bytes": MIB}])
+    before = _folders(disks)
+    asked = {"state": "copied", "datastore_path": "[LocalDS_0] flt-on/flt-on.vmdk", "destination": "[LocalDS_0] flt-new/b.vmdk"}
+    for check in (True, False):
+        refused = disks.attempt(check=check, **asked)
+        assert (refused.error.error_code, refused.called("CopyVirtualDisk_Task")) == ("in_use", 0)
+        assert "flt-on is poweredOn, and its host has locked the file" in str(refused.error)
+    assert _folders(disks) == before
+    disks.sim.govc("vm.power", "-off", "flt-on")
+    assert disks.run(**asked).result["changed"]
+
+
+def test_a_vm_that_starts_before_its_disk_is_copied_is_named(disks, monkeypatch):
+    disks.sim.create_vm("flt-on", datastore="LocalDS_0", disks=[{"bytes": MIB}])
+    before = _folders(disks)
+    monkeypatch.setattr(copies, "_check_not_locked", lambda *_args: None)
+    asked = {"state": "copied", "datastore_path": "[LocalDS_0] flt-on/flt-on.vmdk", "destination": "[LocalDS_0] flt-new/b.vmdk"}
+    refused = disks.attempt(**asked)
+    assert (refused.error.error_code, refused.called("CopyVirtualDisk_Task")) == ("in_use", 1)
+    assert "flt-on is poweredOn" in str(refused.error)
+    assert _folders(disks) == before
+
+
+def test_a_copy_makes_as_many_calls_as_it_has_to(disks, to_copy):
+    ran = disks.run(**to_copy)
+    assert (ran.total, ran.called("MakeDirectory"), ran.called("SearchDatastoreSubFolders_Task")) == (12, 1, 0)
 
 
 @pytest.fixture(name="to_replace")

@@ -7,6 +7,8 @@ vVols, which have other names for such folders: these are held against a table.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 import vforge_disks
@@ -79,6 +81,25 @@ def test_a_disk_that_a_vm_has_by_another_name_is_neither_deleted_nor_replaced(vs
     assert (gone.result["changed"], gone.called("ConvertNamespacePathToUuidPath")) == (True, 1)
 
 
+@pytest.mark.parametrize("target", ["[LocalDS_0] copies/b.vmdk", "[LocalDS_0] copies/below/deep/b.vmdk"])
+def test_a_folder_that_was_made_for_a_copy_goes_where_the_copy_fails(vsan, target):
+    vsan.run(**vsan.asked, datastore_path=TARGET)
+    before = vsan.sim.govc("datastore.ls", "-ds", "LocalDS_0")[0]["file"]
+    vsan.sim.inject(method="CopyVirtualDisk_Task", do="task-fault", fault="NoDiskSpace")
+    failed = vsan.attempt(state="copied", datastore_path=TARGET, destination=target)
+    assert (failed.error.error_code, failed.called("CreateDirectory"), vsan.warnings) == ("no_disk_space", 1, [])
+    assert vsan.sim.govc("datastore.ls", "-ds", "LocalDS_0")[0]["file"] == before
+
+
+def test_a_disk_of_a_running_vm_is_not_copied(vsan):
+    vsan.sim.create_vm("on-1", datastore="LocalDS_0", disks=[{"bytes": MIB}])
+    (disk,) = vsan.sim.vm("on-1")["disks"]
+    asked = {"state": "copied", "datastore_path": disk["files"][0], "destination": "[LocalDS_0] copies/b.vmdk"}
+    for check in (True, False):
+        refused = vsan.attempt(check=check, **asked)
+        assert (refused.error.error_code, "on-1 is poweredOn" in str(refused.error)) == ("in_use", True)
+
+
 def test_a_vm_around_a_disk_is_made_once(vsan):
     """The second run finds its disk by the name that vCenter has for it."""
     vsan.run(**vsan.asked, datastore_path=TARGET)
@@ -111,6 +132,29 @@ def test_who_may_not_make_the_folder_learns_which_privilege_is_missing(vsan):
     # The disk was not taken off its VM yet, and went with it.
     assert not vsan.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
     assert [file for file in vsan.sim.request("GET", "/orphans")["files"] if "vforge-import" in file] == []
+
+
+def results(*folders):
+    """The answer of a search: folders, and what is in each."""
+    return [SimpleNamespace(folderPath=name, file=[SimpleNamespace(path=each) for each in files]) for name, files in folders]
+
+
+@pytest.mark.parametrize(
+    ("found", "below", "alone"),
+    [
+        (results(("[a] b/", [])), "", True),
+        (results(("[a] b", []), ("[a] b/", [])), "", True),
+        (results(("[a] uuid/b", ["c"]), ("[a] uuid/b/c/", ["d"]), ("[a] uuid/b/c/d", [])), "c/d", True),
+        (results(("[a] b", ["c"])), "", False),
+        (results(("[a] b", ["c"])), "cd", False),
+        (results(("[a] b", ["c"]), ("[a] b/c", ["x.vmdk"])), "c", False),
+        (results(("[a] b", ["c", "x"]), ("[a] b/c", [])), "c", False),
+        ([], "", False),
+        (None, "", False),
+    ],
+)
+def test_a_folder_is_removed_only_where_nothing_else_is_in_it(found, below, alone):
+    assert directories.are_alone(found, below) == alone
 
 
 # How vCenter lists topmost folders of vSAN and vVols.
