@@ -152,6 +152,8 @@ options:
     description:
       - The adapter in the descriptor of the disk, V(lsilogic) by default. V(legacyESX) is for
         O(state=converted) alone. For pvSCSI and NVMe VMware's products write V(lsilogic).
+      - Where it is set, a disk that was imported with another one is refused, unless O(force) is
+        set. This is known by what the import has noted beside the disk.
     type: str
     choices: [lsilogic, buslogic, ide, legacyESX]
   hardware_version:
@@ -161,6 +163,8 @@ options:
   provisioning:
     description:
       - How an imported disk takes space.
+      - A disk that was imported with another value is refused, unless O(force) is set, which
+        imports it again. What the storage has made of it is not compared.
     type: str
     choices: [thin, thick, eager_zeroed_thick]
     default: thin

@@ -153,6 +153,24 @@ def rest(wanted: t.Iterable[tuple[int, int]], done: int) -> list[tuple[int, int]
     return left
 
 
+def check_kind(place: str, asked: t.Mapping[str, str], known: t.Mapping[str, t.Any]) -> None:
+    """Make sure that a disk which is in the place already is of the kind that is asked for.
+
+    :param asked: options and their values; an empty one is not asked for.
+    :param known: what is known of the disk, by the same names.
+    :raises Exists: it is of another kind.
+    """
+    other = [name for name, value in asked.items() if value and known.get(name) and known[name] != value]
+    if other:
+        there = " and ".join(f"{name} {known[name]}" for name in other)
+        wanted = " and ".join(f"{name} {asked[name]}" for name in other)
+        raise Exists(
+            f"{place} is there already, with {there}, and {wanted} is asked for.",
+            hint=f"Set force to import it again, or set {' and '.join(other)} as the disk has it.",
+            option=other[0],
+        )
+
+
 def check_free(place: str, *, there: bool, ours: bool, force: bool) -> None:
     """Make sure that a disk may be made in its place.
 

@@ -522,6 +522,55 @@ def image(tmp_path, size=8 * MIB):
     return raw
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_a_disk_of_another_kind_than_is_asked_for_is_not_taken_for_it(disks, tmp_path, check):
+    path, raw = "[LocalDS_0] images/a.vmdk", image(tmp_path)
+    plain = {"state": "imported", "path": str(raw), "datastore_path": path, "provisioning": "thick"}
+    asked = {**plain, "adapter": "buslogic"}
+    assert one(disks.run(**asked).result)["provisioning"] == "thick"
+    for other, sentence in (
+        ({"provisioning": "thin"}, "with provisioning thick, and provisioning thin is asked for. Set force to import it"),
+        ({"provisioning": "eager_zeroed_thick"}, "with provisioning thick, and provisioning eager_zeroed_thick is"),
+        ({"adapter": "ide"}, "with adapter buslogic, and adapter ide is asked for. Set force"),
+        ({"provisioning": "thin", "adapter": "ide"}, "provisioning thick and adapter buslogic, and provisioning thin and"),
+    ):
+        refused = disks.attempt(check=check, **{**asked, **other})
+        assert (refused.error.error_code, sentence in str(refused.error)) == ("exists", True)
+    # A second run is fine, and one that asks for no adapter; also when the file was written again meanwhile.
+    for same in (plain, asked):
+        assert not disks.run(**same).result["changed"]
+    os.utime(raw, ns=(1, 1))
+    assert not disks.run(**asked).result["changed"]
+    assert disks.attempt(check=check, **{**asked, "adapter": "ide"}).error.error_code == "exists"
+    disks.run(state="described", datastore_path=path, metadata={"adapterType": "ide"})
+    for adapter in ("buslogic", "ide"):
+        assert not disks.run(**{**asked, "adapter": adapter}).result["changed"]
+    again = disks.run(check=check, **{**asked, "provisioning": "thin", "force": True})
+    assert again.result["changed"]
+    assert disks.info(datastore_path=path).result["disk"]["thin"] != check
+
+
+def test_whether_a_disk_is_thin_is_known_of_one_of_which_nothing_is_noted(disks, tmp_path):
+    raw = image(tmp_path)
+    asked = {"state": "imported", "path": str(raw), "datastore_path": "[LocalDS_0] images/a.vmdk"}
+    disks.sim.datastore_type("LocalDS_0", "VMFS")
+    disks.run(**asked)
+    disks.sim.govc("datastore.rm", "-ds", "LocalDS_0", "images/a.vmdk.vforge")
+    refused = disks.attempt(**asked, provisioning="thick")
+    assert "with provisioning thin, and provisioning thick is asked for" in str(refused.error)
+    assert one(disks.run(**asked).result)["provisioning"] == "thin"
+    assert disks.attempt(**asked, provisioning="thick").error.error_code == "exists"
+
+
+def test_a_storage_that_makes_all_disks_thin_is_not_blamed(disks, tmp_path):
+    disks.sim.datastore_type("LocalDS_0", "NFS")
+    raw = image(tmp_path)
+    asked = {"state": "imported", "path": str(raw), "datastore_path": "[LocalDS_0] images/a.vmdk"}
+    disks.run(**asked)
+    disks.sim.govc("datastore.rm", "-ds", "LocalDS_0", "images/a.vmdk.vforge")
+    assert not disks.run(**asked, provisioning="thick").result["changed"]
+
+
 @pytest.mark.parametrize("verify", ["manifest", "content"])
 def test_an_upload_of_which_the_host_reports_no_digest_is_reported_where_nothing_else_proves_it(
     disks, tmp_path, monkeypatch, verify
