@@ -259,7 +259,7 @@ class QemuImg:
         words = ["convert", "-p", "-f", image.format, "-O", kind]
         if given:
             words += ["-o", ",".join(given)]
-        with self._started(*words, "--", image.path, os.path.abspath(target)) as process:
+        with self._started(*words, "--", image.path, os.path.abspath(target), about=image.path) as process:
             for piece in self._pieces(process):
                 for found in _PERCENT.findall(piece):
                     percent(float(found))
@@ -270,7 +270,7 @@ class QemuImg:
         :raises ImageError: one cannot be read.
         """
         words = ("compare", "-U", "-f", image.format, "-F", other.format, "--", image.path, other.path)
-        with self._started(*words, good=(0, 1)) as process:
+        with self._started(*words, good=(0, 1), about=image.path) as process:
             for _piece in self._pieces(process):
                 pass
         return process.returncode == 0
@@ -347,9 +347,10 @@ class QemuImg:
             yield rest.decode("utf-8", "replace")
 
     @contextlib.contextmanager
-    def _started(self, *words: str, good: t.Collection[int] = (0,)) -> t.Iterator[subprocess.Popen[bytes]]:
+    def _started(self, *words: str, good: t.Collection[int] = (0,), about: str = "") -> t.Iterator[subprocess.Popen[bytes]]:
         """Let it run as long as the context lasts; whatever ends that ends it.
 
+        :param about: the image that a message is about; that of the last word where it is empty.
         :raises ImageError: it ended with another code than the good ones.
         """
         with tempfile.TemporaryFile() as said:
@@ -371,7 +372,9 @@ class QemuImg:
             if process.returncode not in good:
                 said.seek(max(said.tell() - _MOST_WORDS, 0))
                 why = said.read().decode("utf-8", "replace").strip() or f"it ended with code {process.returncode}"
-                raise ImageError(f"qemu-img {words[0]} refuses {words[-1]}: {why}", hint="Look whether the image is whole.")
+                raise ImageError(
+                    f"qemu-img {words[0]} refuses {about or words[-1]}: {why}", hint="Look whether the image is whole."
+                )
 
     def _pieces(self, process: subprocess.Popen[bytes]) -> t.Iterator[bytes]:
         """What it writes, as it comes.

@@ -49,7 +49,7 @@ def bring_in(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None
         if known and {name: known.get(name) for name in made_of} == made_of and not options.force:
             _keep(job, options, home, known)
             return
-        found = converting.source(tool, options.path, options.source_format)
+        found = converting.filled(tool, options.path, options.source_format)
         if there and not options.force:
             content, verify = _same_content(job, options, tool, found, known)
             facts = _checked_kind(job, options, home, known)

@@ -17,12 +17,13 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import stat
 import typing as t
 
 from .. import _files
 from .._connector.tasks import Backoff
-from .._errors import InvalidOption, TimedOut
+from .._errors import InvalidOption, TimedOut, VforgeError
 from .._vsphere import vmdk
 from . import image
 from .image import Image, LocalBytes, QemuImg
@@ -30,6 +31,7 @@ from .image import Image, LocalBytes, QemuImg
 _WHAT = "disk"
 _PART = ".vforge-part"
 _NOTE = ".vforge"
+_STREAM = ".stream"
 # That of a disk in pieces of 2 GiB names each of them.
 _MOST_NOTE = 2**24
 
@@ -116,10 +118,22 @@ def workplace(target: str, deadline: float, tell: t.Callable[[str], None]) -> t.
         try:
             with _files.explained(path, _WHAT):
                 yield Workplace(path, os.path.join(parent, name), folder)
+        except VforgeError as error:
+            _name_target(error, path, os.path.join(parent, name))
+            raise
         finally:
             with contextlib.suppress(OSError):
                 os.rmdir(part, dir_fd=folder.handle)
             os.close(handle)
+
+
+def _name_target(error: VforgeError, part: str, target: str) -> None:
+    """Have an error name the file of the user in place of one in the folder where it is made."""
+    own = re.compile(rf"{re.escape(part)}/(?:{re.escape(os.path.basename(target))}|[^\s:,'\"]+)")
+    called = target.removesuffix(_STREAM)
+    error.message = own.sub(lambda _found: called, error.message)
+    if error.details.get("path"):
+        error.details["path"] = own.sub(lambda _found: called, str(error.details["path"]))
 
 
 @contextlib.contextmanager
@@ -298,7 +312,7 @@ def remove(path: str, deadline: float, tell: t.Callable[[str], None]) -> None:
 
 def stream_of(path: str) -> str:
     """What a file that is imported is called while it is on its way."""
-    return f"{path}.stream"
+    return f"{path}{_STREAM}"
 
 
 def _part_of(target: str) -> str:

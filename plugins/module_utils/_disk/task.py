@@ -116,7 +116,7 @@ def _entry(item: DiskItem) -> dict[str, t.Any]:
 def _convert(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell, *, check: bool) -> None:
     target = options.destination
     tool = QemuImg(deadline)
-    found = converting.source(tool, options.path, options.source_format)
+    found = converting.filled(tool, options.path, options.source_format)
     made_of = {
         "kind": CONVERTED,
         "source": options.path,

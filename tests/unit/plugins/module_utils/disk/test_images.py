@@ -211,6 +211,48 @@ def test_a_disk_that_names_files_elsewhere_is_not_deleted(tmp_path, check):
 # What is refused
 
 
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("name", ["empty.raw", "empty.vmdk", "empty"])
+def test_an_empty_file_is_refused(tmp_path, name, check):
+    path = tmp_path / name
+    path.touch()
+    with pytest.raises(ImageError) as refused:
+        alone(check=check, state="converted", path=str(path), destination=str(tmp_path / "a.vmdk"))
+    assert refused.value.message == f"{path} is empty (0 bytes)."
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_without_bytes_is_refused(judges, tmp_path):
+    path = tmp_path / "empty.qcow2"
+    judges.run("qemu-img", "create", "-f", "qcow2", path, "0")
+    with pytest.raises(ImageError, match="has a disk of 0 bytes"):
+        alone(check=True, state="converted", path=str(path), destination=str(tmp_path / "a.vmdk"))
+
+
+def test_what_qemu_img_refuses_is_named_as_the_user_does(tmp_path):
+    raw, target = tmp_path / "a.raw", tmp_path / "a b.vhd"
+    with raw.open("wb") as file:
+        file.truncate(3 * 2**40)
+    with pytest.raises(ImageError, match=f"qemu-img convert refuses {raw}: ") as refused:
+        converted(raw, target, "vpc")
+    assert (str(target) in refused.value.message, "vforge-part" in str(refused.value)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("target", "message", "named"),
+    [
+        ("/a/b c.vmdk", "x: /a/.b c.vmdk.vforge-part/b c.vmdk: no", "x: /a/b c.vmdk: no"),
+        ("/a/b.vmdk", "'/a/.b.vmdk.vforge-part/content.raw' is cut", "'/a/b.vmdk' is cut"),
+        ("/a/b.raw.stream", "/a/.b.raw.stream.vforge-part/import.vmdk is no stream", "/a/b.raw is no stream"),
+        ("/a/b.raw", "The disk /a/.b.raw.vforge-part cannot be written", "The disk /a/.b.raw.vforge-part cannot be written"),
+    ],
+)
+def test_files_on_their_way_are_called_as_what_they_are_to_be(target, message, named):
+    error = ImageError(message, path=f"{local._part_of(target)}/x")
+    local._name_target(error, local._part_of(target), target)
+    assert (error.message, error.details["path"]) == (named, target.removesuffix(".stream"))
+
+
 def cut(path, part=0.6):
     os.truncate(path, int(path.stat().st_size * part))
 
