@@ -50,6 +50,7 @@ def copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         # What is not whole is of no use to anybody.
         plan.check_free(str(target), there=there, ours=ours or left, force=options.force)
         item.steps = (COPY,)
+        item.becomes(job.in_short() if there else plan.NOT_THERE, f"{plan.in_short(item.facts)}, copied from {source}")
         _check_not_locked(job, source, text)
         check = job.check_replaceable() if there else None
         if task.check:
@@ -215,6 +216,7 @@ def delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         there = files.there(target)
         if there:
             item.steps = (DELETE,)
+            item.becomes(job.in_short(), DELETE)
             describing.check_nobodys(session, ref, target)
         if task.check:
             return

@@ -51,17 +51,11 @@ def bring_in(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None
             return
         found = converting.filled(tool, options.path, options.source_format)
         if there and not options.force:
-            content, verify = _same_content(job, options, tool, found, known)
-            facts = _checked_kind(job, options, home, known)
-            item.facts = {"capacity": found.capacity, "content_sha256": content, **facts}
-            if not task.check:
-                if not known:
-                    importing.DiskImport(task, item, home).clear(target)
-                left = bool(known.get(_LEFT)) and not _cleared(job, home)
-                asked = _mapping(known.get(_ASKED))
-                notes.note(files, target, _imported(made_of, content, item, asked, left=left, verify=verify))
+            _adopt(job, options, home, _same_content(job, options, tool, found, known), known, made_of)
             return
         item.steps = (IMPORT,)
+        will = plan.in_short({"capacity": found.capacity, "provisioning": options.provisioning})
+        item.becomes(job.in_short() if there else plan.NOT_THERE, f"{will}, imported from {options.path}")
         # Once more before it is replaced, since conversion and upload may take hours.
         check = job.check_replaceable() if there else (lambda: None)
         if task.check:
@@ -108,6 +102,29 @@ def _keep(job: OnDatastore, options: DiskOptions, home: places.Home, known: t.Ma
         del now[_LEFT]
     if now != known:
         notes.note(job.files, job.path, now)
+
+
+def _adopt(
+    job: OnDatastore,
+    options: DiskOptions,
+    home: places.Home,
+    same: tuple[int, str, str],
+    known: t.Mapping[str, t.Any],
+    made_of: t.Mapping[str, t.Any],
+) -> None:
+    """A disk has the content that is asked for: it stays, and what it was made of is noted.
+
+    :param same: as ``_same_content`` returns it.
+    :param known: what is noted of it; empty where nothing is.
+    """
+    capacity, content, verify = same
+    job.item.facts = {"capacity": capacity, "content_sha256": content, **_checked_kind(job, options, home, known)}
+    if job.task.check:
+        return
+    if not known:
+        importing.DiskImport(job.task, job.item, home).clear(job.path)
+    left, asked = bool(known.get(_LEFT)) and not _cleared(job, home), _mapping(known.get(_ASKED))
+    notes.note(job.files, job.path, _imported(made_of, content, job.item, asked, left=left, verify=verify))
 
 
 def _checked_kind(job: OnDatastore, options: DiskOptions, home: places.Home, known: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -258,13 +275,13 @@ def _delete_wrong(job: OnDatastore, options: DiskOptions) -> t.NoReturn:
 
 def _same_content(
     job: OnDatastore, options: DiskOptions, tool: QemuImg, found: Image, known: t.Mapping[str, t.Any]
-) -> tuple[str, str]:
+) -> tuple[int, str, str]:
     """A disk in the place is the one that is asked for, where it was made of the same content.
 
     Where nothing is noted, a run may have ended between the import and the note: then the disk is
     read.
 
-    :returns: SHA-256 of the content, and how the disk is proved to have it.
+    :returns: the capacity of the image, SHA-256 of the content, and how the disk is proved to have it.
     :raises Exists: it was made of another one.
     """
     with local.scratch(local.stream_of(options.path), job.task.deadline, job.session.show_progress) as place:
@@ -274,7 +291,7 @@ def _same_content(
     verify = CONTENT if there is None else str(known.get("verify"))
     ours = content == (job.read_back(job.path) if there is None else there)
     plan.check_free(str(job.path), there=True, ours=ours, force=False)
-    return content, verify
+    return found.capacity, content, verify
 
 
 def _stream(task: Task[DiskItem], tool: QemuImg, found: Image, place: Workplace) -> converting.Made:

@@ -24,8 +24,9 @@ import typing as t
 from .. import _files
 from .._connector.tasks import Backoff
 from .._errors import InvalidOption, TimedOut, VforgeError
+from .._text import size
 from .._vsphere import vmdk
-from . import image
+from . import image, plan
 from .image import Image, LocalBytes, QemuImg
 
 _WHAT = "disk"
@@ -271,6 +272,31 @@ def is_taken(path: str) -> bool:
     return True
 
 
+def in_short(path: str) -> str:
+    """What is in a place, for the diff."""
+    if not os.path.lexists(path):
+        return "left of a run that was interrupted" if any(map(os.path.lexists, _parts_of(path))) else plan.NOT_THERE
+    if not os.path.isfile(path):
+        return "a link to nothing"
+    facts = _facts_of(path)
+    if facts:
+        return plan.in_short(facts)
+    with _files.explained(path, _WHAT, _files.FileUnreadable):
+        try:
+            own = sum(os.stat(file).st_size for file in files_of(path))
+        except (vmdk.NoDescriptor, image.ImageError):
+            return "a disk that is damaged"
+        return f"{image.guess(path)}, {size(own)} on this machine" if image.is_disk(path) else f"a file of {size(own)}"
+
+
+def _facts_of(path: str) -> dict[str, t.Any]:
+    """What is noted of a disk for the result; empty also where the note is not to be trusted."""
+    with contextlib.suppress(InvalidOption):
+        facts = noted(path).get("facts")
+        return facts if isinstance(facts, dict) else {}
+    return {}
+
+
 def is_to_remove(path: str, *, force: bool) -> bool:
     """Whether there is a disk, or what an interrupted run has left of one.
 
@@ -282,7 +308,7 @@ def is_to_remove(path: str, *, force: bool) -> bool:
     if not _files.check_is_file(path, what=_WHAT, hint="Name the file of the disk."):
         return any(map(os.path.lexists, _parts_of(path)))
     with _files.explained(path, _WHAT, _files.FileUnreadable):
-        if not force and not image.is_disk(path) and not noted(path):
+        if not force and not image.is_disk(path) and not _facts_of(path):
             raise InvalidOption(
                 f"{path} is no disk, neither by its name nor by its content.",
                 hint="Look whether path is right, or set force to delete it all the same.",

@@ -52,6 +52,8 @@ def run_alone(options: DiskOptions, tell: Tell, *, check: bool) -> dict[str, t.A
     else:
         item = DiskItem(called=options.path, place=options.path)
         item.steps = (DELETE,) if local.is_to_remove(options.path, force=options.force) else ()
+        if item.steps:
+            item.becomes(local.in_short(options.path), DELETE)
         if item.steps and not check:
             local.remove(options.path, deadline, tell)
     item.done = list(item.steps)
@@ -84,13 +86,15 @@ def _called(options: DiskOptions) -> str:
 
 
 def _result(items: t.Sequence[DiskItem]) -> dict[str, t.Any]:
-    before = [f"{item.place}: not as asked\n" for item in items if item.done]
-    after = [f"{item.place}: {', '.join(item.done)}\n" for item in items if item.done]
+    done = [item for item in items if item.done]
+    before = [line for item in done for line in item.before]
+    after = [line for item in done for line in item.after]
+    where = "this machine" if all(item.place.startswith("/") for item in items) else "vCenter"
     return {
         "changed": any(item.done for item in items),
         "disks": [_entry(item) for item in items],
         "counts": dict(collections.Counter(step for item in items for step in item.done)),
-        "diff": diff(before, after),
+        "diff": diff(before, after, where),
     }
 
 
@@ -129,6 +133,8 @@ def _convert(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell, 
         return
     plan.check_free(target, there=local.is_taken(target), ours=known.get("source") == options.path, force=options.force)
     item.steps = (CONVERT,)
+    will = plan.made_in_short(options.output, found.capacity)
+    item.becomes(local.in_short(target), f"{will}, converted from {options.path}")
     if check:
         return
     converting.checksum(options.path, options.checksum, tell)
@@ -147,6 +153,7 @@ def _describe(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell,
     old, new = _with_metadata(path, options.metadata)
     item.facts = {"path": path, "metadata": metadata.entries(vmdk.descriptor(new, path))}
     item.steps = (DESCRIBE,) if new != old else ()
+    _say_metadata(item, old, new)
     if check or not item.steps:
         return
     with local.scratch(path, deadline, tell) as place:
@@ -159,6 +166,14 @@ def _describe(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell,
             known["facts"] = {**(known.get("facts") or {}), **converting.of_descriptor(text)}
         place.rewrite(new, known)
         item.facts["metadata"] = metadata.entries(text)
+
+
+def _say_metadata(item: DiskItem, old: bytes, new: bytes) -> None:
+    """Say for the diff which entries change."""
+    entries = (metadata.entries(vmdk.descriptor(each, item.place)) for each in (old, new))
+    before, after = metadata.differences(*entries)
+    head = f"{item.place}\n"
+    item.before, item.after = (head, *before), (head, *after)
 
 
 def _describe_there(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
@@ -182,6 +197,12 @@ def _describe_there(task: Task[DiskItem], item: DiskItem, options: DiskOptions) 
             return
         place = describing.check_unused(session, ref, path)
         item.steps = (DESCRIBE,)
+        if found.whole != found.wanted:
+            _say_metadata(item, found.whole, found.wanted)
+        else:
+            item.becomes(
+                "left half-written by an earlier run" if found.torn else "with what an earlier run has kept", "as asked"
+            )
         if task.check:
             return
         # Once more, since it took calls to find out that nobody uses it.

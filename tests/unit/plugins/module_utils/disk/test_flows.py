@@ -682,6 +682,29 @@ def test_a_disk_is_copied_and_deleted_on_its_datastore(disks, tmp_path):
     assert not listed[0].get("file")
 
 
+def test_the_diff_says_what_is_there_and_what_is_to_be(disks, tmp_path):
+    raw, path, copy, out = image(tmp_path), "[LocalDS_0] images/a.vmdk", "[LocalDS_0] copies/b.vmdk", tmp_path / "out.qcow2"
+
+    def shown(**asked):
+        found = [disks.run(check=check, **asked).result["diff"] for check in (True, False)]
+        assert found[0] == found[1]
+        return [found[0][name].removesuffix("\n") for name in ("before", "after", "before_header")]
+
+    asked = {"state": "imported", "path": str(raw), "datastore_path": path}
+    thick = f"{path}: vmdk, 8 MiB, thick, imported from {raw}"
+    assert shown(**asked, provisioning="thick") == [f"{path}: not there", thick, "vCenter now"]
+    there = f"{path}: vmdk (vmfs), 8 MiB, thick"
+    assert shown(**asked, force=True)[:2] == [there, f"{path}: vmdk, 8 MiB, thin, imported from {raw}"]
+    copied = {"state": "copied", "datastore_path": path, "destination": copy}
+    assert shown(**copied)[:2] == [f"{copy}: not there", f"{copy}: vmdk (vmfs), 8 MiB, thin, copied from {path}"]
+    assert shown(**copied, force=True)[0] == f"{copy}: vmdk (vmfs), 8 MiB, thin"
+    assert shown(state="absent", datastore_path=copy)[:2] == [f"{copy}: vmdk (vmfs), 8 MiB, thin", f"{copy}: deleted"]
+    around(disks, path)
+    exported = {"state": "exported", "vm": {"name": "around"}, "path": str(out), "format": "qcow2"}
+    source = f"{one(disks.run(check=True, **exported).result)['disk']} of /DC0/vm/around"
+    assert shown(**exported) == [f"{out}: not there", f"{out}: qcow2, 8 MiB, exported from {source}", "this machine now"]
+
+
 @pytest.fixture(name="to_copy")
 def _to_copy(disks):
     """A disk of no VM, and what is asked for."""

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -132,7 +133,7 @@ def test_check_mode_makes_nothing(raw, tmp_path):
     result = alone(check=True, state="converted", path=str(raw), destination=str(tmp_path / "b.vmdk"))
     assert (result["changed"], one(result)["actions"]) == (True, ["converted"])
     assert [each.name for each in tmp_path.iterdir()] == ["a.raw"]
-    assert "converted" in result["diff"]["after"]
+    assert converted(raw, tmp_path / "b.vmdk")["diff"] == result["diff"]
 
 
 def test_a_file_is_deleted_with_what_its_descriptor_names(raw, tmp_path):
@@ -206,6 +207,49 @@ def test_a_disk_that_names_files_elsewhere_is_not_deleted(tmp_path, check):
     with pytest.raises(ImageError, match="not in its folder"):
         alone(check=check, state="absent", path=str(path))
     assert path.exists()
+
+
+def shown(before, after, path):
+    """The diff of a file on this machine."""
+    return {
+        "before": f"{path}: {before}\n",
+        "after": f"{path}: {after}\n",
+        "before_header": "this machine now",
+        "after_header": "this machine after this task",
+    }
+
+
+def test_the_diff_says_what_is_there_and_what_is_to_be(raw, judges, tmp_path):
+    vmdk, qcow2, other = tmp_path / "a.vmdk", tmp_path / "b.qcow2", tmp_path / "c.vmdk"
+    stream = "vmdk (streamOptimized), 9 MiB"
+    assert converted(raw, vmdk)["diff"] == shown("not there", f"{stream}, converted from {raw}", vmdk)
+    assert not converted(raw, vmdk)["diff"]["before"]
+    again = converted(raw, vmdk, "qcow2", force=True, check=True)["diff"]
+    assert again == shown(stream, f"qcow2, 9 MiB, converted from {raw}", vmdk)
+    assert alone(state="absent", path=str(vmdk), check=True)["diff"] == shown(stream, "deleted", vmdk)
+    judges.make(raw, qcow2, "qcow2")
+    assert re.fullmatch(
+        rf"{qcow2}: qcow2, [0-9.]+ MiB on this machine\n", alone(state="absent", path=str(qcow2))["diff"]["before"]
+    )
+    other.write_text('# Disk DescriptorFile\nRW 1 FLAT "/a" 0\n')
+    damaged = converted(raw, other, check=True, force=True)["diff"]
+    assert damaged == shown("a disk that is damaged", f"{stream}, converted from {raw}", other)
+    other.unlink()
+    other.symlink_to(tmp_path / "none")
+    assert alone(state="absent", path=str(other))["diff"] == shown("a link to nothing", "deleted", other)
+    (tmp_path / ".c.vmdk.vforge-part").mkdir(mode=0o700)
+    assert alone(state="absent", path=str(other))["diff"] == shown("left of a run that was interrupted", "deleted", other)
+    (tmp_path / "letter").write_text("dear")
+    gone = alone(state="absent", path=str(tmp_path / "letter"), force=True)
+    assert gone["diff"] == shown("a file of 4 B", "deleted", tmp_path / "letter")
+
+
+def test_a_note_that_is_not_to_be_trusted_hinders_no_deletion(raw, tmp_path):
+    target = tmp_path / "a.vmdk"
+    converted(raw, target)
+    (tmp_path / ".a.vmdk.vforge").chmod(0o666)
+    assert "streamOptimized" not in alone(state="absent", path=str(target))["diff"]["before"]
+    assert list(tmp_path.iterdir()) == [raw]
 
 
 # What is refused
