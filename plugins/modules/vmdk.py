@@ -230,7 +230,8 @@ notes:
   - A copy that replaces a disk is made beside it, as C(NAME.vforge-copy.vmdk), which needs the room
     for both, and takes its place when it is whole.
   - A folder of a datastore is made where there is none. When the disk does not come, it is removed
-    again if nothing is in it, which takes the privilege Datastore.Browse besides.
+    again if nothing is in it. Where this user may not browse the datastore, it stays, with a
+    warning.
   - A file is made in the folder C(.NAME.vforge-part) beside it, which needs the room for it, and
     for O(transport=datastore) for the content, too. There it stays after an interruption, and the
     next run goes on with it. The folder of an import is C(.NAME.stream.vforge-part), beside

@@ -74,7 +74,7 @@ def filled(tool: QemuImg, path: str, kind: str) -> Image:
 
 
 def _refuse_empty(path: str, why: str) -> t.NoReturn:
-    raise ImageError(f"{path} {why}.", hint="It was not made, copied or downloaded to its end: get it again.", path=path)
+    raise ImageError(f"{path} {why}.", hint="It was not copied or downloaded to its end: get it again.", path=path)
 
 
 def checksum(path: str, wanted: str, tell: t.Callable[[str], None]) -> None:

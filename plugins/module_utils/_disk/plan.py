@@ -196,7 +196,7 @@ def check_kind(place: str, asked: t.Mapping[str, str], known: t.Mapping[str, t.A
         wanted = " and ".join(f"{name} {asked[name]}" for name in other)
         raise Exists(
             f"{place} is there already, with {there}, and {wanted} is asked for.",
-            hint=f"Set force to import it again, or set {' and '.join(other)} as the disk has it.",
+            hint="Set force to import it again, or ask for what the disk has.",
             option=other[0],
         )
 
