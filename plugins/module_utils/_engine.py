@@ -653,11 +653,14 @@ def changes(head: str, differences: t.Iterable[Difference]) -> tuple[list[str], 
     return old, [head, *(f"  {item.what}: {item.wanted}\n" for item in changing)]
 
 
-def diff(before: t.Iterable[str], after: t.Iterable[str]) -> dict[str, str]:
-    """Ansible's ``diff`` of two lists of lines, each with its line end."""
+def diff(before: t.Iterable[str], after: t.Iterable[str], where: str = "vCenter") -> dict[str, str]:
+    """Ansible's ``diff`` of two lists of lines, each with its line end.
+
+    :param where: that is.
+    """
     return {
         "before": "".join(before),
         "after": "".join(after),
-        "before_header": "vCenter now",
-        "after_header": "vCenter after this task",
+        "before_header": f"{where} now",
+        "after_header": f"{where} after this task",
     }

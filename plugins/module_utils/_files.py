@@ -223,6 +223,27 @@ def check_folder(path: str, *, what: str, makes: bool = True) -> None:
         folder.check_access(path)
 
 
+def check_is_file(path: str, *, what: str, hint: str) -> bool:
+    """Make sure that there is a file at a path, or a link, or nothing. Nothing is opened.
+
+    :param what: it is to be, for messages.
+    :returns: whether there is something.
+    :raises FileRefused: there is a folder, or something else that is no file; a link to one is refused, too.
+    :raises FileUnreadable: the system does not say what there is.
+    """
+    with explained(path, what, FileUnreadable):
+        try:
+            status = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if stat.S_ISLNK(status.st_mode):
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
+        raise _refused(what, path, f"it is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}", hint)
+    return True
+
+
 @contextlib.contextmanager
 def explained(path: str, what: str, kind: type[InvalidOption] = FileUnwritable) -> t.Iterator[None]:
     """Turn what the system refuses about a file into an error for the user.

@@ -23,14 +23,18 @@ options:
       - V(exported) gets a disk of O(vm) into the file O(path).
       - V(imported) makes the disk O(datastore_path) of the file O(path), by a lease. Never is a
         disk written to the path of a datastore, since such a disk cannot be used on vSAN.
-      - V(copied) copies the disk O(datastore_path) to O(destination), within one datacenter.
+      - V(copied) copies the disk O(datastore_path) to O(destination), within one datacenter. A
+        disk that a running VM has locked is refused; O(state=exported) gets it.
       - V(converted) makes the file O(destination) of the file O(path). It needs no vCenter.
       - V(described) sets O(metadata) in the file O(path), which needs no vCenter and no
         C(qemu-img), in the disk O(datastore_path), or in a disk of O(vm), which has to be powered
         off. The descriptor has to be a text file of its own.
       - V(absent) deletes the disk O(datastore_path), or the file O(path) with all that
         its descriptor names. A disk that a VM has, on or off, or that a snapshot or a
-        linked clone builds on, is refused, and so is a first class disk.
+        linked clone builds on, is refused, and so is a first class disk. Of O(path) a folder
+        is refused. A file is refused that is no disk, neither by its name (such as
+        C(.vmdk), C(.qcow2), C(.raw), C(.img)) nor by its content, and that this module has not
+        made; O(force) deletes it all the same.
     type: str
     choices: [exported, imported, copied, converted, described, absent]
     required: true
@@ -148,6 +152,8 @@ options:
     description:
       - The adapter in the descriptor of the disk, V(lsilogic) by default. V(legacyESX) is for
         O(state=converted) alone. For pvSCSI and NVMe VMware's products write V(lsilogic).
+      - Where it is set, a disk that was imported with another one is refused, unless O(force) is
+        set. This is known by what the import has noted beside the disk.
     type: str
     choices: [lsilogic, buslogic, ide, legacyESX]
   hardware_version:
@@ -157,6 +163,8 @@ options:
   provisioning:
     description:
       - How an imported disk takes space.
+      - A disk that was imported with another value is refused, unless O(force) is set, which
+        imports it again. What the storage has made of it is not compared.
     type: str
     choices: [thin, thick, eager_zeroed_thick]
     default: thin
@@ -203,6 +211,8 @@ options:
       - Whether a disk that is in the place already is replaced, or made again.
       - Without it, one that was not made of the same source is left alone, and the task fails.
       - A disk that a VM has, on or off, and a first class disk are not replaced in any case.
+      - With O(state=absent), whether a file O(path) is deleted that is no disk as far as can be
+        seen.
     type: bool
     default: false
   timeout:
@@ -219,6 +229,9 @@ notes:
     needed then.
   - A copy that replaces a disk is made beside it, as C(NAME.vforge-copy.vmdk), which needs the room
     for both, and takes its place when it is whole.
+  - A folder of a datastore is made where there is none. When the disk does not come, it is removed
+    again if nothing is in it. Where this user may not browse the datastore, it stays, with a
+    warning.
   - A file is made in the folder C(.NAME.vforge-part) beside it, which needs the room for it, and
     for O(transport=datastore) for the content, too. There it stays after an interruption, and the
     next run goes on with it. The folder of an import is C(.NAME.stream.vforge-part), beside

@@ -60,6 +60,23 @@ def source(tool: QemuImg, path: str, kind: str) -> Image:
     return found
 
 
+def filled(tool: QemuImg, path: str, kind: str) -> Image:
+    """An image that is to become another one: as ``source``, with something in it.
+
+    :raises ImageError: it has no bytes, or is not there, not whole, or another thing.
+    """
+    if os.path.isfile(path) and not os.path.getsize(path):
+        _refuse_empty(path, "is empty (0 bytes)")
+    found = source(tool, path, kind)
+    if not found.capacity:
+        _refuse_empty(path, "has a disk of 0 bytes")
+    return found
+
+
+def _refuse_empty(path: str, why: str) -> t.NoReturn:
+    raise ImageError(f"{path} {why}.", hint="It was not copied or downloaded to its end: get it again.", path=path)
+
+
 def checksum(path: str, wanted: str, tell: t.Callable[[str], None]) -> None:
     """Hold a file against the digest that it is to have.
 

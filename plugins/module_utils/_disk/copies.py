@@ -9,9 +9,9 @@ import contextlib
 import typing as t
 
 from .._disk_import import apply, places
-from .._errors import VforgeError
+from .._errors import Fault, VforgeError
 from .._vsphere import directories
-from .._vsphere.datastore_files import DatastoreFiles, DatastorePath, FileLocked, NoSuchFile
+from .._vsphere.datastore_files import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles
 from . import converting, describing, notes, plan
 from .job import DiskItem, OnDatastore
@@ -19,6 +19,7 @@ from .plan import COPY, DELETE
 
 if t.TYPE_CHECKING:
     from .._engine import Task
+    from .._vsphere import vmdk
     from .model import DiskOptions
 
 
@@ -27,7 +28,7 @@ def copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     session = task.session
     source, target = t.cast(DatastorePath, options.on_datastore), t.cast(DatastorePath, options.copy_to)
     item.called, item.place = str(source), str(target)
-    ref, path = places.datacenter(session, options.place.datacenter)
+    ref, path = places.datacenter(session, options.place.datacenter, source, target)
     with DatastoreFiles(session, path, task.deadline) as files:
         job = OnDatastore(task, item, files, ref, target)
         text = Flat(files, source).text
@@ -49,19 +50,60 @@ def copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         # What is not whole is of no use to anybody.
         plan.check_free(str(target), there=there, ours=ours or left, force=options.force)
         item.steps = (COPY,)
+        item.becomes(job.in_short() if there else plan.NOT_THERE, f"{plan.in_short(item.facts)}, copied from {source}")
+        _check_not_locked(job, source, text)
         check = job.check_replaceable() if there else None
         if task.check:
             return
-        if target.folder:
-            directories.make(session, ref, target.folder, files)
         # With force the next run replaces what it finds anyway, which may be a disk that is not ours.
-        with _begun(job, {} if options.force else made_of):
+        with _folder(job, source), _begun(job, {} if options.force else made_of):
             if check is None:
                 _start_copy(job, source, target)
             else:
                 _replace(job, source, check)
             notes.note(files, target, made_of)
             item.done.append(COPY)
+
+
+def _check_not_locked(job: OnDatastore, source: DatastorePath, text: vmdk.Descriptor) -> None:
+    """Make sure that no running VM has locked a disk that is to be copied. The server says so of its files, without a call;
+    where it does not give them, the VMs of the datastore are read.
+
+    :raises InUse: naming the VM.
+    """
+    extents = [extent.file for extent in text.extents if extent.file]
+    try:
+        for name in extents:
+            if "/" not in name:
+                job.files.state(source.beside(name))
+        locked = False
+    except FileLocked:
+        locked = True
+    except (NoSuchFile, FileDenied):
+        return  # vCenter says what there is to be said
+    if locked or any("/" in name for name in extents):
+        describing.check_not_locked(job.session, job.datacenter, source, locked=locked)
+
+
+@contextlib.contextmanager
+def _folder(job: OnDatastore, source: DatastorePath) -> t.Iterator[None]:
+    """The folder of a copy, which is made where it is not there.
+
+    Where the copy does not come, it stays: vCenter has no call that removes a folder only if it is
+    empty, and another run may have put a disk into it meanwhile.
+
+    :raises InUse: a VM was powered on meanwhile, and has locked the source.
+    """
+    folder = job.path.folder
+    made = bool(folder) and directories.make(job.session, job.datacenter, folder, job.files)
+    try:
+        yield
+    except VforgeError as error:
+        if made:
+            job.item.warnings.append(f"The folder {folder} was made for the copy, and stays.")
+        if isinstance(error, Fault) and error.fault == "FileLocked":
+            describing.check_not_locked(job.session, job.datacenter, source, locked=True)
+        raise
 
 
 def _start_copy(job: OnDatastore, source: DatastorePath, to: DatastorePath) -> None:
@@ -170,12 +212,13 @@ def _end_begun(job: OnDatastore) -> None:
 def delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     """Delete a disk that nobody has, and what lies beside it."""
     session, target = task.session, t.cast(DatastorePath, options.on_datastore)
-    ref, path = places.datacenter(session, options.place.datacenter)
+    ref, path = places.datacenter(session, options.place.datacenter, target)
     with DatastoreFiles(session, path, task.deadline) as files:
         job = OnDatastore(task, item, files, ref, target)
         there = files.there(target)
         if there:
             item.steps = (DELETE,)
+            item.becomes(job.in_short(), DELETE)
             describing.check_nobodys(session, ref, target)
         if task.check:
             return

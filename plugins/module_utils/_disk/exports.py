@@ -68,8 +68,10 @@ def export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             item.facts = {**item.facts, **(known.get("facts") or {})}
             return
         ours = known.get("vm") == vm.instance_uuid and known.get("disk") == disk.identity
-        plan.check_free(options.path, there=os.path.lexists(options.path), ours=ours, force=options.force)
+        plan.check_free(options.path, there=local.is_taken(options.path), ours=ours, force=options.force)
         item.steps = (EXPORT,)
+        will = plan.made_in_short(options.output, disk.capacity)
+        item.becomes(local.in_short(options.path), f"{will}, exported from {item.called}")
         if task.check:
             return
         # Before anything is fetched, since it is of no use without.

@@ -58,6 +58,9 @@ _MAGIC = (
 # Names of files whose bytes are those of the disk, whatever a guest has written there.
 _ALWAYS_RAW = ("-flat.vmdk", ".raw", ".img", ".iso")
 
+# Names that nobody gives to anything but a disk.
+_DISK_NAMES = (".vmdk", ".raw", ".img", ".qcow2", ".vhdx", ".vhd", ".vdi")
+
 # A backing chain that is longer than what anybody makes is a circle.
 _MOST_BACKING = 64
 
@@ -120,6 +123,14 @@ def guess(path: str) -> str:
         file.seek(max(size - 512, 0))
         end = file.read(8)
     return next((kind for magic, kind in _MAGIC if head.startswith(magic)), VPC if end == b"conectix" else RAW)
+
+
+def is_disk(path: str) -> bool:
+    """Whether a file is a disk, by its name or by its first or last bytes; of a link to nothing by its name alone.
+
+    :raises OSError: it cannot be read.
+    """
+    return path.lower().endswith(_DISK_NAMES) or (os.path.exists(path) and guess(path) != RAW)
 
 
 class QemuImg:
@@ -248,7 +259,7 @@ class QemuImg:
         words = ["convert", "-p", "-f", image.format, "-O", kind]
         if given:
             words += ["-o", ",".join(given)]
-        with self._started(*words, "--", image.path, os.path.abspath(target)) as process:
+        with self._started(*words, "--", image.path, os.path.abspath(target), about=image.path) as process:
             for piece in self._pieces(process):
                 for found in _PERCENT.findall(piece):
                     percent(float(found))
@@ -259,7 +270,7 @@ class QemuImg:
         :raises ImageError: one cannot be read.
         """
         words = ("compare", "-U", "-f", image.format, "-F", other.format, "--", image.path, other.path)
-        with self._started(*words, good=(0, 1)) as process:
+        with self._started(*words, good=(0, 1), about=image.path) as process:
             for _piece in self._pieces(process):
                 pass
         return process.returncode == 0
@@ -336,9 +347,10 @@ class QemuImg:
             yield rest.decode("utf-8", "replace")
 
     @contextlib.contextmanager
-    def _started(self, *words: str, good: t.Collection[int] = (0,)) -> t.Iterator[subprocess.Popen[bytes]]:
+    def _started(self, *words: str, good: t.Collection[int] = (0,), about: str = "") -> t.Iterator[subprocess.Popen[bytes]]:
         """Let it run as long as the context lasts; whatever ends that ends it.
 
+        :param about: the image that a message is about; that of the last word where it is empty.
         :raises ImageError: it ended with another code than the good ones.
         """
         with tempfile.TemporaryFile() as said:
@@ -360,7 +372,9 @@ class QemuImg:
             if process.returncode not in good:
                 said.seek(max(said.tell() - _MOST_WORDS, 0))
                 why = said.read().decode("utf-8", "replace").strip() or f"it ended with code {process.returncode}"
-                raise ImageError(f"qemu-img {words[0]} refuses {words[-1]}: {why}", hint="Look whether the image is whole.")
+                raise ImageError(
+                    f"qemu-img {words[0]} refuses {about or words[-1]}: {why}", hint="Look whether the image is whole."
+                )
 
     def _pieces(self, process: subprocess.Popen[bytes]) -> t.Iterator[bytes]:
         """What it writes, as it comes.

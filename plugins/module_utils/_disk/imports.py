@@ -12,10 +12,11 @@ from .._disk_import import importing, places
 from .._errors import Fault, NotAttempted, VforgeError
 from .._vsphere import vmdk
 from .._vsphere.datastore_files import DatastoreFiles, DatastorePath
+from .._vsphere.flat import Flat
 from . import converting, describing, image, local, notes, plan
 from .image import Image, QemuImg
 from .job import DiskItem, OnDatastore
-from .model import CONTENT, STREAM, DiskOptions, Output
+from .model import ADAPTERS, CONTENT, PROVISIONINGS, STREAM, THIN, DiskOptions, Output
 from .plan import IMPORT
 
 if t.TYPE_CHECKING:
@@ -24,6 +25,9 @@ if t.TYPE_CHECKING:
 
 # What is on its way is called so in the folder where it is made.
 _READY_STREAM = "import.vmdk"
+
+# What was asked for of an imported disk that its descriptor need not say.
+_ASKED = "asked"
 
 # Is noted of an imported disk where the VM of its import could not be removed.
 _LEFT = "left"
@@ -45,17 +49,13 @@ def bring_in(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None
         if known and {name: known.get(name) for name in made_of} == made_of and not options.force:
             _keep(job, options, home, known)
             return
-        found = converting.source(tool, options.path, options.source_format)
+        found = converting.filled(tool, options.path, options.source_format)
         if there and not options.force:
-            content, verify = _same_content(job, options, tool, found, known)
-            item.facts = known.get("facts") or {"capacity": found.capacity, "content_sha256": content}
-            if not task.check:
-                if not known:
-                    importing.DiskImport(task, item, home).clear(target)
-                left = bool(known.get(_LEFT)) and not _cleared(job, home)
-                notes.note(files, target, _imported(made_of, content, item, left=left, verify=verify))
+            _adopt(job, options, home, _same_content(job, options, tool, found, known), known, made_of)
             return
         item.steps = (IMPORT,)
+        will = plan.in_short({"capacity": found.capacity, "provisioning": options.provisioning})
+        item.becomes(job.in_short() if there else plan.NOT_THERE, f"{will}, imported from {options.path}")
         # Once more before it is replaced, since conversion and upload may take hours.
         check = job.check_replaceable() if there else (lambda: None)
         if task.check:
@@ -81,7 +81,8 @@ def bring_in(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None
         if options.verify == CONTENT and job.read_back(target) != content:
             _delete_wrong(job, options)
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
-        notes.note(files, target, _imported(made_of, content, item, left=not came.cleared, verify=options.verify))
+        asked = {"adapter": item.adapter}
+        notes.note(files, target, _imported(made_of, content, item, asked, left=not came.cleared, verify=options.verify))
     item.done.append(IMPORT)
 
 
@@ -91,7 +92,7 @@ def _keep(job: OnDatastore, options: DiskOptions, home: places.Home, known: t.Ma
     :param known: what is noted of it.
     """
     now = dict(known)
-    job.item.facts = known.get("facts") or {}
+    job.item.facts = _checked_kind(job, options, home, known)
     if not _is_proved(known, options):
         _prove(job, options, known)
         now["verify"] = CONTENT
@@ -101,6 +102,67 @@ def _keep(job: OnDatastore, options: DiskOptions, home: places.Home, known: t.Ma
         del now[_LEFT]
     if now != known:
         notes.note(job.files, job.path, now)
+
+
+def _adopt(
+    job: OnDatastore,
+    options: DiskOptions,
+    home: places.Home,
+    same: tuple[int, str, str],
+    known: t.Mapping[str, t.Any],
+    made_of: t.Mapping[str, t.Any],
+) -> None:
+    """A disk has the content that is asked for: it stays, and what it was made of is noted.
+
+    :param same: as ``_same_content`` returns it.
+    :param known: what is noted of it; empty where nothing is.
+    """
+    capacity, content, verify = same
+    job.item.facts = {"capacity": capacity, "content_sha256": content, **_checked_kind(job, options, home, known)}
+    if job.task.check:
+        return
+    if not known:
+        importing.DiskImport(job.task, job.item, home).clear(job.path)
+    left, asked = bool(known.get(_LEFT)) and not _cleared(job, home), _mapping(known.get(_ASKED))
+    notes.note(job.files, job.path, _imported(made_of, content, job.item, asked, left=left, verify=verify))
+
+
+def _checked_kind(job: OnDatastore, options: DiskOptions, home: places.Home, known: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What is known of a disk that is to stay.
+
+    What was asked for in the run that has made it was noted then. That counts, since hosts and storages may do otherwise: a
+    descriptor need not name the adapter of the VM that was imported, and NFS may make all disks thin. Where nothing is
+    noted, the descriptor says of VMFS whether a disk is thin.
+
+    :param known: what is noted of it; empty where nothing is.
+    :raises Exists: another provisioning or adapter is asked for.
+    """
+    facts, noted = _mapping(known.get("facts")), _mapping(known.get(_ASKED))
+    there = {
+        "provisioning": _one_of(PROVISIONINGS, facts.get("provisioning")),
+        "adapter": _one_of(ADAPTERS, noted.get("adapter")),
+    }
+    # An adapter that was written into the descriptor later is as good.
+    asked = {
+        "provisioning": options.provisioning,
+        "adapter": options.adapter if options.adapter != facts.get("adapter") else "",
+    }
+    if not known and home.kind == "VMFS":
+        thin = converting.of_descriptor(Flat(job.files, job.path).text)["thin"]
+        thick = options.provisioning if options.provisioning != THIN else "thick"
+        there["provisioning"] = facts["provisioning"] = THIN if thin else thick
+    plan.check_kind(str(job.path), asked, there)
+    return facts
+
+
+def _one_of(choices: t.Collection[str], found: t.Any) -> str:
+    """A word that is noted; empty where it is none of these, whoever wrote it."""
+    return next((each for each in choices if each == found), "")
+
+
+def _mapping(found: t.Any) -> dict[str, t.Any]:
+    """A part of what is noted."""
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def _tell_what_was_not_compared(item: DiskItem, options: DiskOptions, came: importing.Imported) -> None:
@@ -149,13 +211,22 @@ def _note_again(job: OnDatastore, old: bytes, known: t.Mapping[str, t.Any]) -> N
         job.item.warnings.append(f"What was noted of {job.path} is lost, so the next run reads it: {error.message}")
 
 
-def _imported(made_of: t.Mapping[str, t.Any], content: str, item: DiskItem, *, left: bool, verify: str) -> dict[str, t.Any]:
+def _imported(
+    made_of: t.Mapping[str, t.Any],
+    content: str,
+    item: DiskItem,
+    asked: t.Mapping[str, t.Any],
+    *,
+    left: bool,
+    verify: str,
+) -> dict[str, t.Any]:
     """What is noted of a disk that came by an import.
 
+    :param asked: what was asked for that its descriptor need not say.
     :param left: whether the VM of the import is there still, which the next run removes.
     :param verify: how it was proved.
     """
-    noted = {**made_of, "content_sha256": content, "facts": item.facts, "verify": verify}
+    noted = {**made_of, "content_sha256": content, "facts": item.facts, "verify": verify, _ASKED: asked}
     return {**noted, _LEFT: True} if left else noted
 
 
@@ -204,13 +275,13 @@ def _delete_wrong(job: OnDatastore, options: DiskOptions) -> t.NoReturn:
 
 def _same_content(
     job: OnDatastore, options: DiskOptions, tool: QemuImg, found: Image, known: t.Mapping[str, t.Any]
-) -> tuple[str, str]:
+) -> tuple[int, str, str]:
     """A disk in the place is the one that is asked for, where it was made of the same content.
 
     Where nothing is noted, a run may have ended between the import and the note: then the disk is
     read.
 
-    :returns: SHA-256 of the content, and how the disk is proved to have it.
+    :returns: the capacity of the image, SHA-256 of the content, and how the disk is proved to have it.
     :raises Exists: it was made of another one.
     """
     with local.scratch(local.stream_of(options.path), job.task.deadline, job.session.show_progress) as place:
@@ -220,7 +291,7 @@ def _same_content(
     verify = CONTENT if there is None else str(known.get("verify"))
     ours = content == (job.read_back(job.path) if there is None else there)
     plan.check_free(str(job.path), there=True, ours=ours, force=False)
-    return content, verify
+    return found.capacity, content, verify
 
 
 def _stream(task: Task[DiskItem], tool: QemuImg, found: Image, place: Workplace) -> converting.Made:

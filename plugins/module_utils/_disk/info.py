@@ -56,7 +56,7 @@ def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
             facts = _of_vm(vm, disk) | _on_datastore(session, files, path, options, (vm, disk))
         return {"changed": False, "disk": facts}
     path = t.cast(DatastorePath, options.on_datastore)
-    _ref, datacenter = places.datacenter(session, options.datacenter)
+    _ref, datacenter = places.datacenter(session, options.datacenter, path)
     with DatastoreFiles(session, datacenter, deadline) as files:
         return {"changed": False, "disk": _on_datastore(session, files, path, options, None)}
 

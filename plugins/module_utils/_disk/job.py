@@ -14,7 +14,8 @@ import typing as t
 from .._disk_import import apply
 from .._errors import Fault, VforgeError
 from .._temporary_snapshots import SnapshotItem
-from .._vsphere.datastore_files import DatastoreFiles, DatastorePath
+from .._vsphere import vmdk
+from .._vsphere.datastore_files import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.flat import Flat
 from . import converting, describing, exporting, local, plan
 
@@ -35,6 +36,7 @@ class DiskItem(SnapshotItem):
     :ivar place: where it is, or is to be.
     :ivar facts: what its entry in the result says of it.
     :ivar fetched, resumed, sent: bytes that came now, that had come before, and that were sent.
+    :ivar before, after: lines of the diff, each with its line end.
     """
 
     vm: t.Any = None
@@ -45,6 +47,12 @@ class DiskItem(SnapshotItem):
     resumed: int = 0
     sent: int = 0
     adapter: str = "lsilogic"
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    def becomes(self, before: str, after: str) -> None:
+        """Say for the diff what is in its place, and what is to be there."""
+        self.before, self.after = (f"{self.place}: {before}\n",), (f"{self.place}: {after}\n",)
 
     @property
     def title(self) -> str:
@@ -104,6 +112,16 @@ class OnDatastore:
         flat.state()
         wanted = plan.spans(None, flat.capacity)
         return exporting.content_of(flat, wanted, self.session.show_progress, f"reading {path}")
+
+    def in_short(self) -> str:
+        """What is in the place, for the diff. One small file is read, no call is made."""
+        try:
+            text = vmdk.descriptor(self.files.read(self.path, vmdk.MOST_DESCRIPTOR), str(self.path))
+        except NoSuchFile:
+            return plan.NOT_THERE
+        except (vmdk.NoDescriptor, FileLocked, FileDenied):
+            return "a file"
+        return plan.in_short({"capacity": text.capacity, **converting.of_descriptor(text)})
 
     def check_replaceable(self) -> t.Callable[[], None]:
         """Make sure that no VM has a disk that is to be replaced; what is returned does so once more.

@@ -17,19 +17,22 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import stat
 import typing as t
 
 from .. import _files
 from .._connector.tasks import Backoff
-from .._errors import InvalidOption, TimedOut
+from .._errors import InvalidOption, TimedOut, VforgeError
+from .._text import size
 from .._vsphere import vmdk
-from . import image
+from . import image, plan
 from .image import Image, LocalBytes, QemuImg
 
 _WHAT = "disk"
 _PART = ".vforge-part"
 _NOTE = ".vforge"
+_STREAM = ".stream"
 # That of a disk in pieces of 2 GiB names each of them.
 _MOST_NOTE = 2**24
 
@@ -116,10 +119,22 @@ def workplace(target: str, deadline: float, tell: t.Callable[[str], None]) -> t.
         try:
             with _files.explained(path, _WHAT):
                 yield Workplace(path, os.path.join(parent, name), folder)
+        except VforgeError as error:
+            _name_target(error, path, os.path.join(parent, name))
+            raise
         finally:
             with contextlib.suppress(OSError):
                 os.rmdir(part, dir_fd=folder.handle)
             os.close(handle)
+
+
+def _name_target(error: VforgeError, part: str, target: str) -> None:
+    """Have an error name the file of the user in place of one in the folder where it is made."""
+    own = re.compile(rf"{re.escape(part)}/(?:{re.escape(os.path.basename(target))}|[^\s:,'\"]+)")
+    called = target.removesuffix(_STREAM)
+    error.message = own.sub(lambda _found: called, error.message)
+    if error.details.get("path"):
+        error.details["path"] = own.sub(lambda _found: called, str(error.details["path"]))
 
 
 @contextlib.contextmanager
@@ -246,9 +261,61 @@ def _identities(path: str) -> dict[str, dict[str, t.Any]]:
     return {os.path.basename(file): identity(file) for file in files_of(path)}
 
 
-def is_there(path: str) -> bool:
-    """Whether there is a disk, or what an interrupted run has left of one."""
-    return os.path.lexists(path) or any(map(os.path.lexists, _parts_of(path)))
+def is_taken(path: str) -> bool:
+    """Whether there is something in the place where a disk is to be made.
+
+    :raises InvalidOption: it is nothing that may be replaced, such as a folder.
+    """
+    if not os.path.lexists(path):
+        return False
+    _files.check(path, what=_WHAT)
+    return True
+
+
+def in_short(path: str) -> str:
+    """What is in a place, for the diff."""
+    if not os.path.lexists(path):
+        return "left of a run that was interrupted" if any(map(os.path.lexists, _parts_of(path))) else plan.NOT_THERE
+    if not os.path.isfile(path):
+        return "a link to nothing"
+    facts = _facts_of(path)
+    if facts:
+        return plan.in_short(facts)
+    with _files.explained(path, _WHAT, _files.FileUnreadable):
+        try:
+            own = sum(os.stat(file).st_size for file in files_of(path))
+        except (vmdk.NoDescriptor, image.ImageError):
+            return "a disk that is damaged"
+        return f"{image.guess(path)}, {size(own)} on this machine" if image.is_disk(path) else f"a file of {size(own)}"
+
+
+def _facts_of(path: str) -> dict[str, t.Any]:
+    """What is noted of a disk for the result; empty also where the note is not to be trusted."""
+    with contextlib.suppress(InvalidOption):
+        facts = noted(path).get("facts")
+        return facts if isinstance(facts, dict) else {}
+    return {}
+
+
+def is_to_remove(path: str, *, force: bool) -> bool:
+    """Whether there is a disk, or what an interrupted run has left of one.
+
+    :param force: whether a file goes that may be no disk.
+    :raises FileRefused: there is a folder, or something else that is no file.
+    :raises InvalidOption: it cannot be read, or is no disk.
+    :raises NoDescriptor, ImageError: which files belong to it cannot be known.
+    """
+    if not _files.check_is_file(path, what=_WHAT, hint="Name the file of the disk."):
+        return any(map(os.path.lexists, _parts_of(path)))
+    with _files.explained(path, _WHAT, _files.FileUnreadable):
+        if not force and not image.is_disk(path) and not _facts_of(path):
+            raise InvalidOption(
+                f"{path} is no disk, neither by its name nor by its content.",
+                hint="Look whether path is right, or set force to delete it all the same.",
+                option="path",
+            )
+        files_of(path)
+    return True
 
 
 def remove(path: str, deadline: float, tell: t.Callable[[str], None]) -> None:
@@ -261,14 +328,17 @@ def remove(path: str, deadline: float, tell: t.Callable[[str], None]) -> None:
         if os.path.lexists(_part_of(target)):
             with scratch(target, deadline, tell):
                 pass
-    for each in (*files_of(path), _note_of(path)):
-        with _files.explained(each, _WHAT), contextlib.suppress(FileNotFoundError):
+    with _files.explained(path, _WHAT, _files.FileUnreadable):
+        # A link to nothing has no files, and goes, too.
+        files = dict.fromkeys((*files_of(path), os.path.abspath(path), _note_of(path)))
+    for each in files:
+        with _files.explained(each, _WHAT), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(each)
 
 
 def stream_of(path: str) -> str:
     """What a file that is imported is called while it is on its way."""
-    return f"{path}.stream"
+    return f"{path}{_STREAM}"
 
 
 def _part_of(target: str) -> str:

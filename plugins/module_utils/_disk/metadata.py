@@ -73,6 +73,19 @@ def entries(text: vmdk.Descriptor) -> dict[str, str]:
     return {key.removeprefix(_PREFIX): value for key, value in pairs if key.startswith(_PREFIX)}
 
 
+def differences(before: t.Mapping[str, str], after: t.Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Lines for the diff, before and after: one for each entry that changes.
+
+    :param before: as ``entries`` returns them.
+    """
+    keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    return [_shown(key, before) for key in keys], [_shown(key, after) for key in keys]
+
+
+def _shown(key: str, known: t.Mapping[str, str]) -> str:
+    return f'  {key}: "{known[key]}"\n' if key in known else f"  {key}: not there\n"
+
+
 def check(data: bytes, label: str) -> None:
     """Make sure that a file is a descriptor of its own.
 

@@ -29,6 +29,11 @@ AUTO, DATASTORE, LEASE = "auto", "datastore", "lease"
 MANIFEST, CONTENT = "manifest", "content"
 
 STREAM = "streamOptimized"
+
+# How an imported disk takes space; thin is only what is used.
+THIN = "thin"
+PROVISIONINGS = (THIN, "thick", "eager_zeroed_thick")
+
 RAW, VMDK = "raw", "vmdk"
 
 # The adapters that a descriptor of an imported disk can name.

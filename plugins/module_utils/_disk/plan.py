@@ -9,19 +9,23 @@ import dataclasses
 import typing as t
 
 from .._errors import InvalidOption
+from .._text import size
 from .._vsphere import directories
 from .._vsphere.flat import without_files
 from .._vsphere.transports import store_of
-from .model import AUTO, CONTENT, DATASTORE, LEASE
+from .model import AUTO, CONTENT, DATASTORE, LEASE, VMDK
 
 if t.TYPE_CHECKING:
     from .._vsphere.datastore_files import DatastorePath
     from .._vsphere.disks import Disk
-    from .model import DiskOptions, DiskVm
+    from .model import DiskOptions, DiskVm, Output
 
 # The steps, which are also what the result calls them.
 EXPORT, IMPORT, COPY, CONVERT, DELETE = "exported", "imported", "copied", "converted", "deleted"
 DESCRIBE = "described"
+
+# For the diff, of a place in which there is nothing.
+NOT_THERE = "not there"
 
 # Backings of which one file has the whole content, byte by byte.
 _FLAT = "FlatVer2"
@@ -158,6 +162,50 @@ def rest(wanted: t.Iterable[tuple[int, int]], done: int) -> list[tuple[int, int]
             begin = max(start, done)
             left.append((begin, end - begin))
     return left
+
+
+def in_short(facts: t.Mapping[str, t.Any]) -> str:
+    """A disk in a few words, for the diff: its format, its capacity, and how it takes space, as far as that is known.
+
+    :param facts: as entries of results have them.
+    """
+    kind = str(facts.get("format") or VMDK)
+    subformat = facts.get("subformat") or facts.get("create_type")
+    words = [f"{kind} ({subformat})" if subformat else kind]
+    if facts.get("capacity"):
+        words.append(size(facts["capacity"]))
+    if facts.get("provisioning"):
+        words.append(str(facts["provisioning"]))
+    elif facts.get("create_type") in _ON_DATASTORES:
+        words.append("thin" if facts.get("thin") else "thick")
+    return ", ".join(words)
+
+
+def made_in_short(output: Output, capacity: int) -> str:
+    """The same, of a file that is to be made."""
+    return in_short({"format": output.format, "subformat": output.subformat, "capacity": capacity})
+
+
+# Kinds of VMDKs of which their descriptor says whether they are thin.
+_ON_DATASTORES = ("vmfs", "vmfsThin", "vsan")
+
+
+def check_kind(place: str, asked: t.Mapping[str, str], known: t.Mapping[str, t.Any]) -> None:
+    """Make sure that a disk which is in the place already is of the kind that is asked for.
+
+    :param asked: options and their values; an empty one is not asked for.
+    :param known: what is known of the disk, by the same names.
+    :raises Exists: it is of another kind.
+    """
+    other = [name for name, value in asked.items() if value and known.get(name) and known[name] != value]
+    if other:
+        there = " and ".join(f"{name} {known[name]}" for name in other)
+        wanted = " and ".join(f"{name} {asked[name]}" for name in other)
+        raise Exists(
+            f"{place} is there already, with {there}, and {wanted} is asked for.",
+            hint="Set force to import it again, or ask for what the disk has.",
+            option=other[0],
+        )
 
 
 def check_free(place: str, *, there: bool, ours: bool, force: bool) -> None:

@@ -51,7 +51,9 @@ def run_alone(options: DiskOptions, tell: Tell, *, check: bool) -> dict[str, t.A
         _describe(options, item, deadline, tell, check=check)
     else:
         item = DiskItem(called=options.path, place=options.path)
-        item.steps = (DELETE,) if local.is_there(options.path) else ()
+        item.steps = (DELETE,) if local.is_to_remove(options.path, force=options.force) else ()
+        if item.steps:
+            item.becomes(local.in_short(options.path), DELETE)
         if item.steps and not check:
             local.remove(options.path, deadline, tell)
     item.done = list(item.steps)
@@ -84,13 +86,15 @@ def _called(options: DiskOptions) -> str:
 
 
 def _result(items: t.Sequence[DiskItem]) -> dict[str, t.Any]:
-    before = [f"{item.place}: not as asked\n" for item in items if item.done]
-    after = [f"{item.place}: {', '.join(item.done)}\n" for item in items if item.done]
+    done = [item for item in items if item.done]
+    before = [line for item in done for line in item.before]
+    after = [line for item in done for line in item.after]
+    where = "this machine" if all(item.place.startswith("/") for item in items) else "vCenter"
     return {
         "changed": any(item.done for item in items),
         "disks": [_entry(item) for item in items],
         "counts": dict(collections.Counter(step for item in items for step in item.done)),
-        "diff": diff(before, after),
+        "diff": diff(before, after, where),
     }
 
 
@@ -116,7 +120,7 @@ def _entry(item: DiskItem) -> dict[str, t.Any]:
 def _convert(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell, *, check: bool) -> None:
     target = options.destination
     tool = QemuImg(deadline)
-    found = converting.source(tool, options.path, options.source_format)
+    found = converting.filled(tool, options.path, options.source_format)
     made_of = {
         "kind": CONVERTED,
         "source": options.path,
@@ -127,9 +131,10 @@ def _convert(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell, 
     if not options.force and {name: known.get(name) for name in made_of} == made_of:
         item.facts = known.get("facts") or {}
         return
-    there = os.path.lexists(target)
-    plan.check_free(target, there=there, ours=known.get("source") == options.path, force=options.force)
+    plan.check_free(target, there=local.is_taken(target), ours=known.get("source") == options.path, force=options.force)
     item.steps = (CONVERT,)
+    will = plan.made_in_short(options.output, found.capacity)
+    item.becomes(local.in_short(target), f"{will}, converted from {options.path}")
     if check:
         return
     converting.checksum(options.path, options.checksum, tell)
@@ -148,6 +153,7 @@ def _describe(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell,
     old, new = _with_metadata(path, options.metadata)
     item.facts = {"path": path, "metadata": metadata.entries(vmdk.descriptor(new, path))}
     item.steps = (DESCRIBE,) if new != old else ()
+    _say_metadata(item, old, new)
     if check or not item.steps:
         return
     with local.scratch(path, deadline, tell) as place:
@@ -162,6 +168,14 @@ def _describe(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell,
         item.facts["metadata"] = metadata.entries(text)
 
 
+def _say_metadata(item: DiskItem, old: bytes, new: bytes) -> None:
+    """Say for the diff which entries change."""
+    entries = (metadata.entries(vmdk.descriptor(each, item.place)) for each in (old, new))
+    before, after = metadata.differences(*entries)
+    head = f"{item.place}\n"
+    item.before, item.after = (head, *before), (head, *after)
+
+
 def _describe_there(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     """The metadata of a disk on a datastore, which a VM may have that is off."""
     session, path = task.session, options.on_datastore
@@ -174,7 +188,7 @@ def _describe_there(task: Task[DiskItem], item: DiskItem, options: DiskOptions) 
         path = DatastorePath.parse(disk.file, "disk")
     path = t.cast(DatastorePath, path)
     item.place = str(path)
-    ref, name = places.datacenter(session, datacenter)
+    ref, name = places.datacenter(session, datacenter, path)
     with DatastoreFiles(session, name, task.deadline) as files:
         found = describing.look(files, path, options.metadata)
         text = vmdk.descriptor(found.wanted, str(path))
@@ -183,6 +197,12 @@ def _describe_there(task: Task[DiskItem], item: DiskItem, options: DiskOptions) 
             return
         place = describing.check_unused(session, ref, path)
         item.steps = (DESCRIBE,)
+        if found.whole != found.wanted:
+            _say_metadata(item, found.whole, found.wanted)
+        else:
+            item.becomes(
+                "left half-written by an earlier run" if found.torn else "with what an earlier run has kept", "as asked"
+            )
         if task.check:
             return
         # Once more, since it took calls to find out that nobody uses it.

@@ -57,19 +57,50 @@ class Home:
     hosts: t.Mapping[str, tuple[t.Any, t.Any]]
 
 
-def datacenter(session: Session, name: str | None) -> tuple[t.Any, str]:
+def datacenter(session: Session, name: str | None, *paths: DatastorePath) -> tuple[t.Any, str]:
     """A datacenter and its path; the only one where none is named. One call, or two.
 
-    :raises NotFound, Ambiguous: there is none, or several.
+    :param paths: of files on its datastores.
+    :raises NotFound: there is none, or it has no such datastore.
+    :raises Ambiguous: there are several.
     """
     root = find_datacenter(session, name) if name else session.content.rootFolder
     rows = {row.moid: row for row in collect(session, [root], _DATACENTERS, _TO_DATACENTERS)}
     found = _chosen(rows, root if name else None)
-    return found.ref, path_in(rows, found.moid)
+    path = path_in(rows, found.moid)
+    for each in paths:
+        _store_of(rows, found, path, each)
+    return found.ref, path
 
 
-_DATACENTERS: dict[type, tuple[str, ...]] = {vim.Datacenter: ("name", "parent"), vim.Folder: ("name", "parent")}
-_TO_DATACENTERS = (Route("folder-children", vim.Folder, "childEntity", ("folder-children",)), *TO_ANCESTORS)
+_DATACENTERS: dict[type, tuple[str, ...]] = {
+    vim.Datacenter: ("name", "parent", "datastore"),
+    vim.Folder: ("name", "parent"),
+    vim.Datastore: ("name",),
+}
+_TO_DATACENTERS = (
+    Route("folder-children", vim.Folder, "childEntity", ("folder-children", "datacenter-stores")),
+    Route("datacenter-stores", vim.Datacenter, "datastore"),
+    *TO_ANCESTORS,
+)
+
+
+def _store_of(rows: t.Mapping[str, Row], datacenter: Row, path: str, file: DatastorePath) -> Row:
+    """The datastore of a file.
+
+    :param path: of the datacenter.
+    :raises NotFound: the datacenter has none of this name.
+    """
+    stores = [row for ref in datacenter.get("datastore") or () if (row := rows.get(moid_of(ref))) is not None]
+    store = next((row for row in stores if name_of(row) == file.datastore), None)
+    if store is None:
+        known = sorted(name_of(row) for row in stores)
+        raise NotFound(
+            f"{path} has no datastore {file.datastore}.",
+            hint=f"There are: {names.listing(known) or 'none'}.",
+            known=known,
+        )
+    return store
 
 
 def _chosen(rows: t.Mapping[str, Row], ref: t.Any) -> Row:
@@ -102,15 +133,7 @@ def home(session: Session, target: DatastorePath, *, datacenter: str | None, hos
     rows = {row.moid: row for row in collect(session, [root], _HOME, (*_TO_HOMES, *TO_ANCESTORS))}
     found = _chosen(rows, root if datacenter else None)
     path = path_in(rows, found.moid)
-    stores = [row for ref in found.get("datastore") or () if (row := rows.get(moid_of(ref))) is not None]
-    store = next((row for row in stores if name_of(row) == target.datastore), None)
-    if store is None:
-        known = sorted(name_of(row) for row in stores)
-        raise NotFound(
-            f"{path} has no datastore {target.datastore}.",
-            hint=f"There are: {names.listing(known) or 'none'}.",
-            known=known,
-        )
+    store = _store_of(rows, found, path, target)
     hosts = _hosts(rows, host, target, _mounted(store))
     kind = str(store.get("summary.type") or "")
     return Home(found.ref, path, found.get("vmFolder"), store.ref, kind, hosts)

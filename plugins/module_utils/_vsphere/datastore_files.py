@@ -24,7 +24,8 @@ from .._errors import ConnectionLost, Interrupted, InvalidOption, TimedOut, Vfor
 if t.TYPE_CHECKING:
     from .._connector.session import Session
 
-_PATH = re.compile(r"\[([^\]]+)\] ?(.+)")
+# However many blanks are behind the bracket, it is one path, which is compared and noted with one.
+_PATH = re.compile(r"\[([^\]]+)\] *(.+)")
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
 

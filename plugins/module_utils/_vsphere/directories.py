@@ -61,7 +61,7 @@ def names_of(session: Session, datacenter: t.Any, kind: str, url: str, path: Dat
     return frozenset({str(path), f"[{path.datastore}] {name}/{below}"})
 
 
-def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) -> None:
+def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) -> bool:
     """Make a directory, with those above; one that is there already is fine.
 
     One call, and none where it is there: vCenter would note an error of each. Three where the
@@ -69,10 +69,11 @@ def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) 
     ``Datastore.Config`` is needed besides ``Datastore.FileManagement``.
 
     :param path: ``[datastore] folder/below``.
+    :returns: whether it was not there before.
     :raises Fault: it cannot be made.
     """
     if _is_there(files, path):
-        return
+        return False
     try:
         _make(session, datacenter, path)
     except Fault as fault:
@@ -80,6 +81,7 @@ def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) 
         # provider for vSphere counted on it).
         if fault.fault != "CannotCreateFile" or not _make_object(session, datacenter, path):
             raise
+    return True
 
 
 def _is_there(files: DatastoreFiles, path: str) -> bool:

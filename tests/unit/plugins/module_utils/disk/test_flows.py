@@ -18,7 +18,7 @@ import pytest
 
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch, names, tasks
-from ansible_collections.vforge.vsphere.plugins.module_utils._disk import converting, exporting, exports, local, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk import converting, copies, exporting, exports, local, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk.job import OnDatastore
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing, places
 from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Task
@@ -27,6 +27,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Fault,
     Interrupted,
     InvalidOption,
+    NotFound,
     PartialFailure,
     TimedOut,
 )
@@ -379,6 +380,38 @@ def test_a_disk_that_a_vm_has_is_neither_deleted_nor_replaced(disks, tmp_path):
     assert disks.run(state="absent", datastore_path=other).result["changed"]
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_a_datastore_that_is_not_there_is_named_with_those_that_are(disks, tmp_path, check):
+    path, none = "[LocalDS_0] images/a.vmdk", "[LocalDS_9] images/a.vmdk"
+    raw = image(tmp_path)
+    disks.run(state="imported", path=str(raw), datastore_path=path)
+    for asked in (
+        {"state": "absent", "datastore_path": none},
+        {"state": "absent", "datastore_path": none, "datacenter": "DC0"},
+        {"state": "copied", "datastore_path": none, "destination": path},
+        {"state": "copied", "datastore_path": path, "destination": none},
+        {"state": "described", "datastore_path": none, "metadata": {"a": "b"}},
+        {"state": "imported", "datastore_path": none, "path": str(raw)},
+    ):
+        refused = disks.attempt(check=check, **asked)
+        assert refused.error.error_code == "not_found"
+        assert "/DC0 has no datastore LocalDS_9. There are: LocalDS_0" in str(refused.error)
+    with pytest.raises(NotFound, match="/DC0 has no datastore LocalDS_9"):
+        disks.info(datastore_path=none)
+
+
+def test_blanks_behind_the_bracket_make_no_other_disk(disks, tmp_path):
+    path, wide, copy = "[LocalDS_0] images/a.vmdk", "[LocalDS_0]   images/a.vmdk", "[LocalDS_0]  copies/b.vmdk"
+    raw = image(tmp_path)
+    disks.run(state="imported", path=str(raw), datastore_path=wide)
+    assert not disks.run(state="imported", path=str(raw), datastore_path=path).result["changed"]
+    assert one(disks.run(state="copied", datastore_path=wide, destination=copy).result)["place"] == "[LocalDS_0] copies/b.vmdk"
+    with pytest.raises(InvalidOption, match="names a disk twice"):
+        VmOptions.from_params(accepted(vm_from_disks.argument_spec(), {"name": "new", "disks": [path, wide]}))
+    assert disks.run(state="absent", datastore_path=wide).result["changed"]
+    assert not disks.run(state="absent", datastore_path=path).result["changed"]
+
+
 def around(disks, path):
     """A VM that is off and has a disk."""
     Vms(disks.sim).run(name="around", disks=[path], cpus=1, memory=512, networks=["VM Network"])
@@ -577,6 +610,55 @@ def image(tmp_path, size=8 * MIB):
     return raw
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_a_disk_of_another_kind_than_is_asked_for_is_not_taken_for_it(disks, tmp_path, check):
+    path, raw = "[LocalDS_0] images/a.vmdk", image(tmp_path)
+    plain = {"state": "imported", "path": str(raw), "datastore_path": path, "provisioning": "thick"}
+    asked = {**plain, "adapter": "buslogic"}
+    assert one(disks.run(**asked).result)["provisioning"] == "thick"
+    for other, sentence in (
+        ({"provisioning": "thin"}, "with provisioning thick, and provisioning thin is asked for. Set force to import it"),
+        ({"provisioning": "eager_zeroed_thick"}, "with provisioning thick, and provisioning eager_zeroed_thick is"),
+        ({"adapter": "ide"}, "with adapter buslogic, and adapter ide is asked for. Set force"),
+        ({"provisioning": "thin", "adapter": "ide"}, "provisioning thick and adapter buslogic, and provisioning thin and"),
+    ):
+        refused = disks.attempt(check=check, **{**asked, **other})
+        assert (refused.error.error_code, sentence in str(refused.error)) == ("exists", True)
+    # A second run is fine, and one that asks for no adapter; also when the file was written again meanwhile.
+    for same in (plain, asked):
+        assert not disks.run(**same).result["changed"]
+    os.utime(raw, ns=(1, 1))
+    assert not disks.run(**asked).result["changed"]
+    assert disks.attempt(check=check, **{**asked, "adapter": "ide"}).error.error_code == "exists"
+    disks.run(state="described", datastore_path=path, metadata={"adapterType": "ide"})
+    for adapter in ("buslogic", "ide"):
+        assert not disks.run(**{**asked, "adapter": adapter}).result["changed"]
+    again = disks.run(check=check, **{**asked, "provisioning": "thin", "force": True})
+    assert again.result["changed"]
+    assert disks.info(datastore_path=path).result["disk"]["thin"] != check
+
+
+def test_whether_a_disk_is_thin_is_known_of_one_of_which_nothing_is_noted(disks, tmp_path):
+    raw = image(tmp_path)
+    asked = {"state": "imported", "path": str(raw), "datastore_path": "[LocalDS_0] images/a.vmdk"}
+    disks.sim.datastore_type("LocalDS_0", "VMFS")
+    disks.run(**asked)
+    disks.sim.govc("datastore.rm", "-ds", "LocalDS_0", "images/a.vmdk.vforge")
+    refused = disks.attempt(**asked, provisioning="thick")
+    assert "with provisioning thin, and provisioning thick is asked for" in str(refused.error)
+    assert one(disks.run(**asked).result)["provisioning"] == "thin"
+    assert disks.attempt(**asked, provisioning="thick").error.error_code == "exists"
+
+
+def test_a_storage_that_makes_all_disks_thin_is_not_blamed(disks, tmp_path):
+    disks.sim.datastore_type("LocalDS_0", "NFS")
+    raw = image(tmp_path)
+    asked = {"state": "imported", "path": str(raw), "datastore_path": "[LocalDS_0] images/a.vmdk"}
+    disks.run(**asked)
+    disks.sim.govc("datastore.rm", "-ds", "LocalDS_0", "images/a.vmdk.vforge")
+    assert not disks.run(**asked, provisioning="thick").result["changed"]
+
+
 @pytest.mark.parametrize("verify", ["manifest", "content"])
 def test_an_upload_of_which_the_host_reports_no_digest_is_reported_where_nothing_else_proves_it(
     disks, tmp_path, monkeypatch, verify
@@ -688,6 +770,29 @@ def test_a_disk_is_copied_and_deleted_on_its_datastore(disks, tmp_path):
     assert not listed[0].get("file")
 
 
+def test_the_diff_says_what_is_there_and_what_is_to_be(disks, tmp_path):
+    raw, path, copy, out = image(tmp_path), "[LocalDS_0] images/a.vmdk", "[LocalDS_0] copies/b.vmdk", tmp_path / "out.qcow2"
+
+    def shown(**asked):
+        found = [disks.run(check=check, **asked).result["diff"] for check in (True, False)]
+        assert found[0] == found[1]
+        return [found[0][name].removesuffix("\n") for name in ("before", "after", "before_header")]
+
+    asked = {"state": "imported", "path": str(raw), "datastore_path": path}
+    thick = f"{path}: vmdk, 8 MiB, thick, imported from {raw}"
+    assert shown(**asked, provisioning="thick") == [f"{path}: not there", thick, "vCenter now"]
+    there = f"{path}: vmdk (vmfs), 8 MiB, thick"
+    assert shown(**asked, force=True)[:2] == [there, f"{path}: vmdk, 8 MiB, thin, imported from {raw}"]
+    copied = {"state": "copied", "datastore_path": path, "destination": copy}
+    assert shown(**copied)[:2] == [f"{copy}: not there", f"{copy}: vmdk (vmfs), 8 MiB, thin, copied from {path}"]
+    assert shown(**copied, force=True)[0] == f"{copy}: vmdk (vmfs), 8 MiB, thin"
+    assert shown(state="absent", datastore_path=copy)[:2] == [f"{copy}: vmdk (vmfs), 8 MiB, thin", f"{copy}: deleted"]
+    around(disks, path)
+    exported = {"state": "exported", "vm": {"name": "around"}, "path": str(out), "format": "qcow2"}
+    source = f"{one(disks.run(check=True, **exported).result)['disk']} of /DC0/vm/around"
+    assert shown(**exported) == [f"{out}: not there", f"{out}: qcow2, 8 MiB, exported from {source}", "this machine now"]
+
+
 @pytest.fixture(name="to_copy")
 def _to_copy(disks):
     """A disk of no VM, and what is asked for."""
@@ -782,6 +887,52 @@ def test_of_a_copy_that_is_refused_nothing_is_left(disks, to_copy):
     with pytest.raises(PartialFailure):
         disks.run(**to_copy)
     assert not [file for file in disks.sim.orphans() if "/flt-copies/" in file]
+
+
+def _folders(disks, above=""):
+    found = disks.sim.govc("datastore.ls", "-ds", "LocalDS_0", above)
+    return [each["path"] for each in found[0].get("file") or ()]
+
+
+def test_a_folder_that_was_made_for_a_copy_that_failed_stays_with_a_warning(disks, to_copy):
+    """Another run may have put a disk into it, and vCenter has no call that removes only an empty folder."""
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="task-fault", times=2, fault="NoDiskSpace")
+    for warnings in (["The folder [LocalDS_0] flt-copies was made for the copy, and stays."], []):
+        assert disks.attempt(**to_copy).error.error_code == "no_disk_space"
+        assert disks.warnings == warnings
+        disks.warnings.clear()
+    assert disks.run(**to_copy).result["changed"]
+
+
+def _folders(disks):
+    return [each["path"] for each in disks.sim.govc("datastore.ls", "-ds", "LocalDS_0")[0].get("file") or ()]
+
+
+def test_a_disk_of_a_running_vm_is_not_copied(disks):
+    disks.sim.create_vm("flt-on", datastore="LocalDS_0", disks=[{"bytes": MIB}])
+    before = _folders(disks)
+    asked = {"state": "copied", "datastore_path": "[LocalDS_0] flt-on/flt-on.vmdk", "destination": "[LocalDS_0] flt-new/b.vmdk"}
+    for check in (True, False):
+        refused = disks.attempt(check=check, **asked)
+        assert (refused.error.error_code, refused.called("CopyVirtualDisk_Task")) == ("in_use", 0)
+        assert "flt-on is poweredOn, and its host has locked the file" in str(refused.error)
+    assert _folders(disks) == before
+    disks.sim.govc("vm.power", "-off", "flt-on")
+    assert disks.run(**asked).result["changed"]
+
+
+def test_a_vm_that_starts_before_its_disk_is_copied_is_named(disks, monkeypatch):
+    disks.sim.create_vm("flt-on", datastore="LocalDS_0", disks=[{"bytes": MIB}])
+    monkeypatch.setattr(copies, "_check_not_locked", lambda *_args: None)
+    asked = {"state": "copied", "datastore_path": "[LocalDS_0] flt-on/flt-on.vmdk", "destination": "[LocalDS_0] flt-new/b.vmdk"}
+    refused = disks.attempt(**asked)
+    assert (refused.error.error_code, refused.called("CopyVirtualDisk_Task")) == ("in_use", 1)
+    assert "flt-on is poweredOn" in str(refused.error)
+
+
+def test_a_copy_makes_as_many_calls_as_it_has_to(disks, to_copy):
+    ran = disks.run(**to_copy)
+    assert (ran.total, ran.called("MakeDirectory"), ran.called("SearchDatastoreSubFolders_Task")) == (12, 1, 0)
 
 
 @pytest.fixture(name="to_replace")

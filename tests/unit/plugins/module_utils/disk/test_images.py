@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -132,7 +133,7 @@ def test_check_mode_makes_nothing(raw, tmp_path):
     result = alone(check=True, state="converted", path=str(raw), destination=str(tmp_path / "b.vmdk"))
     assert (result["changed"], one(result)["actions"]) == (True, ["converted"])
     assert [each.name for each in tmp_path.iterdir()] == ["a.raw"]
-    assert "converted" in result["diff"]["after"]
+    assert converted(raw, tmp_path / "b.vmdk")["diff"] == result["diff"]
 
 
 def test_a_file_is_deleted_with_what_its_descriptor_names(raw, tmp_path):
@@ -145,7 +146,155 @@ def test_a_file_is_deleted_with_what_its_descriptor_names(raw, tmp_path):
     assert not alone(state="absent", path=str(target))["changed"]
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_a_folder_is_no_disk_to_be_deleted_or_replaced(raw, tmp_path, check):
+    (tmp_path / "a.vmdk").mkdir()
+    (tmp_path / "link.vmdk").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe.vmdk")
+    for name, kind in (("a.vmdk", "it is a folder"), ("link.vmdk", "it is a folder"), ("pipe.vmdk", "it is a named pipe")):
+        for force in (False, True):
+            with pytest.raises(InvalidOption, match=kind) as refused:
+                alone(check=check, state="absent", path=str(tmp_path / name), force=force)
+            assert refused.value.error_code == "file_refused"
+    with pytest.raises(InvalidOption, match="it is a folder"):
+        alone(check=check, state="converted", path=str(raw), destination=str(tmp_path / "a.vmdk"), force=True)
+    assert sorted(os.listdir(tmp_path)) == ["a.raw", "a.vmdk", "link.vmdk", "pipe.vmdk"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_file_that_is_no_disk_is_deleted_where_that_is_asked_for(tmp_path, check):
+    letter = tmp_path / "letter.txt"
+    letter.write_text("dear disk")
+    with pytest.raises(InvalidOption, match="is no disk") as refused:
+        alone(check=check, state="absent", path=str(letter))
+    assert (refused.value.details["option"], letter.exists()) == ("path", True)
+    assert alone(check=check, state="absent", path=str(letter), force=True)["changed"]
+    assert letter.exists() == check
+
+
+def test_what_lies_below_a_file_is_not_there(raw):
+    assert not alone(state="absent", path=str(raw / "a.vmdk"))["changed"]
+
+
+@pytest.mark.parametrize("data", [b"QFI\xfb", b"x" * 600 + b"conectix".ljust(512, b"\0")])
+def test_a_disk_of_another_name_is_deleted_by_its_content(tmp_path, data):
+    disk = tmp_path / "disk"
+    disk.write_bytes(data)
+    assert alone(state="absent", path=str(disk))["changed"]
+    assert not disk.exists()
+
+
+def test_what_was_made_here_is_deleted_whatever_its_name(raw, tmp_path):
+    target = tmp_path / "disk.bin"
+    converted(raw, target, "raw")
+    assert alone(state="absent", path=str(target))["changed"]
+    assert list(tmp_path.iterdir()) == [raw]
+
+
+def test_of_a_link_the_link_is_deleted(raw, tmp_path):
+    for name, leads_to in (("a.vmdk", raw), ("b.vmdk", tmp_path / "none")):
+        link = tmp_path / name
+        link.symlink_to(leads_to)
+        assert alone(state="absent", path=str(link))["changed"]
+        assert not alone(state="absent", path=str(link))["changed"]
+    assert list(tmp_path.iterdir()) == [raw]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_disk_that_names_files_elsewhere_is_not_deleted(tmp_path, check):
+    path = tmp_path / "a.vmdk"
+    path.write_text('# Disk DescriptorFile\ncreateType="monolithicFlat"\nRW 1 FLAT "/etc/passwd" 0\n')
+    with pytest.raises(ImageError, match="not in its folder"):
+        alone(check=check, state="absent", path=str(path))
+    assert path.exists()
+
+
+def shown(before, after, path):
+    """The diff of a file on this machine."""
+    return {
+        "before": f"{path}: {before}\n",
+        "after": f"{path}: {after}\n",
+        "before_header": "this machine now",
+        "after_header": "this machine after this task",
+    }
+
+
+def test_the_diff_says_what_is_there_and_what_is_to_be(raw, judges, tmp_path):
+    vmdk, qcow2, other = tmp_path / "a.vmdk", tmp_path / "b.qcow2", tmp_path / "c.vmdk"
+    stream = "vmdk (streamOptimized), 9 MiB"
+    assert converted(raw, vmdk)["diff"] == shown("not there", f"{stream}, converted from {raw}", vmdk)
+    assert not converted(raw, vmdk)["diff"]["before"]
+    again = converted(raw, vmdk, "qcow2", force=True, check=True)["diff"]
+    assert again == shown(stream, f"qcow2, 9 MiB, converted from {raw}", vmdk)
+    assert alone(state="absent", path=str(vmdk), check=True)["diff"] == shown(stream, "deleted", vmdk)
+    judges.make(raw, qcow2, "qcow2")
+    assert re.fullmatch(
+        rf"{qcow2}: qcow2, [0-9.]+ MiB on this machine\n", alone(state="absent", path=str(qcow2))["diff"]["before"]
+    )
+    other.write_text('# Disk DescriptorFile\nRW 1 FLAT "/a" 0\n')
+    damaged = converted(raw, other, check=True, force=True)["diff"]
+    assert damaged == shown("a disk that is damaged", f"{stream}, converted from {raw}", other)
+    other.unlink()
+    other.symlink_to(tmp_path / "none")
+    assert alone(state="absent", path=str(other))["diff"] == shown("a link to nothing", "deleted", other)
+    (tmp_path / ".c.vmdk.vforge-part").mkdir(mode=0o700)
+    assert alone(state="absent", path=str(other))["diff"] == shown("left of a run that was interrupted", "deleted", other)
+    (tmp_path / "letter").write_text("dear")
+    gone = alone(state="absent", path=str(tmp_path / "letter"), force=True)
+    assert gone["diff"] == shown("a file of 4 B", "deleted", tmp_path / "letter")
+
+
+def test_a_note_that_is_not_to_be_trusted_hinders_no_deletion(raw, tmp_path):
+    target = tmp_path / "a.vmdk"
+    converted(raw, target)
+    (tmp_path / ".a.vmdk.vforge").chmod(0o666)
+    assert "streamOptimized" not in alone(state="absent", path=str(target))["diff"]["before"]
+    assert list(tmp_path.iterdir()) == [raw]
+
+
 # What is refused
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("name", ["empty.raw", "empty.vmdk", "empty"])
+def test_an_empty_file_is_refused(tmp_path, name, check):
+    path = tmp_path / name
+    path.touch()
+    with pytest.raises(ImageError) as refused:
+        alone(check=check, state="converted", path=str(path), destination=str(tmp_path / "a.vmdk"))
+    assert refused.value.message == f"{path} is empty (0 bytes)."
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_without_bytes_is_refused(judges, tmp_path):
+    path = tmp_path / "empty.qcow2"
+    judges.run("qemu-img", "create", "-f", "qcow2", path, "0")
+    with pytest.raises(ImageError, match="has a disk of 0 bytes"):
+        alone(check=True, state="converted", path=str(path), destination=str(tmp_path / "a.vmdk"))
+
+
+def test_what_qemu_img_refuses_is_named_as_the_user_does(tmp_path):
+    raw, target = tmp_path / "a.raw", tmp_path / "a b.vhd"
+    with raw.open("wb") as file:
+        file.truncate(3 * 2**40)
+    with pytest.raises(ImageError, match=f"qemu-img convert refuses {raw}: ") as refused:
+        converted(raw, target, "vpc")
+    assert (str(target) in refused.value.message, "vforge-part" in str(refused.value)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("target", "message", "named"),
+    [
+        ("/a/b c.vmdk", "x: /a/.b c.vmdk.vforge-part/b c.vmdk: no", "x: /a/b c.vmdk: no"),
+        ("/a/b.vmdk", "'/a/.b.vmdk.vforge-part/content.raw' is cut", "'/a/b.vmdk' is cut"),
+        ("/a/b.raw.stream", "/a/.b.raw.stream.vforge-part/import.vmdk is no stream", "/a/b.raw is no stream"),
+        ("/a/b.raw", "The disk /a/.b.raw.vforge-part cannot be written", "The disk /a/.b.raw.vforge-part cannot be written"),
+    ],
+)
+def test_files_on_their_way_are_called_as_what_they_are_to_be(target, message, named):
+    error = ImageError(message, path=f"{local._part_of(target)}/x")
+    local._name_target(error, local._part_of(target), target)
+    assert (error.message, error.details["path"]) == (named, target.removesuffix(".stream"))
 
 
 def cut(path, part=0.6):

@@ -104,6 +104,22 @@ def test_metadata_is_written_and_read_by_others(flat, raw, judges):
     assert sorted(os.listdir(flat.parent)) == ["a-flat.vmdk", "a.raw", "a.vmdk"]
 
 
+def test_the_diff_shows_each_entry_that_changes(flat):
+    asked = {"state": "described", "path": str(flat)}
+    first = {**asked, "metadata": {"comment": "built", "toolsVersion": 1}}
+    check, real = (alone(check=check, **first)["diff"] for check in (True, False))
+    assert check == real
+    assert real["after"] == f'{flat}\n  comment: "built"\n  toolsversion: "1"\n'
+    assert real["before"].startswith(f"{flat}\n  comment: not there\n  toolsversion: ")
+    assert (real["before_header"], real["after_header"]) == ("this machine now", "this machine after this task")
+    assert alone(**first)["diff"]["before"] == ""
+    other = alone(**asked, metadata={"comment": "", "toolsVersion": 2})["diff"]
+    assert (other["before"], other["after"]) == (
+        f'{flat}\n  comment: "built"\n  toolsversion: "1"\n',
+        f'{flat}\n  comment: not there\n  toolsversion: "2"\n',
+    )
+
+
 def test_a_conversion_is_not_made_again_after_its_metadata_was_written(raw, judges, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{judges.tools}:{os.environ['PATH']}")
     asked = {"state": "converted", "path": str(raw), "destination": str(tmp_path / "b.vmdk"), "subformat": "monolithicFlat"}
@@ -175,6 +191,12 @@ def test_metadata_of_a_disk_on_a_datastore_is_written(there, named):
     assert (one(check.result)["actions"], one(check.result)["metadata"]["comment"]) == (["described"], "built")
     assert text_of(there) == before
     ran = there.run(**asked)
+    assert ran.result["diff"] == check.result["diff"]
+    assert ran.result["diff"]["after"] == f'{PATH}\n  comment: "built"\n  toolsversion: "12345"\n'
+    assert (f"{PATH}\n  comment: not there\n" in ran.result["diff"]["before"], ran.result["diff"]["before_header"]) == (
+        True,
+        "vCenter now",
+    )
     assert (one(ran.result)["datastore_path"], ran.total <= 20) == (PATH, True)
     text = text_of(there)
     assert b'ddb.comment = "built"\n' in text

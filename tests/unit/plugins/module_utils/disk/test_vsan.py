@@ -79,6 +79,15 @@ def test_a_disk_that_a_vm_has_by_another_name_is_neither_deleted_nor_replaced(vs
     assert (gone.result["changed"], gone.called("ConvertNamespacePathToUuidPath")) == (True, 1)
 
 
+def test_a_disk_of_a_running_vm_is_not_copied(vsan):
+    vsan.sim.create_vm("on-1", datastore="LocalDS_0", disks=[{"bytes": MIB}])
+    (disk,) = vsan.sim.vm("on-1")["disks"]
+    asked = {"state": "copied", "datastore_path": disk["files"][0], "destination": "[LocalDS_0] copies/b.vmdk"}
+    for check in (True, False):
+        refused = vsan.attempt(check=check, **asked)
+        assert (refused.error.error_code, "on-1 is poweredOn" in str(refused.error)) == ("in_use", True)
+
+
 def test_a_vm_around_a_disk_is_made_once(vsan):
     """The second run finds its disk by the name that vCenter has for it."""
     vsan.run(**vsan.asked, datastore_path=TARGET)
