@@ -207,7 +207,9 @@ def run(console: Console, arguments: list[str]) -> int:
     with new_run() as this:
         # A run waits half of its time.
         many = ["-n", str(5 * (os.cpu_count() or 1) // 2)]
-        code = ansible_tests.pytest(this, tools, [_TESTS, "-q", "--dist", "worksteal", *(words or many)])
+        # One after the other, in the order of the file, so that what takes longest is not left for the end.
+        in_order = ["--dist", "load", "--maxschedchunk", "1"]
+        code = ansible_tests.pytest(this, tools, [_TESTS, "-q", *in_order, *(words or many)])
     reports = list(_reports(FOLDER))
     if (not words or goes_on) and not os.environ.get("VFORGE_FAULTS_ONLY"):
         PAGE.write_text(page(reports, int(os.environ.get("VFORGE_FAULTS_MOST", "1"))), encoding="utf-8")

@@ -68,19 +68,7 @@ def _moments(sweep, which, part):
     return mixed[part::_PARTS]
 
 
-# The first part of all tasks comes first.
-@pytest.mark.parametrize("which", sorted(_STORIES))
-@pytest.mark.parametrize("part", range(_PARTS))
-def test_each_call_can_fail(make_sim, tmp_path, request, part, which):
-    story = _STORIES[which]
-    _ready(request, story, tmp_path)
-    sim = make_sim(*story.flags)
-    sweep = Meanwhile(sim, story, Forked(sim, which.partition(",")[0], tmp_path), tmp_path)
-    sweep.measure()
-    _try(sweep, _chosen(sweep, which, part), f"{which}-{part}", which, _moments(sweep, which, part))
-
-
-# In a sweep alone.
+# In a sweep alone, and before the others: these take longest.
 if _FOLDER:
 
     @pytest.mark.parametrize("which", sorted(ROLES))
@@ -96,6 +84,18 @@ if _FOLDER:
         moments = [moment for moment in sweep.moments() if _ONLY in str(moment) and moment.act != TWICE]
         mixed = random.Random(which).sample(moments, len(moments))  # noqa: S311
         _try(sweep, chosen, f"role-{which}", f"role {which}", mixed, _MOMENTS_OF_ROLES)
+
+
+# The first part of all tasks comes first.
+@pytest.mark.parametrize("which", sorted(_STORIES))
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_each_call_can_fail(make_sim, tmp_path, request, part, which):
+    story = _STORIES[which]
+    _ready(request, story, tmp_path)
+    sim = make_sim(*story.flags)
+    sweep = Meanwhile(sim, story, Forked(sim, which.partition(",")[0], tmp_path), tmp_path)
+    sweep.measure()
+    _try(sweep, _chosen(sweep, which, part), f"{which}-{part}", which, _moments(sweep, which, part))
 
 
 def test_every_role_is_in_the_sweep():
