@@ -192,7 +192,8 @@ func TestACustomizationThatHangsCanBeAborted(t *testing.T) {
 	for _, end := range []func(){func() { b.result(in.abort()) }, func() { b.reset("golden-parent") }} {
 		task := in.customize(linuxSpec("n", "", ""))
 		running := func(vm mo.VirtualMachine) bool {
-			return vm.Guest.CustomizationInfo.CustomizationStatus == string(types.GuestInfoCustomizationStatusTOOLSDEPLOYPKG_RUNNING)
+			info := vm.Guest.CustomizationInfo // unset until the task has begun
+			return info != nil && info.CustomizationStatus == string(types.GuestInfoCustomizationStatusTOOLSDEPLOYPKG_RUNNING)
 		}
 		err := property.Wait(b.ctx, property.DefaultCollector(b.client), in.vm, []string{"guest.customizationInfo"}, func([]types.PropertyChange) bool {
 			return running(b.read(in.vm))
