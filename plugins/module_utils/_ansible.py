@@ -136,7 +136,7 @@ def run(
         _refuse_nul(params)
         _argspec.check_bounds(params)
         options = prepare(params)
-        warn, show = (_clean(each) for each in (module.warn, progress.show))
+        warn, show = _warning(module), _clean(progress.show)
         done = alone(options, show)
         if done is not None:
             return done
@@ -198,9 +198,15 @@ def _end(module: AnsibleModule, account: _Account, body: t.Callable[[Progress], 
 def _whole(module: AnsibleModule, account: _Account, result: dict[str, t.Any]) -> dict[str, t.Any]:
     """The result as it is returned. Its warnings are given to Ansible one by one, which wants no list of them."""
     whole = account.complete(result)
+    warn = _warning(module)
     for warning in whole.pop("warnings", ()):
-        module.warn(one_line(warning))
-    return whole
+        warn(warning)
+    return _secrets.hide_documents(module, whole)
+
+
+def _warning(module: AnsibleModule) -> t.Callable[[str], None]:
+    """Give Ansible one line of text as a warning, without secrets and what a terminal would obey."""
+    return lambda text: module.warn(_secrets.without_documents(module, one_line(text)))
 
 
 def _clean(show: t.Callable[[str], None]) -> t.Callable[[str], None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import types
 
 import pytest
 from ansible.module_utils.common.parameters import remove_values
@@ -203,3 +204,39 @@ def test_a_password_that_is_no_word_is_starred_out_wherever_it_is(password):
     if _secrets.is_distinct(password):
         assert password not in told["msg"]
     assert told["invocation"]["password"] != password
+
+
+def _many(count=_secrets._FEW + 1):
+    return {json.dumps({"hostname": f"web-{number}"}) for number in range(count)}
+
+
+def _shown(module, result):
+    """What Ansible shows of a result."""
+    return remove_values({**result, "invocation": module.params}, module.no_log_values)
+
+
+@pytest.mark.parametrize("count", [1, _secrets._FEW, _secrets._FEW + 1, 3 * _secrets._FEW])
+@pytest.mark.parametrize("others", [set(), {"hunter-two"}, {"with {brace"}])
+def test_many_mappings_are_hidden_as_ansible_would(count, others):
+    secrets = _many(count)
+    one, *_more = sorted(secrets)
+    result = {
+        "changed": True,
+        "whole": one,
+        "within": [f"It is {one}{one}, by hunter-two, with {{brace.", "{}", "web-0", 7, None],
+        "deeper": {one: ({"a": one},)},
+    }
+    params = {"clones": [{"name": "web-0", "guestinfo": each} for each in sorted(secrets)], "password": "hunter-two"}
+    usual = types.SimpleNamespace(params=params, no_log_values={*secrets, *others})
+    ours = types.SimpleNamespace(params=params, no_log_values={*secrets, *others})
+    assert _shown(ours, _secrets.hide_documents(ours, result)) == _shown(usual, result)
+    assert others <= ours.no_log_values
+    # What takes long is left out: to look for each in all texts.
+    assert (ours.no_log_values == others) == (count > _secrets._FEW and "with {brace" not in others)
+
+
+def test_a_warning_has_no_mapping_that_is_a_secret():
+    one, *_more = secrets = sorted(_many(3))
+    module = types.SimpleNamespace(params={}, no_log_values={*secrets, "hunter-two"})
+    assert _secrets.without_documents(module, f"{one} is odd, as hunter-two is.") == "******** is odd, as hunter-two is."
+    assert _secrets.without_documents(module, "Nothing is odd.") == "Nothing is odd."
