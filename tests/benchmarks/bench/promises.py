@@ -16,7 +16,7 @@ CALLS_BESIDE_CLONES = 14
 RATIO = 1.3
 PEAK_MIB = 150
 FEW_CLONES, MANY_MIB = 1_000, 250
-# Of VMs that were made so many are read in one answer.
+# Of VMs that were made so many are read in one answer; those of the first thousand are among the calls above.
 PAGE = 500
 LINEAR = 1.2
 UPLOAD_PEAK_MIB = 60
@@ -65,7 +65,7 @@ def memory(found: Sequence[Memory]) -> list[Promise]:
     """Many clones in one task, and that more of them cost as much more."""
     made = []
     for used in found:
-        pages = -(-used.clones // PAGE)
+        pages = (used.clones - FEW_CLONES) // PAGE if used.clones > FEW_CLONES else 0
         made += [
             _calls(f"{used.clones:,} clones among 10 VMs", used, used.clones + CALLS_BESIDE_CLONES + pages),
             _peak(f"of the module, {used.clones:,} clones", used.peak_mib, PEAK_MIB if used.clones <= FEW_CLONES else MANY_MIB),
