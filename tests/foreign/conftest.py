@@ -20,7 +20,7 @@ from vforge_sim import Simulator
 
 _PATIENCE = 300.0
 
-# govc's meter of an upload may be asked once more when the answer has come and the meter is closed: seen once in some fifty runs.
+# govc's meter of an upload may be asked once more when the answer has come and the meter is closed.
 _OF_ITS_OWN = "panic: send on closed channel"
 
 
