@@ -32,9 +32,10 @@ def refused(**changes):
 @pytest.mark.parametrize(
     ("name", "variable"), [("hostname", "VMWARE_HOST"), ("username", "VMWARE_USER"), ("password", "VMWARE_PASSWORD")]
 )
-@pytest.mark.parametrize("missing", [None, ""])
-def test_what_is_missing_is_named_with_its_environment_variable(name, variable, missing):
+@pytest.mark.parametrize(("missing", "said"), [(None, "not set"), ("", "empty")])
+def test_what_is_missing_is_named_with_its_environment_variable(name, variable, missing, said):
     error = refused(**{name: missing})
+    assert error.message == f"The option {name} is {said}."
     assert error.details["option"] == name
     assert variable in str(error)
 
