@@ -10,7 +10,7 @@ import typing as t
 from .._connector.find import TO_ANCESTORS, find_each
 from .._connector.props import Row, collect, read
 from .._connector.pyvmomi import vim
-from .._vsphere import privileges, snapshots
+from .._vsphere import hardware_version, privileges, snapshots
 from .._vsphere.disks import Disk, disks_in
 from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, reference
@@ -60,19 +60,13 @@ def find(
 def _vm(rows: t.Mapping[str, Row], row: Row) -> Vm:
     return Vm(
         **basics(rows, row),
-        hardware=_hardware(row.get("config.version")),
+        hardware=hardware_version.number_of(row.get("config.version") or ""),
         # Optional (API reference, VirtualMachineCapability): one that is not there forbids nothing.
         supported=row.get("capability.changeTrackingSupported") is not False,
         tracking=bool(row.get("config.changeTrackingEnabled")),
         disks=disks_in(row.get(DEVICES)),
         snapshots=snapshots_in(row.get("snapshot")),
     )
-
-
-def _hardware(version: str | None) -> int:
-    """``vmx-19`` as 19; 0 for what is no such version."""
-    digits = (version or "").rpartition("-")[2]
-    return int(digits) if digits.isdigit() else 0
 
 
 def read_tracking(session: Session, moids: t.Sequence[str]) -> dict[str, tuple[bool, tuple[Disk, ...]]]:

@@ -473,8 +473,9 @@ def _carry_out(way: Way[t.Any], task: Task[CloneItem]) -> None:
     unsure: list[tuple[CloneItem, Outcome]] = []
     with task.phase("clone"), task.accounted():
         _make(way, task, taken, unsure)
-    if unsure and (task.stopped is None or way.options.on_error == ROLLBACK):
-        _look_for(way, task, unsure, taken)
+    with task.accounted():
+        if unsure and (task.stopped is None or way.options.on_error == ROLLBACK):
+            _look_for(way, task, unsure, taken)
     with task.accounted():
         _take_over(way, task, taken)
     if task.stopped is None:
@@ -556,26 +557,24 @@ def _look_for(
         for item, _outcome in unsure:
             homes[_create(item).place.folder].add(item.name)
         refs = read_names(session, homes)
-        there = {}
-        for item, outcome in unsure:
-            ref = refs.get((_create(item).place.folder, item.name))
-            if ref is not None and fault_of(outcome.error) in _LOST_RACE:
-                taken[vms.moid_of(ref)] = (item, outcome)
-            elif ref is not None:
-                there[vms.moid_of(ref)] = (item, ref)
-        known = read.read_existing(session, [(ref, item.plan.parent) for item, ref in there.values()])
+        spots = [(refs.get((_create(item).place.folder, item.name)), item, outcome) for item, outcome in unsure]
+        there = [(ref, item, outcome) for ref, item, outcome in spots if ref is not None]
+        known = read.read_existing(session, [(ref, item.plan.parent) for ref, item, _outcome in there])
     except VforgeError as error:
         which = names.listing([item.title for item, _outcome in unsure])
         session.warn(f"Whether these are there all the same could not be looked up: {which}. {error}")
         return
-    for moid, (item, _ref) in there.items():
-        vm = vms.of_name(known.get(moid), item.name)
-        if vm is None or plan.why_not_ours(vm, _create(item).parent.instance_uuid):
+    for ref, item, outcome in there:
+        vm = vms.of_name(known.get(vms.moid_of(ref)), item.name)
+        if vm is None:
             continue
-        item.vm = vm
-        if way.has_made(vm):
-            item.moid = moid
-            item.done.append(CREATE)
+        if fault_of(outcome.error) in _LOST_RACE and not way.has_made(vm):
+            taken[vm.moid] = (item, outcome)  # which may still be in the making
+        elif not plan.why_not_ours(vm, _create(item).parent.instance_uuid):
+            item.vm = vm
+            if way.has_made(vm):
+                item.moid = vm.moid
+                item.done.append(CREATE)
 
 
 def _wait_for(session: Session, items: t.Sequence[CloneItem]) -> None:

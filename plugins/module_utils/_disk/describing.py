@@ -179,23 +179,30 @@ def _check_users(path: DatastorePath, users: t.Sequence[DiskUser]) -> None:
         )
 
 
-def check_not_locked(session: Session, datacenter: t.Any, path: DatastorePath, *, locked: bool) -> None:
-    """Make sure that no VM is known that runs with a disk, which its host has locked then: two calls, four where its
-    datastore holds many VMs, and one more on vSAN and vVols.
+def check_not_locked(
+    session: Session,
+    datacenter: t.Any,
+    path: DatastorePath,
+    *,
+    locked: bool,
+) -> None:
+    """Make sure that no VM is known that runs with a disk: its host has locked it then.
 
-    :param locked: whether somebody has locked it for certain. If not, those VMs are left out that may have it below a delta
-        disk, to which they write no more.
+    Two calls, four where its datastore holds many VMs, and one more on vSAN and vVols.
+
+    :param locked: whether somebody has locked it for certain. If not, those VMs are left out that
+        may have it below a delta disk, to which they write no more.
     :raises InUse: naming the VMs, and their power state.
     """
-    users = [user for user in _found(session, read.place_of(session, datacenter, path), path) if user.known]
-    running = [
-        f"{user.name} is {user.power_state}"
-        for user in users
-        if (user.power_state != "poweredOff" if locked else user.power_state == "poweredOn" and not user.shared)
-    ]
+    users = _found(session, read.place_of(session, datacenter, path), path)
+    if locked:
+        running = [user for user in users if user.known and user.power_state != "poweredOff"]
+    else:
+        running = [user for user in users if user.known and user.power_state == "poweredOn" and not user.shared]
     if running:
+        which = ", ".join(f"{user.name} is {user.power_state}" for user in running)
         raise InUse(
-            f"{path} cannot be copied: {', '.join(running)}, and its host has locked the file.",
+            f"{path} cannot be copied: {which}, and its host has locked the file.",
             hint="Power it off first, or get the disk by state exported and transport lease, which works with a running VM.",
         )
 

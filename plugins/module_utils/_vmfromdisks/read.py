@@ -112,7 +112,8 @@ def spot(found: Home, options: VmOptions) -> Spot:
         if not hosts:
             raise NotFound(f"There is no host {options.host} in {found.path}.", option="host")
     else:
-        _check_stores(found, hosts, options)
+        known = {store for host in hosts for store in _stores_of(found.rows, host)}
+        _check_stores(options, known, f"No host of {found.path} has a", "There are")
     why = InvalidOption(f"{found.path} has no host that can be used.", option="host")
     for host in sorted(hosts, key=name_of):
         try:
@@ -122,17 +123,18 @@ def spot(found: Home, options: VmOptions) -> Spot:
     raise why
 
 
-def _check_stores(found: Home, hosts: t.Sequence[Row], options: VmOptions) -> None:
-    """Make sure that there is a host, of whatever state, for each datastore of the disks.
+def _check_stores(options: VmOptions, known: t.Collection[str], whose: str, listed: str) -> None:
+    """Make sure that the datastores of all disks are among these.
 
-    :raises InvalidOption: none has it; the hint lists those that there are.
+    :param whose: the beginning of the message, up to the word before "datastore".
+    :param listed: the beginning of the hint.
+    :raises InvalidOption: one is not.
     """
-    known = {store for host in hosts for store in _stores_of(found.rows, host)}
-    missing = sorted({disk.datastore for disk in options.disks} - known)
+    missing = sorted({disk.datastore for disk in options.disks}.difference(known))
     if missing:
         raise InvalidOption(
-            f"No host of {found.path} has a datastore {names.listing(missing)}.",
-            hint=f"There are: {names.listing(sorted(known), most=20) or 'none that this user may see'}.",
+            f"{whose} datastore {names.listing(missing)}.",
+            hint=f"{listed}: {names.listing(sorted(known), most=20) or 'none that this user may see'}.",
             option="disks",
             allowed=sorted(known),
         )
@@ -149,15 +151,7 @@ def _on(rows: t.Mapping[str, Row], host: Row, options: VmOptions) -> Spot:
     if not known.available or pool is None:
         why = known.obstacle or "this user does not see its resource pool"
         raise InvalidOption(f"The host {known.name} cannot be used: {why}.", option="host")
-    stores = _stores_of(rows, host)
-    missing = sorted({disk.datastore for disk in options.disks} - stores)
-    if missing:
-        raise InvalidOption(
-            f"The host {known.name} has no datastore {names.listing(missing)}.",
-            hint=f"It has: {names.listing(sorted(stores), most=20) or 'none'}.",
-            option="disks",
-            allowed=sorted(stores),
-        )
+    _check_stores(options, _stores_of(rows, host), f"The host {known.name} has no", "It has")
     offered = compute.networks_of(rows, host)
     who = f"VM '{options.name}'"
     wanted = tuple(compute.choose_network(offered, text, who) for text in options.hardware.networks)

@@ -15,7 +15,7 @@ import typing as t
 
 from .._connector.props import Row
 from .._connector.pyvmomi import vim
-from . import cpuid
+from . import cpuid, hardware_version
 from .cpuid import BadBits, Identity, Leaf
 from .features import Values, values_of
 
@@ -136,8 +136,7 @@ class Needs:
     @property
     def hardware_number(self) -> int:
         """The number of the hardware version; 0 where it is none."""
-        digits = self.hardware.removeprefix("vmx-")
-        return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 5 else 0
+        return hardware_version.number_of(self.hardware)
 
 
 def service_instance(session: Session) -> t.Any:

@@ -65,7 +65,7 @@ def memory(found: Sequence[Memory]) -> list[Promise]:
     """Many clones in one task, and that more of them cost as much more."""
     made = []
     for used in found:
-        pages = (used.clones - FEW_CLONES) // PAGE if used.clones > FEW_CLONES else 0
+        pages = max(0, used.clones - FEW_CLONES) // PAGE
         made += [
             _calls(f"{used.clones:,} clones among 10 VMs", used, used.clones + CALLS_BESIDE_CLONES + pages),
             _peak(f"of the module, {used.clones:,} clones", used.peak_mib, PEAK_MIB if used.clones <= FEW_CLONES else MANY_MIB),

@@ -121,19 +121,16 @@ class Survivor:
     after: str
 
     @property
-    def text(self) -> str:
-        """All of it, and why it is not noticed where that is known."""
-        why = next((reason["why"] for reason in reasons() if self._is_meant(reason)), "")
-        lines = [f"- {self.before}", f"+ {self.after}", *([f"= {why}"] if why else [])]
-        return "\n  ".join((self.where, *lines))
+    def why(self) -> str:
+        """Why no test notices it; empty where that is not known."""
+        meant = (each for each in reasons() if re.search(each["was"], self.before) and re.search(each["is"], self.after))
+        return next((each["why"] for each in meant), "")
 
     @property
-    def is_explained(self) -> bool:
-        """Whether it is known why no test notices it."""
-        return any(self._is_meant(reason) for reason in reasons())
-
-    def _is_meant(self, reason: Mapping[str, str]) -> bool:
-        return bool(re.search(reason["was"], self.before) and re.search(reason["is"], self.after))
+    def text(self) -> str:
+        """All of it."""
+        lines = [f"- {self.before}", f"+ {self.after}", *([f"= {self.why}"] if self.why else [])]
+        return "\n  ".join((self.where, *lines))
 
 
 @functools.cache
@@ -196,7 +193,7 @@ def run(console: Console, arguments: list[str]) -> int:
         none = sum(impossible(part.session) for part in parts)
     for each in left:
         console.text(each.text)
-    unexplained = sum(not each.is_explained for each in left)
+    unexplained = sum(not each.why for each in left)
     console.text(f"{count - len(left)} of {count} were noticed, {late} of them by tests that ran out of time")
     console.text(f"{len(left) - unexplained} of the others are explained in tests/mutation/reasons.toml, {unexplained} are not")
     if none:

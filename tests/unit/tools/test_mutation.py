@@ -76,14 +76,14 @@ def test_what_no_test_noticed_is_shown(session: Path) -> None:
     (left,) = mutation.survivors(session)
     assert left == mutation.Survivor("tasks.py:3: core/AddNot", "if ready:", "if not ready:")
     assert left.text == "tasks.py:3: core/AddNot\n  - if ready:\n  + if not ready:"
-    assert not left.is_explained
+    assert not left.why
     assert mutation.out_of_time(session) == 1
     assert mutation.impossible(session) == 1
 
 
 def test_why_no_test_notices_a_change_is_shown_beside_it() -> None:
     left = mutation.Survivor("find.py:3: core/X", "for a, b in zip(c, d, strict=True):", "for a, b in zip(c, d, strict=False):")
-    assert left.is_explained
+    assert left.why
     assert left.text.splitlines()[-1].startswith("  = Both lists")
 
 

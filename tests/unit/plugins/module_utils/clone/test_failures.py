@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone import task as cloning
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks as tasks_of_vcenter
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault, Interrupted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.running import Tasks
 
 _TEN = [{"name": f"web-{number}"} for number in range(10)]
@@ -251,9 +251,10 @@ def test_a_clone_that_is_there_although_its_task_failed_is_listed_and_found_by_t
     assert tasks.run(clones=_TEN[:3]).actions == {"web-0": "unchanged", "web-1": "unchanged", "web-2": "created"}
 
 
-def test_rollback_removes_a_clone_whose_task_failed_when_it_had_made_it(start):
+@pytest.mark.parametrize("fault", ["SystemError", "InvalidState"])
+def test_rollback_removes_a_clone_whose_task_failed_when_it_had_made_it(start, fault):
     tasks = start()
-    tasks.sim.inject(method="InstantClone_Task", name="web-1", do="task-fault-after", fault="SystemError")
+    tasks.sim.inject(method="InstantClone_Task", name="web-1", do="task-fault-after", fault=fault)
     ran = tasks.attempt(clones=_TEN[:3], on_error="rollback")
     assert ran.result["counts"] == {"rolled_back": 3}
     assert [item["name"] for item in ran.result["failures"]] == ["web-1"]
@@ -267,6 +268,19 @@ def test_rollback_waits_for_clones_that_vcenter_is_still_making(start, monkeypat
     ran = tasks.late("WaitForUpdatesEx", saying="success", clones=_TEN[:4], parallel=2, on_error="rollback")
     assert "still_running" in {item["error_code"] for item in ran.result["failures"]}
     assert "What this task had made was removed again." in ran.error.message
+    assert _clones_made(tasks) == []
+
+
+def test_a_signal_while_clones_are_looked_for_does_not_keep_the_others_from_being_rolled_back(start, monkeypatch):
+    def stopped(*_args):
+        raise Interrupted("It was stopped.")
+
+    monkeypatch.setattr(cloning, "read_names", stopped)
+    tasks = start()
+    tasks.sim.inject(method="InstantClone_Task", name="web-1", do="task-fault", fault="SystemError")
+    ran = tasks.attempt(clones=_TEN[:3], on_error="rollback")
+    assert ran.actions == {"web-0": "rolled_back", "web-1": "failed", "web-2": "rolled_back"}
+    assert "It was stopped." in ran.error.message
     assert _clones_made(tasks) == []
 
 
