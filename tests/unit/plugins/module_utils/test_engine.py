@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 import types
 
@@ -522,3 +523,21 @@ def test_a_phase_is_timed_to_the_millisecond_and_adds_up(known, monkeypatch):
         with work.phase("read"):
             clock[0] += seconds
     assert work.timing == {"read": 1.334}
+
+
+def test_bytes_are_of_a_phase_where_nothing_else_runs_beside_it(known):
+    work = task(known, [])
+    with work.phase("read"):
+        machines(known)
+    others = threading.Thread(target=lambda: _in_phase(work, "beside", known))
+    others.start()
+    others.join()
+    summary = known.stats.summary()
+    assert set(work.timing) == {"read", "beside"}
+    assert set(summary["bytes_by_phase"]) == {"read"}
+    assert 0 < summary["bytes_by_phase"]["read"] < summary["bytes_received"]
+
+
+def _in_phase(work, name, known):
+    with work.phase(name):
+        machines(known)

@@ -18,6 +18,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.action import certificate_info as action
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import certificate
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tls as tls_contexts
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, InvalidOption, MissingLibrary
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
@@ -168,3 +169,14 @@ def test_the_names_and_dates_of_a_certificate():
 def _pem_of(path):
     text = path.read_text(encoding="ascii")
     return text[text.index("-----BEGIN CERT") :]
+
+
+def test_the_digest_that_pins_a_certificate_is_of_the_first_in_a_text():
+    pem = _pem_of(IMPOSTOR)
+    der = ssl.PEM_cert_to_DER_cert(pem)
+    assert tls_contexts.digest_of(f"of the host\n{pem}{pem[:64]}") == hashlib.sha256(der).hexdigest()
+
+
+@pytest.mark.parametrize("text", ["", "no certificate", "-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n"])
+def test_a_text_that_has_no_certificate_has_no_digest(text):
+    assert tls_contexts.digest_of(text) is None

@@ -459,6 +459,19 @@ def test_what_a_lookup_costs_does_not_depend_on_the_size_of_the_inventory(make_s
         assert received < 5_000 + vms * 300
 
 
+def test_a_dozen_paths_of_a_large_inventory_take_one_page_and_a_call_each(make_sim):
+    """One page shows that it would cost more to read on; no folder is read, since no name has to be looked for in all."""
+    with session(make_sim("--vms", "1000")) as known:
+        vms = find.find_vms(known, [Selector(name=f"server-{number:05}") for number in range(1, 13)], None)
+        paths = find.paths_of(known, vms)
+        before = known.stats.summary()["by_method"]
+        found = find.find_some(known, [Selector(path=path) for path in paths.values()], None)
+        assert [ref._GetMoId() for ref in found] == list(paths)
+        after = known.stats.summary()["by_method"]
+        made = {method: count - before.get(method, 0) for method, count in after.items()}
+    assert {method: count for method, count in made.items() if count} == {"RetrievePropertiesEx": 1, "FindByInventoryPath": 12}
+
+
 @pytest.fixture
 def in_a_large_inventory(monkeypatch):
     """Any inventory counts as one that is too large to be read."""

@@ -120,7 +120,7 @@ def serve():
             stack.callback(server.http.server_close)
             stack.callback(server.http.shutdown)
             stack.callback(server.over.set)
-            threading.Thread(target=server.http.serve_forever, daemon=True).start()
+            threading.Thread(target=server.http.serve_forever, args=(0.05,), daemon=True).start()
             return server
 
         yield start
@@ -195,6 +195,37 @@ def test_a_gateway_that_answers_for_the_vcenter_refuses_nothing(serve, status):
     server.refuses[next(iter(REST))] = status
     with pytest.raises(Unavailable, match=f"HTTP {status}"), RestSession(server.options, pytest.fail):
         pytest.fail("It has no session.")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (300, "rest_error"),
+        (400, "rest_error"),
+        (402, "rest_error"),
+        (403, "no_permission"),
+        (404, "not_found"),
+        (405, "rest_error"),
+        (500, "rest_error"),
+        (501, "rest_error"),
+        (505, "rest_error"),
+    ],
+)
+def test_a_refusal_says_what_was_refused_and_which_it_is(serve, status, code):
+    server = serve(API)
+    attaching = list(API)[7]
+    server.refuses[attaching] = status
+    with RestSession(server.options, pytest.fail) as rest, pytest.raises(Fault, match="/api/cis/tagging/tag-assoc") as caught:
+        tags.attach(rest, "vm-1", [TAG])
+    assert caught.value.error_code == code
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 299])
+def test_every_answer_that_is_no_refusal_is_taken(serve, status):
+    server = serve(API)
+    server.refuses[list(API)[7]] = status
+    with RestSession(server.options, pytest.fail) as rest:
+        assert tags.attach(rest, "vm-1", [TAG]) == ["No."]
 
 
 def test_a_signal_ends_calls_that_are_not_answered_and_the_farewell_too(serve):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +14,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
@@ -62,6 +64,23 @@ def test_who_is_late_goes_and_the_others_wait_on(many):
         other = pool.submit(snapshot, opened, vms[1])
         assert other.result(300).error is None
         assert first.result(300) is None
+
+
+def test_who_has_what_it_waited_for_goes_while_the_task_of_another_runs(make_sim):
+    sim = make_sim("--vms", str(_COUNT), "--snapshot-time", "1500ms", "--reconfigure-time", "10m")
+    gone = threading.Event()
+    with session(sim) as opened, ThreadPoolExecutor(_COUNT) as pool:
+        opened.together = tasks.Together()
+        vms = [find_vm(opened, Selector(name=f"server-{number:05}")) for number in range(1, _COUNT + 1)]
+        long = vms[0].ReconfigVM_Task(vim.vm.ConfigSpec(annotation="long"))
+        late = pool.submit(tasks.wait_for_tasks, opened, [long], time.monotonic() + 300, lambda *_end: None, gone.is_set)
+        ends = list(pool.map(lambda vm: snapshot(opened, vm), vms[1:-1]))
+        assert all(end.error is None for end in ends)
+        assert not late.done()
+        gone.set()
+        # What another begins ends the round that it waits in.
+        assert snapshot(opened, vms[-1]).error is None
+        assert late.result(300) == {long._GetMoId()}
 
 
 def test_one_that_fails_to_wait_leaves_it_to_another(many):
