@@ -72,6 +72,7 @@ func createInfrastructure(ctx *simulator.Context, m *simulator.Model) error {
 	defer func() { *template = whole }()
 	template.Certificate, template.Firewall, template.Service = nil, nil, nil
 	template.StorageDevice, template.VirtualNicManagerInfo = nil, nil
+	defer settle(ctx.Map)()
 	if err := m.CreateInfrastructure(ctx); err != nil {
 		return err
 	}

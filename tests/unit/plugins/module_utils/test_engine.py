@@ -30,6 +30,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._engine import (
     warnings_of,
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
+    ConnectionLost,
     Fault,
     InvalidOption,
     NotAttempted,
@@ -541,3 +542,30 @@ def test_bytes_are_of_a_phase_where_nothing_else_runs_beside_it(known):
 def _in_phase(work, name, known):
     with work.phase(name):
         machines(known)
+
+
+def _in_a_stage(work, item, start):
+    work.stage(OFF, start, "VMs powered off")
+    if item.error is not None:
+        raise item.error
+
+
+def _called(work, item, start):
+    work.call([item], start, "VMs powered off", lambda _item, outcome: note_failure(item, outcome))
+    if item.error is not None:
+        raise item.error
+
+
+def _called_alone(work, item, start):
+    work.call_one(item, lambda: start(item), "VMs powered off")
+
+
+@pytest.mark.parametrize("way", [_in_a_stage, _called, _called_alone])
+def test_a_call_whose_answer_is_lost_is_made_again_only_where_it_may_be(make_sim, way):
+    sim = make_sim("--vms", "6")
+    with session(sim) as known:
+        (item, *_others) = machines(known, OFF)
+        sim.inject(method="PowerOffVM_Task", do="drop-after")
+        with pytest.raises(ConnectionLost):
+            way(task(known, [item]), item, power_off(known))
+    assert sim.calls()["by_method"]["PowerOffVM_Task"] == 1
