@@ -30,8 +30,8 @@ from vforge_sim import Simulator
 _LONG_SANITY_TESTS = ("validate-modules", "pylint", "import")
 
 # More than the cores: the unit tests wait for simulated vCenters most of the time.
-_WORKERS_PER_CORE = 2
-_LOAD_OF_WORKER = 0.25
+_WORKERS_PER_CORE = 3
+_LOAD_OF_WORKER = 0.2
 
 # Ansible works hard, but waits for tasks of the simulated vCenter now and then.
 _LOAD_OF_TARGET = 0.75
