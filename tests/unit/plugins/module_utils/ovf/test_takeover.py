@@ -84,7 +84,9 @@ def test_after_the_last_byte_one_lost_answer_costs_nothing(templates, source, me
     templates.sim.inject(method=method, **trouble)
     ran = templates.run(source)
     assert ran.result["actions"] == ["imported"]
-    assert ran.called(method) == 2
+    # The task of the call whose answer was lost may be in the way of the second for a moment.
+    in_the_way = method == "ReconfigVM_Task" and trouble["do"] == "drop-after"
+    assert ran.called(method) in ((2, 3) if in_the_way else (2,))
     assert sent(templates) == [len(B), len(A)]
     one_template(templates)
 
