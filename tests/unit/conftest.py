@@ -38,6 +38,7 @@ sys.path.insert(0, str(_ROOT / "tests" / "tools"))
 from devtools.debian import with_libnbd  # noqa: E402  pylint: disable=wrong-import-position
 from vforge_ova import Package, write_package  # noqa: E402  pylint: disable=wrong-import-position
 from vforge_sim import Simulator  # noqa: E402  pylint: disable=wrong-import-position
+from vforge_spread import spread  # noqa: E402  pylint: disable=wrong-import-position
 
 MakeSim = Callable[..., Simulator]
 
@@ -98,6 +99,18 @@ class _Shared:
 
 
 _SHARED = _Shared()
+
+
+# Who asks for one of these waits for a simulator of its own most of the time.
+_WAITING = {"make_sim", "simulator_binary"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have each of several workers begin with tests that wait."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        tests = [(str(item.path), not _WAITING.isdisjoint(getattr(item, "fixturenames", ()))) for item in items]
+        items[:] = [items[place] for place in spread(tests, workers)]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
