@@ -65,7 +65,7 @@ def measure(options: argparse.Namespace, console: Console) -> int:
     console.part("other collections", "in an environment of their own")
     installed = Installed(options.python, options.collections, peer, options.govc, options.work)
     machine = describe(installed)
-    kept = options.work / "kept" if options.quick else layout.BUILD / "bench-kept"
+    kept = options.work / "kept" if options.quick else layout.BUILD / "measured"
     size = parts.QUICK if options.quick else parts.FULL if options.full else parts.DEFAULT
     bench = parts.Parts(options.simulator, options.sink, installed, console, size, kept)
     found = []

@@ -24,10 +24,11 @@ from devtools import layout, locks
 
 _STAMP = ".complete"
 _KEEP_SECONDS = 6 * 3600
+_DIGITS = 12
 
 
 def digest(parts: Iterable[str | Path]) -> str:
-    """Digest of texts and of files (their path in the checkout and their content), 12 hex digits."""
+    """Digest of texts and of files (their path in the checkout and their content), in hexadecimal."""
     total = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
@@ -35,7 +36,7 @@ def digest(parts: Iterable[str | Path]) -> str:
             total.update(hashlib.sha256(part.read_bytes()).digest())
         else:
             total.update(part.encode() + b"\0")
-    return total.hexdigest()[:12]
+    return total.hexdigest()[:_DIGITS]
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ class Build:
     def _prune(self, current: Path) -> None:
         """Remove half-made builds, and those of earlier inputs that no run has asked for in hours."""
         with locks.exclusive(layout.LOCKS / self.name):
-            for folder in layout.BUILD.glob(f"{self.name}-*"):
+            # Not what others keep under a similar name.
+            for folder in layout.BUILD.glob(f"{self.name}-{_DIGITS * '[0-9a-f]'}"):
                 stamp = folder / _STAMP
                 # Nobody is making one now: who does holds the lock.
                 unused = not stamp.exists() or time.time() - stamp.stat().st_mtime > _KEEP_SECONDS

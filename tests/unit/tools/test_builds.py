@@ -104,6 +104,13 @@ def test_old_ones_go_with_the_next(build_folder: Path) -> None:
     assert not half.exists()
 
 
+def test_what_others_keep_under_a_similar_name_stays(build_folder: Path) -> None:
+    kept = build_folder / "thing-measured"
+    kept.mkdir(parents=True)
+    Build("thing", ("a",), _nothing).ensure()
+    assert kept.exists()
+
+
 def test_a_file_counts_by_its_content(tmp_path: Path) -> None:
     file = tmp_path / "requirements.txt"
     file.write_text("a", encoding="utf-8")
