@@ -42,6 +42,13 @@ def test_questions_come_ever_further_apart_up_to_the_longest(deadline, longest, 
     assert all(gap <= longest + 1e-6 for gap in gaps)
 
 
+@given(st.floats(1, 3600), st.floats(0.2, 30))
+def test_a_pause_is_at_most_half_as_long_again_as_the_one_before(deadline, longest):
+    gaps = [later - earlier for earlier, later in itertools.pairwise([0.0, *_asked(deadline, longest)])]
+    assert gaps[0] == pytest.approx(0.1)
+    assert all(later <= 1.5 * earlier + 1e-6 for earlier, later in itertools.pairwise(gaps))
+
+
 @given(st.floats(60, 3600))
 def test_an_hour_costs_less_than_one_question_in_five_seconds_and_a_dozen_more(deadline):
     assert len(_asked(deadline)) <= deadline / 5 + 12
