@@ -20,7 +20,7 @@ def spread(tests: Sequence[tuple[str, bool]], workers: int) -> list[int]:
         workers: how many pieces the list is cut into.
 
     Returns:
-        their places in ``tests``; those of one file stay together.
+        their places in ``tests``; those of one file and kind stay together.
     """
     files: dict[tuple[bool, str], list[int]] = {}
     for place, (file, waits) in enumerate(tests):

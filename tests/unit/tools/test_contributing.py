@@ -91,3 +91,14 @@ def test_few_lines_are_long():
     lines = [line for path in sources for line in path.read_text(encoding="utf-8").splitlines()]
     assert len(lines) > 10_000
     assert sum(len(line) > 100 for line in lines) < 0.03 * len(lines)
+
+
+# What is made, and comes and goes.
+_MADE = {".build", ".git", ".hypothesis", ".mypy_cache", "__pycache__", "output"}
+
+
+def test_no_file_is_a_binary_by_mistake():
+    """What a measurement or a build leaves in the checkout would stay in its history for good."""
+    files = [path for path in _ROOT.glob("*/**/*") if _MADE.isdisjoint(path.relative_to(_ROOT).parts) and path.is_file()]
+    assert len(files) > 1_000
+    assert [str(path) for path in files if path.stat().st_size > 2**20] == []

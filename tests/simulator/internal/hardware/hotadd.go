@@ -321,6 +321,9 @@ func (s *Hardware) makeDevices(ref types.ManagedObjectReference) {
 	}
 	s.Background("").WithLock(vm, func() {
 		folder := s.DeviceFolders.Get(ref)
+		if folder == "" {
+			return // it was taken away meanwhile
+		}
 		for name, disk := range deviceNames(vm) {
 			path := filepath.Join(folder, name)
 			if dsfiles.Exists(path) {

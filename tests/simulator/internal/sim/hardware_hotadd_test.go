@@ -15,6 +15,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/settings"
 	"vforge.vsphere/simulator/internal/vdisk"
 	"vforge.vsphere/simulator/internal/vhardware"
 )
@@ -154,4 +155,21 @@ const independentNonpersistent = string(types.VirtualDiskModeIndependent_nonpers
 // deviceFile is what udev calls a disk.
 func deviceFile(uuid string) string {
 	return "wwn-0x" + strings.ToLower(strings.ReplaceAll(uuid, "-", ""))
+}
+
+// A folder that is taken away before a guest has shown its disks in it leaves them nowhere to show.
+func TestDevicesShowNowhereOnceTheirFolderIsTakenAway(t *testing.T) {
+	b := start(t, func(c *settings.Config) { c.GuestTime = 300 * time.Millisecond })
+	proxy := b.made("proxy", map[string]any{"on": true})
+	spec := borrowedDisk("[LocalDS_0] proxy/made.vmdk", "independent_persistent", vhardware.KeySCSI, 3)
+	made := spec.DeviceChange[0].GetVirtualDeviceConfigSpec()
+	made.FileOperation = types.VirtualDeviceConfigSpecFileOperationCreate
+	made.Device.(*types.VirtualDisk).CapacityInBytes = 1 << 20
+	b.result(b.reconfigured(proxy, spec))
+	b.patch("proxy", map[string]any{"devices": t.TempDir()})
+	b.patch("proxy", map[string]any{"devices": ""})
+	time.Sleep(2 * b.sim.Cfg.GuestTime)
+	if found, err := filepath.Glob(deviceFile("*")); err != nil || len(found) > 0 {
+		t.Errorf("in the folder of this process: %v, %v", found, err)
+	}
 }
